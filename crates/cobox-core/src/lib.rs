@@ -1,0 +1,6 @@
+//! What only members may know of cobox: keys, names, contents, the state of a folder and how two states become one, the
+//! tree it is sealed into, and the engine that decides what to write where. Pure: no clock, disk, network, thread or
+//! randomness; time and random bytes are arguments.
+
+pub mod path;
+pub mod state;

@@ -1,0 +1,126 @@
+//! The ids of the format as distinct types, so that a head can not be taken for a block. Each parses from and prints as
+//! lower-case hex; `Debug` prints the first eight characters, which is what logs show.
+
+use crate::codec::{Canonical, DecodeError, Reader, Writer};
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a {kind}: expected {expected} hex characters")]
+pub struct ParseIdError {
+    /// What was expected.
+    pub kind: &'static str,
+    /// How many characters it has.
+    pub expected: usize,
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident [$len:literal];)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $len]);
+
+        impl $name {
+            /// Length in bytes.
+            pub const LEN: usize = $len;
+            /// All zero; never a real id.
+            pub const ZERO: $name = $name([0; $len]);
+
+            /// The bytes.
+            pub fn as_bytes(&self) -> &[u8; $len] {
+                &self.0
+            }
+
+            /// From a slice of exactly the right length.
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self)
+            }
+
+            /// The first eight hex characters: for logs and people.
+            pub fn short(&self) -> String {
+                data_encoding::HEXLOWER.encode(&self.0[..4])
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.short())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let wrong = ParseIdError { kind: stringify!($name), expected: $len * 2 };
+                let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| wrong.clone())?;
+                Self::from_slice(&bytes).ok_or(wrong)
+            }
+        }
+
+        impl Canonical for $name {
+            fn encode(&self, w: &mut Writer) {
+                w.fixed(&self.0);
+            }
+            fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                Ok(Self(r.fixed()?))
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A folder: `derive_key("cobox v1 folder", genesis)` (formats F6), so it certifies its own founding.
+    FolderId[32];
+    /// A block's name: BLAKE3-256 of the block's bytes (formats F1).
+    Cid[32];
+    /// A head without its signature, hashed (formats F4).
+    HeadId[32];
+    /// A membership op without its signatures, hashed (formats F8). The genesis has one too: it equals the folder id's bytes.
+    OpId[32];
+    /// An epoch: `derive_key("cobox v1 epoch id", S_e)`; the full form stands in ops.
+    EpochId[32];
+    /// The first 16 bytes of an [`EpochId`]; stands in blocks and heads.
+    EpochTag[16];
+    /// One incarnation of a device's folder database: `derive_key("cobox v1 actor", folder | device | nonce)[..16]`.
+    ActorId[16];
+    /// The stable identity of a file, symlink or directory inside a folder.
+    Inode[16];
+    /// A hosting offer.
+    OfferId[16];
+    /// An Ed25519 public key: of a device, a member slot, an invite or a seeder.
+    SigKey[32];
+    /// A plain BLAKE3 hash where no narrower type exists.
+    Hash[32];
+}
+
+impl EpochId {
+    /// The prefix that stands in blocks and heads.
+    pub fn tag(&self) -> EpochTag {
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&self.0[..16]);
+        EpochTag(tag)
+    }
+}
+
+impl Cid {
+    /// The name of a block with these bytes.
+    pub fn of(block: &[u8]) -> Self {
+        Self(*blake3::hash(block).as_bytes())
+    }
+}
+
+impl ActorId {
+    /// The actor of `device` in `folder` for this `nonce` (formats F4).
+    pub fn of(folder: &FolderId, device: &SigKey, nonce: &[u8; 16]) -> Self {
+        let mut h = blake3::Hasher::new_derive_key("cobox v1 actor");
+        h.update(&folder.0).update(&device.0).update(nonce);
+        let mut id = [0; 16];
+        id.copy_from_slice(&h.finalize().as_bytes()[..16]);
+        Self(id)
+    }
+}

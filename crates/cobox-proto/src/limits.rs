@@ -1,0 +1,66 @@
+//! Every bound on what comes from outside, with its unit and its reason. Nothing is allocated, walked or waited for
+//! beyond these numbers.
+
+/// Bytes of block content before header and padding: 4 MiB.
+pub const BLOCK_PAYLOAD_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a whole block: payload, header, links, padding (formats F1).
+pub const BLOCK_BYTES_MAX: usize = BLOCK_PAYLOAD_BYTES_MAX + (256 << 10);
+/// Links of one block. A 64 KiB node of the smallest refs stays below it.
+pub const BLOCK_LINKS_MAX: usize = 4096;
+/// Levels of a tree (formats F4: depth <= 8).
+pub const TREE_DEPTH_MAX: usize = 8;
+/// Bytes of a head (formats F4).
+pub const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Heads merged by one head (formats F4).
+pub const HEAD_MERGED_MAX: usize = 64;
+/// Ops named by one head as its authority.
+pub const HEAD_AUTH_MAX: usize = 64;
+/// Steps by which a counter may jump (rule R11).
+pub const COUNTER_JUMP_MAX: u64 = 1 << 20;
+/// Bytes of a delta's payload (formats F4).
+pub const DELTA_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a membership op with its signatures, envelopes apart.
+pub const OP_BYTES_MAX: usize = 64 << 10;
+/// Ops one op may depend on.
+pub const OP_DEPS_MAX: usize = 64;
+/// Signers of one op.
+pub const OP_SIGNERS_MAX: usize = 64;
+/// Ops of one folder's log. A folder of 200 devices with quarterly epochs for ten years stays below a tenth.
+pub const LOG_OPS_MAX: usize = 65_536;
+/// Recipients of an epoch.
+pub const EPOCH_RECIPIENTS_MAX: usize = 1024;
+/// Bytes of one sealed envelope: X-Wing ciphertext 1120, two secrets, tag, suite; a grant of many epochs is larger.
+pub const ENVELOPE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an op's sealed note (formats F8).
+pub const OP_SEALED_BYTES_MAX: usize = 512;
+
+/// Bytes of one control frame before the peer has proved anything.
+pub const FRAME_BYTES_BEFORE_AUTH_MAX: usize = 16 << 10;
+/// Bytes of one control frame of an authenticated peer.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Milliseconds a peer has for its first proof.
+pub const AUTH_TIMEOUT_MS: u64 = 10_000;
+/// Cids in one want-list message.
+pub const WANT_CIDS_MAX: usize = 1024;
+/// Heads or ops in one message.
+pub const BATCH_ITEMS_MAX: usize = 1024;
+/// Folders one connection may open.
+pub const CHANNELS_PER_CONNECTION_MAX: usize = 4096;
+/// Member slots derived from one root secret (formats F6).
+pub const MEMBER_SLOTS: usize = 256;
+/// Addresses of one endpoint in a ticket, offer or code.
+pub const ADDRESSES_MAX: usize = 16;
+/// Tickets in an invite code (formats F7).
+pub const INVITE_TICKETS_MAX: usize = 3;
+
+/// Bytes of one name in a folder.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Bytes of file content kept inside the record (design 3.3).
+pub const INLINE_BYTES_MAX: usize = 512;
+/// Chunk refs kept inside the record; longer files use a manifest.
+pub const RECORD_REFS_MAX: usize = 64;
+/// Bytes of a display name or label.
+pub const LABEL_BYTES_MAX: usize = 128;
+/// Bytes a vault may take at a seeder (formats F9).
+pub const VAULT_BYTES_MAX: u64 = 16 << 20;
