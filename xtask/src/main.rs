@@ -1,2 +1,32 @@
-//! stub
-fn main() {}
+//! cobox's own automation: `cargo xtask COMMAND`. Everything CI does is here, so that it can be run at home.
+
+mod bench;
+mod check;
+mod run;
+mod tidy;
+mod up;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  up        build everything and start cobox on this computer
+  check     every check and test, as CI runs them
+  tidy      the house rules alone: borders, module heads, names, the lock file's size
+  bench     timings beside rsync and, where installed, syncthing: bench ingest|sync|memory";
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["up", rest @ ..] => up::up(rest),
+        ["check"] => check::check(),
+        ["tidy"] => tidy::tidy(),
+        ["bench", rest @ ..] => bench::bench(rest),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        [other, ..] => bail!("no command {other:?}\n\n{HELP}"),
+    }
+}

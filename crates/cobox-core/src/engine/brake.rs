@@ -1,0 +1,32 @@
+//! Holds back deletions that look like a disaster: a folder emptied, unmounted or replaced must never be taken for a
+//! person deleting (H1, D7). Pure rule; the engine keeps what is held.
+
+/// More deleted files than this are always held.
+pub const DELETED_FILES_MAX: usize = 1000;
+/// Up to this many pass unasked, whatever their share, unless nothing is left.
+pub const DELETED_FILES_FREE: usize = 20;
+/// A folder of at least this many files that is suddenly empty is held.
+pub const EMPTIED_FILES_MIN: usize = 3;
+
+/// Whether `deleted` of `known` files vanishing in one look must wait for a person.
+pub fn holds(deleted: usize, known: usize) -> bool {
+    deleted > DELETED_FILES_MAX
+        || (deleted > DELETED_FILES_FREE && deleted * 2 > known)
+        || (deleted == known && known >= EMPTIED_FILES_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h1_an_emptied_folder_is_held_and_a_clean_up_is_not() {
+        assert!(holds(5, 5));
+        assert!(holds(30, 50));
+        assert!(holds(1001, 1_000_000));
+        assert!(!holds(20, 30));
+        assert!(!holds(20, 10_000));
+        assert!(!holds(1, 1));
+        assert!(!holds(0, 0));
+    }
+}

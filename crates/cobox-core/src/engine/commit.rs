@@ -1,0 +1,380 @@
+//! Turns what a look at the disk found into writes of the state. An edit replaces only what the person had seen at that
+//! path (`Synced::seen`); whatever others wrote meanwhile stays beside it. Renames keep the item; deletions pass the brake.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cobox_proto::id::Inode;
+use smallvec::{SmallVec, smallvec};
+
+use super::io::{FileId, Stamp, Synced};
+use super::plan::{same_time, shown};
+use super::scan::{Finding, Found};
+use super::{Engine, Event, Held, Output, brake};
+use crate::path::FolderPath;
+use crate::state::{Body, Commit, Dot, Kind, State, View, ViewEntry};
+
+/// What a commit works on: fields of the engine, borrowed apart.
+struct Writing<'e> {
+    commit: Commit<'e>,
+    view: &'e View,
+    synced: &'e mut BTreeMap<FolderPath, Synced>,
+    ids: &'e mut BTreeMap<FileId, FolderPath>,
+    /// Paths whose synced entry changed, to be remembered.
+    dirty: BTreeSet<FolderPath>,
+    changed: u64,
+    removed: u64,
+}
+
+impl Engine {
+    /// Commits one finished look. Publishes if anything was written.
+    pub(super) fn commit_finding(&mut self, now_ms: u64, finding: Finding) {
+        if !self.standing.can_write {
+            self.set_aside_local(finding);
+            return;
+        }
+        let Finding { mut found, mut gone, moves } = finding;
+        if let Some(held) = &mut self.held {
+            held.paths.retain(|path| gone.contains(path));
+            gone.retain(|path| !held.paths.contains(path));
+        }
+        let prf = self.keys.inode_prf();
+        let mut writing = Writing {
+            commit: Commit::new(&mut self.state, self.own.actor, self.own.device, &prf),
+            view: &self.view,
+            synced: &mut self.synced,
+            ids: &mut self.ids,
+            dirty: BTreeSet::new(),
+            changed: 0,
+            removed: 0,
+        };
+        let mut again = writing.move_dirs(&mut found, &mut gone, &moves);
+        let renames = writing.pair_renames(&found, &gone);
+        for (from, _) in renames.values() {
+            gone.remove(from);
+        }
+        let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
+        let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
+        let held_now = if brake::holds(gone_files, known_files) { std::mem::take(&mut gone) } else { BTreeSet::new() };
+        for (path, what) in found {
+            match what {
+                Found::Dir(id) => writing.dir(&path, id),
+                Found::Leaf(kind, stamp, body) => match renames.get(&path) {
+                    Some((from, split)) => writing.rename(from, *split, &path, kind, stamp, *body),
+                    None => writing.leaf(&path, kind, stamp, *body),
+                },
+                Found::Same(stamp) => {
+                    if writing.synced.get(&path).is_none_or(|s| s.stamp != Some(stamp)) {
+                        again.push(path);
+                    }
+                }
+            }
+        }
+        for path in gone.iter().rev() {
+            writing.remove(path);
+        }
+        let Writing { commit, dirty, changed, removed, .. } = writing;
+        let written = commit.finish();
+        self.finish_commit(now_ms, written, dirty, changed, removed);
+        if !held_now.is_empty() {
+            self.out.push_back(Output::Tell(Event::Held { files: gone_files as u64 }));
+            self.held.get_or_insert_with(|| Held { since_ms: now_ms, paths: BTreeSet::new() }).paths.extend(held_now);
+        }
+        if !again.is_empty() {
+            self.out.push_back(Output::Rescan(again));
+        }
+    }
+
+    /// Commits deletions that a person has approved.
+    pub(super) fn commit_gone(&mut self, now_ms: u64, gone: BTreeSet<FolderPath>) {
+        let prf = self.keys.inode_prf();
+        let mut writing = Writing {
+            commit: Commit::new(&mut self.state, self.own.actor, self.own.device, &prf),
+            view: &self.view,
+            synced: &mut self.synced,
+            ids: &mut self.ids,
+            dirty: BTreeSet::new(),
+            changed: 0,
+            removed: 0,
+        };
+        for path in gone.iter().rev() {
+            writing.remove(path);
+        }
+        let Writing { commit, dirty, changed, removed, .. } = writing;
+        let written = commit.finish();
+        self.finish_commit(now_ms, written, dirty, changed, removed);
+    }
+}
+
+impl Writing<'_> {
+    fn parent(&self, path: &FolderPath) -> Inode {
+        match path.parent() {
+            Some(parent) if !parent.is_root() => self.synced.get(&parent).map_or(Inode::ZERO, |s| s.inode),
+            _ => Inode::ZERO,
+        }
+    }
+
+    fn set(&mut self, path: &FolderPath, entry: Synced) {
+        self.ids.insert(entry.id, path.clone());
+        self.synced.insert(path.clone(), entry);
+        self.dirty.insert(path.clone());
+    }
+
+    fn unset(&mut self, path: &FolderPath) -> Option<Synced> {
+        let old = self.synced.remove(path)?;
+        if self.ids.get(&old.id) == Some(path) {
+            self.ids.remove(&old.id);
+        }
+        self.dirty.insert(path.clone());
+        Some(old)
+    }
+
+    /// Every inode shown at a directory's path.
+    fn dir_inodes(&self, path: &FolderPath, fallback: Inode) -> Vec<Inode> {
+        match self.view.lookup(path) {
+            Some(ViewEntry::Dir { inodes }) if inodes.contains(&fallback) => inodes.clone(),
+            _ => vec![fallback],
+        }
+    }
+
+    /// Directories that left one place and stand, as the same directory of the disk, at another: one write each, and
+    /// everything known below them moves along. Returns paths to look at again.
+    fn move_dirs(
+        &mut self,
+        found: &mut BTreeMap<FolderPath, Found>,
+        gone: &mut BTreeSet<FolderPath>,
+        moves: &[(FolderPath, FolderPath)],
+    ) -> Vec<FolderPath> {
+        let mut again = Vec::new();
+        for (to, from) in moves {
+            let Some(Found::Dir(id)) = found.get(to) else { continue };
+            let id = *id;
+            let parent_is_new = to.parent().is_some_and(|p| !p.is_root() && !self.synced.contains_key(&p));
+            if !gone.contains(from) || parent_is_new && !self.make_parents(to, found) {
+                again.push(to.clone());
+                continue;
+            }
+            let Some(old) = self.synced.get(from).cloned() else { continue };
+            let Some(name) = to.name().cloned() else { continue };
+            let parent = self.parent(to);
+            for inode in self.dir_inodes(from, old.inode) {
+                self.commit.rename(inode, parent, &name);
+            }
+            let below: Vec<FolderPath> =
+                self.synced.range(from.clone()..).map(|(p, _)| p).take_while(|p| p.starts_with(from)).cloned().collect();
+            for path in below {
+                let (Some(entry), Some(now)) = (self.unset(&path), path.rebased(from, to)) else { continue };
+                let was_gone = gone.remove(&path);
+                if was_gone && !found.contains_key(&now) {
+                    gone.insert(now.clone());
+                }
+                self.set(&now, Synced { id: if path == *from { id } else { entry.id }, ..entry });
+            }
+            found.remove(to);
+            self.changed += 1;
+        }
+        again
+    }
+
+    fn make_parents(&mut self, path: &FolderPath, found: &BTreeMap<FolderPath, Found>) -> bool {
+        let mut missing = Vec::new();
+        let mut at = path.parent();
+        while let Some(parent) = at.filter(|p| !p.is_root() && !self.synced.contains_key(p)) {
+            at = parent.parent();
+            missing.push(parent);
+        }
+        for parent in missing.into_iter().rev() {
+            let Some(Found::Dir(id)) = found.get(&parent) else { return false };
+            self.dir(&parent, *id);
+        }
+        true
+    }
+
+    /// New files that are really old ones under a new name: the same file of the disk first, then equal content.
+    /// `to -> (from, whether only one of several versions moves)`.
+    fn pair_renames(
+        &self,
+        found: &BTreeMap<FolderPath, Found>,
+        gone: &BTreeSet<FolderPath>,
+    ) -> BTreeMap<FolderPath, (FolderPath, bool)> {
+        let mut free: BTreeMap<(Kind, [u8; 32]), Vec<&FolderPath>> = BTreeMap::new();
+        let mut by_id: BTreeMap<(Kind, FileId), &FolderPath> = BTreeMap::new();
+        for path in gone {
+            if let Some(s) = self.synced.get(path).filter(|s| s.kind != Kind::Dir) {
+                free.entry((s.kind, s.digest)).or_default().push(path);
+                by_id.insert((s.kind, s.id), path);
+            }
+        }
+        let mut taken: BTreeSet<&FolderPath> = BTreeSet::new();
+        let mut pairs = BTreeMap::new();
+        for (to, what) in found {
+            let Found::Leaf(kind, stamp, body) = what else { continue };
+            if self.synced.contains_key(to) || self.view.lookup(to).is_some() {
+                continue;
+            }
+            let same_file = by_id.get(&(*kind, stamp.id)).copied();
+            let same_content = || free.get(&(*kind, body.plain_digest))?.iter().copied().find(|p| !taken.contains(*p));
+            let from = match same_file.filter(|p| !taken.contains(*p)) {
+                Some(from) => Some(from),
+                None if body.size > 0 => same_content(),
+                None => None,
+            };
+            if let Some(from) = from {
+                taken.insert(from);
+                pairs.insert(to.clone(), (from.clone(), self.shares_item(from)));
+            }
+        }
+        pairs
+    }
+
+    /// Whether the item behind a path shows other versions beside this one.
+    fn shares_item(&self, path: &FolderPath) -> bool {
+        self.synced.get(path).is_some_and(|s| {
+            self.commit.state().get(&s.inode).is_some_and(|item| item.body.iter().any(|(dot, _)| !s.seen.contains(dot)))
+        })
+    }
+
+    fn dir(&mut self, path: &FolderPath, id: FileId) {
+        if let Some(old) = self.synced.get(path) {
+            if old.kind == Kind::Dir {
+                return;
+            }
+            self.remove(path);
+        }
+        let Some(name) = path.name() else { return };
+        let inode = match self.view.lookup(path) {
+            Some(ViewEntry::Dir { inodes }) => inodes[0],
+            _ => {
+                self.changed += 1;
+                let parent = self.parent(path);
+                self.commit.make_dir(parent, name)
+            }
+        };
+        self.set(path, Synced { inode, kind: Kind::Dir, id, stamp: None, digest: [0; 32], seen: SmallVec::new() });
+    }
+
+    fn leaf(&mut self, path: &FolderPath, kind: Kind, stamp: Stamp, body: Body) {
+        let digest = body.plain_digest;
+        let entry = |inode, seen| Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen };
+        match self.synced.get(path).cloned() {
+            Some(old) if old.kind == kind => {
+                let unchanged = old.digest == digest
+                    && old.stamp.is_none_or(|s| s.executable == stamp.executable && same_time(s.mtime_ns, stamp.mtime_ns));
+                if unchanged {
+                    self.set(path, entry(old.inode, old.seen));
+                    return;
+                }
+                let (inode, seen) = self.edit(path, &old, body);
+                self.set(path, entry(inode, seen));
+            }
+            old => {
+                if old.is_some() {
+                    self.remove(path);
+                }
+                let (inode, seen) = self.create(path, kind, body);
+                self.set(path, entry(inode, seen));
+            }
+        }
+    }
+
+    fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> (Inode, SmallVec<[Dot; 1]>) {
+        if self.commit.state().get(&old.inode).is_none() {
+            // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
+            return self.create(path, old.kind, body);
+        }
+        self.changed += 1;
+        self.commit.edit(old.inode, &old.seen, body);
+        (old.inode, smallvec![self.commit.dot()])
+    }
+
+    fn create(&mut self, path: &FolderPath, kind: Kind, body: Body) -> (Inode, SmallVec<[Dot; 1]>) {
+        if let Some((inode, dot, also)) = leaf_of(self.view, path)
+            && let Some((k, theirs)) = shown(self.commit.state(), &inode, &dot)
+            && k == kind
+        {
+            if theirs.plain_digest == body.plain_digest && theirs.executable == body.executable {
+                let mut seen: SmallVec<[Dot; 1]> = smallvec![dot];
+                seen.extend(also);
+                return (inode, seen);
+            }
+            // Written by somebody else and not seen here yet: both stay, as versions of one file.
+            self.changed += 1;
+            self.commit.edit(inode, &[], body);
+            return (inode, smallvec![self.commit.dot()]);
+        }
+        self.changed += 1;
+        let parent = self.parent(path);
+        let name = path.name().expect("only the root has no name, and the root is no file");
+        let inode = self.commit.create(parent, name, kind, body);
+        (inode, smallvec![self.commit.dot()])
+    }
+
+    fn rename(&mut self, from: &FolderPath, split: bool, to: &FolderPath, kind: Kind, stamp: Stamp, body: Body) {
+        let (Some(old), Some(name)) = (self.unset(from), to.name().cloned()) else { return };
+        if self.commit.state().get(&old.inode).is_none() {
+            self.leaf(to, kind, stamp, body);
+            return;
+        }
+        let parent = self.parent(to);
+        self.changed += 1;
+        let (inode, mut seen) = if split {
+            (self.commit.split_off(old.inode, &old.seen, parent, &name), smallvec![self.commit.dot()])
+        } else {
+            self.commit.rename(old.inode, parent, &name);
+            (old.inode, old.seen.clone())
+        };
+        let edited = old.digest != body.plain_digest
+            || old.stamp.is_some_and(|s| s.executable != stamp.executable || !same_time(s.mtime_ns, stamp.mtime_ns));
+        let digest = body.plain_digest;
+        if edited {
+            self.commit.edit(inode, &seen, body);
+            seen = smallvec![self.commit.dot()];
+        }
+        self.set(to, Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen });
+    }
+
+    fn remove(&mut self, path: &FolderPath) {
+        let inodes = match self.synced.get(path) {
+            Some(old) if old.kind == Kind::Dir => self.dir_inodes(path, old.inode),
+            _ => Vec::new(),
+        };
+        let Some(old) = self.unset(path) else { return };
+        self.removed += 1;
+        if old.kind == Kind::Dir {
+            for inode in inodes {
+                self.commit.trash_dir(inode);
+            }
+        } else {
+            self.commit.remove(old.inode, &old.seen);
+        }
+    }
+}
+
+fn leaf_of(view: &View, path: &FolderPath) -> Option<(Inode, Dot, SmallVec<[Dot; 1]>)> {
+    match view.lookup(path)? {
+        ViewEntry::Leaf(leaf) => Some((leaf.inode, leaf.dot, leaf.also.iter().copied().collect())),
+        ViewEntry::Dir { .. } => None,
+    }
+}
+
+/// How many bytes of sealed content the touched items refer to: what a head announces.
+pub(super) fn announced_bytes(state: &State, inodes: impl Iterator<Item = Inode>) -> (u64, u64) {
+    use crate::state::Content;
+    let (mut blocks, mut bytes) = (0, 0);
+    for inode in inodes {
+        let Some(item) = state.get(&inode) else { continue };
+        for (_, body) in &item.body {
+            match &body.content {
+                Content::Inline(_) => {}
+                Content::Refs(refs) => {
+                    blocks += refs.len() as u64;
+                    bytes += body.size + body.size / 8 + 2048 * refs.len() as u64;
+                }
+                Content::Manifest(manifest) => {
+                    blocks += manifest.refs + manifest.refs / 16 + 8;
+                    bytes += body.size + body.size / 8 + 4096 * manifest.refs;
+                }
+            }
+        }
+    }
+    (blocks, bytes)
+}

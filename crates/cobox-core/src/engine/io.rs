@@ -1,0 +1,314 @@
+//! All that crosses the border between the engine and the world, in two enums.
+
+use cobox_proto::head::SignedHead;
+use cobox_proto::id::{Cid, EpochTag, HeadId, Inode, OpId};
+use smallvec::SmallVec;
+
+use crate::keys::FolderKeys;
+use crate::path::FolderPath;
+use crate::seal::SealedBlock;
+use crate::state::{Body, Dot, Kind};
+
+/// Which file or directory of this disk: what a rename keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+}
+
+/// What "unchanged" means for a file: all of it equal. `ctime` catches writers that set the old time back (L6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes.
+    pub size: u64,
+    /// Modification, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Inode change, nanoseconds since 1970.
+    pub ctime_ns: i64,
+    /// Which file.
+    pub id: FileId,
+    /// Owner may execute.
+    pub executable: bool,
+}
+
+/// What a listing saw at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stat {
+    /// A directory.
+    Dir(FileId),
+    /// A regular file.
+    File(Stamp),
+    /// A symbolic link and its target.
+    Symlink(Stamp, String),
+}
+
+/// What the folder's disk and the state last agreed on at one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// The item behind the path (the smallest inode of a union directory).
+    pub inode: Inode,
+    /// File, directory or symlink.
+    pub kind: Kind,
+    /// The disk's identity of it.
+    pub id: FileId,
+    /// The stamp of a file or symlink; `None` for directories.
+    pub stamp: Option<Stamp>,
+    /// Digest of the content.
+    pub digest: [u8; 32],
+    /// The body dots the person has seen at this path; what an edit here replaces.
+    pub seen: SmallVec<[Dot; 1]>,
+}
+
+/// Names one step until it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepId(pub u64);
+
+/// One thing to do in the folder. Each names what must be there before; if something else is, the step fails with
+/// [`StepError::Changed`] and nothing was touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make a directory.
+    MakeDir {
+        /// Where.
+        path: FolderPath,
+    },
+    /// Move a directory with all that is in it.
+    RenameDir {
+        /// From.
+        from: FolderPath,
+        /// To.
+        to: FolderPath,
+    },
+    /// Move a file or symlink whose content stays.
+    RenameFile {
+        /// From.
+        from: FolderPath,
+        /// To; nothing may be there.
+        to: FolderPath,
+        /// What stands at `from`.
+        expect: Stamp,
+    },
+    /// Write a file or symlink; the old one, if any, is set aside.
+    Write {
+        /// Where.
+        path: FolderPath,
+        /// File or symlink.
+        kind: Kind,
+        /// What.
+        body: Box<Body>,
+        /// What stands there now; `None` = nothing.
+        expect: Option<Stamp>,
+    },
+    /// Set time and executable bit; the content is right already.
+    SetMeta {
+        /// Where.
+        path: FolderPath,
+        /// Time to set.
+        mtime_ns: i64,
+        /// Bit to set.
+        executable: bool,
+        /// What stands there now.
+        expect: Stamp,
+    },
+    /// Set a file or symlink aside.
+    Remove {
+        /// Where.
+        path: FolderPath,
+        /// What stands there now.
+        expect: Stamp,
+    },
+    /// Remove a directory if it is empty.
+    RemoveDir {
+        /// Where.
+        path: FolderPath,
+    },
+}
+
+impl Step {
+    /// The path it ends at.
+    pub fn path(&self) -> &FolderPath {
+        match self {
+            Step::MakeDir { path }
+            | Step::Write { path, .. }
+            | Step::SetMeta { path, .. }
+            | Step::Remove { path, .. }
+            | Step::RemoveDir { path } => path,
+            Step::RenameDir { to, .. } | Step::RenameFile { to, .. } => to,
+        }
+    }
+}
+
+/// Why a step was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepError {
+    /// Something else is there than the step expected: look again.
+    Changed,
+    /// The directory holds files the engine does not know (ignored, or not scanned yet).
+    NotEmpty,
+    /// The disk is full.
+    DiskFull,
+    /// The content can not be had now; it is tried again when a holder appears.
+    NoContent,
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// What the membership says now, as far as the engine needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The frontier of the log, for `Head::auth`.
+    pub auth: Vec<OpId>,
+    /// The epoch to write under.
+    pub epoch: Option<EpochTag>,
+    /// Whether this device may write.
+    pub can_write: bool,
+}
+
+/// What the world tells the engine.
+#[derive(Debug)]
+pub enum Input {
+    /// A look at the disk begins: of everything, or of these paths and what is below them.
+    ScanBegun {
+        /// Empty = everything.
+        under: Vec<FolderPath>,
+    },
+    /// A part of the listing.
+    Listed(Vec<(FolderPath, Stat)>),
+    /// Answers [`Output::Hash`].
+    Hashed {
+        /// The file.
+        path: FolderPath,
+        /// As it was while it was read.
+        stamp: Stamp,
+        /// Its content, sealed.
+        body: Box<Body>,
+    },
+    /// The file could not be read whole; nothing is concluded about it.
+    HashFailed {
+        /// The file.
+        path: FolderPath,
+    },
+    /// The listing ended. Below `unreadable` nothing is concluded (D6, D7).
+    ScanEnded {
+        /// Paths whose listing failed.
+        unreadable: Vec<FolderPath>,
+    },
+    /// A head that the blind rules accepted.
+    Head(Box<SignedHead>),
+    /// A metadata block that was asked for by [`Output::Want`].
+    Block {
+        /// Its verified name.
+        cid: Cid,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// The log or the keys changed.
+    Standing(Standing),
+    /// The keys changed.
+    Keys(Box<FolderKeys>),
+    /// A step ended; for writes and renames with the new stamp of what stands at the path.
+    StepDone {
+        /// Which.
+        id: StepId,
+        /// What is there now; `None` after removals.
+        now_there: Option<Stat>,
+    },
+    /// A step was not done.
+    StepFailed {
+        /// Which.
+        id: StepId,
+        /// Why.
+        why: StepError,
+    },
+    /// A person decided about a held change.
+    Decide {
+        /// `true`: go on with it; `false`: bring the files back.
+        approve: bool,
+    },
+    /// The time of [`Output::WakeAt`] has come.
+    Woken,
+}
+
+/// What is to be remembered across restarts, with the blocks stored before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Root of the joined state.
+    pub root: Cid,
+    /// The epoch it is sealed under.
+    pub epoch: EpochTag,
+    /// The heads whose join the state is.
+    pub frontier: Vec<HeadId>,
+    /// Paths that changed in the synced tree; `None` = gone.
+    pub synced: Vec<(FolderPath, Option<Synced>)>,
+}
+
+/// Something a person may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A local change was published.
+    Committed {
+        /// Paths written.
+        changed: u64,
+        /// Paths removed.
+        removed: u64,
+    },
+    /// Changes of others were joined.
+    Joined {
+        /// By whom: the head.
+        head: HeadId,
+    },
+    /// A file arrived or changed here.
+    Applied {
+        /// Where.
+        path: FolderPath,
+    },
+    /// Two versions of one file stand side by side.
+    Conflict {
+        /// The copy.
+        path: FolderPath,
+    },
+    /// Deletions are held back until a person decides.
+    Held {
+        /// How many files.
+        files: u64,
+    },
+    /// A head of this author can not be read as its format demands.
+    BadHead {
+        /// Which.
+        head: HeadId,
+        /// Why.
+        why: String,
+    },
+    /// Somebody continued this device's own chain: it seems to be duplicated (N8).
+    Duplicated {
+        /// The foreign head.
+        head: HeadId,
+    },
+}
+
+/// What the engine asks of the world. Outputs are carried out in order; a later one counts only once the earlier is durable.
+#[derive(Debug)]
+pub enum Output {
+    /// Read, chunk and seal these files; answer each with `Hashed` or `HashFailed`.
+    Hash(Vec<(FolderPath, Stamp)>),
+    /// Keep these blocks.
+    Store(Vec<SealedBlock>),
+    /// Make durable, in one transaction.
+    Remember(Memory),
+    /// Make durable, then publish.
+    Publish(Box<SignedHead>),
+    /// Fetch these metadata blocks.
+    Want(Vec<Cid>),
+    /// Do these in the folder.
+    Do(Vec<(StepId, Step)>),
+    /// No longer wanted; a step already begun may still report.
+    Cancel(StepId),
+    /// Look at these paths again soon.
+    Rescan(Vec<FolderPath>),
+    /// Tell people.
+    Tell(Event),
+    /// Call again with `Woken` at this time (milliseconds).
+    WakeAt(u64),
+}

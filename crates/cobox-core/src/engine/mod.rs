@@ -1,0 +1,527 @@
+//! The brain of one folder on one device. It holds three trees, as Dropbox's Nucleus does: what the members agreed on (the
+//! state and its view), what the disk showed at the last look, and what both last agreed on (`synced`). Everything it
+//! decides follows from these three; it remembers observations, never work.
+//!
+//! It owns the joined state, the sealed tree of it, the heads it rests on and the device's own chain of heads. It
+//! deliberately does not know files' bytes, clocks, sockets or databases: those come as [`Input`] and leave as [`Output`].
+//!
+//! Invariants: a local edit replaces only versions the person had seen; a head is published only after everything it
+//! rests on is durable (outputs are carried out in order); nothing is removed from the disk that the synced tree does not
+//! know; a deletion that looks like a disaster waits for a person.
+
+mod brake;
+mod commit;
+mod io;
+mod merge;
+mod plan;
+mod publish;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
+use cobox_proto::sign::SecretKey;
+
+pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
+pub use plan::same_time;
+
+use crate::keys::FolderKeys;
+use crate::path::FolderPath;
+use crate::state::{Body, Dot, Kind, State, Touched, View};
+use crate::tree::Tree;
+use merge::Merging;
+use publish::OwnChain;
+use scan::{Finding, Known, Scan};
+
+/// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
+const STEPS_MAX: usize = 1024;
+
+/// What an engine is made from.
+#[derive(Debug)]
+pub struct Setup {
+    /// The folder.
+    pub folder: FolderId,
+    /// Its keys.
+    pub keys: FolderKeys,
+    /// This device's signing key in this folder.
+    pub device: SecretKey,
+    /// Fresh random bytes: a new actor is drawn from them at every start, so that no counter is ever used twice, whatever
+    /// happened to the database meanwhile (K10, N8).
+    pub entropy: [u8; 32],
+    /// What the membership says.
+    pub standing: Standing,
+}
+
+/// Deletions that wait for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Since when, milliseconds.
+    pub since_ms: u64,
+    /// What looks gone.
+    pub paths: BTreeSet<FolderPath>,
+}
+
+/// Figures for the status.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Files and symlinks the folder shows.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files still to be written here.
+    pub pending_files: u64,
+    /// Their bytes.
+    pub pending_bytes: u64,
+    /// Copies that stand beside another version.
+    pub conflicts: u64,
+    /// Files whose deletion is held.
+    pub held_files: u64,
+    /// Whether everything seen on this disk is in a published head, and every known head is joined.
+    pub settled: bool,
+    /// Paths that can not be written here, and why.
+    pub stuck: Vec<(FolderPath, StepError)>,
+}
+
+/// The brain of one folder. See the module.
+#[derive(Debug)]
+pub struct Engine {
+    folder: FolderId,
+    keys: FolderKeys,
+    standing: Standing,
+    state: State,
+    tree: Tree,
+    view: View,
+    synced: BTreeMap<FolderPath, Synced>,
+    ids: BTreeMap<FileId, FolderPath>,
+    scan: Option<Scan>,
+    scanned_once: bool,
+    held: Option<Held>,
+    own: OwnChain,
+    merging: Merging,
+    jobs: BTreeMap<StepId, Step>,
+    busy: BTreeMap<FolderPath, StepId>,
+    stuck: BTreeMap<FolderPath, StepError>,
+    next_step: u64,
+    pending: (u64, u64),
+    out: VecDeque<Output>,
+}
+
+impl Engine {
+    /// A folder as it was remembered: `state` and `tree` read back from the stored root, `frontier` the heads they join,
+    /// `known` every accepted head (for ancestry), `synced` the table of the disk.
+    pub fn new(
+        setup: Setup,
+        state: State,
+        tree: Tree,
+        frontier: BTreeSet<HeadId>,
+        known: &[cobox_proto::head::SignedHead],
+        synced: BTreeMap<FolderPath, Synced>,
+    ) -> Self {
+        let ids = synced.iter().map(|(path, s)| (s.id, path.clone())).collect();
+        let mut engine = Self {
+            folder: setup.folder,
+            own: OwnChain::new(setup.folder, setup.device, setup.entropy),
+            keys: setup.keys,
+            standing: setup.standing,
+            view: View::of(&state),
+            state,
+            tree,
+            synced,
+            ids,
+            scan: None,
+            scanned_once: false,
+            held: None,
+            merging: Merging::new(frontier),
+            jobs: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            next_step: 1,
+            pending: (0, 0),
+            out: VecDeque::new(),
+        };
+        for head in known {
+            engine.note_head(head);
+        }
+        engine.seal_past();
+        engine
+    }
+
+    /// An empty folder: nothing joined, nothing on disk agreed.
+    pub fn empty(setup: Setup, epoch: EpochTag) -> Self {
+        let state = State::new();
+        let (tree, blocks) = Tree::build(&state, &setup.keys, epoch);
+        let mut engine = Self::new(setup, state, tree, BTreeSet::new(), &[], BTreeMap::new());
+        engine.out.push_back(Output::Store(blocks));
+        engine.remember(BTreeSet::new());
+        engine
+    }
+
+    /// Takes one input. Poll the outputs afterwards.
+    pub fn handle(&mut self, now_ms: u64, input: Input) {
+        match input {
+            Input::ScanBegun { under } => self.scan = Some(Scan::begin(under)),
+            Input::Listed(entries) => self.listed(entries),
+            Input::Hashed { path, stamp, body } => self.hashed(now_ms, path, stamp, body),
+            Input::HashFailed { path } => {
+                if let Some(scan) = &mut self.scan {
+                    scan.unreadable(path);
+                }
+                self.end_scan_if_done(now_ms);
+            }
+            Input::ScanEnded { unreadable } => {
+                if let Some(scan) = &mut self.scan {
+                    scan.end_of_list(unreadable);
+                }
+                self.end_scan_if_done(now_ms);
+            }
+            Input::Head(head) => self.head_arrived(now_ms, *head),
+            Input::Block { cid, bytes } => self.block_arrived(now_ms, cid, &bytes),
+            Input::Standing(standing) => self.standing = standing,
+            Input::Keys(keys) => {
+                self.keys = *keys;
+                self.keys_arrived(now_ms);
+            }
+            Input::StepDone { id, now_there } => self.step_done(id, now_there),
+            Input::StepFailed { id, why } => self.step_failed(id, why),
+            Input::Decide { approve } => self.decide(now_ms, approve),
+            Input::Woken => self.publish_merge_if_due(now_ms),
+        }
+    }
+
+    /// The next thing to do; `None` until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// What the folder shows.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+    /// The joined state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+    /// The sealed tree of it.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+    /// What the disk last agreed on.
+    pub fn synced(&self) -> &BTreeMap<FolderPath, Synced> {
+        &self.synced
+    }
+    /// The keys in use.
+    pub fn keys(&self) -> &FolderKeys {
+        &self.keys
+    }
+    /// Deletions that wait for a person.
+    pub fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+    /// The heads whose join the state is.
+    pub fn frontier(&self) -> &BTreeSet<HeadId> {
+        self.merging.frontier()
+    }
+    /// Whether a look at the disk is under way.
+    pub fn is_scanning(&self) -> bool {
+        self.scan.is_some()
+    }
+    /// The root of the joined state.
+    pub fn root(&self) -> Cid {
+        self.tree.root()
+    }
+
+    /// Figures for the status.
+    pub fn summary(&self) -> Summary {
+        let mut sum = Summary {
+            pending_files: self.pending.0,
+            pending_bytes: self.pending.1,
+            held_files: self.held.as_ref().map_or(0, |held| held.paths.len() as u64),
+            settled: self.scan.is_none() && self.scanned_once && self.merging.is_idle() && self.root_is_published(),
+            stuck: self.stuck.iter().map(|(path, why)| (path.clone(), why.clone())).collect(),
+            ..Summary::default()
+        };
+        for (_, entry) in self.view.entries() {
+            if let crate::state::ViewEntry::Leaf(leaf) = entry {
+                sum.files += 1;
+                sum.bytes += plan::shown(&self.state, &leaf.inode, &leaf.dot).map_or(0, |(_, body)| body.size);
+                sum.conflicts += u64::from(leaf.conflict_of.is_some());
+            }
+        }
+        sum
+    }
+
+    /// Writes a file without a disk: for folders of kind vault, which live in the state alone.
+    ///
+    /// An equal file is left as it is.
+    pub fn put_virtual(&mut self, now_ms: u64, path: &FolderPath, body: Body) {
+        let (Some(name), true) = (path.name().cloned(), self.standing.can_write) else { return };
+        let current = self.leaf_at(path);
+        if current.as_ref().is_some_and(|(_, _, old)| old.plain_digest == body.plain_digest) {
+            return;
+        }
+        let prf = self.keys.inode_prf();
+        let mut commit = crate::state::Commit::new(&mut self.state, self.own.actor, self.own.device, &prf);
+        match current {
+            Some((inode, dots, _)) => commit.edit(inode, &dots, body),
+            None => {
+                let mut parent = Inode::ZERO;
+                let mut at = FolderPath::root();
+                for part in path.parent().iter().flat_map(|p| p.components()) {
+                    at = at.join(part);
+                    parent = match self.view.lookup(&at) {
+                        Some(crate::state::ViewEntry::Dir { inodes }) => inodes[0],
+                        _ => commit.make_dir(parent, part),
+                    };
+                }
+                commit.create(parent, &name, Kind::File, body);
+            }
+        }
+        let written = commit.finish();
+        self.finish_commit(now_ms, written, BTreeSet::new(), 1, 0);
+    }
+
+    /// The file shown at a path: inode, the dots behind it, its body.
+    pub fn leaf_at(&self, path: &FolderPath) -> Option<(Inode, Vec<Dot>, Body)> {
+        let Some(crate::state::ViewEntry::Leaf(leaf)) = self.view.lookup(path) else { return None };
+        let (_, body) = plan::shown(&self.state, &leaf.inode, &leaf.dot)?;
+        let dots = std::iter::once(leaf.dot).chain(leaf.also.iter().copied()).collect();
+        Some((leaf.inode, dots, body.clone()))
+    }
+
+    fn listed(&mut self, entries: Vec<(FolderPath, Stat)>) {
+        let Some(scan) = &mut self.scan else { return };
+        let (read, links) = scan.listed(&Known { synced: &self.synced, ids: &self.ids }, entries);
+        for (path, stamp, target) in links {
+            let body = self.keys.symlink_body(&target, stamp.mtime_ns);
+            scan.content(path, Kind::Symlink, stamp, Box::new(body));
+        }
+        if !read.is_empty() {
+            self.out.push_back(Output::Hash(read));
+        }
+    }
+
+    fn hashed(&mut self, now_ms: u64, path: FolderPath, stamp: Stamp, body: Box<Body>) {
+        if let Some(scan) = &mut self.scan {
+            scan.content(path, Kind::File, stamp, body);
+        }
+        self.end_scan_if_done(now_ms);
+    }
+
+    fn end_scan_if_done(&mut self, now_ms: u64) {
+        if !self.scan.as_ref().is_some_and(Scan::is_done) {
+            return;
+        }
+        if let Some(scan) = self.scan.take() {
+            let finding = scan.finish(&self.synced);
+            self.scanned_once = true;
+            self.stuck.clear();
+            self.commit_finding(now_ms, finding);
+            self.replan();
+        }
+    }
+
+    /// A look whose findings this device may not publish: they stay on disk and are told of.
+    fn set_aside_local(&mut self, finding: Finding) {
+        drop(finding);
+    }
+
+    /// Stores what a commit or a join changed, and recomputes the view.
+    fn settle_state(&mut self, touched: &Touched) {
+        let epoch = self.standing.epoch.unwrap_or(self.tree.epoch());
+        let (tree, blocks) = self.tree.update(&self.state, touched, &self.keys, epoch);
+        self.tree = tree;
+        self.view = View::of(&self.state);
+        if !blocks.is_empty() {
+            self.out.push_back(Output::Store(blocks));
+        }
+    }
+
+    /// Asks for the synced paths, root and frontier to be made durable.
+    fn remember(&mut self, dirty: BTreeSet<FolderPath>) {
+        let synced = dirty.into_iter().map(|path| (path.clone(), self.synced.get(&path).cloned())).collect();
+        self.out.push_back(Output::Remember(Memory {
+            root: self.tree.root(),
+            epoch: self.tree.epoch(),
+            frontier: self.merging.frontier().iter().copied().collect(),
+            synced,
+        }));
+    }
+
+    /// Compares view and disk and asks for what is missing. Nothing is written before the disk was looked at once: what
+    /// lies there may be newer than what is remembered.
+    pub fn replan(&mut self) {
+        if !self.scanned_once || self.scan.is_some() {
+            return;
+        }
+        let held = self.held.as_ref();
+        let skip = |path: &FolderPath| {
+            self.busy.contains_key(path)
+                || self.stuck.contains_key(path)
+                || held.is_some_and(|held| held.paths.contains(path))
+        };
+        let room = STEPS_MAX.saturating_sub(self.jobs.len());
+        let plan = plan::plan(&self.view, &self.state, &self.synced, &skip, room);
+        self.pending = (plan.pending_files, plan.pending_bytes);
+        let mut dirty = BTreeSet::new();
+        for (path, entry) in plan.adopt {
+            self.synced.insert(path.clone(), entry);
+            dirty.insert(path);
+        }
+        if !dirty.is_empty() {
+            self.remember(dirty);
+        }
+        self.cancel_outdated();
+        if plan.steps.is_empty() {
+            return;
+        }
+        let mut steps = Vec::with_capacity(plan.steps.len());
+        for step in plan.steps {
+            let id = StepId(self.next_step);
+            self.next_step += 1;
+            self.busy.insert(step.path().clone(), id);
+            self.jobs.insert(id, step.clone());
+            steps.push((id, step));
+        }
+        self.out.push_back(Output::Do(steps));
+    }
+
+    /// Writes whose target changed meanwhile are called off.
+    fn cancel_outdated(&mut self) {
+        let outdated: Vec<StepId> = self
+            .jobs
+            .iter()
+            .filter(|(_, step)| match step {
+                Step::Write { path, body, .. } => {
+                    self.leaf_at(path).is_none_or(|(_, _, now)| now.plain_digest != body.plain_digest)
+                }
+                _ => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in outdated {
+            self.out.push_back(Output::Cancel(id));
+        }
+    }
+
+    fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
+        let Some(step) = self.jobs.remove(&id) else { return };
+        self.busy.remove(step.path());
+        let mut dirty = BTreeSet::new();
+        match (&step, now_there) {
+            (Step::MakeDir { path }, Some(Stat::Dir(file))) => {
+                if let Some(crate::state::ViewEntry::Dir { inodes }) = self.view.lookup(path) {
+                    let entry = Synced {
+                        inode: inodes[0],
+                        kind: Kind::Dir,
+                        id: file,
+                        stamp: None,
+                        digest: [0; 32],
+                        seen: smallvec::SmallVec::new(),
+                    };
+                    self.place(path.clone(), entry, &mut dirty);
+                }
+            }
+            (Step::Write { path, kind, body, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
+                self.wrote(path, *kind, body, stamp, &mut dirty);
+            }
+            (Step::SetMeta { path, .. }, Some(Stat::File(stamp))) => {
+                if let Some(old) = self.synced.get(path).cloned() {
+                    self.place(path.clone(), Synced { stamp: Some(stamp), id: stamp.id, ..old }, &mut dirty);
+                }
+            }
+            (Step::RenameFile { from, to, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
+                if let Some(old) = self.unplace(from, &mut dirty) {
+                    self.place(to.clone(), Synced { stamp: Some(stamp), id: stamp.id, ..old }, &mut dirty);
+                }
+            }
+            (Step::RenameDir { from, to }, _) => {
+                let below: Vec<FolderPath> =
+                    self.synced.range(from.clone()..).map(|(p, _)| p).take_while(|p| p.starts_with(from)).cloned().collect();
+                for path in below {
+                    if let (Some(entry), Some(now)) = (self.unplace(&path, &mut dirty), path.rebased(from, to)) {
+                        self.place(now, entry, &mut dirty);
+                    }
+                }
+            }
+            (Step::Remove { path, .. } | Step::RemoveDir { path }, None) => {
+                self.unplace(path, &mut dirty);
+            }
+            _ => {}
+        }
+        self.remember(dirty);
+        self.out.push_back(Output::Tell(Event::Applied { path: step.path().clone() }));
+        if self.jobs.len() * 2 <= STEPS_MAX {
+            self.replan();
+        }
+    }
+
+    /// A write ended: the dots behind it are those whose content it was.
+    fn wrote(&mut self, path: &FolderPath, kind: Kind, body: &Body, stamp: Stamp, dirty: &mut BTreeSet<FolderPath>) {
+        let shown_now = self.leaf_at(path).filter(|(_, _, now)| now.plain_digest == body.plain_digest);
+        let (inode, seen) = match shown_now {
+            Some((inode, dots, _)) => (inode, dots.into_iter().collect()),
+            // The view went on meanwhile. What was written is an old version: nobody's dots, so it is planned over again,
+            // and an edit of it by the person here would stand beside the newer one.
+            None => match self.leaf_at(path) {
+                Some((inode, _, _)) => (inode, smallvec::SmallVec::new()),
+                None => (Inode::ZERO, smallvec::SmallVec::new()),
+            },
+        };
+        let entry = Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest: body.plain_digest, seen };
+        self.place(path.clone(), entry, dirty);
+    }
+
+    fn place(&mut self, path: FolderPath, entry: Synced, dirty: &mut BTreeSet<FolderPath>) {
+        self.ids.insert(entry.id, path.clone());
+        self.synced.insert(path.clone(), entry);
+        dirty.insert(path);
+    }
+
+    fn unplace(&mut self, path: &FolderPath, dirty: &mut BTreeSet<FolderPath>) -> Option<Synced> {
+        let old = self.synced.remove(path)?;
+        if self.ids.get(&old.id) == Some(path) {
+            self.ids.remove(&old.id);
+        }
+        dirty.insert(path.clone());
+        Some(old)
+    }
+
+    fn step_failed(&mut self, id: StepId, why: StepError) {
+        let Some(step) = self.jobs.remove(&id) else { return };
+        let path = step.path().clone();
+        self.busy.remove(&path);
+        if why == StepError::Changed {
+            let mut again = vec![path.clone()];
+            if let Step::RenameFile { from, .. } | Step::RenameDir { from, .. } = &step {
+                again.push(from.clone());
+            }
+            self.out.push_back(Output::Rescan(again));
+        }
+        self.stuck.insert(path, why);
+        if self.jobs.len() * 2 <= STEPS_MAX {
+            self.replan();
+        }
+    }
+
+    /// Paths that could not be written are tried again: a disk has room, a holder appeared.
+    pub fn retry_stuck(&mut self) {
+        self.stuck.clear();
+        self.replan();
+    }
+
+    fn decide(&mut self, now_ms: u64, approve: bool) {
+        let Some(held) = self.held.take() else { return };
+        if approve {
+            self.commit_gone(now_ms, held.paths);
+        } else {
+            let mut dirty = BTreeSet::new();
+            for path in &held.paths {
+                self.unplace(path, &mut dirty);
+            }
+            self.remember(dirty);
+        }
+        self.replan();
+    }
+}

@@ -1,0 +1,188 @@
+//! The device's own chain of heads. Every start draws a fresh actor from random bytes, so a restored backup, a cloned
+//! machine or a lost database can never use a counter twice (design 4.3); it costs some 50 bytes of context per start that
+//! writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cobox_proto::codec::Writer;
+use cobox_proto::head::{Head, SignedHead};
+use cobox_proto::id::{ActorId, FolderId, HeadId, SigKey};
+use cobox_proto::limits::HEAD_MERGED_MAX;
+use cobox_proto::sign::SecretKey;
+
+use super::commit::announced_bytes;
+use super::{Engine, Event, Output};
+use crate::path::FolderPath;
+use crate::state::{Dot, Touched};
+
+/// Merges without a write of our own wait a random time up to this, so that not everybody publishes the same join (R2).
+const MERGE_DELAY_MS_MAX: u64 = 2_000;
+
+/// This device's incarnation and what it has published.
+#[derive(Debug)]
+pub(super) struct OwnChain {
+    folder: FolderId,
+    key: SecretKey,
+    entropy: [u8; 32],
+    draws: u64,
+    pub(super) device: SigKey,
+    pub(super) actor: ActorId,
+    nonce: [u8; 16],
+    seq: u64,
+    newest: Option<HeadId>,
+    by_seq: BTreeMap<u64, HeadId>,
+    merge_due_ms: Option<u64>,
+}
+
+impl OwnChain {
+    pub(super) fn new(folder: FolderId, key: SecretKey, entropy: [u8; 32]) -> Self {
+        let device = key.public();
+        let mut own = Self {
+            folder,
+            key,
+            entropy,
+            draws: 0,
+            device,
+            actor: ActorId::ZERO,
+            nonce: [0; 16],
+            seq: 0,
+            newest: None,
+            by_seq: BTreeMap::new(),
+            merge_due_ms: None,
+        };
+        own.fresh_actor();
+        own
+    }
+
+    fn draw(&mut self) -> [u8; 32] {
+        self.draws += 1;
+        *blake3::keyed_hash(&self.entropy, &self.draws.to_le_bytes()).as_bytes()
+    }
+
+    /// Starts a new incarnation: at start-up, and when somebody else continues this one's chain.
+    pub(super) fn fresh_actor(&mut self) {
+        let random = self.draw();
+        self.nonce.copy_from_slice(&random[..16]);
+        self.actor = ActorId::of(&self.folder, &self.device, &self.nonce);
+        (self.seq, self.newest) = (0, None);
+        self.by_seq.clear();
+    }
+
+    pub(super) fn published(&self, id: &HeadId) -> bool {
+        self.by_seq.values().any(|own| own == id)
+    }
+}
+
+impl Engine {
+    /// Ends a commit: seals, remembers, publishes. `written` is `None` when only the synced tree changed.
+    pub(super) fn finish_commit(
+        &mut self,
+        now_ms: u64,
+        written: Option<(Dot, Touched)>,
+        dirty: BTreeSet<FolderPath>,
+        changed: u64,
+        removed: u64,
+    ) {
+        let Some((_, touched)) = written else {
+            if !dirty.is_empty() {
+                self.remember(dirty);
+            }
+            return;
+        };
+        self.settle_state(&touched);
+        let announced = announced_bytes(&self.state, touched.inodes());
+        self.publish(now_ms, announced, dirty);
+        self.out.push_back(Output::Tell(Event::Committed { changed, removed }));
+    }
+
+    /// Whether some known head has our root.
+    pub(super) fn root_is_published(&self) -> bool {
+        self.merging.frontier_has_root(self.tree.root()) || self.state.is_empty() && self.merging.frontier().is_empty()
+    }
+
+    /// Plans the publication of a join that nobody has published yet.
+    pub(super) fn publish_merge_soon(&mut self, now_ms: u64) {
+        if self.root_is_published() || !self.standing.can_write {
+            self.own.merge_due_ms = None;
+            return;
+        }
+        if self.own.merge_due_ms.is_none() {
+            let random = self.own.draw();
+            let wait = u64::from(u16::from_le_bytes([random[0], random[1]])) * MERGE_DELAY_MS_MAX / u64::from(u16::MAX);
+            self.own.merge_due_ms = Some(now_ms + wait);
+            self.out.push_back(Output::WakeAt(now_ms + wait));
+        }
+    }
+
+    pub(super) fn publish_merge_if_due(&mut self, now_ms: u64) {
+        let Some(due) = self.own.merge_due_ms else { return };
+        if now_ms < due {
+            self.out.push_back(Output::WakeAt(due));
+            return;
+        }
+        self.own.merge_due_ms = None;
+        if !self.root_is_published() && self.standing.can_write {
+            self.publish(now_ms, (0, 0), BTreeSet::new());
+        }
+    }
+
+    fn publish(&mut self, now_ms: u64, content: (u64, u64), dirty: BTreeSet<FolderPath>) {
+        let seq = self.own.seq + 1;
+        let skip = seq & (seq - 1);
+        let merged: Vec<HeadId> = self
+            .merging
+            .frontier()
+            .iter()
+            .filter(|id| Some(**id) != self.own.newest)
+            .take(HEAD_MERGED_MAX)
+            .copied()
+            .collect();
+        let (nodes, node_bytes) = self.tree.new_since_last();
+        let epoch = self.tree.epoch();
+        let mut head = Head {
+            folder: self.folder,
+            device: self.own.device,
+            actor: self.own.actor,
+            actor_nonce: (seq == 1).then_some(self.own.nonce),
+            seq,
+            prev: self.own.newest,
+            skip: self.own.by_seq.get(&skip).copied(),
+            root: self.tree.root(),
+            epoch,
+            auth: self.standing.auth.clone(),
+            merged: merged.clone(),
+            new_blocks: nodes + content.0,
+            new_bytes: node_bytes + content.1,
+            claimed_time_ms: now_ms,
+            delta: None,
+            sealed: Vec::new(),
+        };
+        let counter = self.state.ctx.get(&self.own.actor).map_or(0, |row| row.counter);
+        let mut note = Writer::new();
+        note.u8(1).varint(counter);
+        head.sealed = match self.keys.seal_note(epoch, "head", &head.clear_bytes(), note.as_slice()) {
+            Ok(sealed) => sealed,
+            Err(_) => return self.remember(dirty),
+        };
+        let Ok(signed) = head.sign(&self.own.key) else { return self.remember(dirty) };
+        self.own.seq = seq;
+        self.own.newest = Some(signed.id());
+        self.own.by_seq.insert(seq, signed.id());
+        self.own.merge_due_ms = None;
+        self.note_head(&signed);
+        self.merging.advance(signed.id());
+        self.remember(dirty);
+        self.out.push_back(Output::Publish(Box::new(signed)));
+    }
+}
+
+/// Reads the counter a head proves; `None` if the note is not what this version writes.
+pub(super) fn counter_of(engine: &Engine, head: &SignedHead) -> Option<u64> {
+    let clear = head.head().clear_bytes();
+    let note = engine.keys.open_note(head.head().epoch, "head", &clear, &head.head().sealed).ok()?;
+    let mut r = cobox_proto::codec::Reader::new(&note);
+    (r.u8().ok()? == 1).then_some(())?;
+    let counter = r.varint().ok()?;
+    r.finish().ok()?;
+    Some(counter)
+}

@@ -1,0 +1,137 @@
+//! One look at the disk: decides, entry by entry as the listing streams by, what is unchanged, what must be read, and in
+//! the end what is gone. It concludes nothing about paths whose listing or reading failed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::io::{FileId, Stamp, Stat, Synced};
+use crate::path::FolderPath;
+use crate::state::{Body, Kind};
+
+/// What was found new or changed at a path.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A directory.
+    Dir(FileId),
+    /// A file or symlink with its content.
+    Leaf(Kind, Stamp, Box<Body>),
+    /// A file that looks exactly like the one known below the old place of a moved directory.
+    Same(Stamp),
+}
+
+/// A look under way.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    under: Vec<FolderPath>,
+    unchanged: BTreeSet<FolderPath>,
+    reading: BTreeSet<FolderPath>,
+    found: BTreeMap<FolderPath, Found>,
+    unreadable: Vec<FolderPath>,
+    /// Directories that seem to have moved: (now, before).
+    moves: Vec<(FolderPath, FolderPath)>,
+    listed: bool,
+}
+
+/// A look that ended.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) found: BTreeMap<FolderPath, Found>,
+    pub(super) gone: BTreeSet<FolderPath>,
+    pub(super) moves: Vec<(FolderPath, FolderPath)>,
+}
+
+/// What the listing needs to compare with.
+pub(super) struct Known<'a> {
+    pub(super) synced: &'a BTreeMap<FolderPath, Synced>,
+    pub(super) ids: &'a BTreeMap<FileId, FolderPath>,
+}
+
+impl Scan {
+    pub(super) fn begin(under: Vec<FolderPath>) -> Self {
+        Self { under, ..Self::default() }
+    }
+
+    /// Takes a part of the listing; returns the files to read and the symlinks, whose target is their content.
+    pub(super) fn listed(
+        &mut self,
+        known: &Known<'_>,
+        entries: Vec<(FolderPath, Stat)>,
+    ) -> (Vec<(FolderPath, Stamp)>, Vec<(FolderPath, Stamp, String)>) {
+        let (mut read, mut links) = (Vec::new(), Vec::new());
+        for (path, stat) in entries {
+            match stat {
+                Stat::Dir(id) => self.dir(known, path, id),
+                Stat::File(stamp) => {
+                    if known.synced.get(&path).is_some_and(|s| s.kind == Kind::File && s.stamp == Some(stamp)) {
+                        self.unchanged.insert(path);
+                    } else if self.before(known, &path).is_some_and(|s| s.kind == Kind::File && s.stamp == Some(stamp)) {
+                        self.found.insert(path, Found::Same(stamp));
+                    } else {
+                        self.reading.insert(path.clone());
+                        read.push((path, stamp));
+                    }
+                }
+                Stat::Symlink(stamp, target) => {
+                    if known.synced.get(&path).is_some_and(|s| s.kind == Kind::Symlink && s.stamp == Some(stamp)) {
+                        self.unchanged.insert(path);
+                    } else {
+                        links.push((path, stamp, target));
+                    }
+                }
+            }
+        }
+        (read, links)
+    }
+
+    fn dir(&mut self, known: &Known<'_>, path: FolderPath, id: FileId) {
+        if known.synced.get(&path).is_some_and(|s| s.kind == Kind::Dir) {
+            self.unchanged.insert(path);
+            return;
+        }
+        if let Some(before) = known.ids.get(&id)
+            && *before != path
+            && known.synced.get(before).is_some_and(|s| s.kind == Kind::Dir)
+            && !self.moves.iter().any(|(_, old)| before.starts_with(old))
+        {
+            self.moves.push((path.clone(), before.clone()));
+        }
+        self.found.insert(path, Found::Dir(id));
+    }
+
+    /// What was known at this path's place before a directory above it moved.
+    fn before<'a>(&self, known: &Known<'a>, path: &FolderPath) -> Option<&'a Synced> {
+        let (now, before) = self.moves.iter().rev().find(|(now, _)| path.starts_with(now))?;
+        known.synced.get(&path.rebased(now, before)?)
+    }
+
+    pub(super) fn content(&mut self, path: FolderPath, kind: Kind, stamp: Stamp, body: Box<Body>) {
+        self.reading.remove(&path);
+        self.found.insert(path, Found::Leaf(kind, stamp, body));
+    }
+
+    pub(super) fn unreadable(&mut self, path: FolderPath) {
+        self.reading.remove(&path);
+        self.unreadable.push(path);
+    }
+
+    pub(super) fn end_of_list(&mut self, unreadable: Vec<FolderPath>) {
+        self.unreadable.extend(unreadable);
+        self.listed = true;
+    }
+
+    /// Whether the listing ended and everything was read.
+    pub(super) fn is_done(&self) -> bool {
+        self.listed && self.reading.is_empty()
+    }
+
+    /// Ends the look: what is known, in its scope, and was not met is gone.
+    pub(super) fn finish(self, synced: &BTreeMap<FolderPath, Synced>) -> Finding {
+        let in_scope = |path: &FolderPath| self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u));
+        let doubtful = |path: &FolderPath| self.unreadable.iter().any(|u| path.starts_with(u));
+        let gone = synced
+            .keys()
+            .filter(|p| in_scope(p) && !self.unchanged.contains(p) && !self.found.contains_key(p) && !doubtful(p))
+            .cloned()
+            .collect();
+        Finding { found: self.found, gone, moves: self.moves }
+    }
+}

@@ -1,0 +1,333 @@
+//! What one folder remembers of its disk, in SQLite (WAL, synchronous=FULL): the synced tree, where each sealed block's
+//! bytes lie in the working files, and the root and heads of the joined state. All of it can be rebuilt from the folder and
+//! its members; none of it is ever the only copy of somebody's work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cobox_core::engine::{FileId, Memory, Stamp, Synced};
+use cobox_core::path::FolderPath;
+use cobox_core::state::{Dot, Kind};
+use cobox_proto::codec::{Canonical, Reader, Writer};
+use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId, Inode};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// The schema of this program.
+const SCHEMA: i64 = 1;
+/// How many versions one row of `seen` may name.
+const SEEN_MAX: usize = 4096;
+
+/// Why the folder's database can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// SQLite said no.
+    #[error("{path}: {source}; the folder's files are untouched. Move this file away and start again: it is rebuilt", path = .path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Written by a newer program.
+    #[error("{path} was written by a newer cobox (schema {found}); update cobox", path = .path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
+    /// A row that this program can not have written.
+    #[error("{path} is damaged ({what}); the folder's files are untouched. Move this file away and start again: it is rebuilt", path = .path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// Which part.
+        what: &'static str,
+    },
+}
+
+/// Where the bytes of a sealed block lie in plain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The file.
+    pub path: FolderPath,
+    /// From where.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u32,
+    /// The epoch the block is sealed under.
+    pub epoch: EpochTag,
+}
+
+/// One folder's database. One writer: the folder's own thread; readers open their own.
+#[derive(Debug)]
+pub struct FolderDb {
+    path: PathBuf,
+    db: Connection,
+}
+
+/// What was remembered at the last stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Root of the joined state.
+    pub root: Cid,
+    /// The epoch it is sealed under.
+    pub epoch: EpochTag,
+    /// The heads whose join it is.
+    pub frontier: BTreeSet<HeadId>,
+}
+
+impl FolderDb {
+    /// Opens or makes it.
+    pub fn open(path: &Path) -> Result<Self, DbError> {
+        let failed = |source| DbError::Sqlite { path: path.to_path_buf(), source };
+        let db = Connection::open(path).map_err(failed)?;
+        let this = Self { path: path.to_path_buf(), db };
+        this.prepare()?;
+        Ok(this)
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> DbError {
+        DbError::Sqlite { path: self.path.clone(), source }
+    }
+
+    fn damaged(&self, what: &'static str) -> DbError {
+        DbError::Damaged { path: self.path.clone(), what }
+    }
+
+    fn prepare(&self) -> Result<(), DbError> {
+        self.run(|db| {
+            db.pragma_update(None, "journal_mode", "WAL")?;
+            db.pragma_update(None, "synchronous", "FULL")?;
+            db.busy_timeout(std::time::Duration::from_secs(10))
+        })?;
+        let found: i64 = self.run(|db| db.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
+        if found > SCHEMA {
+            return Err(DbError::Newer { path: self.path.clone(), found });
+        }
+        self.run(|db| {
+            db.execute_batch(
+                "BEGIN IMMEDIATE;
+                 CREATE TABLE IF NOT EXISTS synced (
+                   path TEXT PRIMARY KEY, inode BLOB NOT NULL, kind INTEGER NOT NULL, dev INTEGER NOT NULL, ino INTEGER NOT NULL,
+                   size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, executable INTEGER, digest BLOB NOT NULL, seen BLOB NOT NULL
+                 ) WITHOUT ROWID;
+                 CREATE TABLE IF NOT EXISTS piece (
+                   cid BLOB NOT NULL, path TEXT NOT NULL, start INTEGER NOT NULL, len INTEGER NOT NULL, epoch BLOB NOT NULL,
+                   PRIMARY KEY (cid, path, start)
+                 ) WITHOUT ROWID;
+                 CREATE INDEX IF NOT EXISTS piece_path ON piece (path);
+                 CREATE TABLE IF NOT EXISTS memory (one INTEGER PRIMARY KEY CHECK (one = 1), root BLOB NOT NULL, epoch BLOB NOT NULL,
+                   frontier BLOB NOT NULL);
+                 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+                 PRAGMA user_version = 1;
+                 COMMIT;",
+            )
+        })
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DbError> {
+        work(&self.db).map_err(|source| self.failed(source))
+    }
+
+    /// The joined state's root and heads; `None` for a folder that never had one here.
+    pub fn remembered(&self) -> Result<Option<Remembered>, DbError> {
+        let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self.run(|db| {
+            db.query_row("SELECT root, epoch, frontier FROM memory", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()
+        })?;
+        let Some((root, epoch, frontier)) = row else { return Ok(None) };
+        let wrong = || self.damaged("memory");
+        let mut r = Reader::new(&frontier);
+        let heads: Vec<HeadId> = r.list(1 << 16, "frontier").map_err(|_| wrong())?;
+        Ok(Some(Remembered {
+            root: Cid::from_slice(&root).ok_or_else(wrong)?,
+            epoch: EpochTag::from_slice(&epoch).ok_or_else(wrong)?,
+            frontier: heads.into_iter().collect(),
+        }))
+    }
+
+    /// The synced tree.
+    pub fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
+        let mut all = BTreeMap::new();
+        let failed = |source| self.failed(source);
+        let mut statement = self
+            .db
+            .prepare("SELECT path, inode, kind, dev, ino, size, mtime_ns, ctime_ns, executable, digest, seen FROM synced")
+            .map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let (path, entry) = read_synced(row).map_err(failed)?.ok_or_else(|| self.damaged("synced"))?;
+            all.insert(path, entry);
+        }
+        Ok(all)
+    }
+
+    /// Makes a memory durable, in one transaction.
+    pub fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
+        let path = self.path.clone();
+        let work = || -> rusqlite::Result<()> {
+            let tx = self.db.transaction()?;
+            let mut frontier = Writer::new();
+            frontier.list(&memory.frontier);
+            tx.execute(
+                "INSERT OR REPLACE INTO memory (one, root, epoch, frontier) VALUES (1, ?1, ?2, ?3)",
+                params![memory.root.0, memory.epoch.0, frontier.as_slice()],
+            )?;
+            {
+                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO synced VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
+                let mut drop = tx.prepare_cached("DELETE FROM synced WHERE path = ?1")?;
+                for (path, entry) in &memory.synced {
+                    match entry {
+                        Some(entry) => write_synced(&mut put, path, entry)?,
+                        None => {
+                            drop.execute([path.to_string()])?;
+                        }
+                    }
+                }
+            }
+            tx.commit()
+        };
+        let mut work = work;
+        work().map_err(|source| DbError::Sqlite { path, source })
+    }
+
+    /// Replaces what is known of where a file's blocks lie.
+    pub fn put_pieces(&mut self, path: &FolderPath, pieces: &[(Cid, Piece)]) -> Result<(), DbError> {
+        let place = self.path.clone();
+        let mut work = || -> rusqlite::Result<()> {
+            let tx = self.db.transaction()?;
+            tx.execute("DELETE FROM piece WHERE path = ?1", [path.to_string()])?;
+            {
+                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO piece VALUES (?1,?2,?3,?4,?5)")?;
+                for (cid, piece) in pieces {
+                    put.execute(params![cid.0, path.to_string(), piece.offset as i64, piece.len, piece.epoch.0])?;
+                }
+            }
+            tx.commit()
+        };
+        work().map_err(|source| DbError::Sqlite { path: place, source })
+    }
+
+    /// A file or directory moved: what is known of its blocks moves along.
+    pub fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
+        let (from, to) = (from.to_string(), to.to_string());
+        self.run(|db| {
+            db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])?;
+            db.execute(
+                "UPDATE OR REPLACE piece SET path = ?2 || substr(path, length(?1) + 1)
+                 WHERE path >= ?1 || '/' AND path < ?1 || '0'",
+                [&from, &to],
+            )
+        })
+        .map(|_| ())
+    }
+
+    /// Where a block's bytes may lie; the caller verifies.
+    pub fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
+        let failed = |source| self.failed(source);
+        let mut statement =
+            self.db.prepare_cached("SELECT path, start, len, epoch FROM piece WHERE cid = ?1").map_err(failed)?;
+        let mut rows = statement.query([cid.0]).map_err(failed)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let piece = read_piece(row).map_err(failed)?.ok_or_else(|| self.damaged("piece"))?;
+            all.push(piece);
+        }
+        Ok(all)
+    }
+
+    /// A small value by name.
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, DbError> {
+        self.run(|db| db.query_row("SELECT value FROM note WHERE name = ?1", [name], |row| row.get(0)).optional())
+    }
+
+    /// Keeps a small value.
+    pub fn put_note(&self, name: &str, value: &[u8]) -> Result<(), DbError> {
+        self.run(|db| db.execute("INSERT OR REPLACE INTO note VALUES (?1, ?2)", params![name, value])).map(|_| ())
+    }
+}
+
+fn write_synced(put: &mut rusqlite::CachedStatement<'_>, path: &FolderPath, entry: &Synced) -> rusqlite::Result<()> {
+    let mut seen = Writer::new();
+    seen.varint(entry.seen.len() as u64);
+    for dot in &entry.seen {
+        seen.varint(dot.counter).put(&dot.actor);
+    }
+    let stamp = entry.stamp;
+    put.execute(params![
+        path.to_string(),
+        entry.inode.0,
+        kind_number(entry.kind),
+        entry.id.dev as i64,
+        entry.id.ino as i64,
+        stamp.map(|s| s.size as i64),
+        stamp.map(|s| s.mtime_ns),
+        stamp.map(|s| s.ctime_ns),
+        stamp.map(|s| s.executable),
+        entry.digest,
+        seen.as_slice(),
+    ])?;
+    Ok(())
+}
+
+fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, Synced)>> {
+    let (path, inode, digest, seen): (String, Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(9)?, row.get(10)?);
+    let id = FileId { dev: row.get::<_, i64>(3)? as u64, ino: row.get::<_, i64>(4)? as u64 };
+    let size: Option<i64> = row.get(5)?;
+    let stamp = match size {
+        Some(size) => Some(Stamp {
+            size: size as u64,
+            mtime_ns: row.get(6)?,
+            ctime_ns: row.get(7)?,
+            id,
+            executable: row.get(8)?,
+        }),
+        None => None,
+    };
+    let parsed = || {
+        let mut r = Reader::new(&seen);
+        let mut dots = smallvec::SmallVec::new();
+        for _ in 0..r.varint_max(SEEN_MAX as u64, "seen").ok()? {
+            dots.push(Dot { counter: r.varint().ok()?, actor: ActorId::decode(&mut r).ok()? });
+        }
+        r.finish().ok()?;
+        let entry = Synced {
+            inode: Inode::from_slice(&inode)?,
+            kind: kind_of(row.get(2).ok()?)?,
+            id,
+            stamp,
+            digest: digest.as_slice().try_into().ok()?,
+            seen: dots,
+        };
+        Some((FolderPath::parse(&path).ok()?, entry))
+    };
+    Ok(parsed())
+}
+
+fn read_piece(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Piece>> {
+    let (path, epoch): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
+    let (offset, len): (i64, u32) = (row.get(1)?, row.get(2)?);
+    Ok(FolderPath::parse(&path)
+        .ok()
+        .zip(EpochTag::from_slice(&epoch))
+        .map(|(path, epoch)| Piece { path, offset: offset as u64, len, epoch }))
+}
+
+fn kind_number(kind: Kind) -> i64 {
+    match kind {
+        Kind::Dir => 0,
+        Kind::File => 1,
+        Kind::Symlink => 2,
+    }
+}
+
+fn kind_of(number: i64) -> Option<Kind> {
+    Some(match number {
+        0 => Kind::Dir,
+        1 => Kind::File,
+        2 => Kind::Symlink,
+        _ => return None,
+    })
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask check`: all of CI, in the order in which it fails soonest. Tools it needs are installed below `target/tools`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::run::{command, root, run, run_command};
+use crate::tidy::tidy;
+
+/// A tool from crates.io at the version the project is checked with.
+struct Tool {
+    krate: &'static str,
+    program: &'static str,
+    version: &'static str,
+}
+
+const DENY: Tool = Tool { krate: "cargo-deny", program: "cargo-deny", version: "0.20.2" };
+
+pub(crate) fn check() -> Result<()> {
+    let begun = Instant::now();
+    let mut timed: Vec<(&str, f64)> = Vec::new();
+    let steps: [(&'static str, fn() -> Result<()>); 6] = [
+        ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
+        ("tidy", tidy),
+        ("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
+        ("tests", || run("cargo", &["test", "--workspace", "--locked"])),
+        ("docs", || {
+            let mut doc = command("cargo", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
+            run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))
+        }),
+        ("deny", deny),
+    ];
+    for (name, step) in steps {
+        println!("== {name}");
+        let at = Instant::now();
+        step()?;
+        timed.push((name, at.elapsed().as_secs_f64()));
+    }
+    for (name, seconds) in timed {
+        println!("{name:>8} {seconds:7.1} s");
+    }
+    println!("all checks passed in {:.1} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Licences, sources and bans need no network; the advisory database does, so it is asked only where it can be reached.
+fn deny() -> Result<()> {
+    let deny = installed(&DENY)?;
+    let deny = deny.to_string_lossy();
+    run(&deny, &["--locked", "check", "bans", "licenses", "sources"])?;
+    let advisories = command(&deny, &["--locked", "check", "advisories"]).output()?;
+    let said = String::from_utf8_lossy(&advisories.stderr);
+    if advisories.status.success() {
+        println!("advisories ok");
+    } else if said.contains("failed to fetch") || said.contains("unable to clone") || said.contains("failed to load advisory") {
+        println!("advisories: the database can not be reached from here; not checked");
+    } else {
+        print!("{said}");
+        anyhow::bail!("an advisory stands against a dependency");
+    }
+    Ok(())
+}
+
+/// Where the tool is, built once into `target/tools`. Built without optimisation: it runs for a second, and building it
+/// is what costs.
+fn installed(tool: &Tool) -> Result<PathBuf> {
+    let home = root().join("target/tools").join(format!("{}-{}", tool.krate, tool.version));
+    let program = home.join("bin").join(tool.program);
+    if !program.exists() {
+        println!("installing {} {} into {}", tool.krate, tool.version, home.display());
+        let home = home.to_string_lossy();
+        let args = ["install", tool.krate, "--version", tool.version, "--locked", "--debug", "--quiet", "--root", &home];
+        let mut install = command("cargo", &args);
+        run_command(install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0"))?;
+    }
+    Ok(program)
+}

@@ -1,0 +1,16 @@
+//! `cargo xtask up`: builds the release programs and starts cobox.
+
+use anyhow::Result;
+
+use crate::run::{command, root, run, run_command};
+
+pub(crate) fn up(args: &[&str]) -> Result<()> {
+    run("cargo", &["build", "--release", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
+    let bin = root().join("target/release");
+    println!("built {} and {}", bin.join("cobox").display(), bin.join("cobox-seeder").display());
+    let cobox = bin.join("cobox");
+    let mut all = vec!["up"];
+    all.extend(args);
+    let mut start = command(&cobox.to_string_lossy(), &all);
+    run_command(start.current_dir(std::env::current_dir()?))
+}
