@@ -9,5 +9,7 @@ pub mod codec;
 pub mod head;
 pub mod id;
 pub mod limits;
+pub mod link;
 pub mod sign;
 pub mod text;
+pub mod wire;

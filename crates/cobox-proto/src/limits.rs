@@ -54,6 +54,24 @@ pub const ADDRESSES_MAX: usize = 16;
 /// Tickets in an invite code (formats F7).
 pub const INVITE_TICKETS_MAX: usize = 3;
 
+/// Member keys one recovery question may name; 256 slots are asked in four questions that each fit the frame before proof.
+pub const FIND_PROOFS_MAX: usize = 64;
+/// Bytes of ops, heads or envelopes put into one message before the next is begun. Well below a frame, so that one item over it
+/// still fits.
+pub const BATCH_BYTES_TARGET: usize = 256 << 10;
+/// Bytes of a signed note in which a device tells the others its addresses.
+pub const ADDRESS_NOTE_BYTES_MAX: usize = 2 << 10;
+/// Bytes of one address as text (a relay's name and port).
+pub const ADDRESS_BYTES_MAX: usize = 256;
+/// Bytes of a receipt.
+pub const RECEIPT_BYTES_MAX: usize = 1 << 10;
+/// Opens and questions a peer may have refused before its first success: a guesser is shown the door.
+pub const REFUSALS_BEFORE_AUTH_MAX: usize = 64;
+/// Opens of one connection that may wait for an answer.
+pub const OPENS_WAITING_MAX: usize = 64;
+/// Milliseconds after which a refusal is told, whatever its reason: absent and forbidden take equally long.
+pub const REFUSAL_DELAY_MS: u64 = 200;
+
 /// Bytes of one name in a folder.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Bytes of file content kept inside the record (design 3.3).
