@@ -7,6 +7,7 @@
 pub mod block;
 pub mod codec;
 pub mod head;
+pub mod hosting;
 pub mod id;
 pub mod limits;
 pub mod link;
