@@ -72,6 +72,13 @@ pub const OPENS_WAITING_MAX: usize = 64;
 /// Milliseconds after which a refusal is told, whatever its reason: absent and forbidden take equally long.
 pub const REFUSAL_DELAY_MS: u64 = 200;
 
+/// Heads of a folder that wait for something not here yet.
+pub const HEADS_PENDING_MAX: usize = 4096;
+/// Of these, how many one peer may have brought.
+pub const HEADS_PENDING_PER_PEER_MAX: usize = 1024;
+/// Refused heads remembered, so that their heirs are refused without being waited for.
+pub const HEADS_REFUSED_KEPT_MAX: usize = 4096;
+
 /// Bytes of one name in a folder.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Bytes of file content kept inside the record (design 3.3).
