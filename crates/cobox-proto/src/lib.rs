@@ -9,5 +9,6 @@ pub mod codec;
 pub mod head;
 pub mod id;
 pub mod limits;
+pub mod members;
 pub mod sign;
 pub mod text;
