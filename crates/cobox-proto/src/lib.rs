@@ -11,6 +11,7 @@ pub mod hosting;
 pub mod id;
 pub mod limits;
 pub mod link;
+pub mod members;
 pub mod sign;
 pub mod text;
 pub mod wire;

@@ -34,6 +34,22 @@ pub const EPOCH_RECIPIENTS_MAX: usize = 1024;
 pub const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of an op's sealed note (formats F8).
 pub const OP_SEALED_BYTES_MAX: usize = 512;
+/// Heads in the cut of a removal (rule R18): one per actor of the removed member that was not merged yet.
+pub const OP_CUT_HEADS_MAX: usize = 256;
+/// Times one invite may be used.
+pub const INVITE_USES_MAX: u16 = 1000;
+/// Grants from the genesis down to a member, and device certificates within a member. Seniority compares such paths.
+pub const GRANT_DEPTH_MAX: usize = 64;
+/// Epochs a new epoch may name as its parents: concurrent ones are rare.
+pub const EPOCH_PARENTS_MAX: usize = 64;
+/// Epochs handed over by one grant; 64 bytes each, so that the envelope stays below its bound.
+pub const EPOCH_GRANT_EPOCHS_MAX: usize = 512;
+/// Bytes of the sealed history of an epoch: 64 bytes for each older one.
+pub const EPOCH_HISTORY_BYTES_MAX: usize = 30 << 10;
+/// Ops that wait for ops they depend on.
+pub const LOG_PENDING_OPS_MAX: usize = 1024;
+/// Bytes of them together.
+pub const LOG_PENDING_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of one control frame before the peer has proved anything.
 pub const FRAME_BYTES_BEFORE_AUTH_MAX: usize = 16 << 10;

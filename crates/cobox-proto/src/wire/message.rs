@@ -4,9 +4,10 @@
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
 use crate::id::{ActorId, Cid, FolderId, Hash, HeadId, OpId, SigKey};
 use crate::limits::{
-    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, ENVELOPE_BYTES_MAX, EPOCH_RECIPIENTS_MAX, HEAD_AUTH_MAX, HEAD_BYTES_MAX,
+    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, EPOCH_RECIPIENTS_MAX, HEAD_AUTH_MAX, HEAD_BYTES_MAX,
     LOG_OPS_MAX, OP_BYTES_MAX, RECEIPT_BYTES_MAX, WANT_CIDS_MAX,
 };
+use crate::members::{Envelope, EnvelopeList};
 use crate::sign::{SecretKey, Signature};
 
 /// An op that the sender holds, and with how many envelopes.
@@ -24,24 +25,6 @@ impl Canonical for LogEntry {
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { op: r.get()?, envelopes: r.varint_max(EPOCH_RECIPIENTS_MAX as u64, "envelope count")? as u32 })
-    }
-}
-
-/// An epoch's secret sealed to one key; travels beside the op that hashes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentEnvelope {
-    /// Hash of the recipient's public key.
-    pub recipient: Hash,
-    /// The sealed bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl Canonical for SentEnvelope {
-    fn encode(&self, w: &mut Writer) {
-        w.put(&self.recipient).bytes(&self.bytes);
-    }
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { recipient: r.get()?, bytes: r.bytes(ENVELOPE_BYTES_MAX, "envelope")?.to_vec() })
     }
 }
 
@@ -83,15 +66,34 @@ impl Canonical for ChainWanted {
     }
 }
 
-/// A piece of a log for a seeder that does not know the folder; the last piece says so.
+/// Envelopes of one op, or some of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpEnvelopes {
+    /// The op.
+    pub op: OpId,
+    /// What the op hashes, should it be an epoch's: lets each envelope be verified alone. Empty for a grant.
+    pub list: EnvelopeList,
+    /// The envelopes.
+    pub envelopes: Vec<Envelope>,
+}
+
+impl Canonical for OpEnvelopes {
+    fn encode(&self, w: &mut Writer) {
+        w.put(&self.op).put(&self.list).list(&self.envelopes);
+    }
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { op: r.get()?, list: r.get()?, envelopes: r.list(EPOCH_RECIPIENTS_MAX, "envelopes")? })
+    }
+}
+
+/// A piece of a log for a seeder that does not know the folder; the last piece says so. Envelopes follow later, once
+/// a device has opened the folder there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPart {
     /// The genesis, in the first piece alone.
     pub genesis: Vec<u8>,
     /// Ops, each after those it depends on.
     pub ops: Vec<Vec<u8>>,
-    /// Envelopes by op.
-    pub envelopes: Vec<(OpId, SentEnvelope)>,
     /// Whether this is the last piece.
     pub last: bool,
 }
@@ -100,21 +102,12 @@ impl Canonical for LogPart {
     fn encode(&self, w: &mut Writer) {
         w.bytes(&self.genesis);
         put_items(w, &self.ops);
-        w.varint(self.envelopes.len() as u64);
-        for (op, envelope) in &self.envelopes {
-            w.put(op).put(envelope);
-        }
         w.bool(self.last);
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let genesis = r.bytes(OP_BYTES_MAX, "genesis")?.to_vec();
         let ops = items(r, OP_BYTES_MAX, "op")?;
-        let count = r.varint_max(BATCH_ITEMS_MAX as u64, "envelopes")?;
-        let mut envelopes = Vec::new();
-        for _ in 0..count {
-            envelopes.push((r.get()?, r.get()?));
-        }
-        Ok(Self { genesis, ops, envelopes, last: r.bool("last")? })
+        Ok(Self { genesis, ops, last: r.bool("last")? })
     }
 }
 
@@ -233,12 +226,7 @@ pub enum Message {
         ops: Vec<OpId>,
     },
     /// Envelopes of one op.
-    Envelopes {
-        /// The op.
-        op: OpId,
-        /// Its envelopes, or some of them.
-        envelopes: Vec<SentEnvelope>,
-    },
+    Envelopes(OpEnvelopes),
     /// The newest head of each actor that the sender holds, in as many messages as it takes.
     HeadsHave {
         /// The tips.
@@ -306,7 +294,7 @@ impl Canonical for Message {
             Message::LogHave { entries, last } => w.u8(2).list(entries).bool(*last),
             Message::Ops { ops } => put_items(w.u8(3), ops),
             Message::OpsWanted { ops } => w.u8(4).list(ops),
-            Message::Envelopes { op, envelopes } => w.u8(5).put(op).list(envelopes),
+            Message::Envelopes(envelopes) => w.u8(5).put(envelopes),
             Message::HeadsHave { tips, last } => w.u8(6).list(tips).bool(*last),
             Message::HeadsWanted { chains } => w.u8(7).list(chains),
             Message::Heads { heads } => put_items(w.u8(8), heads),
@@ -330,7 +318,7 @@ impl Canonical for Message {
             2 => Message::LogHave { entries: r.list(BATCH_ITEMS_MAX, "log entries")?, last: r.bool("last")? },
             3 => Message::Ops { ops: items(r, OP_BYTES_MAX, "op")? },
             4 => Message::OpsWanted { ops: r.list(BATCH_ITEMS_MAX, "ops wanted")? },
-            5 => Message::Envelopes { op: r.get()?, envelopes: r.list(EPOCH_RECIPIENTS_MAX, "envelopes")? },
+            5 => Message::Envelopes(r.get()?),
             6 => Message::HeadsHave { tips: r.list(BATCH_ITEMS_MAX, "tips")?, last: r.bool("last")? },
             7 => Message::HeadsWanted { chains: r.list(BATCH_ITEMS_MAX, "heads wanted")? },
             8 => Message::Heads { heads: items(r, HEAD_BYTES_MAX, "head")? },

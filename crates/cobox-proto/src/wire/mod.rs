@@ -9,4 +9,4 @@ mod message;
 pub mod proof;
 
 pub use frame::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Party, VERSIONS};
-pub use message::{AddressNote, ChainWanted, ClaimRefusal, LogEntry, LogPart, Message, SentEnvelope, Tip};
+pub use message::{AddressNote, ChainWanted, ClaimRefusal, LogEntry, LogPart, Message, OpEnvelopes, Tip};
