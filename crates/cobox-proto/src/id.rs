@@ -92,6 +92,10 @@ ids! {
     Inode[16];
     /// A hosting offer.
     OfferId[16];
+    /// A machine on the network: the public key that its transport proves.
+    EndpointId[32];
+    /// A folder id as it travels before the peer proved anything: keyed with the session's secret (formats F9).
+    BlindedFolder[32];
     /// An Ed25519 public key: of a device, a member slot, an invite or a seeder.
     SigKey[32];
     /// A plain BLAKE3 hash where no narrower type exists.

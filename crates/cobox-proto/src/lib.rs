@@ -7,7 +7,11 @@
 pub mod block;
 pub mod codec;
 pub mod head;
+pub mod hosting;
 pub mod id;
 pub mod limits;
+pub mod link;
+pub mod members;
 pub mod sign;
 pub mod text;
+pub mod wire;

@@ -34,6 +34,22 @@ pub const EPOCH_RECIPIENTS_MAX: usize = 1024;
 pub const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of an op's sealed note (formats F8).
 pub const OP_SEALED_BYTES_MAX: usize = 512;
+/// Heads in the cut of a removal (rule R18): one per actor of the removed member that was not merged yet.
+pub const OP_CUT_HEADS_MAX: usize = 256;
+/// Times one invite may be used.
+pub const INVITE_USES_MAX: u16 = 1000;
+/// Grants from the genesis down to a member, and device certificates within a member. Seniority compares such paths.
+pub const GRANT_DEPTH_MAX: usize = 64;
+/// Epochs a new epoch may name as its parents: concurrent ones are rare.
+pub const EPOCH_PARENTS_MAX: usize = 64;
+/// Epochs handed over by one grant; 64 bytes each, so that the envelope stays below its bound.
+pub const EPOCH_GRANT_EPOCHS_MAX: usize = 512;
+/// Bytes of the sealed history of an epoch: 64 bytes for each older one.
+pub const EPOCH_HISTORY_BYTES_MAX: usize = 30 << 10;
+/// Ops that wait for ops they depend on.
+pub const LOG_PENDING_OPS_MAX: usize = 1024;
+/// Bytes of them together.
+pub const LOG_PENDING_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of one control frame before the peer has proved anything.
 pub const FRAME_BYTES_BEFORE_AUTH_MAX: usize = 16 << 10;
@@ -53,6 +69,31 @@ pub const MEMBER_SLOTS: usize = 256;
 pub const ADDRESSES_MAX: usize = 16;
 /// Tickets in an invite code (formats F7).
 pub const INVITE_TICKETS_MAX: usize = 3;
+
+/// Member keys one recovery question may name; 256 slots are asked in four questions that each fit the frame before proof.
+pub const FIND_PROOFS_MAX: usize = 64;
+/// Bytes of ops, heads or envelopes put into one message before the next is begun. Well below a frame, so that one item over it
+/// still fits.
+pub const BATCH_BYTES_TARGET: usize = 256 << 10;
+/// Bytes of a signed note in which a device tells the others its addresses.
+pub const ADDRESS_NOTE_BYTES_MAX: usize = 2 << 10;
+/// Bytes of one address as text (a relay's name and port).
+pub const ADDRESS_BYTES_MAX: usize = 256;
+/// Bytes of a receipt.
+pub const RECEIPT_BYTES_MAX: usize = 1 << 10;
+/// Opens and questions a peer may have refused before its first success: a guesser is shown the door.
+pub const REFUSALS_BEFORE_AUTH_MAX: usize = 64;
+/// Opens of one connection that may wait for an answer.
+pub const OPENS_WAITING_MAX: usize = 64;
+/// Milliseconds after which a refusal is told, whatever its reason: absent and forbidden take equally long.
+pub const REFUSAL_DELAY_MS: u64 = 200;
+
+/// Heads of a folder that wait for something not here yet.
+pub const HEADS_PENDING_MAX: usize = 4096;
+/// Of these, how many one peer may have brought.
+pub const HEADS_PENDING_PER_PEER_MAX: usize = 1024;
+/// Refused heads remembered, so that their heirs are refused without being waited for.
+pub const HEADS_REFUSED_KEPT_MAX: usize = 4096;
 
 /// Bytes of one name in a folder.
 pub const NAME_BYTES_MAX: usize = 255;

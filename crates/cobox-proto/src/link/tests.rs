@@ -1,0 +1,282 @@
+//! Two links joined by queues.
+
+use super::*;
+use crate::id::EndpointId;
+use crate::sign::SecretKey;
+use crate::wire::proof::KeyKind;
+
+const FOLDER: FolderId = FolderId([7; 32]);
+
+fn key(n: u8) -> SecretKey {
+    SecretKey::from_seed(&[n; 32])
+}
+
+fn session() -> Session {
+    Session { exporter: [1; 32], dialer: EndpointId([2; 32]), acceptor: EndpointId([3; 32]) }
+}
+
+/// Alice called Bob.
+struct Pair {
+    alice: Link,
+    bob: Link,
+    at_alice: Vec<Output>,
+    at_bob: Vec<Output>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let alice = Link::new(0, session(), Side::Dialer, Party::Member);
+        let bob = Link::new(0, session(), Side::Acceptor, Party::Seeder);
+        let mut pair = Self { alice, bob, at_alice: vec![], at_bob: vec![] };
+        pair.drive(0);
+        pair
+    }
+
+    /// Carries frames until both are silent; what is not a frame is kept for the test.
+    fn drive(&mut self, now_ms: u64) {
+        self.alice.tick(now_ms);
+        self.bob.tick(now_ms);
+        loop {
+            let mut moved = false;
+            while let Some(out) = self.alice.poll_output() {
+                moved = true;
+                match out {
+                    Output::Send(bytes) => self.bob.receive(now_ms, &bytes),
+                    other => self.at_alice.push(other),
+                }
+            }
+            while let Some(out) = self.bob.poll_output() {
+                moved = true;
+                match out {
+                    Output::Send(bytes) => self.alice.receive(now_ms, &bytes),
+                    other => self.at_bob.push(other),
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn alice_proof(&self, folder: &FolderId) -> Proof {
+        Proof::Key(self.alice.session().prove(Side::Dialer, folder, KeyKind::Device, &key(1)))
+    }
+
+    fn bob_proof(&self, folder: &FolderId) -> KeyProof {
+        self.bob.session().prove(Side::Acceptor, folder, KeyKind::Seeder, &key(2))
+    }
+
+    fn open(&mut self) -> Channel {
+        let channel = self.alice.open(FOLDER, self.alice_proof(&FOLDER)).unwrap();
+        self.drive(0);
+        self.bob.accept(channel, FOLDER, self.bob_proof(&FOLDER)).unwrap();
+        self.drive(0);
+        channel
+    }
+}
+
+#[test]
+fn a_folder_is_opened_with_a_proof_each_way_and_carries_messages() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.at_alice, [Output::Met { version: 1, party: Party::Seeder }]);
+    let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+    pair.drive(0);
+    let blinded = session().blind(&FOLDER);
+    assert!(matches!(pair.at_bob.pop(), Some(Output::OpenAsked { blinded: b, .. }) if b == blinded));
+    assert_eq!(pair.bob.asked(channel, &FolderId([8; 32])), None, "another folder");
+    assert_eq!(pair.bob.asked(channel, &FOLDER), Some(Who { kind: KeyKind::Device, key: key(1).public() }));
+    pair.bob.accept(channel, FOLDER, pair.bob_proof(&FOLDER)).unwrap();
+    pair.bob.send(channel, Message::Claimed).unwrap();
+    pair.drive(0);
+    let who = Who { kind: KeyKind::Seeder, key: key(2).public() };
+    assert_eq!(
+        pair.at_alice[1..],
+        [
+            Output::Proved,
+            Output::Opened { channel, folder: FOLDER, who },
+            Output::ToFolder { channel, message: Message::Claimed }
+        ]
+    );
+    pair.alice.close(channel);
+    pair.bob.send(channel, Message::Claimed).unwrap();
+    pair.drive(0);
+    assert_eq!(pair.at_bob.last(), Some(&Output::Closed { channel }));
+    assert_eq!(pair.at_alice.len(), 4, "what crossed the close is dropped");
+    assert_eq!(pair.bob.send(channel, Message::Claimed), Err(LinkError::NoSuchChannel(channel)));
+}
+
+#[test]
+fn g4_absent_and_forbidden_look_and_last_the_same() {
+    let answers: Vec<(Vec<Output>, Vec<u8>)> = [FOLDER, FolderId([8; 32])]
+        .into_iter()
+        .map(|folder| {
+            let mut pair = Pair::new();
+            let channel = pair.alice.open(folder, pair.alice_proof(&folder)).unwrap();
+            pair.drive(100);
+            // Bob hosts FOLDER alone, and does not know Alice's key: he verifies in one case and finds nothing in the other.
+            let found = pair.bob.asked(channel, &FOLDER).is_some();
+            assert_eq!(found, folder == FOLDER);
+            pair.bob.refuse(100, channel);
+            assert_eq!(pair.bob.poll_output(), None, "not at once");
+            assert_eq!(pair.bob.poll_timeout(), Some(100 + REFUSAL_DELAY_MS));
+            pair.bob.tick(100 + REFUSAL_DELAY_MS - 1);
+            assert_eq!(pair.bob.poll_output(), None);
+            pair.bob.tick(100 + REFUSAL_DELAY_MS);
+            let Some(Output::Send(frame)) = pair.bob.poll_output() else { panic!("no answer") };
+            (std::mem::take(&mut pair.at_bob).split_off(2), frame)
+        })
+        .collect();
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[test]
+fn g4_guessing_is_cut_short() {
+    let mut pair = Pair::new();
+    for n in 0..=REFUSALS_BEFORE_AUTH_MAX {
+        let folder = FolderId([n as u8; 32]);
+        let Ok(channel) = pair.alice.open(folder, pair.alice_proof(&folder)) else { break };
+        pair.drive(0);
+        pair.bob.refuse(0, channel);
+        pair.drive(0);
+    }
+    assert_eq!(pair.at_bob.last(), Some(&Output::Ended { why: Ending::NothingProved }));
+    assert!(matches!(pair.at_alice.last(), Some(Output::Ended { why: Ending::ByPeer(_) })));
+}
+
+#[test]
+fn g3_silence_is_closed_after_ten_seconds_but_a_proof_ends_the_wait() {
+    let mut pair = Pair::new();
+    pair.drive(AUTH_TIMEOUT_MS - 1);
+    assert!(!pair.at_bob.iter().any(|out| matches!(out, Output::Ended { .. })));
+    pair.drive(AUTH_TIMEOUT_MS);
+    assert!(pair.at_bob.iter().any(|out| matches!(out, Output::Ended { .. })));
+    assert_eq!(pair.bob.poll_timeout(), None);
+
+    let mut pair = Pair::new();
+    pair.open();
+    pair.drive(AUTH_TIMEOUT_MS * 100);
+    assert!(!pair.at_bob.iter().any(|out| matches!(out, Output::Ended { .. })));
+}
+
+#[test]
+fn frames_over_16_kib_are_refused_until_something_is_proved() {
+    let big = |channel| {
+        let message = Message::Ops { ops: vec![vec![0; FRAME_BYTES_BEFORE_AUTH_MAX]] };
+        Frame::On { channel, message }.to_bytes()
+    };
+    let mut pair = Pair::new();
+    pair.bob.receive(0, &big(Channel(0)));
+    pair.drive(0);
+    assert!(matches!(
+        pair.at_bob.last(),
+        Some(Output::Ended { why: Ending::Unreadable(DecodeError::TooLarge { what: "frame", .. }) })
+    ));
+    let mut pair = Pair::new();
+    let channel = pair.open();
+    pair.bob.receive(0, &big(channel));
+    pair.drive(0);
+    assert!(matches!(pair.at_bob.last(), Some(Output::ToFolder { .. })));
+    let huge = Frame::On { channel, message: Message::Ops { ops: vec![vec![0; 60 << 10]; 20] } };
+    pair.bob.receive(0, &huge.to_bytes());
+    pair.drive(0);
+    assert!(matches!(pair.at_bob.last(), Some(Output::Ended { .. })));
+}
+
+#[test]
+fn both_ends_asking_for_one_folder_end_up_with_the_dialers_channel() {
+    let mut pair = Pair::new();
+    let from_bob = Proof::Key(pair.bob_proof(&FOLDER));
+    pair.bob.open(FOLDER, from_bob).unwrap();
+    let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+    pair.drive(0);
+    assert!(!pair.at_alice.iter().any(|out| matches!(out, Output::OpenAsked { .. })));
+    pair.bob.accept(channel, FOLDER, pair.bob_proof(&FOLDER)).unwrap();
+    pair.drive(REFUSAL_DELAY_MS);
+    pair.drive(REFUSAL_DELAY_MS * 2);
+    assert_eq!(pair.alice.folder(channel), Some(&FOLDER));
+    assert_eq!(pair.bob.folder(channel), Some(&FOLDER));
+    assert!(!pair.at_bob.iter().any(|out| matches!(out, Output::Refused { .. })), "{:?}", pair.at_bob);
+    assert_eq!(pair.bob.open(FOLDER, from_bob), Err(LinkError::AlreadyOpen));
+}
+
+#[test]
+fn an_answer_without_the_folders_key_ends_the_connection() {
+    let mut pair = Pair::new();
+    let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+    let reflected = pair.alice.session().prove(Side::Dialer, &FOLDER, KeyKind::Seeder, &key(2));
+    assert_eq!(pair.bob.accept(channel, FOLDER, reflected), Err(LinkError::NoSuchChannel(channel)));
+    pair.alice.receive(0, &Frame::Opened { channel, proof: reflected }.to_bytes());
+    pair.drive(0);
+    assert!(matches!(pair.at_alice.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })));
+}
+
+#[test]
+fn frames_out_of_turn_end_the_connection() {
+    let proof = session().prove(Side::Dialer, &FOLDER, KeyKind::Device, &key(1));
+    let blinded = session().blind(&FOLDER);
+    let open = |channel| Frame::Open { channel: Channel(channel), blinded, proof: Proof::Key(proof) };
+    let cases = [
+        vec![Frame::Hello(Hello::ours(Party::Member))],
+        vec![open(1)],
+        vec![open(2), open(2)],
+        vec![open(2), open(0)],
+        vec![Frame::On { channel: Channel(0), message: Message::Claimed }],
+        vec![open(0), Frame::On { channel: Channel(0), message: Message::Claimed }],
+        vec![Frame::Close { channel: Channel(4) }],
+        vec![Frame::Opened { channel: Channel(1), proof }],
+        vec![Frame::Refused { channel: Channel(1) }],
+        vec![Frame::Find { proofs: vec![proof] }],
+    ];
+    for frames in cases {
+        let mut pair = Pair::new();
+        for frame in &frames {
+            pair.bob.receive(0, &frame.to_bytes());
+        }
+        pair.drive(0);
+        assert!(matches!(pair.at_bob.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })), "{frames:?}");
+    }
+    let mut bob = Link::new(0, session(), Side::Acceptor, Party::Member);
+    bob.receive(0, &open(0).to_bytes());
+    while let Some(out) = bob.poll_output() {
+        assert!(!matches!(out, Output::OpenAsked { .. }), "asked before greeting");
+    }
+}
+
+#[test]
+fn s11_without_a_common_version_there_is_no_talk() {
+    let mut bob = Link::new(0, session(), Side::Acceptor, Party::Member);
+    bob.receive(0, &Frame::Hello(Hello { version_min: 2, version_max: 9, party: Party::Member }).to_bytes());
+    let outputs: Vec<Output> = std::iter::from_fn(|| bob.poll_output()).collect();
+    assert_eq!(outputs.last(), Some(&Output::Ended { why: Ending::NoCommonVersion { min: 2, max: 9 } }));
+}
+
+#[test]
+fn a_recovering_person_finds_folders_by_member_keys_alone() {
+    let mut pair = Pair::new();
+    let slots: Vec<KeyProof> =
+        (10..14).map(|n| pair.alice.session().prove(Side::Dialer, &FolderId::ZERO, KeyKind::Member, &key(n))).collect();
+    pair.alice.find(slots).unwrap();
+    pair.drive(0);
+    let Some(Output::FindAsked { keys }) = pair.at_bob.pop() else { panic!("not asked") };
+    assert_eq!(keys.len(), 4);
+    let folders = vec![FoundFolder { key: keys[0], folder: FOLDER, vault: true }];
+    pair.bob.found(folders.clone());
+    pair.drive(0);
+    assert_eq!(pair.at_alice.last(), Some(&Output::Found { folders }));
+    assert!(pair.bob.is_proved());
+}
+
+#[test]
+fn a_claim_needs_the_offers_secret() {
+    let mut pair = Pair::new();
+    let offer = crate::id::OfferId([5; 16]);
+    let mac = session().claim_mac(&[6; 16], &FOLDER);
+    let channel = pair.alice.open(FOLDER, Proof::Claim { offer, folder: FOLDER, mac }).unwrap();
+    pair.drive(0);
+    assert_eq!(pair.bob.asked(channel, &FOLDER), None, "a claim is no key");
+    assert_eq!(pair.bob.claim_holds(channel, &[9; 16]), None);
+    assert_eq!(pair.bob.claim_holds(channel, &[6; 16]), Some(FOLDER));
+    pair.bob.accept(channel, FOLDER, pair.bob_proof(&FOLDER)).unwrap();
+    pair.drive(0);
+    assert!(pair.alice.is_proved());
+}
