@@ -1,1 +1,31 @@
-//! stub
+//! Connections between devices and seeders, by public key, over QUIC (iroh). Blind: it moves frames and sealed blocks and
+//! knows neither folders nor members.
+//!
+//! What runs: one [`Endpoint`] per service owns the UDP socket and one task that admits incoming connections. Each
+//! [`Connection`] owns a task per stream; they end with the connection. Everything runs on the caller's tokio runtime; a
+//! current-thread runtime for the network is 15-20 % faster than a shared one.
+//!
+//! What must hold:
+//! * nothing is sent to anybody but the addresses given, the relays configured and, if asked for, the local network;
+//! * every queue is bounded in bytes, so a consumer that stops reading stops its peer and nobody else;
+//! * before the caller vouches for a peer ([`Connection::set_authenticated`]) it may send small frames only, no block, and
+//!   has a few seconds.
+//!
+//! What shutdown loses: frames and blocks that are queued or in flight. Whoever needs them to arrive waits for
+//! [`Connection::close_when_sent`].
+
+mod admission;
+mod congestion;
+mod connection;
+mod endpoint;
+mod error;
+mod frame;
+mod queue;
+mod transport;
+
+pub use connection::{CloseReason, Connection, Event, Path};
+pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen};
+pub use error::NetError;
+
+/// The protocol name both sides must agree on; the version is part of it.
+pub const ALPN: &[u8] = b"cobox/1";

@@ -1,0 +1,81 @@
+//! The bytes on the streams. Control stream: `len u32le | frame`, an empty frame only opens the stream. Block stream:
+//! `channel u32le | len u32le | block`, many blocks one after the other. Lengths are judged before anything is allocated.
+
+use iroh::endpoint::{ReadExactError, RecvStream, SendStream, WriteError};
+
+use bytes::Bytes;
+use cobox_proto::limits::{BLOCK_BYTES_MAX, FRAME_BYTES_MAX};
+
+/// Why a stream cannot be read on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// The peer finished it between two items, or the connection is over.
+    Over,
+    /// The peer broke the rules; the text says how.
+    Violation(String),
+}
+
+/// The head of a block on its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockHead {
+    pub(crate) channel: u32,
+    pub(crate) len: usize,
+}
+
+/// Reads the length of the next frame.
+pub(crate) async fn read_frame_len(stream: &mut RecvStream) -> Result<usize, StreamEnd> {
+    let mut head = [0; 4];
+    read(stream, &mut head, true).await?;
+    judged(u32::from_le_bytes(head), "frame", FRAME_BYTES_MAX)
+}
+
+/// Reads the head of the next block.
+pub(crate) async fn read_block_head(stream: &mut RecvStream) -> Result<BlockHead, StreamEnd> {
+    let mut head = [0; 8];
+    read(stream, &mut head, true).await?;
+    let [a, b, c, d, e, f, g, h] = head;
+    let len = judged(u32::from_le_bytes([e, f, g, h]), "block", BLOCK_BYTES_MAX)?;
+    if len == 0 {
+        return Err(StreamEnd::Violation("an empty block".into()));
+    }
+    Ok(BlockHead { channel: u32::from_le_bytes([a, b, c, d]), len })
+}
+
+/// Reads exactly `len` bytes, for which the caller has made room.
+pub(crate) async fn read_body(stream: &mut RecvStream, len: usize) -> Result<Vec<u8>, StreamEnd> {
+    let mut body = vec![0; len];
+    read(stream, &mut body, false).await?;
+    Ok(body)
+}
+
+/// Writes one frame.
+pub(crate) async fn write_frame(stream: &mut SendStream, frame: Vec<u8>) -> Result<(), WriteError> {
+    let head = u32::try_from(frame.len()).expect("send_frame bounds frames far below 4 GiB").to_le_bytes();
+    stream.write_all_chunks(&mut [Bytes::copy_from_slice(&head), frame.into()]).await
+}
+
+/// Writes one block.
+pub(crate) async fn write_block(stream: &mut SendStream, channel: u32, block: Bytes) -> Result<(), WriteError> {
+    let len = u32::try_from(block.len()).expect("send_block bounds blocks far below 4 GiB");
+    let mut head = [0; 8];
+    head[..4].copy_from_slice(&channel.to_le_bytes());
+    head[4..].copy_from_slice(&len.to_le_bytes());
+    stream.write_all_chunks(&mut [Bytes::copy_from_slice(&head), block]).await
+}
+
+fn judged(len: u32, what: &str, bytes_max: usize) -> Result<usize, StreamEnd> {
+    let len = len as usize;
+    if len > bytes_max {
+        return Err(StreamEnd::Violation(format!("a {what} of {len} bytes")));
+    }
+    Ok(len)
+}
+
+async fn read(stream: &mut RecvStream, into: &mut [u8], at_start: bool) -> Result<(), StreamEnd> {
+    match stream.read_exact(into).await {
+        Ok(()) => Ok(()),
+        Err(ReadExactError::FinishedEarly(0)) if at_start => Err(StreamEnd::Over),
+        Err(ReadExactError::FinishedEarly(_)) => Err(StreamEnd::Violation("a stream cut inside an item".into())),
+        Err(ReadExactError::ReadError(_)) => Err(StreamEnd::Over),
+    }
+}
