@@ -20,12 +20,14 @@ mod connection;
 mod endpoint;
 mod error;
 mod frame;
+mod pump;
 mod queue;
 mod transport;
 
 pub use connection::{CloseReason, Connection, Event, Path};
 pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen};
 pub use error::NetError;
+pub use pump::{Admitted, FolderEvent, Host, INBOX_MAX, Inbox, Opener, Pass, Peer, drive};
 
 /// The protocol name both sides must agree on; the version is part of it.
 pub const ALPN: &[u8] = b"cobox/1";

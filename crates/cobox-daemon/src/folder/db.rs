@@ -12,6 +12,8 @@ use cobox_proto::codec::{Canonical, Reader, Writer};
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId, Inode};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::disk_tree::KeptId;
+
 /// The schema of this program.
 const SCHEMA: i64 = 1;
 /// How many versions one row of `seen` may name.
@@ -47,11 +49,36 @@ pub enum DbError {
     },
 }
 
+/// A file that holds a block's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file of the folder.
+    File(FolderPath),
+    /// A version set aside.
+    Kept(KeptId),
+}
+
+impl Place {
+    /// As a text; a path never begins with a slash.
+    fn to_text(&self) -> String {
+        match self {
+            Place::File(path) => path.to_string(),
+            Place::Kept(id) => format!("/{id}"),
+        }
+    }
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix('/') {
+            Some(id) => KeptId::parse(id).map(Place::Kept),
+            None => FolderPath::parse(text).ok().map(Place::File),
+        }
+    }
+}
+
 /// Where the bytes of a sealed block lie in plain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// The file.
-    pub path: FolderPath,
+    pub place: Place,
     /// From where.
     pub offset: u64,
     /// How many bytes.
@@ -193,21 +220,38 @@ impl FolderDb {
         work().map_err(|source| DbError::Sqlite { path, source })
     }
 
-    /// Replaces what is known of where a file's blocks lie.
-    pub fn put_pieces(&mut self, path: &FolderPath, pieces: &[(Cid, Piece)]) -> Result<(), DbError> {
+    /// Replaces what is known of where these files' blocks lie, in one transaction.
+    pub fn put_pieces<'p>(
+        &mut self,
+        files: impl Iterator<Item = (&'p FolderPath, &'p [(Cid, Piece)])>,
+    ) -> Result<(), DbError> {
         let place = self.path.clone();
         let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
-            tx.execute("DELETE FROM piece WHERE path = ?1", [path.to_string()])?;
             {
+                let mut drop = tx.prepare_cached("DELETE FROM piece WHERE path = ?1")?;
                 let mut put = tx.prepare_cached("INSERT OR REPLACE INTO piece VALUES (?1,?2,?3,?4,?5)")?;
-                for (cid, piece) in pieces {
-                    put.execute(params![cid.0, path.to_string(), piece.offset as i64, piece.len, piece.epoch.0])?;
+                for (path, pieces) in files {
+                    drop.execute([path.to_string()])?;
+                    for (cid, piece) in pieces {
+                        put.execute(params![cid.0, piece.place.to_text(), piece.offset as i64, piece.len, piece.epoch.0])?;
+                    }
                 }
             }
             tx.commit()
         };
         work().map_err(|source| DbError::Sqlite { path: place, source })
+    }
+
+    /// A file was set aside: its blocks lie there now.
+    pub fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
+        let (from, to) = (path.to_string(), Place::Kept(kept.clone()).to_text());
+        self.run(|db| db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])).map(|_| ())
+    }
+
+    /// A version set aside was dropped.
+    pub fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
+        self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()])).map(|_| ())
     }
 
     /// A file or directory moved: what is known of its blocks moves along.
@@ -309,10 +353,9 @@ fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, 
 fn read_piece(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Piece>> {
     let (path, epoch): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
     let (offset, len): (i64, u32) = (row.get(1)?, row.get(2)?);
-    Ok(FolderPath::parse(&path)
-        .ok()
+    Ok(Place::parse(&path)
         .zip(EpochTag::from_slice(&epoch))
-        .map(|(path, epoch)| Piece { path, offset: offset as u64, len, epoch }))
+        .map(|(place, epoch)| Piece { place, offset: offset as u64, len, epoch }))
 }
 
 fn kind_number(kind: Kind) -> i64 {

@@ -1,0 +1,208 @@
+//! From a file's bytes to sealed chunks and back. Writing streams: at most two chunks are in memory. The sealed bytes are
+//! thrown away, because whoever holds the file can make them again (design 3.5); what stays is where each block's bytes lie.
+
+use cobox_proto::id::{Cid, EpochTag};
+use cobox_proto::limits::INLINE_BYTES_MAX;
+
+use crate::chunk::{Chunker, Cutter};
+use crate::keys::FolderKeys;
+use crate::path::FolderPath;
+use crate::seal::{BlockKind, SealError, SealedBlock};
+use crate::state::{Body, Content, Manifest, Ref};
+use crate::tree::TreeError;
+use crate::tree::manifest::{Listed, Listing, Step, list};
+
+/// Why a chunk is not what the state says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkError {
+    /// The block does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It opens to something else than a piece of this length.
+    #[error("block {cid} is not the piece of {len} bytes that the folder lists", cid = .cid.short())]
+    Other {
+        /// The block.
+        cid: Cid,
+        /// The length listed.
+        len: u32,
+    },
+}
+
+/// A file's content, sealed.
+#[derive(Debug)]
+pub struct Written {
+    /// For the record.
+    pub content: Content,
+    /// For the record.
+    pub plain_digest: [u8; 32],
+    /// Plain bytes.
+    pub size: u64,
+    /// Its chunks in file order; none when inline.
+    pub chunks: Vec<Ref>,
+    /// Blocks of its list of chunks, to be stored.
+    pub blocks: Vec<SealedBlock>,
+}
+
+/// Takes a file's bytes as they are read. Made anew for each file.
+#[derive(Debug)]
+pub struct ContentWriter<'k> {
+    keys: &'k FolderKeys,
+    epoch: EpochTag,
+    chunker: Chunker<'k>,
+    /// The first bytes, until it is sure that they do not fit inline.
+    head: Vec<u8>,
+    size: u64,
+    chunks: Vec<Listed>,
+    digests: Vec<(u32, [u8; 32])>,
+}
+
+impl<'k> ContentWriter<'k> {
+    /// For one file, sealed under `epoch`, which must be one of `keys`; `cutter` is the folder's.
+    pub fn new(keys: &'k FolderKeys, cutter: &'k Cutter, epoch: EpochTag) -> Self {
+        Self {
+            keys,
+            epoch,
+            chunker: Chunker::new(cutter),
+            head: Vec::new(),
+            size: 0,
+            chunks: Vec::new(),
+            digests: Vec::new(),
+        }
+    }
+
+    /// The next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        if self.size <= INLINE_BYTES_MAX as u64 {
+            self.head.extend_from_slice(bytes);
+            return;
+        }
+        let head = std::mem::take(&mut self.head);
+        let Self { keys, epoch, chunker, chunks, digests, .. } = self;
+        let mut seal = |chunk: &[u8]| take_chunk(keys, *epoch, chunk, chunks, digests);
+        chunker.push(&head, &mut seal);
+        chunker.push(bytes, &mut seal);
+    }
+
+    /// The file has ended.
+    pub fn finish(self) -> Written {
+        let Self { keys, epoch, chunker, head, size, mut chunks, mut digests } = self;
+        if size <= INLINE_BYTES_MAX as u64 {
+            let plain_digest = inline_digest(keys, &head);
+            let content = Content::Inline(head.into_boxed_slice());
+            return Written { content, plain_digest, size, chunks: Vec::new(), blocks: Vec::new() };
+        }
+        chunker.finish(|chunk| take_chunk(keys, epoch, chunk, &mut chunks, &mut digests));
+        let plain_digest = keys.shape().file_digest(digests);
+        let (content, blocks) = list(&chunks, |_| 0, keys, epoch)
+            .expect("the epoch is one of the keys, and a list of eight levels holds more chunks than a disk");
+        Written { content, plain_digest, size, chunks: chunks.into_iter().map(|listed| listed.chunk).collect(), blocks }
+    }
+}
+
+fn take_chunk(
+    keys: &FolderKeys,
+    epoch: EpochTag,
+    chunk: &[u8],
+    chunks: &mut Vec<Listed>,
+    digests: &mut Vec<(u32, [u8; 32])>,
+) {
+    let digest = keys.shape().digest(chunk);
+    let sealed = keys
+        .seal_digested(&epoch, BlockKind::Chunk, &[], chunk, &digest)
+        .expect("the epoch is one of the keys and a chunk is at most 2 MiB");
+    let len = chunk.len() as u32;
+    let mut mark = [0; 16];
+    mark.copy_from_slice(&digest[..16]);
+    chunks.push(Listed { chunk: Ref { cid: sealed.cid, len, epoch }, mark });
+    digests.push((len, digest));
+}
+
+/// `plain_digest` of content that stands in the record.
+pub fn inline_digest(keys: &FolderKeys, bytes: &[u8]) -> [u8; 32] {
+    let chunk = (!bytes.is_empty()).then(|| (bytes.len() as u32, keys.shape().digest(bytes)));
+    keys.shape().file_digest(chunk)
+}
+
+/// The body of a symbolic link.
+pub fn symlink_body(keys: &FolderKeys, target: &str, mtime_ns: i64) -> Body {
+    Body {
+        size: target.len() as u64,
+        mtime_ns,
+        executable: false,
+        plain_digest: inline_digest(keys, target.as_bytes()),
+        content: Content::Inline(target.as_bytes().into()),
+    }
+}
+
+/// Seals a piece of a file again; `None` if it does not give the block listed: the file has changed.
+pub fn reseal(keys: &FolderKeys, piece: &Ref, plain: &[u8]) -> Option<SealedBlock> {
+    if plain.len() != piece.len as usize {
+        return None;
+    }
+    let sealed = keys.seal_block(&piece.epoch, BlockKind::Chunk, &[], plain).ok()?;
+    (sealed.cid == piece.cid).then_some(sealed)
+}
+
+/// The plain bytes of a chunk.
+pub fn open_chunk(keys: &FolderKeys, piece: &Ref, sealed: &[u8]) -> Result<Vec<u8>, ChunkError> {
+    let block = keys.open_block(sealed)?;
+    if block.kind != BlockKind::Chunk || block.payload.len() != piece.len as usize || !block.links.is_empty() {
+        return Err(ChunkError::Other { cid: piece.cid, len: piece.len });
+    }
+    Ok(block.payload)
+}
+
+/// The name of the temporary file in which this content for this place is put together: found again after a stop, and never
+/// shared by two places.
+pub fn assembly_name(path: &FolderPath, plain_digest: &[u8; 32]) -> String {
+    let mut h = blake3::Hasher::new();
+    h.update(plain_digest).update(path.to_string().as_bytes());
+    data_encoding::HEXLOWER.encode(&h.finalize().as_bytes()[..16])
+}
+
+/// Reads the list of chunks of a long file.
+#[derive(Debug)]
+pub struct ManifestReader {
+    listing: Listing,
+    refs: Vec<Ref>,
+    state: Result<Option<Cid>, TreeError>,
+}
+
+impl ManifestReader {
+    /// For a file of `size` bytes.
+    pub fn new(manifest: &Manifest, size: u64) -> Self {
+        let mut reader = Self { listing: Listing::new(manifest, size), refs: Vec::new(), state: Ok(None) };
+        reader.advance();
+        reader
+    }
+
+    /// The block needed next; `None` when the list is complete or broken.
+    pub fn wanted(&self) -> Option<Cid> {
+        self.state.as_ref().ok().copied().flatten()
+    }
+
+    /// Takes the block that was wanted.
+    pub fn supply(&mut self, bytes: &[u8], keys: &FolderKeys) {
+        match self.listing.supply(bytes, keys) {
+            Ok(()) => self.advance(),
+            Err(why) => self.state = Err(why),
+        }
+    }
+
+    /// The chunks in file order.
+    pub fn finish(self) -> Result<Vec<Ref>, TreeError> {
+        self.state.map(|_| self.refs)
+    }
+
+    fn advance(&mut self) {
+        loop {
+            match self.listing.step() {
+                Ok(Step::Chunk(listed)) => self.refs.push(listed.chunk),
+                Ok(Step::Want(cid)) => return self.state = Ok(Some(cid)),
+                Ok(Step::End) => return self.state = Ok(None),
+                Err(why) => return self.state = Err(why),
+            }
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! Writes into the folder what the engine decided: one thread per folder, so that steps never race each other. A file is put
+//! together in `.cobox/tmp` from pieces that other files of the folder hold, from blocks that were kept, and from blocks that
+//! peers send; a group of finished files is synced once and then moved into place.
+//!
+//! It owns the files under assembly. What must hold: nothing stands in the folder that is not whole, opened and equal to the
+//! block names the state lists; nothing is replaced that is not what the step expected. A stop loses unfinished steps; their
+//! temporary files stay and are taken up again, piece by piece verified.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cobox_core::content::{self, ManifestReader};
+use cobox_core::engine::{Stat, Step, StepError, StepId};
+use cobox_core::keys::FolderKeys;
+use cobox_core::path::FolderPath;
+use cobox_core::state::{Body, Content, Kind, Ref};
+use cobox_proto::id::Cid;
+use cobox_store::BlockStore;
+
+use super::db::{FolderDb, Piece, Place};
+use crate::disk_tree::{ApplyError, DiskTree, Expect, TempFile};
+
+/// Bytes asked of peers and not yet here.
+const WANTED_BYTES_MAX: u64 = 64 << 20;
+/// Files under assembly at once.
+const OPEN_FILES_MAX: usize = 256;
+/// Files moved into place after one sync.
+const GROUP_FILES_MAX: usize = 512;
+/// Stands for the list of chunks itself where a piece of a file is named.
+const LIST: usize = usize::MAX;
+/// How long a finished file waits for others to share its sync.
+const GROUP_WAIT: Duration = Duration::from_millis(20);
+
+/// What the applier is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Do these.
+    Do(Vec<(StepId, Step)>),
+    /// No longer wanted.
+    Cancel(StepId),
+    /// A block that was wanted.
+    Block(Cid, Bytes),
+    /// Nobody has this block now.
+    Missing(Cid),
+    /// New keys.
+    Keys(Arc<FolderKeys>),
+    /// Finish nothing more and end.
+    Stop,
+}
+
+/// What the applier tells.
+#[derive(Debug)]
+pub(super) enum Applied {
+    /// Blocks to fetch.
+    Want(Vec<Cid>),
+    /// Blocks no longer needed.
+    Unwant(Vec<Cid>),
+    /// A step is done; what stands at its path now.
+    Done(StepId, Option<Stat>),
+    /// A step is not done.
+    Failed(StepId, StepError),
+}
+
+/// A file under assembly.
+struct Job {
+    path: FolderPath,
+    body: Body,
+    expect: Expect,
+    temp: TempFile,
+    refs: Vec<Ref>,
+    starts: Vec<u64>,
+    missing: BTreeSet<usize>,
+}
+
+/// A step that waits for its manifest.
+struct Listing {
+    step: Step,
+    reader: ManifestReader,
+}
+
+pub(super) struct Applier {
+    pub(super) disk: Arc<DiskTree>,
+    pub(super) db: FolderDb,
+    pub(super) blocks: Arc<dyn BlockStore>,
+    pub(super) keys: Arc<FolderKeys>,
+    pub(super) tell: Box<dyn Fn(Applied) + Send>,
+    queue: VecDeque<(StepId, Step)>,
+    jobs: BTreeMap<StepId, Job>,
+    listings: BTreeMap<StepId, Listing>,
+    ready: Vec<StepId>,
+    /// Who waits for a block: (step, piece of its file).
+    waiting: BTreeMap<Cid, Vec<(StepId, usize)>>,
+    wanted_bytes: u64,
+}
+
+/// Where this thread gets its orders.
+pub(super) type Orders = Sender<Order>;
+
+impl Applier {
+    pub(super) fn new(
+        disk: Arc<DiskTree>,
+        db: FolderDb,
+        blocks: Arc<dyn BlockStore>,
+        keys: Arc<FolderKeys>,
+        tell: Box<dyn Fn(Applied) + Send>,
+    ) -> Self {
+        Self {
+            disk,
+            db,
+            blocks,
+            keys,
+            tell,
+            queue: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            listings: BTreeMap::new(),
+            ready: Vec::new(),
+            waiting: BTreeMap::new(),
+            wanted_bytes: 0,
+        }
+    }
+
+    /// Works until told to stop.
+    pub(super) fn run(mut self, orders: Receiver<Order>) {
+        loop {
+            let order = if !self.ready.is_empty() {
+                match orders.recv_timeout(GROUP_WAIT) {
+                    Ok(order) => Some(order),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            } else {
+                match orders.recv() {
+                    Ok(order) => Some(order),
+                    Err(_) => return,
+                }
+            };
+            match order {
+                None => self.commit_group(),
+                Some(Order::Stop) => return self.commit_group(),
+                Some(order) => self.order(order),
+            }
+            self.begin_more();
+            if self.ready.len() >= GROUP_FILES_MAX {
+                self.commit_group();
+            }
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Do(steps) => self.queue.extend(steps),
+            Order::Cancel(id) => self.drop_step(id, StepError::Changed, false),
+            Order::Block(cid, bytes) => self.block(cid, &bytes),
+            Order::Missing(cid) => {
+                for (id, _) in self.waiting.get(&cid).cloned().unwrap_or_default() {
+                    self.drop_step(id, StepError::NoContent, true);
+                }
+            }
+            Order::Keys(keys) => self.keys = keys,
+            Order::Stop => {}
+        }
+    }
+
+    fn begin_more(&mut self) {
+        while self.jobs.len() < OPEN_FILES_MAX && self.wanted_bytes < WANTED_BYTES_MAX {
+            let Some((id, step)) = self.queue.pop_front() else { return };
+            match step {
+                Step::Write { kind: Kind::Symlink, path, body, expect } => self.symlink(id, &path, &body, expect.into()),
+                step @ Step::Write { .. } => self.begin_write(id, step),
+                step => self.quick(id, &step),
+            }
+            if self.ready.len() >= GROUP_FILES_MAX {
+                self.commit_group();
+            }
+        }
+    }
+
+    /// A step without content.
+    fn quick(&mut self, id: StepId, step: &Step) {
+        let disk = self.disk.clone();
+        let done = match step {
+            Step::MakeDir { path } => disk.make_dir(path).map(Some),
+            Step::RenameDir { from, to } => {
+                let moved = disk.rename_dir(from, to).map(Some);
+                if moved.is_ok() {
+                    self.move_pieces(from, to);
+                }
+                moved
+            }
+            Step::RenameFile { from, to, expect } => {
+                let moved = disk.rename(from, to, Expect::Stamp(*expect)).map(Some);
+                if moved.is_ok() {
+                    self.move_pieces(from, to);
+                }
+                moved
+            }
+            Step::SetMeta { path, mtime_ns, executable, expect } => {
+                disk.set_meta(path, Expect::Stamp(*expect), *mtime_ns, *executable).map(|stamp| Some(Stat::File(stamp)))
+            }
+            Step::Remove { path, expect } => disk.remove(path, Expect::Stamp(*expect)).map(|kept| {
+                self.keep_pieces(path, kept);
+                None
+            }),
+            Step::RemoveDir { path } => disk.remove_dir(path).map(|()| None),
+            Step::Write { .. } => Ok(None),
+        };
+        match done {
+            Ok(now_there) => (self.tell)(Applied::Done(id, now_there)),
+            Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
+        }
+    }
+
+    fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) {
+        if let Err(why) = self.db.move_pieces(from, to) {
+            tracing::warn!(%why, "the places of blocks could not be moved; they are fetched again where needed");
+        }
+    }
+
+    /// The set-aside version goes on to serve its blocks until it is dropped.
+    fn keep_pieces(&mut self, path: &FolderPath, kept: Option<crate::disk_tree::KeptId>) {
+        let Some(kept) = kept else { return };
+        if let Err(why) = self.db.keep_pieces(path, &kept) {
+            tracing::warn!(%why, "the blocks of a version set aside are not known any more");
+        }
+    }
+
+    fn symlink(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect) {
+        let target = match &body.content {
+            Content::Inline(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        };
+        let Some(target) = target else {
+            return (self.tell)(Applied::Failed(id, StepError::Failed("its target is not a path".into())));
+        };
+        match self.disk.make_symlink(path, target, expect) {
+            Ok((stamp, kept)) => {
+                self.keep_pieces(path, kept);
+                (self.tell)(Applied::Done(id, Some(Stat::Symlink(stamp, target.to_owned()))));
+            }
+            Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
+        }
+    }
+
+    fn begin_write(&mut self, id: StepId, step: Step) {
+        let Step::Write { path, body, expect, .. } = &step else { return };
+        match &body.content {
+            Content::Inline(bytes) => self.begin_inline(id, path, body, (*expect).into(), bytes),
+            Content::Refs(refs) => self.begin_assembly(id, path, body, (*expect).into(), refs.to_vec()),
+            Content::Manifest(manifest) => {
+                let reader = ManifestReader::new(manifest, body.size);
+                self.listings.insert(id, Listing { step, reader });
+                self.read_manifest(id);
+            }
+        }
+    }
+
+    fn begin_inline(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect, bytes: &[u8]) {
+        let begun = self.open_temp(path, body).and_then(|mut temp| {
+            temp.set_len(bytes.len() as u64)?;
+            temp.write_at(bytes, 0)?;
+            Ok(temp)
+        });
+        match begun {
+            Ok(temp) => {
+                let job = Job {
+                    path: path.clone(),
+                    body: body.clone(),
+                    expect,
+                    temp,
+                    refs: Vec::new(),
+                    starts: Vec::new(),
+                    missing: BTreeSet::new(),
+                };
+                self.jobs.insert(id, job);
+                self.ready.push(id);
+            }
+            Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
+        }
+    }
+
+    fn open_temp(&self, path: &FolderPath, body: &Body) -> Result<TempFile, ApplyError> {
+        // One name per place and content: a stopped transfer is found again, and two places never share a file.
+        let mut name = blake3_of(path, body);
+        name.truncate(40);
+        self.disk.temp(&name)
+    }
+
+    /// Goes on reading a manifest with the blocks at hand; asks for the rest.
+    fn read_manifest(&mut self, id: StepId) {
+        let Some(listing) = self.listings.get_mut(&id) else { return };
+        while let Some(cid) = listing.reader.wanted() {
+            match self.blocks.get(&cid) {
+                Ok(Some(bytes)) => listing.reader.supply(&bytes, &self.keys),
+                _ => {
+                    self.waiting.entry(cid).or_default().push((id, LIST));
+                    return (self.tell)(Applied::Want(vec![cid]));
+                }
+            }
+        }
+        let Some(Listing { step: Step::Write { path, body, expect, .. }, reader }) = self.listings.remove(&id) else { return };
+        match reader.finish() {
+            Ok(refs) => self.begin_assembly(id, &path, &body, expect.into(), refs),
+            Err(why) => (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string()))),
+        }
+    }
+
+    fn begin_assembly(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect, refs: Vec<Ref>) {
+        let mut starts = Vec::with_capacity(refs.len());
+        let mut at = 0u64;
+        for r in &refs {
+            starts.push(at);
+            at += u64::from(r.len);
+        }
+        if at != body.size {
+            let why = StepError::Failed("its pieces do not add up to its size".into());
+            return (self.tell)(Applied::Failed(id, why));
+        }
+        let opened = self.open_temp(path, body).and_then(|mut temp| {
+            let resumed = temp.len()? > 0;
+            temp.set_len(body.size)?;
+            Ok((temp, resumed))
+        });
+        let (mut temp, resumed) = match opened {
+            Ok(opened) => opened,
+            Err(why) => return (self.tell)(Applied::Failed(id, step_error(why))),
+        };
+        let mut missing = BTreeSet::new();
+        for (i, r) in refs.iter().enumerate() {
+            let here = resumed && self.holds(&mut temp, r, starts[i]);
+            match here || self.copy_local(&mut temp, r, starts[i]) {
+                true => {}
+                false => {
+                    missing.insert(i);
+                }
+            }
+        }
+        let wants: Vec<Cid> = missing.iter().map(|i| refs[*i].cid).collect();
+        for i in &missing {
+            self.waiting.entry(refs[*i].cid).or_default().push((id, *i));
+            self.wanted_bytes += u64::from(refs[*i].len);
+        }
+        let done = missing.is_empty();
+        self.jobs.insert(id, Job { path: path.clone(), body: body.clone(), expect, temp, refs, starts, missing });
+        if done {
+            self.ready.push(id);
+        } else {
+            (self.tell)(Applied::Want(wants));
+        }
+    }
+
+    /// Whether a piece of an earlier attempt is right already.
+    fn holds(&self, temp: &mut TempFile, r: &Ref, start: u64) -> bool {
+        temp.read_at(start, r.len).is_ok_and(|bytes| content::reseal(&self.keys, r, &bytes).is_some())
+    }
+
+    /// Takes a piece from another file of this folder, or from a block kept here, if one has it.
+    fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> bool {
+        let places = self.db.pieces(&r.cid).unwrap_or_default();
+        for Piece { place, offset, len, .. } in places {
+            let bytes = match &place {
+                Place::File(path) => self.disk.read_now(path, offset, len),
+                Place::Kept(id) => self.disk.read_kept(id, offset, len),
+            };
+            if let Ok(bytes) = bytes
+                && content::reseal(&self.keys, r, &bytes).is_some()
+            {
+                return temp.write_at(&bytes, start).is_ok();
+            }
+        }
+        match self.blocks.get(&r.cid) {
+            Ok(Some(sealed)) => {
+                content::open_chunk(&self.keys, r, &sealed).is_ok_and(|bytes| temp.write_at(&bytes, start).is_ok())
+            }
+            _ => false,
+        }
+    }
+
+    fn block(&mut self, cid: Cid, sealed: &[u8]) {
+        let Some(waiters) = self.waiting.remove(&cid) else { return };
+        let mut opened: Option<Vec<u8>> = None;
+        for (id, piece) in waiters {
+            if piece == LIST {
+                if let Err(why) = self.blocks.put_many(&[(cid, sealed)]) {
+                    tracing::warn!(%why, "a piece of a file's list could not be kept");
+                }
+                if let Some(listing) = self.listings.get_mut(&id) {
+                    listing.reader.supply(sealed, &self.keys);
+                    self.read_manifest(id);
+                }
+                continue;
+            }
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            let r = job.refs[piece];
+            self.wanted_bytes = self.wanted_bytes.saturating_sub(u64::from(r.len));
+            job.missing.remove(&piece);
+            if opened.is_none() {
+                match content::open_chunk(&self.keys, &r, sealed) {
+                    Ok(bytes) => opened = Some(bytes),
+                    Err(why) => {
+                        self.drop_step(id, StepError::Failed(why.to_string()), true);
+                        continue;
+                    }
+                }
+            }
+            let wrote = opened.as_ref().map(|bytes| job.temp.write_at(bytes, job.starts[piece]));
+            if let Some(Err(why)) = wrote {
+                self.drop_step(id, step_error(why), true);
+            } else if job.missing.is_empty() {
+                self.ready.push(id);
+            }
+        }
+    }
+
+    fn drop_step(&mut self, id: StepId, why: StepError, tell: bool) {
+        self.queue.retain(|(queued, _)| *queued != id);
+        self.ready.retain(|ready| *ready != id);
+        self.listings.remove(&id);
+        if let Some(job) = self.jobs.remove(&id) {
+            for i in &job.missing {
+                self.wanted_bytes = self.wanted_bytes.saturating_sub(u64::from(job.refs[*i].len));
+            }
+        }
+        let mut unwanted = Vec::new();
+        self.waiting.retain(|cid, waiters| {
+            waiters.retain(|(waiter, _)| *waiter != id);
+            if waiters.is_empty() {
+                unwanted.push(*cid);
+            }
+            !waiters.is_empty()
+        });
+        if !unwanted.is_empty() {
+            (self.tell)(Applied::Unwant(unwanted));
+        }
+        if tell || why == StepError::Changed {
+            (self.tell)(Applied::Failed(id, why));
+        }
+    }
+
+    /// Syncs the finished files once and moves them into place.
+    fn commit_group(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let ready = std::mem::take(&mut self.ready);
+        let synced = self.disk.sync_temps();
+        let mut placed = Vec::with_capacity(ready.len());
+        for id in ready {
+            let Some(job) = self.jobs.remove(&id) else { continue };
+            if let Err(why) = &synced {
+                (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string())));
+                continue;
+            }
+            let Job { path, body, expect, temp, refs, starts, .. } = job;
+            match self.disk.replace(temp, &path, expect, body.mtime_ns, body.executable) {
+                Ok(applied) => {
+                    self.keep_pieces(&path, applied.kept);
+                    let pieces: Vec<(Cid, Piece)> = refs
+                        .iter()
+                        .zip(&starts)
+                        .map(|(r, start)| {
+                            let place = Place::File(path.clone());
+                            (r.cid, Piece { place, offset: *start, len: r.len, epoch: r.epoch })
+                        })
+                        .collect();
+                    placed.push((id, path, applied.stamp, pieces));
+                }
+                Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
+            }
+        }
+        let rows = placed.iter().filter(|(.., pieces)| !pieces.is_empty()).map(|(_, path, _, pieces)| (path, pieces.as_slice()));
+        if let Err(why) = self.db.put_pieces(rows) {
+            tracing::warn!(%why, "the places of new blocks could not be noted; others have to serve them");
+        }
+        for (id, _, stamp, _) in placed {
+            (self.tell)(Applied::Done(id, Some(Stat::File(stamp))));
+        }
+    }
+}
+
+fn blake3_of(path: &FolderPath, body: &Body) -> String {
+    content::assembly_name(path, &body.plain_digest)
+}
+
+fn step_error(why: ApplyError) -> StepError {
+    match why {
+        ApplyError::Changed { .. } => StepError::Changed,
+        ApplyError::NotEmpty { .. } => StepError::NotEmpty,
+        ApplyError::DiskFull { .. } => StepError::DiskFull,
+        other => StepError::Failed(other.to_string()),
+    }
+}

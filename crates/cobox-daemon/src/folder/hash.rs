@@ -1,0 +1,102 @@
+//! Reads changed files: one thread per folder that cuts, digests and seals what the engine asks for. The ciphertext is not
+//! kept; it is made again from the file when somebody asks for it (design 3.5).
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use cobox_core::chunk::Cutter;
+use cobox_core::content::{ContentWriter, Written};
+use cobox_core::engine::Stamp;
+use cobox_core::keys::FolderKeys;
+use cobox_core::path::FolderPath;
+use cobox_core::seal::SealedBlock;
+use cobox_core::state::Body;
+use cobox_proto::id::{Cid, EpochTag};
+
+use super::db::{FolderDb, Piece, Place};
+use crate::disk_tree::{DiskTree, ReadError};
+
+/// Files whose places are noted in one transaction.
+const GROUP_FILES_MAX: usize = 256;
+/// How often a file that changes while it is read is tried again.
+const TRIES_MAX: usize = 3;
+
+/// What the hasher is asked.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Read these under these keys and this epoch.
+    Read(Vec<(FolderPath, Stamp)>, Arc<FolderKeys>, EpochTag),
+    /// End.
+    Stop,
+}
+
+/// A file that was read, or not.
+#[derive(Debug)]
+pub(super) enum Hashed {
+    /// Its content; `blocks` are the nodes of its list of chunks, to be kept.
+    Done { path: FolderPath, stamp: Stamp, body: Box<Body>, blocks: Vec<SealedBlock> },
+    /// It could not be read whole.
+    Failed { path: FolderPath, why: ReadError },
+}
+
+pub(super) type Asks = Sender<Ask>;
+
+/// Works until told to stop.
+pub(super) fn run(disk: &DiskTree, mut db: FolderDb, asks: &Receiver<Ask>, tell: &dyn Fn(Vec<Hashed>)) {
+    while let Ok(Ask::Read(files, keys, epoch)) = asks.recv() {
+        let cutter = Cutter::new(keys.shape(), keys.profile());
+        for group in files.chunks(GROUP_FILES_MAX) {
+            let mut results = Vec::with_capacity(group.len());
+            let mut places = Vec::new();
+            for (path, _) in group {
+                match read(disk, path, &keys, &cutter, epoch) {
+                    Ok((stamp, body, blocks, pieces)) => {
+                        places.push((path, pieces));
+                        results.push(Hashed::Done { path: path.clone(), stamp, body: Box::new(body), blocks });
+                    }
+                    Err(why) => results.push(Hashed::Failed { path: path.clone(), why }),
+                }
+            }
+            let rows = places.iter().map(|(path, pieces)| (*path, pieces.as_slice()));
+            if let Err(why) = db.put_pieces(rows) {
+                tracing::warn!(%why, "the places of new blocks could not be noted");
+            }
+            tell(results);
+        }
+    }
+}
+
+type Pieces = Vec<(Cid, Piece)>;
+
+fn read(
+    disk: &DiskTree,
+    path: &FolderPath,
+    keys: &FolderKeys,
+    cutter: &Cutter,
+    epoch: EpochTag,
+) -> Result<(Stamp, Body, Vec<SealedBlock>, Pieces), ReadError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut writer = ContentWriter::new(keys, cutter, epoch);
+        let read = disk.read_stable(path, &mut |bytes| writer.push(bytes));
+        match read {
+            Ok(stamp) => {
+                let Written { content, plain_digest, size, chunks, blocks } = writer.finish();
+                let body = Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content };
+                let mut offset = 0;
+                let pieces = chunks
+                    .into_iter()
+                    .map(|r| {
+                        let piece = Piece { place: Place::File(path.clone()), offset, len: r.len, epoch: r.epoch };
+                        offset += u64::from(r.len);
+                        (r.cid, piece)
+                    })
+                    .collect();
+                return Ok((stamp, body, blocks, pieces));
+            }
+            Err(ReadError::Busy { .. }) if tries < TRIES_MAX => {}
+            Err(why) => return Err(why),
+        }
+    }
+}
