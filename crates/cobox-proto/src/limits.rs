@@ -97,6 +97,11 @@ pub const HEADS_REFUSED_KEPT_MAX: usize = 4096;
 
 /// Bytes of one name in a folder.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Levels of directories a view goes down; a directory below hangs under the root instead.
+pub const PATH_DEPTH_MAX: usize = 256;
+/// Bytes of a directory's path in a view, a slash for each name; a longer one hangs under the root instead. Linux allows
+/// no longer path in one call, and without a bound a chain of long names makes a view larger than any memory.
+pub const PATH_BYTES_MAX: usize = 4096;
 /// Bytes of file content kept inside the record (design 3.3).
 pub const INLINE_BYTES_MAX: usize = 512;
 /// Chunk refs kept inside the record; longer files use a manifest.

@@ -45,10 +45,12 @@ impl Ctx {
     pub fn get(&self, actor: &ActorId) -> Option<&CtxRow> {
         self.rows.get(actor)
     }
-    /// Raises one actor's counter; never lowers it.
+    /// Raises one actor's counter; never lowers it. An actor is derived from its device, so two devices claiming one
+    /// can only be a lie; the smaller key stays, so that everybody holds the same.
     pub fn raise(&mut self, actor: ActorId, device: SigKey, counter: u64) {
         let row = self.rows.entry(actor).or_insert(CtxRow { counter: 0, device });
         row.counter = row.counter.max(counter);
+        row.device = row.device.min(device);
     }
     /// Sets or removes a row outright: for re-tagging and decoding only.
     pub fn set(&mut self, actor: ActorId, row: Option<CtxRow>) {

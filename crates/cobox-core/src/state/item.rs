@@ -80,15 +80,29 @@ pub struct Body {
     pub content: Content,
 }
 
+impl Body {
+    /// Whether a person sees no difference: such values are no conflict (design 2.4).
+    pub fn same_value(&self, other: &Body) -> bool {
+        self.value() == other.value()
+    }
+
+    pub(super) fn value(&self) -> ([u8; 32], u64, bool) {
+        (self.plain_digest, self.size, self.executable)
+    }
+}
+
+/// The concurrent values of one register, sorted by dot.
+pub type Values<V> = SmallVec<[(Dot, V); 1]>;
+
 /// A file, directory or symlink with all its concurrent values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Fixed for life.
     pub kind: Kind,
     /// Place values, sorted by dot; one but for concurrent moves.
-    pub loc: SmallVec<[(Dot, Loc); 1]>,
+    pub loc: Values<Loc>,
     /// Body values, sorted by dot; one but for conflicts, none for directories.
-    pub body: SmallVec<[(Dot, Body); 1]>,
+    pub body: Values<Body>,
 }
 
 /// Where a record stands in the tree: effective parent, then inode (formats F3).

@@ -2,8 +2,20 @@
 //! and body; a dot names who wrote a value and when; a context says which dots were seen. A delete is an absence that the
 //! context covers, so there are no tombstones.
 
+mod conflict;
 mod context;
+mod edit;
+mod fork;
 mod item;
+mod join;
+#[allow(clippy::module_inception)]
+mod state;
+mod view;
 
 pub use context::{Ctx, CtxRow, Dot};
-pub use item::{Body, Content, Item, Key, Kind, Loc, Manifest, Ref};
+pub use edit::{Commit, EditError, InodePrf};
+pub use fork::{Alignment, History, Link, align, forked_actor, rename_actor, retag, root_point, split_points};
+pub use item::{Body, Content, Item, Key, Kind, Loc, Manifest, Ref, Values};
+pub use join::{Alarm, EpochDepth, Register};
+pub use state::{State, Touched};
+pub use view::{Conflict, Shown, View, ViewEntry, view};
