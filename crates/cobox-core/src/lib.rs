@@ -2,5 +2,9 @@
 //! tree it is sealed into, and the engine that decides what to write where. Pure: no clock, disk, network, thread or
 //! randomness; time and random bytes are arguments.
 
+pub mod chunk;
+pub mod keys;
+pub mod padding;
 pub mod path;
+pub mod seal;
 pub mod state;

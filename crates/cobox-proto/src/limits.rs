@@ -110,3 +110,7 @@ pub const RECORD_REFS_MAX: usize = 64;
 pub const LABEL_BYTES_MAX: usize = 128;
 /// Bytes a vault may take at a seeder (formats F9).
 pub const VAULT_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of a sealed note; the largest is the history of an epoch.
+pub const NOTE_BYTES_MAX: usize = 64 << 10;
+/// Epochs whose secrets one device keeps for one folder. Weekly epochs for seventy years stay below.
+pub const FOLDER_EPOCHS_MAX: usize = 4096;
