@@ -3,4 +3,6 @@
 //! randomness; time and random bytes are arguments.
 
 pub mod path;
+pub mod seal;
 pub mod state;
+pub mod tree;

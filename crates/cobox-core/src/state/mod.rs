@@ -4,6 +4,9 @@
 
 mod context;
 mod item;
+#[allow(clippy::module_inception)]
+mod state;
 
 pub use context::{Ctx, CtxRow, Dot};
 pub use item::{Body, Content, Item, Key, Kind, Loc, Manifest, Ref};
+pub use state::{State, Touched};
