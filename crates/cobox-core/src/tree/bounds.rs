@@ -32,7 +32,8 @@ pub(super) fn take_node<R>(
 ) -> (Vec<R>, bool) {
     let mut node = Vec::new();
     let mut weight = 0u32;
-    while let Some((row, row_weight)) = rows.next_if(|(_, w)| weight == 0 || weight.saturating_add(*w) <= NODE_WEIGHT_MAX)
+    while let Some((row, row_weight)) =
+        rows.next_if(|(_, w)| weight == 0 || weight.saturating_add(*w) <= NODE_WEIGHT_MAX)
     {
         let before = weight;
         weight = weight.saturating_add(row_weight);

@@ -129,7 +129,11 @@ impl Tree {
         }
         let known = |cid: &Cid| old.is_some_and(|old| old.root == *cid || old.ctx_nodes.contains(cid));
         let emit = &mut *press.emit;
-        let mut new_only = |block: SealedBlock| if !known(&block.cid) { emit(block) };
+        let mut new_only = |block: SealedBlock| {
+            if !known(&block.cid) {
+                emit(block)
+            }
+        };
         let mut press = Press { keys: press.keys, epoch: press.epoch, emit: &mut new_only };
         let mut ctx_nodes = Vec::new();
         let ctx = place_ctx(frame.ctx, &mut press, &mut ctx_nodes)?;

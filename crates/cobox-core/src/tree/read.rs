@@ -72,7 +72,12 @@ enum Expected {
     /// A context node of this level.
     Ctx(u8),
     /// A node of the items' tree.
-    Node { level: u8, after: Option<Key>, last: Option<Key>, count: u64 },
+    Node {
+        level: u8,
+        after: Option<Key>,
+        last: Option<Key>,
+        count: u64,
+    },
 }
 
 /// The walk through one tree.

@@ -277,11 +277,7 @@ impl Sink for Put<'_> {
 }
 
 /// Reads one record. That it is in canonical form is for the caller to check, by writing it again.
-pub(super) fn get(
-    r: &mut Reader<'_>,
-    tables: &Tables,
-    keys: &impl TreeKeys,
-) -> Result<(Inode, Item), DecodeError> {
+pub(super) fn get(r: &mut Reader<'_>, tables: &Tables, keys: &impl TreeKeys) -> Result<(Inode, Item), DecodeError> {
     let inode = r.get()?;
     let kind = match r.u8()? {
         0 => Kind::Dir,
@@ -320,7 +316,9 @@ fn get_body(
     let flags = get_flags(r, BODY_DOT | BODY_EXECUTABLE | 3 << CONTENT_SHIFT, "version flags")?;
     let dot = match loc_dot {
         Some(dot) if flags & BODY_DOT == 0 => dot,
-        None if flags & BODY_DOT == 0 => return Err(DecodeError::BadValue { what: "version flags", found: flags.into() }),
+        None if flags & BODY_DOT == 0 => {
+            return Err(DecodeError::BadValue { what: "version flags", found: flags.into() });
+        }
         _ => get_dot(r, tables)?,
     };
     let mtime_ns = r.i64()?;

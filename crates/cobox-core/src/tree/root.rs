@@ -62,7 +62,9 @@ impl Root {
         let mut w = Writer::new();
         w.u8(ROOT_FORMAT);
         match &self.ctx {
-            CtxPlace::Inline(ctx) => put_rows(w.u8(0), &ctx.iter().map(|(actor, row)| (*actor, *row)).collect::<Vec<_>>()),
+            CtxPlace::Inline(ctx) => {
+                put_rows(w.u8(0), &ctx.iter().map(|(actor, row)| (*actor, *row)).collect::<Vec<_>>())
+            }
             CtxPlace::Nodes(levels, cid) => {
                 w.u8(*levels).varint(index(cid));
             }
@@ -184,7 +186,11 @@ pub(super) fn decode_ctx_inner(block: &OpenBlock) -> Result<Vec<CtxChild>, TreeE
     let mut children = Vec::new();
     let mut read = || -> Result<(), DecodeError> {
         while r.left() > 0 {
-            children.push(CtxChild { last: r.get()?, cid: get_index(&mut r, &block.links, "link")?, count: r.varint()? });
+            children.push(CtxChild {
+                last: r.get()?,
+                cid: get_index(&mut r, &block.links, "link")?,
+                count: r.varint()?,
+            });
         }
         Ok(())
     };
@@ -195,7 +201,9 @@ pub(super) fn decode_ctx_inner(block: &OpenBlock) -> Result<Vec<CtxChild>, TreeE
 /// The rows of a context leaf.
 pub(super) fn decode_ctx_leaf(block: &OpenBlock) -> Result<Vec<(ActorId, CtxRow)>, TreeError> {
     let mut r = Reader::new(&block.payload);
-    get_rows(&mut r, ACTORS_MAX).and_then(|rows| r.finish().map(|()| rows)).map_err(TreeError::malformed("context leaf"))
+    get_rows(&mut r, ACTORS_MAX)
+        .and_then(|rows| r.finish().map(|()| rows))
+        .map_err(TreeError::malformed("context leaf"))
 }
 
 fn put_rows(w: &mut Writer, rows: &[(ActorId, CtxRow)]) {

@@ -1,0 +1,3 @@
+//! What cobox-core promises to its callers, tried from outside.
+
+mod tree;
