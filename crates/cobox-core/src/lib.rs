@@ -8,3 +8,4 @@ pub mod padding;
 pub mod path;
 pub mod seal;
 pub mod state;
+pub mod tree;

@@ -106,6 +106,12 @@ pub const PATH_BYTES_MAX: usize = 4096;
 pub const INLINE_BYTES_MAX: usize = 512;
 /// Chunk refs kept inside the record; longer files use a manifest.
 pub const RECORD_REFS_MAX: usize = 64;
+/// Concurrent values of one register of one item. A folder of 200 devices that all edit one file offline stays below.
+pub const RECORD_VALUES_MAX: usize = 1024;
+/// Fork points of a state; one for every time a device's database was found running twice.
+pub const FORK_POINTS_MAX: usize = 65_536;
+/// Actors of a context, over the whole life of a folder.
+pub const ACTORS_MAX: usize = 1 << 20;
 /// Bytes of a display name or label.
 pub const LABEL_BYTES_MAX: usize = 128;
 /// Bytes a vault may take at a seeder (formats F9).

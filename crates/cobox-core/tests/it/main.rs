@@ -1,6 +1,7 @@
-//! The formats of the member side against their vectors in `spec/vectors`.
+//! What cobox-core promises to its callers, tried from outside; its formats against the vectors in `spec/vectors`.
 
 mod block_vectors;
 mod key_vectors;
 mod path_vectors;
+mod tree;
 mod vector_file;

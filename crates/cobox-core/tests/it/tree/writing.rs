@@ -1,0 +1,221 @@
+//! Writing: the tree is a function of the state, and a change writes only what it touches.
+
+use std::collections::BTreeSet;
+
+use cobox_core::state::{Content, Kind, State, Touched};
+use cobox_core::tree::{NODE_WEIGHT_MAX, Tree};
+use cobox_proto::id::{ActorId, Cid, Inode, SigKey};
+use proptest::prelude::*;
+
+use super::{Blocks, Folder, GlassKeys, JUNE, MAY};
+
+#[test]
+fn an_empty_state_has_a_root_and_nothing_else() {
+    let (tree, blocks) = Tree::build(&State::new(), &GlassKeys::default(), MAY).unwrap();
+    assert_eq!((tree.len(), blocks.len()), (0, 1));
+    assert_eq!(tree.cids().collect::<Vec<_>>(), [blocks[0].cid]);
+}
+
+#[test]
+fn the_order_in_which_items_came_does_not_show() {
+    let folder = Folder::with_items(1, 2_000);
+    let mut other = State::new();
+    other.ctx = folder.state.ctx.clone();
+    let mut items: Vec<_> = folder.state.iter().collect();
+    items.sort_by_key(|(key, _)| std::cmp::Reverse(key.inode));
+    items.into_iter().for_each(|(key, item)| other.insert(key.inode, item.clone()));
+    let keys = GlassKeys::default();
+    assert_eq!(
+        Tree::build(&folder.state, &keys, MAY).unwrap().0.root(),
+        Tree::build(&other, &keys, MAY).unwrap().0.root()
+    );
+}
+
+#[test]
+fn build_returns_every_block_once_and_no_more() {
+    let mut folder = Folder::with_items(2, 3_000);
+    for n in 0..200 {
+        folder.state.ctx.raise(ActorId([n; 16]), SigKey([n % 3; 32]), 9);
+    }
+    let (tree, blocks) = Tree::build(&folder.state, &GlassKeys::default(), MAY).unwrap();
+    let names: BTreeSet<Cid> = blocks.iter().map(|block| block.cid).collect();
+    assert_eq!(names.len(), blocks.len());
+    assert_eq!(names, tree.cids().collect());
+    assert_eq!(tree.len(), 3_000);
+}
+
+/// Runs `changes` batches of a random folder and compares each update with a build from nothing.
+fn updates_equal_builds(
+    keys: GlassKeys,
+    seed: u64,
+    items: usize,
+    batches: usize,
+    batch: u64,
+) -> Result<(), TestCaseError> {
+    let mut folder = Folder::with_items(seed, items);
+    let (mut tree, _) = Tree::build(&folder.state, &keys, MAY).unwrap();
+    for _ in 0..batches {
+        for _ in 0..=folder.dice.roll(batch) {
+            folder.change();
+        }
+        let (updated, new) = {
+            let touched = folder.take_touched();
+            tree.update(&folder.state, &touched, &keys, MAY).unwrap()
+        };
+        let (built, _) = Tree::build(&folder.state, &keys, MAY).unwrap();
+        prop_assert_eq!(&updated, &built);
+        let old: BTreeSet<Cid> = tree.cids().collect();
+        let expected: BTreeSet<Cid> = built.cids().filter(|cid| !old.contains(cid)).collect();
+        prop_assert_eq!(new.iter().map(|block| block.cid).collect::<BTreeSet<_>>(), expected);
+        tree = updated;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn an_update_equals_a_build_block_for_block(seed: u64, items in 0usize..1_500, batch in 1u64..40) {
+        updates_equal_builds(GlassKeys::default(), seed, items, 6, batch)?;
+    }
+
+    #[test]
+    fn an_update_equals_a_build_where_every_cut_hangs_on_the_row_after_it(seed: u64, items in 0usize..1_500, batch in 1u64..10) {
+        updates_equal_builds(GlassKeys { uncut: true, ..GlassKeys::default() }, seed, items, 6, batch)?;
+    }
+
+    #[test]
+    fn growing_from_nothing_and_shrinking_to_nothing_keeps_the_tree_that_of_the_state(seed: u64) {
+        let keys = GlassKeys::default();
+        let mut folder = Folder::new(seed);
+        let (mut tree, _) = Tree::build(&folder.state, &keys, MAY).unwrap();
+        let mut inodes = Vec::new();
+        for _ in 0..4 {
+            for _ in 0..folder.dice.roll(300) {
+                inodes.push(folder.create());
+            }
+            tree = folder.update(&tree, MAY).0;
+            prop_assert_eq!(&tree, &Tree::build(&folder.state, &keys, MAY).unwrap().0);
+        }
+        while !inodes.is_empty() {
+            for _ in 0..=folder.dice.roll(200).min(inodes.len() as u64 - 1) {
+                let index = folder.dice.roll(inodes.len() as u64) as usize;
+                folder.remove(inodes.swap_remove(index));
+            }
+            tree = folder.update(&tree, MAY).0;
+            prop_assert_eq!(&tree, &Tree::build(&folder.state, &keys, MAY).unwrap().0);
+        }
+        prop_assert!(tree.is_empty());
+    }
+}
+
+#[test]
+fn updates_equal_builds_in_a_tree_of_three_levels() {
+    updates_equal_builds(GlassKeys::default(), 77, 30_000, 4, 60).unwrap();
+}
+
+#[test]
+fn an_edit_that_keeps_the_weight_writes_one_node_per_level() {
+    let keys = GlassKeys::default();
+    let mut folder = Folder::with_items(3, 20_000);
+    let (tree, blocks) = Tree::build(&folder.state, &keys, MAY).unwrap();
+    assert!(blocks.len() > 300, "{}", blocks.len());
+    let (inode, mut item) = {
+        let mut files = folder.state.iter().filter(|(_, item)| item.kind == Kind::File);
+        files.nth(9_000).map(|(key, item)| (key.inode, item.clone())).unwrap()
+    };
+    item.body[0].1.mtime_ns ^= 1;
+    folder.put(inode, item);
+    let (_, new) = folder.update(&tree, MAY);
+    assert_eq!(new.len(), 4, "leaf, inner node, top node, root");
+}
+
+#[test]
+fn moving_a_directory_of_ten_thousand_files_writes_a_handful_of_blocks() {
+    let keys = GlassKeys::default();
+    let mut folder = Folder::with_items(4, 500);
+    let dir = folder.state.iter().find(|(_, item)| item.kind == Kind::Dir).unwrap().0.inode;
+    for _ in 0..10_000 {
+        let inode = folder.create();
+        let mut item = folder.state.get(&inode).unwrap().clone();
+        item.loc[0].1.parent = dir;
+        folder.put(inode, item);
+    }
+    folder.take_touched();
+    let (tree, blocks) = Tree::build(&folder.state, &keys, MAY).unwrap();
+    let mut item = folder.state.get(&dir).unwrap().clone();
+    let dot = folder.dot();
+    let loc = folder.loc(dot, Inode([0xee; 16]));
+    item.loc = [(dot, loc)].into_iter().collect();
+    folder.put(dir, item);
+    let (_, new) = folder.update(&tree, MAY);
+    assert!(new.len() <= 8, "{} of {} blocks", new.len(), blocks.len());
+}
+
+#[test]
+fn a_change_of_the_context_alone_writes_the_root_alone() {
+    let keys = GlassKeys::default();
+    let mut folder = Folder::with_items(5, 1_000);
+    let (tree, _) = Tree::build(&folder.state, &keys, MAY).unwrap();
+    let (same, none) = tree.update(&folder.state, &Touched::default(), &keys, MAY).unwrap();
+    assert_eq!((same.root(), none.len()), (tree.root(), 0));
+    folder.state.forks.insert(super::fork_point(1));
+    let (_, new) = tree.update(&folder.state, &Touched::default(), &keys, MAY).unwrap();
+    assert_eq!(new.len(), 1);
+}
+
+#[test]
+fn another_epoch_writes_everything_anew_and_keeps_the_chunks_epochs() {
+    let keys = GlassKeys::default();
+    let mut folder = Folder::with_items(6, 1_000);
+    let (tree, before) = Tree::build(&folder.state, &keys, MAY).unwrap();
+    folder.change();
+    let (june, blocks) = folder.update(&tree, JUNE);
+    assert_eq!(june, Tree::build(&folder.state, &keys, JUNE).unwrap().0);
+    assert!(june.cids().all(|cid| !tree.cids().any(|old| old == cid)));
+    assert!(blocks.len() + 3 > before.len());
+    let blocks = Blocks::of(blocks);
+    let read = blocks.fetch(june.root(), None, &State::new()).unwrap();
+    assert_eq!(super::applied(&read, &State::new()), folder.state);
+}
+
+#[test]
+fn inodes_chosen_by_an_enemy_neither_grow_nor_shrink_the_nodes_beyond_their_bounds() {
+    use cobox_core::tree::TreeKeys;
+    let keys = GlassKeys::default();
+    for wanted in [false, true] {
+        let mut folder = Folder::new(8);
+        let template = loop {
+            let inode = folder.create();
+            let item = folder.state.get(&inode).unwrap().clone();
+            if item.kind == Kind::File && matches!(&item.body[0].1.content, Content::Inline(b) if b.len() < 200) {
+                break item;
+            }
+        };
+        while folder.state.len() < 3_000 {
+            let inode = Inode(folder.dice.bytes());
+            let key = [template.loc[0].1.parent.0, inode.0].concat();
+            if (keys.bound(b"bound", 0, &key) < u64::MAX / 64) == wanted {
+                folder.state.insert(inode, template.clone());
+            }
+        }
+        let (_, blocks) = Tree::build(&folder.state, &keys, MAY).unwrap();
+        let bytes: usize = blocks.iter().map(|block| block.bytes.len()).sum();
+        assert!(blocks.iter().all(|block| block.bytes.len() < NODE_WEIGHT_MAX as usize));
+        assert!(bytes / blocks.len() > 2 << 10, "{} blocks of {bytes} bytes", blocks.len());
+    }
+}
+
+#[test]
+fn an_item_no_record_can_hold_is_named() {
+    let mut folder = Folder::with_items(9, 10);
+    let (inode, mut item) = {
+        let (key, item) = folder.state.iter().find(|(_, item)| item.kind == Kind::File).unwrap();
+        (key.inode, item.clone())
+    };
+    item.body[0].1.content = Content::Inline(vec![0; 513].into());
+    folder.put(inode, item);
+    let error = Tree::build(&folder.state, &GlassKeys::default(), MAY).unwrap_err();
+    assert!(error.to_string().contains(&inode.short()), "{error}");
+}
