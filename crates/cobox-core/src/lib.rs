@@ -3,6 +3,8 @@
 //! randomness; time and random bytes are arguments.
 
 pub mod chunk;
+pub mod content;
+pub mod engine;
 pub mod keys;
 pub mod padding;
 pub mod path;

@@ -194,6 +194,12 @@ impl FolderPath {
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
+    /// The same place below `to` instead of `from`; `None` if it does not lie there.
+    pub fn rebased(&self, from: &Self, to: &Self) -> Option<Self> {
+        let below = self.0.strip_prefix(from.0.as_slice())?;
+        Some(Self::new(to.0.iter().chain(below).cloned().collect()))
+    }
+
     /// Whether it is `directory` or lies somewhere below; whole components count.
     pub fn starts_with(&self, directory: &Self) -> bool {
         self.0.starts_with(&directory.0)

@@ -37,9 +37,8 @@ impl Engine {
             held.paths.retain(|path| gone.contains(path));
             gone.retain(|path| !held.paths.contains(path));
         }
-        let prf = self.keys.inode_prf();
         let mut writing = Writing {
-            commit: Commit::new(&mut self.state, self.own.actor, self.own.device, &prf),
+            commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
             synced: &mut self.synced,
             ids: &mut self.ids,
@@ -86,9 +85,8 @@ impl Engine {
 
     /// Commits deletions that a person has approved.
     pub(super) fn commit_gone(&mut self, now_ms: u64, gone: BTreeSet<FolderPath>) {
-        let prf = self.keys.inode_prf();
         let mut writing = Writing {
-            commit: Commit::new(&mut self.state, self.own.actor, self.own.device, &prf),
+            commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
             synced: &mut self.synced,
             ids: &mut self.ids,
@@ -157,7 +155,8 @@ impl Writing<'_> {
             let Some(name) = to.name().cloned() else { continue };
             let parent = self.parent(to);
             for inode in self.dir_inodes(from, old.inode) {
-                self.commit.rename(inode, parent, &name);
+                // An item that is gone from the state can not move; what lies below it is written anew.
+                let _ = self.commit.rename(inode, parent, &name);
             }
             let below: Vec<FolderPath> =
                 self.synced.range(from.clone()..).map(|(p, _)| p).take_while(|p| p.starts_with(from)).cloned().collect();
@@ -249,87 +248,107 @@ impl Writing<'_> {
                 self.commit.make_dir(parent, name)
             }
         };
-        self.set(path, Synced { inode, kind: Kind::Dir, id, stamp: None, digest: [0; 32], seen: SmallVec::new() });
+        self.set(path, Synced::dir(inode, id));
     }
 
     fn leaf(&mut self, path: &FolderPath, kind: Kind, stamp: Stamp, body: Body) {
         let digest = body.plain_digest;
-        let entry = |inode, seen| Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen };
+        let entry = |behind: Behind| Synced {
+            inode: behind.inode,
+            kind,
+            id: stamp.id,
+            stamp: Some(stamp),
+            digest,
+            seen: behind.seen,
+            twins: behind.twins,
+        };
         match self.synced.get(path).cloned() {
             Some(old) if old.kind == kind => {
                 let unchanged = old.digest == digest
                     && old.stamp.is_none_or(|s| s.executable == stamp.executable && same_time(s.mtime_ns, stamp.mtime_ns));
                 if unchanged {
-                    self.set(path, entry(old.inode, old.seen));
+                    self.set(path, entry(Behind { inode: old.inode, seen: old.seen, twins: old.twins }));
                     return;
                 }
-                let (inode, seen) = self.edit(path, &old, body);
-                self.set(path, entry(inode, seen));
+                let behind = self.edit(path, &old, body);
+                self.set(path, entry(behind));
             }
             old => {
                 if old.is_some() {
                     self.remove(path);
                 }
-                let (inode, seen) = self.create(path, kind, body);
-                self.set(path, entry(inode, seen));
+                let behind = self.create(path, kind, body);
+                self.set(path, entry(behind));
             }
         }
     }
 
-    fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> (Inode, SmallVec<[Dot; 1]>) {
-        if self.commit.state().get(&old.inode).is_none() {
+    fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
+        if self.commit.edit(old.inode, &old.seen, body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
         }
-        self.changed += 1;
-        self.commit.edit(old.inode, &old.seen, body);
-        (old.inode, smallvec![self.commit.dot()])
+        let written = self.wrote(old.inode);
+        self.remove_twins(old);
+        written
     }
 
-    fn create(&mut self, path: &FolderPath, kind: Kind, body: Body) -> (Inode, SmallVec<[Dot; 1]>) {
-        if let Some((inode, dot, also)) = leaf_of(self.view, path)
-            && let Some((k, theirs)) = shown(self.commit.state(), &inode, &dot)
+    /// What stands behind a path that was just written.
+    fn wrote(&mut self, inode: Inode) -> Behind {
+        self.changed += 1;
+        Behind { inode, seen: smallvec![self.commit.dot()], twins: Vec::new() }
+    }
+
+    fn remove_twins(&mut self, old: &Synced) {
+        for (inode, dot) in &old.twins {
+            self.commit.remove(*inode, &[*dot]);
+        }
+    }
+
+    fn create(&mut self, path: &FolderPath, kind: Kind, body: Body) -> Behind {
+        let there = self.view.lookup(path).and_then(ViewEntry::shown);
+        if let Some(leaf) = there
+            && let Some((k, theirs)) = shown(self.commit.state(), &leaf.inode, &leaf.dot)
             && k == kind
         {
-            if theirs.plain_digest == body.plain_digest && theirs.executable == body.executable {
-                let mut seen: SmallVec<[Dot; 1]> = smallvec![dot];
-                seen.extend(also);
-                return (inode, seen);
+            if theirs.same_value(&body) {
+                return Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
             }
             // Written by somebody else and not seen here yet: both stay, as versions of one file.
-            self.changed += 1;
-            self.commit.edit(inode, &[], body);
-            return (inode, smallvec![self.commit.dot()]);
+            if self.commit.edit(leaf.inode, &[], body.clone()).is_ok() {
+                return self.wrote(leaf.inode);
+            }
         }
-        self.changed += 1;
         let parent = self.parent(path);
         let name = path.name().expect("only the root has no name, and the root is no file");
         let inode = self.commit.create(parent, name, kind, body);
-        (inode, smallvec![self.commit.dot()])
+        self.wrote(inode)
     }
 
     fn rename(&mut self, from: &FolderPath, split: bool, to: &FolderPath, kind: Kind, stamp: Stamp, body: Body) {
         let (Some(old), Some(name)) = (self.unset(from), to.name().cloned()) else { return };
-        if self.commit.state().get(&old.inode).is_none() {
+        let parent = self.parent(to);
+        let moved = if split {
+            self.commit.split_off(old.inode, &old.seen, parent, &name).map(|inode| self.wrote(inode))
+        } else {
+            let (inode, seen) = (old.inode, old.seen.clone());
+            self.commit.rename(inode, parent, &name).map(|()| Behind { inode, seen, twins: Vec::new() })
+        };
+        let Ok(mut behind) = moved else {
+            // Gone meanwhile: what the person has under the new name is a new file.
             self.leaf(to, kind, stamp, body);
             return;
-        }
-        let parent = self.parent(to);
-        self.changed += 1;
-        let (inode, mut seen) = if split {
-            (self.commit.split_off(old.inode, &old.seen, parent, &name), smallvec![self.commit.dot()])
-        } else {
-            self.commit.rename(old.inode, parent, &name);
-            (old.inode, old.seen.clone())
         };
+        self.changed += 1;
+        self.remove_twins(&old);
         let edited = old.digest != body.plain_digest
             || old.stamp.is_some_and(|s| s.executable != stamp.executable || !same_time(s.mtime_ns, stamp.mtime_ns));
         let digest = body.plain_digest;
-        if edited {
-            self.commit.edit(inode, &seen, body);
-            seen = smallvec![self.commit.dot()];
+        if edited && self.commit.edit(behind.inode, &behind.seen, body).is_ok() {
+            behind = self.wrote(behind.inode);
         }
-        self.set(to, Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen });
+        let Behind { inode, seen, twins } = behind;
+        self.set(to, Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins });
     }
 
     fn remove(&mut self, path: &FolderPath) {
@@ -345,15 +364,16 @@ impl Writing<'_> {
             }
         } else {
             self.commit.remove(old.inode, &old.seen);
+            self.remove_twins(&old);
         }
     }
 }
 
-fn leaf_of(view: &View, path: &FolderPath) -> Option<(Inode, Dot, SmallVec<[Dot; 1]>)> {
-    match view.lookup(path)? {
-        ViewEntry::Leaf(leaf) => Some((leaf.inode, leaf.dot, leaf.also.iter().copied().collect())),
-        ViewEntry::Dir { .. } => None,
-    }
+/// The values behind a path: what an edit of it replaces.
+struct Behind {
+    inode: Inode,
+    seen: SmallVec<[Dot; 1]>,
+    twins: Vec<(Inode, Dot)>,
 }
 
 /// How many bytes of sealed content the touched items refer to: what a head announces.

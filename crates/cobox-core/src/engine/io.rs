@@ -1,5 +1,7 @@
 //! All that crosses the border between the engine and the world, in two enums.
 
+use std::collections::BTreeMap;
+
 use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, HeadId, Inode, OpId};
 use smallvec::SmallVec;
@@ -7,7 +9,7 @@ use smallvec::SmallVec;
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::seal::SealedBlock;
-use crate::state::{Body, Dot, Kind};
+use crate::state::{Body, Dot, EpochDepth, Kind};
 
 /// Which file or directory of this disk: what a rename keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +61,16 @@ pub struct Synced {
     pub digest: [u8; 32],
     /// The body dots the person has seen at this path; what an edit here replaces.
     pub seen: SmallVec<[Dot; 1]>,
+    /// Equal contents of other items hiding behind the path; they go with it.
+    pub twins: Vec<(Inode, Dot)>,
+}
+
+impl Synced {
+    /// A directory.
+    pub fn dir(inode: Inode, id: FileId) -> Self {
+        let (digest, seen, twins) = ([0; 32], SmallVec::new(), Vec::new());
+        Self { inode, kind: Kind::Dir, id, stamp: None, digest, seen, twins }
+    }
 }
 
 /// Names one step until it is done.
@@ -164,6 +176,14 @@ pub struct Standing {
     pub epoch: Option<EpochTag>,
     /// Whether this device may write.
     pub can_write: bool,
+    /// How far each epoch is from the first: settles which of two sealings of one value is the newer (formats F5).
+    pub depths: BTreeMap<EpochTag, u64>,
+}
+
+impl EpochDepth for Standing {
+    fn depth(&self, epoch: &EpochTag) -> u64 {
+        self.depths.get(epoch).copied().unwrap_or(0)
+    }
 }
 
 /// What the world tells the engine.

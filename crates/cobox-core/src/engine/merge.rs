@@ -9,7 +9,7 @@ use cobox_proto::limits::COUNTER_JUMP_MAX;
 
 use super::publish::counter_of;
 use super::{Engine, Event, Output};
-use crate::state::Ctx;
+use crate::state::{Alarm, Ctx};
 use crate::tree::{Fetch, Remote};
 
 /// How many blocks are asked for at once.
@@ -172,7 +172,7 @@ impl Engine {
         let past = &self.merging.past;
         self.merging.waiting.retain(|id| !past.contains(id));
         let openable = |id: &HeadId| {
-            self.merging.rows.get(id).is_some_and(|row| self.keys.can_open(&row.epoch))
+            self.merging.rows.get(id).is_some_and(|row| self.keys.has_epoch(&row.epoch))
         };
         let next = self.merging.waiting.iter().find(|id| !below.contains(*id) && openable(id)).copied();
         let Some(id) = next else { return };
@@ -227,7 +227,7 @@ impl Engine {
                 continue;
             }
             let Some((_, _, fetch)) = self.merging.fetching.take() else { return };
-            match fetch.done(&self.state) {
+            match fetch.done(&self.state, &self.keys) {
                 Ok(remote) => self.join_remote(now_ms, id, remote),
                 Err(why) => self.refuse(id, why.to_string()),
             }
@@ -242,9 +242,9 @@ impl Engine {
             return self.refuse(id, why);
         }
         self.merging.waiting.remove(&id);
-        let (touched, alarms) = self.state.join_with(&remote.ctx, &remote.forks, &remote.theirs);
+        let (touched, alarms) = self.state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &self.standing);
         for alarm in alarms {
-            self.out.push_back(Output::Tell(Event::BadHead { head: id, why: alarm.to_string() }));
+            self.out.push_back(Output::Tell(Event::BadHead { head: id, why: alarm_text(&alarm) }));
         }
         self.merging.join(id);
         self.settle_state(&touched);
@@ -273,5 +273,12 @@ impl Engine {
     /// Whether a head of this actor was refused.
     pub fn has_refused(&self, actor: &ActorId) -> bool {
         self.merging.refused.iter().any(|id| self.merging.rows.get(id).is_some_and(|row| row.actor == *actor))
+    }
+}
+
+fn alarm_text(alarm: &Alarm) -> String {
+    match alarm {
+        Alarm::TwoValues { dot, .. } => format!("actor {} signed two values for one change", dot.actor.short()),
+        Alarm::TwoKinds { inode } => format!("item {} is of two kinds", inode.short()),
     }
 }

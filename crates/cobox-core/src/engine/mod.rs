@@ -27,9 +27,10 @@ use cobox_proto::sign::SecretKey;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
 pub use plan::same_time;
 
+use crate::content::symlink_body;
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
-use crate::state::{Body, Dot, Kind, State, Touched, View};
+use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
 use merge::Merging;
 use publish::OwnChain;
@@ -105,6 +106,8 @@ pub struct Engine {
     stuck: BTreeMap<FolderPath, StepError>,
     next_step: u64,
     pending: (u64, u64),
+    /// Blocks and bytes that the last update of the tree brought: what a head announces.
+    new_nodes: (u64, u64),
     out: VecDeque<Output>,
 }
 
@@ -125,7 +128,7 @@ impl Engine {
             own: OwnChain::new(setup.folder, setup.device, setup.entropy),
             keys: setup.keys,
             standing: setup.standing,
-            view: View::of(&state),
+            view: view(&state),
             state,
             tree,
             synced,
@@ -139,6 +142,7 @@ impl Engine {
             stuck: BTreeMap::new(),
             next_step: 1,
             pending: (0, 0),
+            new_nodes: (0, 0),
             out: VecDeque::new(),
         };
         for head in known {
@@ -151,7 +155,8 @@ impl Engine {
     /// An empty folder: nothing joined, nothing on disk agreed.
     pub fn empty(setup: Setup, epoch: EpochTag) -> Self {
         let state = State::new();
-        let (tree, blocks) = Tree::build(&state, &setup.keys, epoch);
+        let (tree, blocks) =
+            Tree::build(&state, &setup.keys, epoch).expect("an empty tree under an epoch whose keys are held");
         let mut engine = Self::new(setup, state, tree, BTreeSet::new(), &[], BTreeMap::new());
         engine.out.push_back(Output::Store(blocks));
         engine.remember(BTreeSet::new());
@@ -242,12 +247,10 @@ impl Engine {
             stuck: self.stuck.iter().map(|(path, why)| (path.clone(), why.clone())).collect(),
             ..Summary::default()
         };
-        for (_, entry) in self.view.entries() {
-            if let crate::state::ViewEntry::Leaf(leaf) = entry {
-                sum.files += 1;
-                sum.bytes += plan::shown(&self.state, &leaf.inode, &leaf.dot).map_or(0, |(_, body)| body.size);
-                sum.conflicts += u64::from(leaf.conflict_of.is_some());
-            }
+        for leaf in self.view.entries.values().filter_map(ViewEntry::shown) {
+            sum.files += 1;
+            sum.bytes += leaf.body(&self.state).map_or(0, |body| body.size);
+            sum.conflicts += u64::from(leaf.conflict.is_some());
         }
         sum
     }
@@ -261,19 +264,18 @@ impl Engine {
         if current.as_ref().is_some_and(|(_, _, old)| old.plain_digest == body.plain_digest) {
             return;
         }
-        let prf = self.keys.inode_prf();
-        let mut commit = crate::state::Commit::new(&mut self.state, self.own.actor, self.own.device, &prf);
+        let mut commit = crate::state::Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape());
         match current {
-            Some((inode, dots, _)) => commit.edit(inode, &dots, body),
+            Some((inode, dots, _)) => {
+                commit.edit(inode, &dots, body).expect("the view shows items of the state");
+            }
             None => {
                 let mut parent = Inode::ZERO;
                 let mut at = FolderPath::root();
                 for part in path.parent().iter().flat_map(|p| p.components()) {
-                    at = at.join(part);
-                    parent = match self.view.lookup(&at) {
-                        Some(crate::state::ViewEntry::Dir { inodes }) => inodes[0],
-                        _ => commit.make_dir(parent, part),
-                    };
+                    at = at.join(part.clone());
+                    let known = self.view.lookup(&at).and_then(ViewEntry::dir);
+                    parent = known.unwrap_or_else(|| commit.make_dir(parent, part));
                 }
                 commit.create(parent, &name, Kind::File, body);
             }
@@ -284,17 +286,15 @@ impl Engine {
 
     /// The file shown at a path: inode, the dots behind it, its body.
     pub fn leaf_at(&self, path: &FolderPath) -> Option<(Inode, Vec<Dot>, Body)> {
-        let Some(crate::state::ViewEntry::Leaf(leaf)) = self.view.lookup(path) else { return None };
-        let (_, body) = plan::shown(&self.state, &leaf.inode, &leaf.dot)?;
-        let dots = std::iter::once(leaf.dot).chain(leaf.also.iter().copied()).collect();
-        Some((leaf.inode, dots, body.clone()))
+        let leaf = self.view.lookup(path)?.shown()?;
+        Some((leaf.inode, leaf.seen(), leaf.body(&self.state)?.clone()))
     }
 
     fn listed(&mut self, entries: Vec<(FolderPath, Stat)>) {
         let Some(scan) = &mut self.scan else { return };
         let (read, links) = scan.listed(&Known { synced: &self.synced, ids: &self.ids }, entries);
         for (path, stamp, target) in links {
-            let body = self.keys.symlink_body(&target, stamp.mtime_ns);
+            let body = symlink_body(&self.keys, &target, stamp.mtime_ns);
             scan.content(path, Kind::Symlink, stamp, Box::new(body));
         }
         if !read.is_empty() {
@@ -330,9 +330,13 @@ impl Engine {
     /// Stores what a commit or a join changed, and recomputes the view.
     fn settle_state(&mut self, touched: &Touched) {
         let epoch = self.standing.epoch.unwrap_or(self.tree.epoch());
-        let (tree, blocks) = self.tree.update(&self.state, touched, &self.keys, epoch);
+        let (tree, blocks) = self
+            .tree
+            .update(&self.state, touched, &self.keys, epoch)
+            .expect("the epoch is one of the keys, and the state's own items fit into nodes");
+        self.new_nodes = (blocks.len() as u64, blocks.iter().map(|block| block.bytes.len() as u64).sum());
         self.tree = tree;
-        self.view = View::of(&self.state);
+        self.view = view(&self.state);
         if !blocks.is_empty() {
             self.out.push_back(Output::Store(blocks));
         }
@@ -411,16 +415,8 @@ impl Engine {
         let mut dirty = BTreeSet::new();
         match (&step, now_there) {
             (Step::MakeDir { path }, Some(Stat::Dir(file))) => {
-                if let Some(crate::state::ViewEntry::Dir { inodes }) = self.view.lookup(path) {
-                    let entry = Synced {
-                        inode: inodes[0],
-                        kind: Kind::Dir,
-                        id: file,
-                        stamp: None,
-                        digest: [0; 32],
-                        seen: smallvec::SmallVec::new(),
-                    };
-                    self.place(path.clone(), entry, &mut dirty);
+                if let Some(inode) = self.view.lookup(path).and_then(ViewEntry::dir) {
+                    self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
                 }
             }
             (Step::Write { path, kind, body, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
@@ -459,17 +455,17 @@ impl Engine {
 
     /// A write ended: the dots behind it are those whose content it was.
     fn wrote(&mut self, path: &FolderPath, kind: Kind, body: &Body, stamp: Stamp, dirty: &mut BTreeSet<FolderPath>) {
-        let shown_now = self.leaf_at(path).filter(|(_, _, now)| now.plain_digest == body.plain_digest);
-        let (inode, seen) = match shown_now {
-            Some((inode, dots, _)) => (inode, dots.into_iter().collect()),
+        let leaf = self.view.lookup(path).and_then(ViewEntry::shown);
+        let current = leaf.is_some_and(|l| l.body(&self.state).is_some_and(|now| now.plain_digest == body.plain_digest));
+        let (inode, seen, twins) = match leaf {
+            Some(leaf) if current => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
             // The view went on meanwhile. What was written is an old version: nobody's dots, so it is planned over again,
             // and an edit of it by the person here would stand beside the newer one.
-            None => match self.leaf_at(path) {
-                Some((inode, _, _)) => (inode, smallvec::SmallVec::new()),
-                None => (Inode::ZERO, smallvec::SmallVec::new()),
-            },
+            Some(leaf) => (leaf.inode, smallvec::SmallVec::new(), Vec::new()),
+            None => (Inode::ZERO, smallvec::SmallVec::new(), Vec::new()),
         };
-        let entry = Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest: body.plain_digest, seen };
+        let digest = body.plain_digest;
+        let entry = Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins };
         self.place(path.clone(), entry, dirty);
     }
 

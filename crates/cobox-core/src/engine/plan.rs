@@ -8,7 +8,7 @@ use cobox_proto::id::Inode;
 
 use super::io::{Step, Synced};
 use crate::path::FolderPath;
-use crate::state::{Body, Dot, Kind, State, View, ViewEntry};
+use crate::state::{Body, Dot, Kind, Shown, State, View, ViewEntry};
 
 /// A plan.
 #[derive(Debug, Default)]
@@ -49,14 +49,12 @@ pub fn plan(
         plan.steps.push(step);
         return plan;
     }
-    for (path, entry) in view.entries() {
+    for (path, entry) in &view.entries {
         match entry {
             ViewEntry::Dir { .. } => plan_dir(&mut plan, path, synced, skip),
-            ViewEntry::Leaf(leaf) => {
-                let mut seen = smallvec::SmallVec::from_slice(&[leaf.dot]);
-                seen.extend(leaf.also.iter().copied());
+            ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
                 let Some((kind, body)) = shown(state, &leaf.inode, &leaf.dot) else { continue };
-                let target = Target { inode: leaf.inode, kind, body, seen };
+                let target = Target { kind, body, leaf };
                 plan_leaf(&mut plan, path, target, view, synced, &moved, skip, steps_max);
             }
         }
@@ -66,17 +64,16 @@ pub fn plan(
 }
 
 struct Target<'s> {
-    inode: Inode,
     kind: Kind,
     body: &'s Body,
-    seen: smallvec::SmallVec<[Dot; 1]>,
+    leaf: &'s Shown,
 }
 
 /// Where items stand on disk that the view shows somewhere else: the sources of renames. Empty when nothing moved.
 fn moved_items<'a>(view: &View, synced: &'a BTreeMap<FolderPath, Synced>) -> BTreeMap<Inode, &'a FolderPath> {
     let stays = |path: &FolderPath, old: &Synced| match view.lookup(path) {
         Some(ViewEntry::Dir { inodes }) => inodes.contains(&old.inode),
-        Some(ViewEntry::Leaf(leaf)) => leaf.inode == old.inode,
+        Some(ViewEntry::File(leaf) | ViewEntry::Symlink(leaf)) => leaf.inode == old.inode,
         None => false,
     };
     synced.iter().filter(|(path, old)| !stays(path, old)).map(|(path, old)| (old.inode, path)).collect()
@@ -91,7 +88,7 @@ fn next_dir_rename(
     if moved.is_empty() {
         return None;
     }
-    view.entries().find_map(|(to, entry)| {
+    view.entries.iter().find_map(|(to, entry)| {
         let ViewEntry::Dir { inodes } = entry else { return None };
         if synced.contains_key(to) || skip(to) || !has_parent(synced, to) {
             return None;
@@ -151,7 +148,7 @@ fn plan_leaf(
         Some(old) if old.kind == Kind::Dir => plan.steps.push(Step::RemoveDir { path: path.clone() }),
         Some(old) => plan.steps.push(write(path, &target, old.stamp)),
         None => {
-            let source = moved.get(&target.inode).and_then(|from| synced.get(*from).map(|s| (*from, s)));
+            let source = moved.get(&target.leaf.inode).and_then(|from| synced.get(*from).map(|s| (*from, s)));
             match source {
                 Some((from, s))
                     if s.kind == target.kind
@@ -192,8 +189,10 @@ fn settle_equal_content(
         }
         return;
     }
-    if old.inode != target.inode || old.seen != target.seen {
-        plan.adopt.push((path.clone(), Synced { inode: target.inode, seen: target.seen.clone(), ..old.clone() }));
+    let seen = target.leaf.seen();
+    if old.inode != target.leaf.inode || old.seen[..] != seen[..] || old.twins != target.leaf.twins {
+        let (inode, twins) = (target.leaf.inode, target.leaf.twins.clone());
+        plan.adopt.push((path.clone(), Synced { inode, seen: seen.into(), twins, ..old.clone() }));
     }
 }
 

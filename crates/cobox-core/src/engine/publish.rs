@@ -90,7 +90,7 @@ impl Engine {
             return;
         };
         self.settle_state(&touched);
-        let announced = announced_bytes(&self.state, touched.inodes());
+        let announced = announced_bytes(&self.state, touched.iter().map(|(inode, _)| *inode));
         self.publish(now_ms, announced, dirty);
         self.out.push_back(Output::Tell(Event::Committed { changed, removed }));
     }
@@ -137,7 +137,7 @@ impl Engine {
             .take(HEAD_MERGED_MAX)
             .copied()
             .collect();
-        let (nodes, node_bytes) = self.tree.new_since_last();
+        let (nodes, node_bytes) = std::mem::take(&mut self.new_nodes);
         let epoch = self.tree.epoch();
         let mut head = Head {
             folder: self.folder,
@@ -160,7 +160,7 @@ impl Engine {
         let counter = self.state.ctx.get(&self.own.actor).map_or(0, |row| row.counter);
         let mut note = Writer::new();
         note.u8(1).varint(counter);
-        head.sealed = match self.keys.seal_note(epoch, "head", &head.clear_bytes(), note.as_slice()) {
+        head.sealed = match self.keys.seal_note(&epoch, "head", &head.clear_bytes(), note.as_slice()) {
             Ok(sealed) => sealed,
             Err(_) => return self.remember(dirty),
         };
@@ -179,7 +179,7 @@ impl Engine {
 /// Reads the counter a head proves; `None` if the note is not what this version writes.
 pub(super) fn counter_of(engine: &Engine, head: &SignedHead) -> Option<u64> {
     let clear = head.head().clear_bytes();
-    let note = engine.keys.open_note(head.head().epoch, "head", &clear, &head.head().sealed).ok()?;
+    let note = engine.keys.open_note(&head.head().epoch, "head", &clear, &head.head().sealed).ok()?;
     let mut r = cobox_proto::codec::Reader::new(&note);
     (r.u8().ok()? == 1).then_some(())?;
     let counter = r.varint().ok()?;

@@ -11,6 +11,7 @@ use cobox_proto::id::{ActorId, Inode, SigKey};
 use smallvec::smallvec;
 
 use super::{Body, Dot, Item, Kind, Loc, Shown, State, Touched, Values};
+use crate::keys::ShapeKey;
 use crate::path::Name;
 
 /// The keyed function that names new items: devices that create the same path apart from one another name it alike.
@@ -22,6 +23,12 @@ pub trait InodePrf {
 impl<F: Fn(Kind, Inode, &Name, u32) -> Inode> InodePrf for F {
     fn inode(&self, kind: Kind, parent: Inode, name: &Name, n: u32) -> Inode {
         self(kind, parent, name, n)
+    }
+}
+
+impl InodePrf for ShapeKey {
+    fn inode(&self, kind: Kind, parent: Inode, name: &Name, n: u32) -> Inode {
+        ShapeKey::inode(self, kind, &parent, name, n.into())
     }
 }
 
@@ -58,6 +65,16 @@ impl<'s> Commit<'s> {
         let seen = state.ctx.counter_max();
         let counter = seen.checked_add(1).expect("rule R11 keeps counters far from 2^64");
         Self { state, device, prf, dot: Dot { counter, actor }, touched: Touched::new(), wrote: false }
+    }
+
+    /// The dot that what is written now carries.
+    pub fn dot(&self) -> Dot {
+        self.dot
+    }
+
+    /// The state so far.
+    pub fn state(&self) -> &State {
+        self.state
     }
 
     /// Makes a directory, or revives the one that was deleted at this place.

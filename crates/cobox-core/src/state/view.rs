@@ -259,12 +259,12 @@ impl<'a> Forest<'a> {
             for (wanted, kind, mut shown) in losers {
                 let mtime_ns = shown.body(self.state).map_or(0, |body| body.mtime_ns);
                 let name = names.next(wanted, &self.device(&shown.dot), mtime_ns);
-                shown.conflict = Some(Conflict { of: path.join(wanted) });
+                shown.conflict = Some(Conflict { of: path.join(wanted.clone()) });
                 listed.push((name, Pending::Content(kind, shown)));
             }
             listed.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
-        stack.extend(listed.into_iter().rev().map(|(name, pending)| (path.join(&name), pending)));
+        stack.extend(listed.into_iter().rev().map(|(name, pending)| (path.join(name), pending)));
     }
 
     /// The different contents of files and symlinks that want one name, in the order in which they may have it.

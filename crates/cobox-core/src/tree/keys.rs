@@ -3,6 +3,7 @@
 use cobox_proto::id::{Cid, EpochTag};
 
 use super::TreeError;
+use crate::keys::FolderKeys;
 use crate::seal::{BlockKind, OpenBlock, SealedBlock};
 
 /// A folder's keys as the tree sees them.
@@ -15,4 +16,20 @@ pub trait TreeKeys {
     fn bound(&self, domain: &[u8], level: u8, key: &[u8]) -> u64;
     /// `plain_digest` of content that stands inline (formats F3).
     fn inline_digest(&self, bytes: &[u8]) -> [u8; 32];
+}
+
+impl TreeKeys for FolderKeys {
+    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, TreeError> {
+        self.seal_block(&epoch, kind, links, payload).map_err(|why| TreeError::Unreadable { cid: None, why: why.to_string() })
+    }
+    fn open(&self, block: &[u8]) -> Result<OpenBlock, TreeError> {
+        self.open_block(block).map_err(|why| TreeError::Unreadable { cid: Some(Cid::of(block)), why: why.to_string() })
+    }
+    fn bound(&self, domain: &[u8], level: u8, key: &[u8]) -> u64 {
+        self.shape().bound(domain, level, key)
+    }
+    fn inline_digest(&self, bytes: &[u8]) -> [u8; 32] {
+        let chunk = (!bytes.is_empty()).then(|| (bytes.len() as u32, self.shape().digest(bytes)));
+        self.shape().file_digest(chunk)
+    }
 }
