@@ -16,7 +16,7 @@ pub enum TreeError {
         why: String,
     },
     /// A block's content does not decode.
-    #[error("{what}: {source}")]
+    #[error("{what} does not decode")]
     Malformed {
         /// Which kind of block.
         what: &'static str,

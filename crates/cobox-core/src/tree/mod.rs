@@ -6,9 +6,11 @@
 //! chunks of long files. Reading trusts nothing: a tree is accepted only if writing the state it holds gives its root.
 
 mod bounds;
+mod delta;
 mod error;
 mod keys;
 mod level;
+pub mod manifest;
 mod node;
 mod press;
 mod read;
@@ -23,6 +25,7 @@ use cobox_proto::id::{Cid, EpochTag, HeadId, Inode};
 use cobox_proto::limits::TREE_DEPTH_MAX;
 
 pub use bounds::{NODE_WEIGHT_MAX, NODE_WEIGHT_MIN, threshold};
+pub use delta::Delta;
 pub use error::TreeError;
 pub use keys::TreeKeys;
 pub use read::{Fetch, Remote};

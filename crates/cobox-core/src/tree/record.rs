@@ -134,6 +134,7 @@ fn body_flaw(body: &Body) -> Option<&'static str> {
             Some("the size is not that of the chunks")
         }
         Content::Manifest(m) if m.refs <= RECORD_REFS_MAX as u64 => Some("a short list of chunks stands in the record"),
+        Content::Manifest(m) if m.refs > body.size => Some("it lists more chunks than it has bytes"),
         _ => None,
     }
 }

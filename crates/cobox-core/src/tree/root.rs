@@ -206,7 +206,7 @@ pub(super) fn decode_ctx_leaf(block: &OpenBlock) -> Result<Vec<(ActorId, CtxRow)
         .map_err(TreeError::malformed("context leaf"))
 }
 
-fn put_rows(w: &mut Writer, rows: &[(ActorId, CtxRow)]) {
+pub(super) fn put_rows(w: &mut Writer, rows: &[(ActorId, CtxRow)]) {
     let devices: BTreeSet<SigKey> = rows.iter().map(|(_, row)| row.device).collect();
     let devices: Vec<SigKey> = devices.into_iter().collect();
     w.list(&devices).varint(rows.len() as u64);
@@ -216,7 +216,7 @@ fn put_rows(w: &mut Writer, rows: &[(ActorId, CtxRow)]) {
     }
 }
 
-fn get_rows(r: &mut Reader<'_>, rows_max: usize) -> Result<Vec<(ActorId, CtxRow)>, DecodeError> {
+pub(super) fn get_rows(r: &mut Reader<'_>, rows_max: usize) -> Result<Vec<(ActorId, CtxRow)>, DecodeError> {
     let devices: Vec<SigKey> = r.sorted_list(rows_max, "device table")?;
     let count = r.varint_max(rows_max as u64, "context rows")?;
     let mut rows = Vec::new();

@@ -1,7 +1,10 @@
 //! The tree of sealed blocks. Keys here seal nothing: they put the plain payload behind a real block header, so that a test
 //! can write any block a malicious member could.
 
+mod delta;
+mod manifest;
 mod refusals;
+mod vectors;
 mod walking;
 mod writing;
 
