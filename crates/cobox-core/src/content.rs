@@ -109,7 +109,7 @@ fn take_chunk(
 ) {
     let digest = keys.shape().digest(chunk);
     let sealed = keys
-        .seal_digested(&epoch, BlockKind::Chunk, &[], chunk, &digest)
+        .seal_digested(&epoch, BlockKind::Chunk, &[], chunk, digest)
         .expect("the epoch is one of the keys and a chunk is at most 2 MiB");
     let len = chunk.len() as u32;
     let mut mark = [0; 16];
