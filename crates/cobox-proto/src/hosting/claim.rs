@@ -107,6 +107,6 @@ impl Delivered {
     }
 
     fn grant_of(&self, seeder: &SigKey) -> Option<OpId> {
-        self.membership.seeder_grant(seeder)
+        self.membership.seeder(seeder).map(|seeder| seeder.grant)
     }
 }

@@ -189,7 +189,9 @@ mod tests {
             let mut ingest = Ingest::default();
             let mut done = ingest.add_root(&mut shelf, root).complete;
             let mut turn = order;
-            while let Some(next) = ingest.missing().nth((turn % ingest.missing().count().max(1) as u64) as usize).copied() {
+            loop {
+                let missing: Vec<Cid> = ingest.missing().copied().collect();
+                let Some(next) = missing.get((turn % missing.len().max(1) as u64) as usize).copied() else { break };
                 prop_assert!(done.is_empty(), "complete although something is missing");
                 turn = turn.wrapping_mul(6364136223846793005).wrapping_add(1);
                 prop_assert_eq!(ingest.roots_above(&next), BTreeSet::from([root]));

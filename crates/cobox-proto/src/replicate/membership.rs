@@ -1,11 +1,11 @@
 //! The membership log as the replica needs it: who may have what, who may write, what heads rest on. The rules are
 //! [`crate::members`]'s; here they are only asked.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::id::{EpochTag, HeadId, OpId, SigKey};
-use crate::members::{Added, Genesis, Log, Roster, SignedOp, resolve, resolve_at};
+use crate::members::{Added, Genesis, InviteInfo, Log, Roster, Seeder, SignedOp, resolve, resolve_at};
+use crate::members::HeadAuthority;
 use crate::replicate::heads::{Refusal, Rights};
 use crate::wire::proof::{KeyKind, Who};
 
@@ -23,14 +23,21 @@ pub enum Reach {
 pub struct Membership {
     log: Log,
     roster: Roster,
+    /// Membership as some heads saw it, the latest asked for last: the heads of a chain mostly rest on the same ops.
+    seen_from: VecDeque<(Vec<OpId>, Roster)>,
 }
 
+/// How many of these are remembered.
+const SEEN_FROM_MAX: usize = 8;
+
 impl Membership {
-    /// Of the genesis alone.
-    pub fn new(genesis: Genesis) -> Self {
+    /// Of a genesis and ops; those that can not be in this log are dropped.
+    pub fn of(genesis: Genesis, ops: Vec<SignedOp>) -> Self {
         let log = Log::new(genesis);
         let roster = resolve(&log);
-        Self { log, roster }
+        let mut membership = Self { log, roster, seen_from: VecDeque::new() };
+        membership.add(ops);
+        membership
     }
     /// The log.
     pub fn log(&self) -> &Log {
@@ -87,8 +94,8 @@ impl Membership {
             KeyKind::Seeder => self.is_seeder(&who.key).then_some(Reach::Everything),
             KeyKind::Member => self.roster.member_by_key(&who.key).map(|_| Reach::Log),
             KeyKind::Invite => {
-                let open = self.roster.invites_open().into_iter().any(|i| i.sig == who.key && now_ms <= i.expires_ms);
-                open.then_some(Reach::Log)
+                let usable = |invite: &InviteInfo| invite.sig == who.key && now_ms <= invite.expires_ms;
+                self.roster.invites_open().any(usable).then_some(Reach::Log)
             }
         }
     }
@@ -99,7 +106,12 @@ impl Membership {
     }
     /// Whether it is a granted seeder.
     pub fn is_seeder(&self, key: &SigKey) -> bool {
-        self.roster.seeders().iter().any(|seeder| seeder.key == *key)
+        self.seeder(key).is_some()
+    }
+    /// The grant of a seeder; of several the one that gives most room, then the least id.
+    pub fn seeder(&self, key: &SigKey) -> Option<&Seeder> {
+        let of_key = self.roster.seeders().iter().filter(|seeder| seeder.key == *key);
+        of_key.max_by_key(|seeder| (seeder.quota_bytes, std::cmp::Reverse(seeder.grant)))
     }
     /// Whether one may write under this epoch by all that is known now.
     pub fn epoch_usable(&self, epoch: &EpochTag) -> bool {
@@ -114,20 +126,24 @@ impl Rights for Membership {
     fn covers(&self, auth: &[OpId], earlier: &[OpId]) -> bool {
         self.log.dominates(auth, earlier)
     }
-    fn check(&self, auth: &[OpId], device: &SigKey, epoch: &EpochTag) -> Result<(), Refusal> {
-        let then: Arc<Roster> = resolve_at(&self.log, auth).into();
-        if !then.can_write(device) {
-            return Err(Refusal::NoWriter);
+    fn check(&mut self, auth: &[OpId], device: &SigKey, epoch: &EpochTag) -> Result<OpId, Refusal> {
+        if !self.seen_from.iter().any(|(seen, _)| seen == auth) {
+            // The caller knows all of `auth` to be in the log; none at all is no authority.
+            let roster = resolve_at(&self.log, auth).filter(|_| !auth.is_empty()).ok_or(Refusal::NoWriter)?;
+            self.seen_from.push_back((auth.to_vec(), roster));
+            if self.seen_from.len() > SEEN_FROM_MAX {
+                self.seen_from.pop_front();
+            }
         }
-        if !then.epoch_usable(epoch) {
-            return Err(Refusal::BadEpoch);
+        let then = self.seen_from.iter().find(|(seen, _)| seen == auth);
+        let verdict = then.map(|(_, roster)| roster.auth_ok(device, epoch));
+        match verdict {
+            Some(Ok(member)) => Ok(member),
+            Some(Err(HeadAuthority::EpochNotUsable)) => Err(Refusal::BadEpoch),
+            _ => Err(Refusal::NoWriter),
         }
-        Ok(())
     }
-    fn writes_now(&self, device: &SigKey) -> bool {
-        self.roster.can_write(device)
-    }
-    fn cuts(&self) -> BTreeSet<HeadId> {
-        self.roster.cuts()
+    fn cut(&self, device: &SigKey, member: &OpId, auth: &[OpId]) -> Option<BTreeSet<HeadId>> {
+        self.roster.cut_of(&self.log, device, member, auth)
     }
 }

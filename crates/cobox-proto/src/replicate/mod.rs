@@ -122,7 +122,7 @@ impl Replica {
         let folder = genesis.folder_id();
         let mut replica = Self {
             folder,
-            membership: Membership::new(genesis),
+            membership: Membership::of(genesis, parents_first(kept.ops, SignedOp::id, |op| op.op().deps.clone())),
             envelopes: Envelopes::default(),
             heads: HeadGraph::default(),
             wanted: Wanted::default(),
@@ -134,12 +134,11 @@ impl Replica {
             stale: Vec::new(),
             outputs: VecDeque::new(),
         };
-        replica.membership.add(kept.ops);
         for sent in kept.envelopes {
             replica.take_envelopes(sent);
         }
-        for head in kept.heads {
-            replica.heads.offer(head, None, &replica.membership);
+        for head in parents_first(kept.heads, SignedHead::id, |head| head.head().parents().collect()) {
+            replica.heads.offer(head, None, &mut replica.membership);
         }
         for receipt in kept.receipts {
             replica.receipts.add(receipt);
@@ -373,6 +372,26 @@ impl Replica {
         let able = self.peers.iter().filter(|(id, peer)| Some(**id) != from && peer.reach >= reach);
         able.map(|(id, _)| *id).collect()
     }
+}
+
+/// Orders the nodes of a DAG so that each comes after those it builds on, whatever order they were kept in: so none has to wait for
+/// another, and the bounds on what waits do not matter.
+fn parents_first<T, K: Ord + Copy>(items: Vec<T>, key: impl Fn(&T) -> K, parents: impl Fn(&T) -> Vec<K>) -> Vec<T> {
+    let mut left: BTreeMap<K, T> = items.into_iter().map(|item| (key(&item), item)).collect();
+    let mut ordered = Vec::with_capacity(left.len());
+    let mut opened = BTreeSet::new();
+    let mut stack: Vec<K> = left.keys().copied().collect();
+    while let Some(id) = stack.last().copied() {
+        if let Some(item) = left.get(&id)
+            && opened.insert(id)
+        {
+            stack.extend(parents(item).into_iter().filter(|parent| left.contains_key(parent)));
+        } else {
+            stack.pop();
+            ordered.extend(left.remove(&id));
+        }
+    }
+    ordered
 }
 
 /// The entry by which an op is named to others.

@@ -83,7 +83,7 @@ impl Replica {
         let mut events = Vec::new();
         for head in heads {
             self.asked.remove(&Lack::Head(head.id()));
-            events.extend(self.heads.offer(head, from, &self.membership));
+            events.extend(self.heads.offer(head, from, &mut self.membership));
         }
         // What it answered once it may be asked again at once: an answer may have been the first part of a long chain.
         if let Some(id) = from

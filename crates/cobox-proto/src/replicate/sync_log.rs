@@ -126,7 +126,7 @@ impl Replica {
         for peer in self.others(from, Reach::Log) {
             self.send_ops(peer, &added);
         }
-        let events = self.heads.ops_changed(&self.membership);
+        let events = self.heads.ops_changed(&mut self.membership);
         self.heads_happened(None, events);
         self.report_stale();
     }
