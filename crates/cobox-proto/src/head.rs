@@ -56,6 +56,11 @@ impl Head {
         w.into_bytes()
     }
 
+    /// The heads it builds on: `prev` and those merged.
+    pub fn parents(&self) -> impl Iterator<Item = HeadId> + '_ {
+        self.prev.into_iter().chain(self.merged.iter().copied())
+    }
+
     fn encode_clear(&self, w: &mut Writer) {
         w.u8(HEAD_VERSION).u8(SUITE_ED25519).put(&self.folder).put(&self.device).put(&self.actor);
         if let Some(nonce) = &self.actor_nonce {

@@ -12,6 +12,7 @@ pub mod id;
 pub mod limits;
 pub mod link;
 pub mod members;
+pub mod replicate;
 pub mod sign;
 pub mod text;
 pub mod wire;

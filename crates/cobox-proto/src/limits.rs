@@ -88,6 +88,26 @@ pub const OPENS_WAITING_MAX: usize = 64;
 /// Milliseconds after which a refusal is told, whatever its reason: absent and forbidden take equally long.
 pub const REFUSAL_DELAY_MS: u64 = 200;
 
+/// Blocks one peer may have asked for and not yet got.
+pub const SERVE_QUEUE_MAX: usize = 8192;
+/// Blocks on their way to one peer at a time.
+pub const SERVING_PER_PEER_MAX: usize = 8;
+/// Blocks of one folder on their way to all peers at a time: memory, at 4 MiB each.
+pub const SERVING_MAX: usize = 64;
+/// Ops that somebody without a certificate (an invite's holder, a member without a device) may add while connected.
+pub const OPS_FROM_GUEST_MAX: usize = 64;
+/// Heads of a peer remembered as known to it, so as not to be told again.
+pub const HEADS_TOLD_MAX: usize = 4096;
+/// Tips in a peer's list of heads. 20,000 actors is far beyond any honest folder.
+pub const TIPS_MAX: usize = 65_536;
+/// Receipts remembered of one seeder.
+pub const RECEIPTS_PER_SEEDER_MAX: usize = 256;
+
+/// Bytes of a log that is delivered to a seeder which does not host the folder yet.
+pub const CLAIM_BYTES_MAX: usize = 16 << 20;
+/// Actors of one device whose unmerged heads a seeder keeps for good (rule R6).
+pub const UNMERGED_ACTORS_PER_DEVICE_MAX: usize = 64;
+
 /// Heads of a folder that wait for something not here yet.
 pub const HEADS_PENDING_MAX: usize = 4096;
 /// Of these, how many one peer may have brought.

@@ -1,8 +1,21 @@
 //! What a seeder offers, promises and decides, blind: offers and tickets, claims, receipts, room and history.
 
+mod claim;
+mod ingest;
 mod offer;
+mod quota;
 mod receipt;
+mod retention;
+mod shelf;
+#[cfg(test)]
+mod tests;
 mod ticket;
+
+pub use claim::{Arriving, Delivered};
+pub use ingest::{Ingest, Step};
+pub use quota::{Quota, RESERVE_HEAD_BYTES_MAX, Room};
+pub use retention::{Aging, kept_by_age, sure_until_ms};
+pub use shelf::{Shelf, Status, reach, recheck};
 
 pub use offer::{OFFER_PREFIX, OFFER_VERSION, Offer, OfferError};
 pub use receipt::{Holding, RECEIPT_VERSION, Receipt, ReceiptError, SignedReceipt};

@@ -19,12 +19,11 @@ pub trait Rights {
     fn knows(&self, op: &OpId) -> bool;
     /// Whether every one of `earlier` is one of `auth` or in its past.
     fn covers(&self, auth: &[OpId], earlier: &[OpId]) -> bool;
-    /// Whether the device could write under this epoch, judged by `auth` and its past alone.
-    fn check(&self, auth: &[OpId], device: &SigKey, epoch: &EpochTag) -> Result<(), Refusal>;
-    /// Whether the device may write by all that is known now.
-    fn writes_now(&self, device: &SigKey) -> bool;
-    /// The heads that standing removals name as the last ones that count.
-    fn cuts(&self) -> BTreeSet<HeadId>;
+    /// Whether the device could write under this epoch, judged by `auth` and its past alone, and for which member.
+    fn check(&mut self, auth: &[OpId], device: &SigKey, epoch: &EpochTag) -> Result<OpId, Refusal>;
+    /// By all that is known now: `None` if a head of this author resting on `auth` counts by itself; else the last heads that
+    /// count by the removals it had not seen (formats F8).
+    fn cut(&self, device: &SigKey, member: &OpId, auth: &[OpId]) -> Option<BTreeSet<HeadId>>;
 }
 
 /// Why a head is refused, now and for ever.
@@ -88,6 +87,8 @@ struct Node {
     signed: SignedHead,
     /// 1 + the greatest of the parents': a head in the past of another has a smaller one.
     lam: u64,
+    /// The member it was written for.
+    member: OpId,
     counts: bool,
 }
 
@@ -151,6 +152,10 @@ impl HeadGraph {
     pub fn counts(&self, id: &HeadId) -> bool {
         self.nodes.get(id).is_some_and(|node| node.counts)
     }
+    /// The member in whose right the head was written, by the op that admitted it.
+    pub fn member(&self, id: &HeadId) -> Option<OpId> {
+        self.nodes.get(id).map(|node| node.member)
+    }
     /// Why the head is refused, if it is.
     pub fn refusal(&self, id: &HeadId) -> Option<Refusal> {
         self.refused.get(id).copied()
@@ -201,7 +206,7 @@ impl HeadGraph {
             }
             let Some(node) = self.nodes.get(&id) else { continue };
             if node.lam > floor && seen.insert(id) {
-                stack.extend(parents(node.head()));
+                stack.extend(node.head().parents());
             }
         }
         false
@@ -214,7 +219,7 @@ impl HeadGraph {
             let Some(node) = self.nodes.get(&id) else { continue };
             if seen.insert(id) && into(&node.signed) {
                 past.push(id);
-                stack.extend(parents(node.head()));
+                stack.extend(node.head().parents());
             }
         }
         past
@@ -222,7 +227,7 @@ impl HeadGraph {
 
     /// A head arrived whose form and signature hold. Tells what became of it and of those that waited for it. A head for which
     /// there is no room to wait is dropped; it can be asked for again.
-    pub fn offer(&mut self, signed: SignedHead, from: Option<PeerId>, rights: &impl Rights) -> Vec<HeadEvent> {
+    pub fn offer(&mut self, signed: SignedHead, from: Option<PeerId>, rights: &mut impl Rights) -> Vec<HeadEvent> {
         let mut events = Vec::new();
         if !self.knows(&signed.id()) {
             self.settle(Waiting { signed, from }, rights, &mut events);
@@ -231,7 +236,7 @@ impl HeadGraph {
     }
 
     /// New ops are here: what waited for them is judged, and quarantine follows the new membership.
-    pub fn ops_changed(&mut self, rights: &impl Rights) -> Vec<HeadEvent> {
+    pub fn ops_changed(&mut self, rights: &mut impl Rights) -> Vec<HeadEvent> {
         let mut events = self.requarantine(rights);
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
             if let Some(waiting) = self.waiting.remove(&id) {
@@ -246,7 +251,7 @@ impl HeadGraph {
         let mut missing = BTreeMap::new();
         for waiting in self.waiting.values() {
             let head = waiting.signed.head();
-            for parent in parents(head).filter(|id| !self.nodes.contains_key(id) && !self.waiting.contains_key(id)) {
+            for parent in head.parents().filter(|id| !self.nodes.contains_key(id) && !self.waiting.contains_key(id)) {
                 let above_seq = if head.prev == Some(parent) { self.reached(&head.actor, head.seq - 1) } else { u64::MAX };
                 missing.insert(parent, MissingHead { head: parent, above_seq, from: waiting.from });
             }
@@ -273,7 +278,7 @@ impl HeadGraph {
         self.waiting.retain(|_, waiting| waiting.from != Some(peer));
     }
 
-    fn settle(&mut self, first: Waiting, rights: &impl Rights, events: &mut Vec<HeadEvent>) {
+    fn settle(&mut self, first: Waiting, rights: &mut impl Rights, events: &mut Vec<HeadEvent>) {
         let mut queue = VecDeque::from([first]);
         while let Some(waiting) = queue.pop_front() {
             let id = waiting.signed.id();
@@ -286,30 +291,30 @@ impl HeadGraph {
                     events.push(HeadEvent::Refused { head: id, device: waiting.signed.head().device, why });
                     self.refuse(id, why);
                 }
-                Judgement::Accept => self.insert(waiting.signed, rights, events),
+                Judgement::Accept(member) => self.insert(waiting.signed, member, rights, events),
             }
-            let unblocked = self.waiting.iter().filter(|(_, w)| parents(w.signed.head()).any(|parent| parent == id));
+            let unblocked = self.waiting.iter().filter(|(_, w)| w.signed.head().parents().any(|parent| parent == id));
             for child in unblocked.map(|(child, _)| *child).collect::<Vec<_>>() {
                 queue.extend(self.waiting.remove(&child));
             }
         }
     }
 
-    fn judge(&self, head: &Head, rights: &impl Rights) -> Judgement {
-        if parents(head).any(|id| self.refused.contains_key(&id)) {
+    fn judge(&self, head: &Head, rights: &mut impl Rights) -> Judgement {
+        if head.parents().any(|id| self.refused.contains_key(&id)) {
             return Judgement::Refuse(Refusal::RefusedParent);
         }
-        if parents(head).any(|id| !self.nodes.contains_key(&id)) || head.auth.iter().any(|op| !rights.knows(op)) {
+        if head.parents().any(|id| !self.nodes.contains_key(&id)) || head.auth.iter().any(|op| !rights.knows(op)) {
             return Judgement::Wait;
         }
         match self.check(head, rights) {
-            Ok(()) => Judgement::Accept,
+            Ok(member) => Judgement::Accept(member),
             Err(why) => Judgement::Refuse(why),
         }
     }
 
     /// All that can be said once everything named is here.
-    fn check(&self, head: &Head, rights: &impl Rights) -> Result<(), Refusal> {
+    fn check(&self, head: &Head, rights: &mut impl Rights) -> Result<OpId, Refusal> {
         if let Some(prev) = head.prev.and_then(|id| self.nodes.get(&id)).map(Node::head) {
             let follows = prev.actor == head.actor && prev.device == head.device && prev.seq.checked_add(1) == Some(head.seq);
             if !follows || prev.folder != head.folder {
@@ -327,7 +332,7 @@ impl HeadGraph {
             if node.head().folder != head.folder {
                 return Err(Refusal::OtherFolder);
             }
-            let contained = parents(head).any(|other| other != *merged && self.is_past_or_same(merged, &other));
+            let contained = head.parents().any(|other| other != *merged && self.is_past_or_same(merged, &other));
             if node.head().actor == head.actor || contained {
                 return Err(Refusal::IdleMerge);
             }
@@ -347,12 +352,12 @@ impl HeadGraph {
         }
     }
 
-    fn insert(&mut self, signed: SignedHead, rights: &impl Rights, events: &mut Vec<HeadEvent>) {
+    fn insert(&mut self, signed: SignedHead, member: OpId, rights: &impl Rights, events: &mut Vec<HeadEvent>) {
         let (id, head) = (signed.id(), signed.head());
         let (device, actor, prev) = (head.device, head.actor, head.prev);
-        let lam = 1 + parents(head).map(|parent| self.nodes[&parent].lam).max().unwrap_or(0);
-        let counts = rights.writes_now(&device) || rights.cuts().contains(&id);
-        for parent in parents(head) {
+        let lam = 1 + head.parents().map(|parent| self.nodes[&parent].lam).max().unwrap_or(0);
+        let counts = rights.cut(&device, &member, &head.auth).is_none_or(|cut| cut.contains(&id));
+        for parent in head.parents() {
             self.maximal.remove(&parent);
         }
         self.maximal.insert(id);
@@ -361,7 +366,7 @@ impl HeadGraph {
             tips.remove(prev);
         }
         tips.insert(id);
-        self.nodes.insert(id, Node { signed, lam, counts: false });
+        self.nodes.insert(id, Node { signed, lam, member, counts: false });
         match self.successor.get(&(actor, prev)) {
             Some(first) => events.push(HeadEvent::Forked { device, first: *first, second: id }),
             None => {
@@ -381,26 +386,23 @@ impl HeadGraph {
         while let Some(id) = stack.pop() {
             let Some(node) = self.nodes.get_mut(&id) else { continue };
             if !std::mem::replace(&mut node.counts, true) {
-                stack.extend(parents(node.head()));
+                stack.extend(node.head().parents());
                 events.push(HeadEvent::Accepted(id));
             }
         }
     }
 
     fn requarantine(&mut self, rights: &impl Rights) -> Vec<HeadEvent> {
-        let cuts = rights.cuts();
-        let mut writers: BTreeMap<SigKey, bool> = BTreeMap::new();
         let before: BTreeMap<HeadId, bool> = self.nodes.iter().map(|(id, node)| (*id, node.counts)).collect();
-        for node in self.nodes.values_mut() {
+        let by_itself = |(id, node): (&HeadId, &mut Node)| {
             node.counts = false;
-        }
-        let mut ignored = Vec::new();
-        for id in before.keys() {
-            let device = self.nodes[id].head().device;
-            let writes = *writers.entry(device).or_insert_with(|| rights.writes_now(&device));
-            if writes || cuts.contains(id) {
-                self.count(*id, &mut ignored);
-            }
+            let head = node.signed.head();
+            let cut = rights.cut(&head.device, &node.member, &head.auth);
+            cut.is_none_or(|cut| cut.contains(id)).then_some(*id)
+        };
+        let counting: Vec<HeadId> = self.nodes.iter_mut().filter_map(by_itself).collect();
+        for id in counting {
+            self.count(id, &mut Vec::new());
         }
         let mut events = Vec::new();
         for (id, counted) in before {
@@ -434,12 +436,7 @@ impl HeadGraph {
 }
 
 enum Judgement {
-    Accept,
+    Accept(OpId),
     Wait,
     Refuse(Refusal),
-}
-
-/// The heads a head builds on.
-fn parents(head: &Head) -> impl Iterator<Item = HeadId> + '_ {
-    head.prev.into_iter().chain(head.merged.iter().copied())
 }

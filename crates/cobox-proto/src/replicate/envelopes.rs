@@ -1,0 +1,65 @@
+//! Envelopes beside the log: kept by op and recipient, taken in only if the op's hash covers them, so that nobody can put a
+//! false one in the place of the true.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Hash, OpId};
+use crate::members::{Envelope, EnvelopeList, OpBody, SignedOp};
+use crate::wire::OpEnvelopes;
+
+#[derive(Debug, Default)]
+struct OfOp {
+    list: EnvelopeList,
+    by_recipient: BTreeMap<Hash, Envelope>,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Envelopes {
+    by_op: BTreeMap<OpId, OfOp>,
+}
+
+impl Envelopes {
+    /// How many envelopes of the op are here.
+    pub fn count(&self, op: &OpId) -> u32 {
+        self.by_op.get(op).map_or(0, |of| of.by_recipient.len() as u32)
+    }
+
+    /// The envelope of the op for this recipient.
+    pub fn get(&self, op: &OpId, recipient: &Hash) -> Option<&Envelope> {
+        self.by_op.get(op)?.by_recipient.get(recipient)
+    }
+
+    /// All of one op, as they travel.
+    pub fn of(&self, op: &OpId) -> Option<OpEnvelopes> {
+        let of = self.by_op.get(op)?;
+        Some(OpEnvelopes { op: *op, list: of.list.clone(), envelopes: of.by_recipient.values().cloned().collect() })
+    }
+
+    /// Takes what the op covers and returns what of it is new. `None`: something is not covered, which no honest peer sends.
+    pub fn add(&mut self, op: &SignedOp, sent: OpEnvelopes) -> Option<OpEnvelopes> {
+        let covered = |envelope: &Envelope| match &op.op().body {
+            OpBody::EpochBundle { envelopes, .. } => sent.list.hash() == *envelopes && sent.list.holds(envelope),
+            OpBody::EpochGrant { recipient, envelope: hash, .. } => {
+                envelope.recipient == *recipient && envelope.hash() == *hash
+            }
+            _ => false,
+        };
+        if sent.op != op.id() || !sent.envelopes.iter().all(covered) {
+            return None;
+        }
+        let mut new = OpEnvelopes { op: sent.op, list: sent.list.clone(), envelopes: vec![] };
+        if sent.envelopes.is_empty() {
+            return Some(new);
+        }
+        let of = self.by_op.entry(sent.op).or_default();
+        of.list = sent.list;
+        for envelope in sent.envelopes {
+            if !of.by_recipient.contains_key(&envelope.recipient) {
+                of.by_recipient.insert(envelope.recipient, envelope.clone());
+                new.envelopes.push(envelope);
+            }
+        }
+        Some(new)
+    }
+}

@@ -1,0 +1,159 @@
+//! What is passed along beside log and heads: receipts of seeders, addresses of devices, and the word that a head is stale.
+
+use std::collections::BTreeMap;
+
+use crate::head::SignedHead;
+use crate::hosting::{Holding, SignedReceipt};
+use crate::id::{HeadId, OpId, SigKey};
+use crate::limits::RECEIPTS_PER_SEEDER_MAX;
+use crate::replicate::{Output, PeerId, Reach, Replica};
+use crate::wire::proof::KeyKind;
+use crate::wire::{AddressNote, Message, Tip};
+
+/// Heads called stale that wait for ops; more than a device can have in flight.
+const STALE_WAITING_MAX: usize = 64;
+
+/// The newest receipts of each seeder, at most one for a head.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    by_seeder: BTreeMap<SigKey, BTreeMap<HeadId, SignedReceipt>>,
+}
+
+impl Receipts {
+    /// Keeps a receipt. False if it says nothing newer about its head, or is older than all that are kept.
+    pub(super) fn add(&mut self, signed: SignedReceipt) -> bool {
+        let (head, received_ms) = (signed.receipt().head, signed.receipt().received_ms);
+        let of_seeder = self.by_seeder.entry(signed.receipt().seeder).or_default();
+        let order = |s: &SignedReceipt| (s.receipt().received_ms, s.receipt().keep_until_ms);
+        if of_seeder.get(&head).is_some_and(|known| order(known) >= order(&signed)) {
+            return false;
+        }
+        of_seeder.insert(head, signed);
+        if of_seeder.len() > RECEIPTS_PER_SEEDER_MAX {
+            let oldest = of_seeder.iter().min_by_key(|(_, s)| s.receipt().received_ms).map(|(head, _)| *head);
+            let oldest_ms = oldest.and_then(|head| of_seeder.remove(&head)).map(|s| s.receipt().received_ms);
+            return oldest_ms.is_some_and(|ms| ms < received_ms) || of_seeder.contains_key(&head);
+        }
+        true
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SignedReceipt> {
+        self.by_seeder.values().flat_map(BTreeMap::values)
+    }
+
+    fn of(&self, seeder: &SigKey) -> impl Iterator<Item = &SignedReceipt> {
+        self.by_seeder.get(seeder).into_iter().flat_map(BTreeMap::values)
+    }
+}
+
+impl Replica {
+    /// What a peer that just opened has not heard.
+    pub(super) fn pass_gossip(&mut self, to: PeerId) {
+        let notes: Vec<AddressNote> = self.addresses.values().cloned().collect();
+        for note in notes {
+            self.send(to, Message::Addresses(note));
+        }
+        if self.is_device(to) {
+            let receipts: Vec<Vec<u8>> = self.receipts.iter().map(|receipt| receipt.bytes().to_vec()).collect();
+            for bytes in receipts {
+                self.send(to, Message::Receipt { bytes });
+            }
+        }
+    }
+
+    pub(super) fn receipt_received(&mut self, id: PeerId, bytes: &[u8]) {
+        match SignedReceipt::from_bytes(bytes) {
+            Ok(receipt) if receipt.receipt().folder == self.folder => self.add_receipt(Some(id), receipt),
+            Ok(_) => self.misbehaved(id, "it sent a receipt of another folder"),
+            Err(error) => self.misbehaved(id, error.to_string()),
+        }
+    }
+
+    pub(super) fn add_receipt(&mut self, from: Option<PeerId>, receipt: SignedReceipt) {
+        if !self.membership.is_seeder(&receipt.receipt().seeder) || !self.receipts.add(receipt.clone()) {
+            return;
+        }
+        for peer in self.others(from, Reach::Everything) {
+            if self.is_device(peer) {
+                self.send(peer, Message::Receipt { bytes: receipt.bytes().to_vec() });
+            }
+        }
+        if from.is_some() {
+            self.outputs.push_back(Output::ReceiptArrived(receipt));
+        }
+    }
+
+    /// A seeder named all its heads: those it signed for and must still have are among them, or it stands convicted.
+    pub(super) fn check_promises(&mut self, now_ms: u64, id: PeerId, tips: &[Tip]) {
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.who.kind == KeyKind::Seeder) else { return };
+        let seeder = peer.who.key;
+        let mut newest = BTreeMap::new();
+        for tip in tips {
+            let seq = newest.entry(tip.actor).or_insert(0);
+            *seq = tip.seq.max(*seq);
+        }
+        let denied = self.receipts.of(&seeder).filter(|signed| {
+            let receipt = signed.receipt();
+            let promised = receipt.holding == Holding::Complete && receipt.keep_until_ms > now_ms;
+            let head = self.heads.get(&receipt.head).map(SignedHead::head);
+            promised && head.is_some_and(|head| newest.get(&head.actor).is_none_or(|seq| *seq < head.seq))
+        });
+        let denied: Vec<SignedReceipt> = denied.cloned().collect();
+        for receipt in denied {
+            self.outputs.push_back(Output::SeederRolledBack { seeder, receipt });
+        }
+    }
+
+    pub(super) fn add_addresses(&mut self, from: Option<PeerId>, note: AddressNote) {
+        let newer = self.addresses.get(&note.device).is_none_or(|known| known.stamp_ms < note.stamp_ms);
+        if !newer || !self.membership.is_device(&note.device) {
+            return;
+        }
+        if !note.verifies(&self.folder) {
+            if let Some(id) = from {
+                self.misbehaved(id, "it sent forged addresses");
+            }
+            return;
+        }
+        self.addresses.insert(note.device, note.clone());
+        for peer in self.others(from, Reach::Everything) {
+            self.send(peer, Message::Addresses(note.clone()));
+        }
+        if from.is_some() {
+            self.outputs.push_back(Output::AddressesArrived(note));
+        }
+    }
+
+    /// Tells the author of a head, if it is the one who brought it, that its epoch is void by ops it did not know (rule R9).
+    pub(super) fn answer_stale(&mut self, from: Option<PeerId>, head: &HeadId) {
+        let Some((id, peer)) = from.and_then(|id| self.peers.get(&id).map(|peer| (id, peer))) else { return };
+        let Some(signed) = self.heads.get(head) else { return };
+        let by_author = peer.who.kind == KeyKind::Device && peer.who.key == signed.head().device;
+        if by_author && !self.membership.epoch_usable(&signed.head().epoch) {
+            let ops = self.membership.frontier();
+            self.send(id, Message::Stale { head: *head, ops });
+        }
+    }
+
+    pub(super) fn called_stale(&mut self, _from: PeerId, head: HeadId, ops: Vec<OpId>) {
+        if self.heads.get(&head).is_some() && self.stale.len() < STALE_WAITING_MAX {
+            self.stale.push((head, ops));
+            self.report_stale();
+        }
+    }
+
+    pub(super) fn report_stale(&mut self) {
+        let known = |ops: &[OpId]| ops.iter().all(|op| self.membership.contains(op));
+        let (ready, waiting) = std::mem::take(&mut self.stale).into_iter().partition(|(_, ops)| known(ops));
+        self.stale = waiting;
+        let ready: Vec<(HeadId, Vec<OpId>)> = ready;
+        for (head, _) in ready {
+            self.outputs.push_back(Output::Stale { head });
+        }
+    }
+
+    fn is_device(&self, id: PeerId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.who.kind == KeyKind::Device)
+    }
+}
+
