@@ -1,1 +1,25 @@
-//! stub
+//! A member's background service: the home it lives in, the log, the lock, the local HTTP API, and the daemon behind it.
+//!
+//! [`run`] is the whole life of a service. What a stop loses: nothing that was answered for; work under way is taken up again at the
+//! next start.
+
+pub mod api;
+mod api_file;
+mod config;
+mod daemon;
+mod files;
+mod home;
+mod lock;
+mod log;
+mod private;
+mod process;
+mod token;
+
+pub use api_file::{ApiFile, ApiFileError};
+pub use config::{Config, ConfigError};
+pub use daemon::{StartError, StartOptions, has_identity};
+pub use home::{Home, HomeError};
+pub use lock::{Holder, Lock, LockError};
+pub use private::Private;
+pub use process::{RunError, UpOptions, run};
+pub use token::random_token;

@@ -1,0 +1,714 @@
+//! The only JSON of the daemon: what the command line, the web page and scripts read. Keys are stable; keys may be added.
+//! Times are RFC 3339 UTC, sizes are bytes and end in `_bytes`. Converted by hand from the daemon's own types, never derived on them.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+/// A moment, written as RFC 3339 in UTC, to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-11-22T14:00:00Z")]
+pub struct Time(Timestamp);
+
+impl Time {
+    /// From milliseconds since 1970; what lies outside the years -9999 to 9999 becomes the nearest end.
+    pub fn from_ms(ms: i64) -> Self {
+        Self(Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX }))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn as_ms(self) -> i64 {
+        self.0.as_millisecond()
+    }
+
+    /// Now, by the machine's clock.
+    pub fn now() -> Self {
+        Self(Timestamp::now())
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0}", self.0)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Recovery words: wiped when dropped, and printed as nothing.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String)]
+pub struct Secret(#[serde(with = "wiped")] pub Zeroizing<String>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+mod wiped {
+    use super::{Deserialize, Deserializer, Serializer, Zeroizing};
+
+    pub(super) fn serialize<S: Serializer>(text: &Zeroizing<String>, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Zeroizing<String>, D::Error> {
+        String::deserialize(d).map(Zeroizing::new)
+    }
+}
+
+// ---- this device -------------------------------------------------------------------------------------------------
+
+/// Who this is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Whoami {
+    /// The person's name.
+    pub name: String,
+    /// The CoBox key others invite.
+    pub cobox_key: String,
+    /// This device's key.
+    pub device_key: String,
+    /// Where this device listens, loopback last.
+    pub addresses: Vec<String>,
+    /// Where the API answers.
+    pub api: String,
+}
+
+/// This device, as `status` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// The version of cobox it runs.
+    pub version: String,
+}
+
+// ---- folders -----------------------------------------------------------------------------------------------------
+
+/// How a folder stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FolderState {
+    /// The same as with everybody who can be reached.
+    InStep,
+    /// Changes are on their way.
+    Syncing,
+    /// Nobody can be reached.
+    Offline,
+    /// Paused here.
+    Paused,
+    /// The brake holds changes back.
+    Held,
+    /// Something needs a person; see `problems`.
+    Problem,
+}
+
+/// A folder in one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FolderRow {
+    /// Its id, 64 hex characters.
+    pub id: String,
+    /// Its name on this device.
+    pub name: String,
+    /// Where it lies.
+    pub path: String,
+    /// How it stands.
+    pub state: FolderState,
+    /// Files in it.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
+/// `GET folders`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Folders {
+    /// By name.
+    pub folders: Vec<FolderRow>,
+}
+
+/// Which folder was made, joined, paused or left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FolderName {
+    /// Its id, 64 hex characters.
+    pub id: String,
+    /// Its name on this device.
+    pub name: String,
+    /// Where it lies.
+    pub path: String,
+}
+
+/// An answer about one folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FolderReply {
+    /// The folder.
+    pub folder: FolderName,
+    /// True when nothing had to be done: joining a folder one has, pausing a paused one.
+    #[serde(default)]
+    pub already: bool,
+}
+
+/// How a folder is cut into blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// At places the content decides: small changes to large files stay small.
+    #[default]
+    Cdc,
+    /// All alike: sizes say less to a seeder.
+    Uniform,
+}
+
+/// `POST folders`: make a directory a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRequest {
+    /// An absolute path; what lies there is adopted.
+    pub path: String,
+    /// Its name here; the directory's name when left out.
+    pub name: Option<String>,
+    /// How it is cut.
+    #[serde(default)]
+    pub profile: Profile,
+}
+
+/// `POST folders/join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The invite code.
+    pub code: String,
+    /// An absolute path, which may hold files (they are merged); the home directory's `cobox/NAME` when left out.
+    pub path: Option<String>,
+    /// How long to look for somebody who lets us in.
+    pub timeout_ms: u64,
+}
+
+/// `POST folders/{folder}/leave`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveRequest {
+    /// Remove the files from this device too.
+    #[serde(default)]
+    pub delete_files: bool,
+}
+
+/// What leaving did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeaveReply {
+    /// The folder that was left.
+    pub folder: FolderName,
+    /// Whether its files were removed from this device.
+    pub files_deleted: bool,
+    /// Whether another complete copy is known: a member in step, or a seeder with a receipt.
+    pub other_complete_copy: bool,
+    /// Until when each seeder keeps its copy.
+    pub backups: Vec<BackupEnd>,
+}
+
+/// A file or a fact that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A word that never changes its meaning.
+    pub code: String,
+    /// Which file within the folder, if it is one.
+    pub path: Option<String>,
+    /// What is the matter.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// One folder in `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FolderStatus {
+    /// Id, name, path, state, files and bytes.
+    #[serde(flatten)]
+    pub row: FolderRow,
+    /// Files still to come or to go.
+    pub pending_files: u64,
+    /// Their size.
+    pub pending_bytes: u64,
+    /// Who belongs, oneself too.
+    pub members: Vec<MemberStatus>,
+    /// Where encrypted copies lie.
+    pub backups: Vec<BackupStatus>,
+    /// Files with more than one version.
+    pub conflicts: u64,
+    /// Changes the brake holds back.
+    pub held_changes: u64,
+    /// What needs a person.
+    pub problems: Vec<Problem>,
+}
+
+/// `GET status` and `POST status/wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// This device.
+    pub device: Device,
+    /// By name; one alone when asked for one.
+    pub folders: Vec<FolderStatus>,
+    /// Whether everything seen is at every reachable member, and the newest state complete and receipted at every reachable
+    /// seeder, for all folders of this answer.
+    pub in_step: bool,
+}
+
+/// `POST status/wait`: answers when in step, or after the time with `in_step` false.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitRequest {
+    /// One folder only.
+    pub folder: Option<String>,
+    /// Look at the disk first, so that a file saved just now counts.
+    #[serde(default)]
+    pub rescan: bool,
+    /// How long to wait at most.
+    pub timeout_ms: u64,
+}
+
+/// `POST folders/{folder}/check`: what re-reading everything found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CheckReport {
+    /// The folder.
+    pub folder: FolderName,
+    /// Files read.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// What is not as it should be.
+    pub damaged: Vec<Problem>,
+}
+
+// ---- members -----------------------------------------------------------------------------------------------------
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads.
+    Reader,
+    /// Reads and writes.
+    Editor,
+    /// Also invites, removes and places backups.
+    Admin,
+    /// Founded it, or was made its owner.
+    Owner,
+}
+
+/// A member of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberStatus {
+    /// What they call themselves.
+    pub name: String,
+    /// The key in this folder.
+    pub key: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether it is oneself.
+    pub you: bool,
+    /// Whether one of their devices is connected.
+    pub online: bool,
+    /// Whether they have everything we have.
+    pub in_step: bool,
+    /// When one of their devices was last connected.
+    pub last_seen: Option<Time>,
+}
+
+/// `GET folders/{folder}/members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Members {
+    /// By seniority.
+    pub members: Vec<MemberStatus>,
+}
+
+/// `POST folders/{folder}/invites`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InviteRequest {
+    /// The CoBox key of the one person it is for.
+    pub to: Option<String>,
+    /// What they may do.
+    pub role: Role,
+    /// How long it is good.
+    pub expires_s: u64,
+    /// How many may join with it.
+    pub uses: u32,
+}
+
+/// An invite code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Invite {
+    /// The code to send.
+    pub code: String,
+    /// What who joins may do.
+    pub role: Role,
+    /// Until when it is good.
+    pub expires_at: Time,
+    /// How many may join with it.
+    pub uses: u32,
+}
+
+// ---- backups -----------------------------------------------------------------------------------------------------
+
+/// An encrypted copy at a seeder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackupStatus {
+    /// The seeder's name, or its key where it has none.
+    pub seeder: String,
+    /// Whether it is connected.
+    pub online: bool,
+    /// Whether it holds the newest state whole.
+    pub complete: bool,
+    /// When the newest state it holds whole was made.
+    pub head_at: Option<Time>,
+    /// When it last signed for what it holds.
+    pub receipt_at: Option<Time>,
+    /// When it last proved it.
+    pub audited_at: Option<Time>,
+    /// How much it keeps for this folder.
+    pub held_bytes: u64,
+}
+
+/// `GET folders/{folder}/backups`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Backups {
+    /// By name of the seeder.
+    pub backups: Vec<BackupStatus>,
+}
+
+/// `POST folders/{folder}/backups`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupAddRequest {
+    /// The hosting offer of a seeder.
+    pub offer: String,
+}
+
+/// A new backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackupAdded {
+    /// How it stands.
+    pub backup: BackupStatus,
+    /// The space the seeder signed for.
+    pub quota_bytes: u64,
+}
+
+/// Until when a seeder keeps a copy that is no longer wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BackupEnd {
+    /// The seeder.
+    pub seeder: String,
+    /// Until when; unknown when it could not be asked.
+    pub kept_until: Option<Time>,
+}
+
+// ---- conflicts and held changes ----------------------------------------------------------------------------------
+
+/// One version of a file with several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// Its id, for settling.
+    pub id: String,
+    /// Who wrote it.
+    pub by: String,
+    /// On which device.
+    pub device: String,
+    /// When.
+    pub at: Option<Time>,
+    /// How large it is.
+    pub size_bytes: u64,
+    /// Where it lies within the folder.
+    pub path: String,
+}
+
+/// A file with several versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Conflict {
+    /// Its path within the folder.
+    pub path: String,
+    /// All of them.
+    pub versions: Vec<Version>,
+}
+
+/// `GET folders/{folder}/conflicts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Conflicts {
+    /// By path.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Which way a held change goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From others to this device.
+    Incoming,
+    /// From this device to others.
+    Outgoing,
+}
+
+/// A change the brake holds back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldChange {
+    /// Its id, for approving or rejecting.
+    pub id: String,
+    /// The folder's name.
+    pub folder: String,
+    /// The device it comes from.
+    pub device: String,
+    /// Whose it is.
+    pub by: String,
+    /// When.
+    pub at: Option<Time>,
+    /// Files it would delete.
+    pub deleted_files: u64,
+    /// Files it would change.
+    pub changed_files: u64,
+    /// Which way.
+    pub direction: Direction,
+    /// Some of the files.
+    pub examples: Vec<String>,
+    /// Why it was held.
+    pub why: String,
+}
+
+/// `GET held`, and what was approved or rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldChanges {
+    /// Oldest first.
+    pub held: Vec<HeldChange>,
+}
+
+/// `POST folders/{folder}/held/approve` and `.../reject`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeldRequest {
+    /// One of them; all of the folder's when left out.
+    pub id: Option<String>,
+}
+
+// ---- recovery ----------------------------------------------------------------------------------------------------
+
+/// `POST recovery/kit`: a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecoveryKit {
+    /// Twelve words.
+    pub words: Secret,
+    /// Where copies lie: tickets.
+    pub seeders: Vec<String>,
+}
+
+/// `POST recovery/recover`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverRequest {
+    /// The twelve words.
+    pub words: Secret,
+    /// Tickets of the seeders to ask.
+    pub seeders: Vec<String>,
+    /// An absolute path under which the folders land; the home directory's `cobox` when left out.
+    pub to: Option<String>,
+}
+
+/// What one seeder offered for a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundState {
+    /// The folder's name.
+    pub folder: String,
+    /// The seeder.
+    pub seeder: String,
+    /// When the state was made.
+    pub head_at: Option<Time>,
+    /// Who signed it.
+    pub signed_by: String,
+    /// How many other seeders showed the same or a newer state; with none, nobody else vouched for it.
+    pub vouched_by: u32,
+    /// Whether it was taken.
+    pub taken: bool,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Recovered {
+    /// The person's name.
+    pub name: String,
+    /// Their CoBox key.
+    pub cobox_key: String,
+    /// Their folders; files come behind.
+    pub folders: Vec<FolderName>,
+    /// What each seeder offered.
+    pub found: Vec<FoundState>,
+}
+
+// ---- the service itself ------------------------------------------------------------------------------------------
+
+/// `POST down`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stopping {
+    /// Always true.
+    pub stopping: bool,
+}
+
+/// `POST login-links`: opens the web page once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoginLink {
+    /// The link; what follows `#` never leaves the browser.
+    pub url: Secret,
+    /// Until when it is good.
+    pub expires_at: Time,
+}
+
+/// `POST login`: the web page exchanges the link for the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// What followed `#login=`.
+    pub code: Secret,
+}
+
+/// What the web page puts into its `Authorization` header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Login {
+    /// The token.
+    pub token: Secret,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A folder was created, joined or recovered.
+    FolderAdded,
+    /// A folder was left.
+    FolderLeft,
+    /// A folder stands differently; ask for its status.
+    FolderChanged,
+    /// Files of others arrived on this device.
+    FilesReceived,
+    /// Somebody joined a folder.
+    MemberJoined,
+    /// A member's device connected.
+    MemberOnline,
+    /// A member's last device disconnected.
+    MemberOffline,
+    /// A seeder signed for the newest state.
+    BackupComplete,
+    /// A file has two versions.
+    Conflict,
+    /// The brake holds a change back.
+    Held,
+    /// Something needs a person.
+    Problem,
+    /// Events are missing before this one: read the status again.
+    Missed,
+}
+
+/// One thing that happened, oldest first in the stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Its place in the stream; `Last-Event-ID` resumes after it.
+    pub id: String,
+    /// When.
+    pub at: Time,
+    /// What.
+    pub kind: EventKind,
+    /// The folder's id, if it is about one.
+    pub folder: Option<String>,
+    /// The path within the folder, if it is about a file.
+    pub path: Option<String>,
+    /// The member or seeder, if it is about one.
+    pub who: Option<String>,
+    /// In plain English.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_utc_to_the_second_and_read_back() {
+        let time = Time::from_ms(1_795_356_000_999);
+        assert_eq!(serde_json::to_string(&time).unwrap(), "\"2026-11-22T14:00:00Z\"");
+        let read: Time = serde_json::from_str("\"2026-11-22T15:00:00+01:00\"").unwrap();
+        assert_eq!(read.as_ms(), 1_795_356_000_000);
+        assert!(serde_json::from_str::<Time>("\"tomorrow\"").is_err());
+        assert!(Time::from_ms(i64::MAX) > Time::from_ms(0) && Time::from_ms(i64::MIN) < Time::from_ms(0));
+    }
+
+    #[test]
+    fn a_secret_travels_but_does_not_print() {
+        let kit = RecoveryKit { words: "abandon ability".to_string().into(), seeders: vec![] };
+        assert!(!format!("{kit:?}").contains("abandon"));
+        assert_eq!(serde_json::to_string(&kit).unwrap(), r#"{"words":"abandon ability","seeders":[]}"#);
+    }
+
+    #[test]
+    fn a_folder_of_status_holds_the_keys_of_the_contract_flat() {
+        let row = FolderRow {
+            id: "ab".into(),
+            name: "docs".into(),
+            path: "/d".into(),
+            state: FolderState::InStep,
+            files: 1,
+            bytes: 2,
+        };
+        let folder = FolderStatus {
+            row,
+            pending_files: 0,
+            pending_bytes: 0,
+            members: vec![],
+            backups: vec![],
+            conflicts: 0,
+            held_changes: 0,
+            problems: vec![],
+        };
+        let json = serde_json::to_value(&folder).unwrap();
+        let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut wanted = [
+            "id",
+            "name",
+            "path",
+            "state",
+            "files",
+            "bytes",
+            "pending_files",
+            "pending_bytes",
+            "members",
+            "backups",
+            "conflicts",
+            "held_changes",
+            "problems",
+        ];
+        wanted.sort_unstable();
+        let mut keys = keys;
+        keys.sort_unstable();
+        assert_eq!(keys, wanted);
+        assert_eq!(json["state"], "in_step");
+        assert_eq!(serde_json::from_value::<FolderStatus>(json).unwrap(), folder);
+    }
+}

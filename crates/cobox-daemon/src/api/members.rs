@@ -1,0 +1,79 @@
+//! Who belongs to a folder, and invitations to it.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::dto::{Invite, InviteRequest, Members, Role};
+use super::error::{ApiError, ErrorBody, ErrorCode};
+use super::{Api, At, Body, FolderParam};
+
+/// An invite code is good for a year at most.
+const EXPIRES_S_MAX: u64 = 366 * 24 * 3600;
+
+/// Who belongs, by seniority.
+#[utoipa::path(
+    get,
+    path = "/folders/{folder}/members",
+    tag = "members",
+    params(FolderParam),
+    responses((status = 200, body = Members), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn members(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<Members>, ApiError> {
+    api.service.members(at.folder).await.map(Json)
+}
+
+/// Make an invite code.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/invites",
+    tag = "members",
+    params(FolderParam),
+    request_body = InviteRequest,
+    responses((status = 200, body = Invite), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn invite(
+    State(api): State<Api>,
+    At(at): At<FolderParam>,
+    Body(request): Body<InviteRequest>,
+) -> Result<Json<Invite>, ApiError> {
+    sensible(&request)?;
+    api.service.invite(at.folder, request).await.map(Json)
+}
+
+fn sensible(request: &InviteRequest) -> Result<(), ApiError> {
+    let wrong = |message: &str, hint: &str| Err(ApiError::new(ErrorCode::BadRequest, message).hint(hint));
+    if request.role == Role::Owner {
+        return wrong("nobody is invited as owner", "invite as admin");
+    }
+    if request.expires_s == 0 || request.expires_s > EXPIRES_S_MAX {
+        return wrong("an invite code is good for one second to a year", "for example --expires 7d");
+    }
+    if request.uses == 0 {
+        return wrong("an invite code must be good for at least one person", "leave --uses out");
+    }
+    if request.to.is_some() && request.uses != 1 {
+        return wrong("a code made for one CoBox key is good for one person", "leave --uses out");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_must_make_sense() {
+        let good = InviteRequest { to: Some("c1".into()), role: Role::Editor, expires_s: 60, uses: 1 };
+        assert!(sensible(&good).is_ok());
+        for bad in [
+            InviteRequest { role: Role::Owner, ..good.clone() },
+            InviteRequest { expires_s: 0, ..good.clone() },
+            InviteRequest { expires_s: u64::MAX, ..good.clone() },
+            InviteRequest { uses: 0, ..good.clone() },
+            InviteRequest { uses: 2, ..good.clone() },
+        ] {
+            assert!(sensible(&bad).is_err(), "{bad:?}");
+        }
+        assert!(sensible(&InviteRequest { to: None, uses: 20, ..good }).is_ok());
+    }
+}

@@ -1,0 +1,238 @@
+//! The daemon's HTTP API: one route table, one guard, one place for JSON and one for errors. The command line and the web page are
+//! ordinary clients of it.
+//!
+//! What must hold: the listener is on loopback; nothing is routed before the guard has passed it; GET never changes anything; every
+//! refusal is `{code, message, hint}`. Handlers parse, call one method of [`Service`] and answer.
+
+// The expansion of `utoipa::path` names parameter types by longer paths than needed.
+#![allow(unused_qualifications)]
+
+mod backups;
+mod conflicts;
+pub mod dto;
+mod error;
+mod events;
+mod folders;
+mod guard;
+mod held;
+mod login;
+mod members;
+mod recovery;
+mod server;
+mod service;
+mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{IntoParams, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use zeroize::Zeroizing;
+
+pub use dto::EventKind;
+pub use error::{ApiError, ErrorBody, ErrorCode, Exit};
+pub use events::{EventLog, News};
+pub use folders::find_folder;
+pub use server::{ServeError, serve};
+pub use service::{Answer, Service};
+
+use guard::{Guard, Token, guard};
+
+/// Where the API's routes begin.
+pub const BASE: &str = "/api/v1";
+/// The one route that needs no token, since it hands the token out.
+const LOGIN_PATH: &str = "/api/v1/login";
+/// Bytes of a request's body: a code, a dozen tickets, a path.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// What every handler gets.
+#[derive(Clone)]
+struct Api {
+    service: Arc<dyn Service>,
+    shutdown: CancellationToken,
+    links: Arc<login::Links>,
+    token: Zeroizing<String>,
+    address: SocketAddr,
+}
+
+impl Api {
+    fn new(
+        service: Arc<dyn Service>,
+        token: Zeroizing<String>,
+        address: SocketAddr,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { service, shutdown, links: Arc::default(), token, address }
+    }
+
+    /// Where the web page is.
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "cobox",
+        description = "The local API of a cobox member's service. Token in the Authorization header, from api.json in the state directory.",
+        license(name = "AGPL-3.0-or-later")
+    ),
+    security(("token" = []))
+)]
+struct Document;
+
+/// The route table.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(status::whoami))
+        .routes(routes!(status::status))
+        .routes(routes!(status::wait))
+        .routes(routes!(status::down))
+        .routes(routes!(events::events))
+        .routes(routes!(login::login_link))
+        .routes(routes!(login::login))
+        .routes(routes!(folders::folders, folders::create))
+        .routes(routes!(folders::join))
+        .routes(routes!(folders::leave))
+        .routes(routes!(folders::pause))
+        .routes(routes!(folders::resume))
+        .routes(routes!(folders::check))
+        .routes(routes!(members::members))
+        .routes(routes!(members::invite))
+        .routes(routes!(backups::backup_list, backups::backup_add))
+        .routes(routes!(backups::backup_remove))
+        .routes(routes!(conflicts::conflicts))
+        .routes(routes!(held::held_list))
+        .routes(routes!(held::held_approve))
+        .routes(routes!(held::held_reject))
+        .routes(routes!(recovery::recovery_kit))
+        .routes(routes!(recovery::recover))
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().1
+}
+
+fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    let (router, mut document) =
+        OpenApiRouter::with_openapi(Document::openapi()).nest(BASE, routes()).split_for_parts();
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    (router, document)
+}
+
+/// Routes beneath the guard.
+fn router(api: Api) -> Router {
+    let (router, document) = described();
+    let document = Arc::new(document);
+    let check = Guard::new(Token::new(&api.token), api.address);
+    router
+        .route("/api/v1/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
+        .route("/", get(page))
+        .fallback(|| async {
+            ApiError::new(ErrorCode::NoSuchRoute, "the API has no such address").hint("see /api/v1/openapi.json")
+        })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(ErrorCode::WrongMethod, "not with this method").hint("see /api/v1/openapi.json")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(api.shutdown.clone(), until_shutdown))
+        .layer(middleware::from_fn_with_state(check, guard))
+        .with_state(api)
+}
+
+/// Nobody waits for an answer of a service that stops.
+async fn until_shutdown(State(shutdown): State<CancellationToken>, request: Request, next: Next) -> Response {
+    tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        () = shutdown.cancelled() => ApiError::new(ErrorCode::Stopping, "cobox is stopping").into_response(),
+    }
+}
+
+/// What stands at `/` as long as this build carries no web page.
+async fn page() -> Response {
+    let text = "cobox is running.\n\nThis build has no web page. To add it, build one with `cargo xtask web` and then cobox again.\n\
+                The command line does everything: `cobox status`, `cobox --help`.\n";
+    (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+/// What names a folder in an address.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct FolderParam {
+    /// A folder's name, id prefix or absolute path.
+    folder: String,
+}
+
+/// The parts of an address; what is wrong with it comes back in our own form.
+struct At<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(_) => Err(ApiError::new(ErrorCode::BadRequest, "the address is not readable text")),
+        }
+    }
+}
+
+/// What follows `?` in an address; what is wrong with it comes back in our own form.
+struct Ask<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(_) => Err(ApiError::new(ErrorCode::BadRequest, "what follows ? in the address is not understood")
+                .hint("see /api/v1/openapi.json")),
+        }
+    }
+}
+
+/// A JSON body; what is wrong with it comes back in our own form.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(refuse_body(&rejection)),
+        }
+    }
+}
+
+fn refuse_body(rejection: &JsonRejection) -> ApiError {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::new(ErrorCode::TooLarge, format!("the request is larger than {BODY_BYTES_MAX} bytes"));
+    }
+    // Says where in the body, and quotes nothing of it but names of fields.
+    let reason = match rejection {
+        JsonRejection::JsonDataError(_) => "the JSON does not have the fields of this request, each of its type",
+        JsonRejection::JsonSyntaxError(_) => "the body is not JSON",
+        JsonRejection::MissingJsonContentType(_) => "the content type must be application/json",
+        _ => "the body can not be read",
+    };
+    ApiError::new(ErrorCode::BadRequest, reason).hint("see /api/v1/openapi.json")
+}

@@ -1,0 +1,76 @@
+//! What the API asks of the daemon. The HTTP layer knows nothing else of it, so that the guard, the JSON and the error codes can
+//! be tested without a network and the daemon without HTTP.
+//!
+//! Every method may be called at any time and concurrently. A dropped future means that nobody waits any more; work that began goes on.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::dto::{
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FolderReply, Folders,
+    HeldChanges, HeldRequest, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, RecoverRequest,
+    Recovered, RecoveryKit, Status, WaitRequest, Whoami,
+};
+use super::error::ApiError;
+use super::events::EventLog;
+
+/// An answer that may take its time.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, ApiError>>;
+
+/// The daemon behind the API. `folder` is what a person typed: a name, at least six characters of an id, or an absolute path;
+/// [`super::find_folder`] resolves it.
+pub trait Service: Send + Sync + 'static {
+    /// Name, CoBox key, device and addresses. The `api` field is filled in by the API.
+    fn whoami(&self) -> Answer<'_, Whoami>;
+    /// How everything stands, or one folder.
+    fn status(&self, folder: Option<String>) -> Answer<'_, Status>;
+    /// Looks at the disk again if asked to; answers when in step or when the time is over.
+    fn wait(&self, request: WaitRequest) -> Answer<'_, Status>;
+
+    /// Makes a directory a folder; answers when it is registered, the scan goes on.
+    fn create(&self, request: CreateRequest) -> Answer<'_, FolderReply>;
+    /// All folders, by name.
+    fn folders(&self) -> Answer<'_, Folders>;
+    /// Joins; answers when admitted and the tree is known. Nothing half-made stays behind a failure.
+    fn join(&self, request: JoinRequest) -> Answer<'_, FolderReply>;
+    /// Stops taking part.
+    fn leave(&self, folder: String, request: LeaveRequest) -> Answer<'_, LeaveReply>;
+    /// Stops sending and receiving, not looking.
+    fn pause(&self, folder: String) -> Answer<'_, FolderReply>;
+    /// Undoes `pause`.
+    fn resume(&self, folder: String) -> Answer<'_, FolderReply>;
+    /// Re-reads all files and metadata against their hashes.
+    fn check(&self, folder: String) -> Answer<'_, CheckReport>;
+
+    /// Makes an invite code.
+    fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite>;
+    /// Who belongs.
+    fn members(&self, folder: String) -> Answer<'_, Members>;
+
+    /// Places a backup; answers when the seeder has signed.
+    fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded>;
+    /// Where encrypted copies lie.
+    fn backup_list(&self, folder: String) -> Answer<'_, Backups>;
+    /// Ends a backup.
+    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd>;
+
+    /// Files with several versions.
+    fn conflicts(&self, folder: String) -> Answer<'_, Conflicts>;
+    /// Changes held back, everywhere or in one folder.
+    fn held_list(&self, folder: Option<String>) -> Answer<'_, HeldChanges>;
+    /// Lets held changes through; answers with which.
+    fn held_approve(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges>;
+    /// Turns held changes back; answers with which.
+    fn held_reject(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges>;
+
+    /// The recovery words and tickets.
+    fn recovery_kit(&self) -> Answer<'_, RecoveryKit>;
+    /// Brings back an identity and its folders.
+    fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered>;
+
+    /// Where the daemon says what happens.
+    fn events(&self) -> Arc<EventLog>;
+    /// Stops gracefully: finishes what may not be cut in half and leaves everything durable. Called once, after the API has stopped.
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}

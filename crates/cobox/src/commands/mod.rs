@@ -1,0 +1,83 @@
+//! One file per verb, named as the person says it. A verb parses its arguments, asks the service once, and prints.
+
+mod backup;
+mod check;
+mod completions;
+mod conflicts;
+mod create;
+mod down;
+mod events;
+mod folders;
+mod held;
+mod invite;
+mod join;
+mod leave;
+mod members;
+mod open;
+mod pause;
+mod recover;
+mod recovery;
+mod resume;
+mod status;
+mod up;
+mod whoami;
+
+use clap::Subcommand;
+use cobox_daemon::api::dto::FolderReply;
+
+use crate::error::Failure;
+use crate::{Context, text};
+
+macro_rules! verbs {
+    ($($(#[$attribute:meta])* $name:ident($module:ident);)*) => {
+        /// What the person wants.
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Verb {
+            $($(#[$attribute])* $name($module::Args),)*
+        }
+
+        impl Verb {
+            /// Does it.
+            pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+                match self { $(Verb::$name(args) => args.run(context),)* }
+            }
+        }
+    };
+}
+
+verbs! {
+    Up(up);
+    Down(down);
+    Status(status);
+    Open(open);
+    Whoami(whoami);
+    Create(create);
+    Folders(folders);
+    Leave(leave);
+    Pause(pause);
+    Resume(resume);
+    Invite(invite);
+    Join(join);
+    Members(members);
+    Backup(backup);
+    Conflicts(conflicts);
+    Held(held);
+    Check(check);
+    Recovery(recovery);
+    Recover(recover);
+    Events(events);
+    Completions(completions);
+}
+
+impl Verb {
+    /// Whether this process becomes the service, which has its own way with Ctrl-C.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Verb::Up(up::Args { foreground: true, .. }))
+    }
+}
+
+/// `docs: did it (/home/ana/docs)`.
+fn folder_line(reply: &FolderReply, did: &str, already: &str) -> String {
+    let did = if reply.already { already } else { did };
+    format!("{}: {did} ({})", text::clean(&reply.folder.name), text::clean(&reply.folder.path))
+}

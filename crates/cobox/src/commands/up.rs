@@ -1,0 +1,195 @@
+//! `up`: becomes the service (`--foreground`), or starts one in a session of its own and waits until it answers.
+
+use std::fs::{self, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cobox_daemon::api::ErrorCode;
+use cobox_daemon::api::dto::Whoami;
+use cobox_daemon::{ApiFile, Home, Lock, UpOptions, has_identity};
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::error::{ErrorLine, Failure};
+use crate::{Context, prompt, text};
+
+/// How long a start may take.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often to look whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(30);
+
+/// Start this device's service; the first time, make your identity
+///
+/// The service stays in the background until `cobox down`. It does not start by itself when you log in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Your name, as others see it; asked for the first time, renames you later
+    #[arg(long)]
+    name: Option<String>,
+    /// Stay in this terminal, until Ctrl-C
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Where the web page and scripts find the service; port 0 takes any free one
+    #[arg(long, value_name = "127.0.0.1:PORT")]
+    api: Option<SocketAddr>,
+    /// Where other devices find this one (UDP); otherwise a free port, chosen once and kept
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Started by `up` itself: leave the terminal's session
+    #[arg(long, hide = true, requires = "foreground")]
+    detached: bool,
+}
+
+/// `up --json`.
+#[derive(Debug, Serialize)]
+struct Up {
+    name: String,
+    cobox_key: String,
+    api: String,
+    pid: u32,
+    already: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let home = context.home()?;
+        if self.foreground { self.become_service(context, &home) } else { self.start_service(context, &home) }
+    }
+
+    fn become_service(self, context: &Context, home: &Home) -> Result<(), Failure> {
+        if self.detached {
+            rustix::process::setsid().map_err(|e| Failure::io("no session of its own", &e.into()))?;
+        }
+        let out = context.out;
+        let name = self.name_or_ask(home)?;
+        let options =
+            UpOptions { name, api: self.api, listen: self.listen, log_to_stderr: !self.detached && !out.quiet };
+        cobox_daemon::run(home, options, |api| {
+            let up = ForegroundUp { api: format!("http://{}/", api.address), pid: api.pid };
+            let _nobody_reads = out.data(&up, |up| format!("cobox is running: {} (Ctrl-C stops it)", up.api));
+        })?;
+        Ok(())
+    }
+
+    fn start_service(self, context: &Context, home: &Home) -> Result<(), Failure> {
+        if Lock::holder(&home.lock())?.is_some() {
+            return self.already_running(context, home);
+        }
+        let name = self.name_or_ask(home)?;
+        if name.is_none() && !has_identity(home) {
+            let hint = "give it with --name, like `cobox up --name Ana`";
+            return Err(Failure::new(ErrorCode::NameNeeded, "the first start needs your name", hint));
+        }
+        home.prepare(std::env::var_os("HOME").map(PathBuf::from).as_deref())?;
+        let last_words = home.logs().join("start.err");
+        let mut child = self.spawn(home, name.as_deref(), &last_words)?;
+        let progress = context.out.progress();
+        progress.say("starting");
+        let started = wait_until_it_answers(home, &mut child, &last_words);
+        drop(progress);
+        match started {
+            Err(Failure::Said { body, .. }) if body.code == ErrorCode::AlreadyRunning.as_str() => {
+                self.already_running(context, home)
+            }
+            started => {
+                let (api, whoami) = started?;
+                fs::remove_file(&last_words).map_err(|e| Failure::io("the log directory can not be used", &e))?;
+                say_up(context, &api, whoami, false)
+            }
+        }
+    }
+
+    /// The program itself once more, without our terminal.
+    fn spawn(&self, home: &Home, name: Option<&str>, last_words: &Path) -> Result<Child, Failure> {
+        let cannot = |error: std::io::Error| Failure::io("the service can not be started", &error);
+        let stderr = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(last_words);
+        let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+        command.args(["up", "--foreground", "--detached", "--json"]).arg("--home").arg(home.root());
+        if let Some(name) = name {
+            command.arg(format!("--name={name}"));
+        }
+        for (option, address) in [("--api", self.api), ("--listen", self.listen)] {
+            if let Some(address) = address {
+                command.arg(option).arg(address.to_string());
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.map_err(cannot)?).current_dir("/");
+        command.spawn().map_err(cannot)
+    }
+
+    fn already_running(&self, context: &Context, home: &Home) -> Result<(), Failure> {
+        let until = Instant::now() + START_TIMEOUT;
+        let api = loop {
+            match ApiFile::read(&home.api_file()) {
+                Ok(api) => break api,
+                Err(_) if Instant::now() < until && Lock::holder(&home.lock())?.is_some() => {
+                    std::thread::sleep(LOOK_AGAIN)
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let whoami: Whoami = Client::new(&api).get("whoami")?;
+        if self.name.as_ref().is_some_and(|name| *name != whoami.name) || self.api.is_some() || self.listen.is_some() {
+            context.out.note("options of `up` count at the next start: `cobox down`, then `cobox up` again");
+        }
+        say_up(context, &api, whoami, true)
+    }
+
+    fn name_or_ask(&self, home: &Home) -> Result<Option<String>, Failure> {
+        if self.name.is_some() || has_identity(home) || !prompt::can_ask() {
+            return Ok(self.name.clone());
+        }
+        prompt::line("Your name, as others shall see it: ", "--name NAME").map(Some)
+    }
+}
+
+/// `up --foreground --json`.
+#[derive(Debug, Serialize)]
+struct ForegroundUp {
+    api: String,
+    pid: u32,
+}
+
+fn say_up(context: &Context, api: &ApiFile, whoami: Whoami, already: bool) -> Result<(), Failure> {
+    let Whoami { name, cobox_key, api: url, .. } = whoami;
+    let up = Up { name, cobox_key, api: url, pid: api.pid, already };
+    context.out.data(&up, |up| {
+        let runs = if up.already { "already runs" } else { "is running" };
+        format!("cobox {runs} for {}: {} (process {})", text::clean(&up.name), up.api, up.pid)
+    })
+}
+
+fn wait_until_it_answers(home: &Home, child: &mut Child, last_words: &Path) -> Result<(ApiFile, Whoami), Failure> {
+    let until = Instant::now() + START_TIMEOUT;
+    loop {
+        if let Some(api) = ApiFile::read(&home.api_file()).ok().filter(|api| api.pid == child.id()) {
+            let whoami = Client::new(&api).get("whoami")?;
+            return Ok((api, whoami));
+        }
+        match child.try_wait() {
+            Ok(Some(_)) => return Err(why_it_ended(last_words)),
+            Ok(None) if Instant::now() < until => std::thread::sleep(LOOK_AGAIN),
+            Ok(None) => {
+                let hint = "look into its log, or start it with --foreground to see what it does";
+                return Err(Failure::new(ErrorCode::TimedOut, "the service does not answer after 30 seconds", hint));
+            }
+            Err(error) => return Err(Failure::io("the service is lost", &error)),
+        }
+    }
+}
+
+/// What the service wrote to stderr before it ended, in the form it has with `--json`.
+fn why_it_ended(last_words: &Path) -> Failure {
+    let words = fs::read_to_string(last_words).unwrap_or_default();
+    let said = words.lines().rev().find_map(|line| serde_json::from_str::<ErrorLine>(line).ok());
+    match said {
+        Some(ErrorLine { error }) => {
+            let status = ErrorCode::from_word(&error.code).map_or(500, ErrorCode::status);
+            Failure::answered(status, error)
+        }
+        None => Failure::new(ErrorCode::Failed, format!("the service ended at once: {}", words.trim()), "see its log"),
+    }
+}

@@ -1,0 +1,27 @@
+//! Ctrl-C on a command: the command ends, the service goes on, and the last line says so.
+
+use std::sync::atomic::Ordering;
+
+use cobox_daemon::api::{ErrorCode, Exit};
+
+use crate::client::ASKED;
+use crate::error::Failure;
+use crate::output::Output;
+use crate::prompt;
+
+/// Watches for Ctrl-C in a thread of its own until the command ends.
+pub(crate) fn watch(out: Output) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    let _no_threads_left = std::thread::Builder::new().name("interrupt".into()).spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            prompt::echo_on();
+            let message = if ASKED.load(Ordering::Relaxed) {
+                "interrupted; cobox itself goes on with the work"
+            } else {
+                "interrupted"
+            };
+            out.failure(&Failure::new(ErrorCode::Interrupted, message, "`cobox status` shows how it stands"));
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    });
+}
