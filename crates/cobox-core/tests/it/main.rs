@@ -1,0 +1,3 @@
+//! Integration tests of `cobox-core`, one module per subject.
+
+mod state;
