@@ -137,6 +137,14 @@ pub fn align(mine: (&mut State, &mut History), theirs: (&mut State, &mut History
     }
 }
 
+/// Whether somebody else writes as `actor`, whose newest own head is `tip`: it was continued, or others went on from it. The
+/// device must then take a fresh actor before it writes again.
+pub fn is_duplicated(state: &State, history: &History, actor: &ActorId, tip: Option<&HeadId>) -> bool {
+    let root = root_point(actor);
+    let newest = history.chain(actor).last().map(|link| &link.head);
+    newest != tip || state.forks.contains(tip.unwrap_or(&root))
+}
+
 /// Gives the dots of `from` above a counter to another actor: how unpublished commits get the actor they are published by
 /// (rule R3).
 pub fn rename_actor(state: &mut State, from: ActorId, above: u64, to: ActorId, device: SigKey) -> Touched {

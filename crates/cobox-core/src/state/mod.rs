@@ -14,7 +14,9 @@ mod view;
 
 pub use context::{Ctx, CtxRow, Dot};
 pub use edit::{Commit, EditError, InodePrf};
-pub use fork::{Alignment, History, Link, align, forked_actor, rename_actor, retag, root_point, split_points};
+pub use fork::{
+    Alignment, History, Link, align, forked_actor, is_duplicated, rename_actor, retag, root_point, split_points,
+};
 pub use item::{Body, Content, Item, Key, Kind, Loc, Manifest, Ref, Values};
 pub use join::{Alarm, EpochDepth, Register};
 pub use state::{State, Touched};

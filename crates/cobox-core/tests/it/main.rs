@@ -3,5 +3,6 @@
 mod block_vectors;
 mod key_vectors;
 mod path_vectors;
+mod state;
 mod tree;
 mod vector_file;
