@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cobox_proto::id::{Cid, EndpointId, FolderId, OfferId, SigKey};
-use cobox_proto::link::{Link, Output};
+use cobox_proto::link::{Link, LinkError, Output};
+use cobox_proto::replicate::PeerId;
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::proof::{KeyKind, KeyProof, Proof, Session, Side, Who};
 use cobox_proto::wire::{Channel, FoundFolder, GoodbyeReason, Message, Party};
@@ -24,10 +25,6 @@ use crate::error::NetError;
 
 /// Messages and blocks a folder has not taken yet, per folder.
 pub const INBOX_MAX: usize = 8;
-
-/// A folder open on one connection; never used twice by one process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub u64);
 
 static NEXT_PEER: AtomicU64 = AtomicU64::new(1);
 
@@ -294,7 +291,7 @@ impl Pump {
                     }
                     (Err(why), Some(answer)) => {
                         tracing::debug!(%why, "a folder was not asked for");
-                        let _ = answer.send(why == cobox_proto::link::LinkError::AlreadyOpen);
+                        let _ = answer.send(why == LinkError::AlreadyOpen);
                     }
                     (_, None) => {}
                 }
