@@ -55,9 +55,9 @@ pub enum KeysError {
         /// What is not known.
         what: &'static str,
     },
-    /// Another epoch has the same 16-byte tag, or the same epoch has other parameters: the newcomer is void (formats F2).
-    #[error("epoch {epoch} contradicts one that is known", epoch = .epoch.short())]
-    Contradiction {
+    /// Another epoch has the same 16-byte tag: the newcomer is void (formats F2).
+    #[error("epoch {epoch} has the short name of another one and can not be used", epoch = .epoch.short())]
+    TagTaken {
         /// The epoch.
         epoch: EpochTag,
     },
@@ -116,6 +116,12 @@ impl ShapeKey {
         *h.finalize().as_bytes()
     }
 
+    /// [`Self::file_digest`] of a file kept inline.
+    pub fn inline_digest(&self, bytes: &[u8]) -> [u8; 32] {
+        let chunk = (!bytes.is_empty()).then(|| (bytes.len() as u32, self.digest(bytes)));
+        self.file_digest(chunk)
+    }
+
     /// The number whose size decides whether a tree node ends after `key` at `level` (formats F3). `domain` is `bound` for
     /// records and `mbound` for manifests.
     pub fn bound(&self, domain: &[u8], level: u8, key: &[u8]) -> u64 {
@@ -128,7 +134,7 @@ impl ShapeKey {
 
     /// The identity of an item created as `name` in `parent`; `n` counts up while the identity is taken (design 2.3). Two
     /// devices that create the same path apart from each other get the same one.
-    pub fn inode(&self, kind: Kind, parent: &Inode, name: &Name, n: u64) -> Inode {
+    pub fn inode(&self, kind: Kind, parent: &Inode, name: &Name, n: u32) -> Inode {
         let kind = match kind {
             Kind::Dir => 0,
             Kind::File => 1,
@@ -285,22 +291,17 @@ impl FolderKeys {
         EpochParams { block_ver: BLOCK_VERSION, suite: SUITE_AES256GCM, codec: CODEC_RAW, padding }
     }
 
-    /// Takes an epoch in; one that is there already changes nothing.
+    /// Takes an epoch in. The parameters are the membership log's to say: for a known epoch the new ones hold.
     ///
-    /// Errors: parameters this program does not know; a contradiction to a known epoch.
+    /// Errors: parameters this program does not know; a tag that another epoch has.
     pub fn insert_epoch(&mut self, secret: EpochSecret, params: EpochParams) -> Result<EpochTag, KeysError> {
         let keys = EpochKeys::new(secret, params)?;
         let tag = keys.id.tag();
-        match self.epochs.get(&tag) {
-            Some(known) if known.id != keys.id || known.params != keys.params => {
-                Err(KeysError::Contradiction { epoch: tag })
-            }
-            Some(_) => Ok(tag),
-            None => {
-                self.epochs.insert(tag, keys);
-                Ok(tag)
-            }
+        if self.epochs.get(&tag).is_some_and(|known| known.id != keys.id) {
+            return Err(KeysError::TagTaken { epoch: tag });
         }
+        self.epochs.insert(tag, keys);
+        Ok(tag)
     }
 
     /// All of it as bytes, secret: for the keystore and the vault only.
@@ -385,16 +386,21 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_is_known_by_its_own_secret_and_never_changes_its_parameters() {
+    fn an_epoch_is_known_by_its_own_secret_and_made_as_the_log_says() {
         let mut keys = keys();
         let secret = EpochSecret::from_bytes([3; 32]);
-        let params = FolderKeys::params_for(Profile::Cdc, false);
-        assert_eq!(keys.insert_epoch(secret.clone(), params), Ok(secret.id().tag()));
-        let other = FolderKeys::params_for(Profile::Uniform, false);
-        assert!(matches!(keys.insert_epoch(secret, other), Err(KeysError::Contradiction { .. })));
-        let newer = EpochParams { codec: 1, ..params };
-        let unknown = keys.insert_epoch(EpochSecret::from_bytes([9; 32]), newer);
-        assert!(matches!(unknown, Err(KeysError::Unsupported { what: "codec", .. })));
+        let tag = secret.id().tag();
+        let params = FolderKeys::params_for(Profile::Uniform, false);
+        assert_eq!(keys.insert_epoch(secret, params), Ok(tag));
+        assert_eq!((keys.epochs().count(), keys.epoch(&tag).unwrap().params()), (3, params));
+        for newer in [
+            EpochParams { codec: 1, ..params },
+            EpochParams { suite: 2, ..params },
+            EpochParams { block_ver: 2, ..params },
+        ] {
+            let unknown = keys.insert_epoch(EpochSecret::from_bytes([9; 32]), newer);
+            assert!(matches!(unknown, Err(KeysError::Unsupported { .. })));
+        }
     }
 
     #[test]
@@ -410,6 +416,8 @@ mod tests {
         let shape = ShapeKey::from_bytes([2; 32]);
         assert_ne!(shape.id(Profile::Cdc), shape.id(Profile::Uniform));
         assert_ne!(shape.digest(b"x"), shape.file_digest([]));
+        assert_eq!(shape.inline_digest(b"x"), shape.file_digest([(1, shape.digest(b"x"))]));
+        assert_eq!(shape.inline_digest(b""), shape.file_digest([]));
         assert_ne!(shape.bound(b"bound", 0, b"k"), shape.bound(b"bound", 1, b"k"));
         assert_ne!(shape.bound(b"bound", 0, b"k"), shape.bound(b"mbound", 0, b"k"));
         let name = Name::new("a").unwrap();

@@ -33,11 +33,9 @@ pub(crate) const BUNDLE_ENVELOPE: &str = "cobox v1 bundle envelope";
 pub(crate) const GRANT_ENVELOPE: &str = "cobox v1 grant envelope";
 /// HPKE purpose: an invite code to a CoBox key.
 pub(crate) const SEALED_INVITE: &str = "cobox v1 sealed invite";
-/// One recipient's randomness from the seed of a whole bundle.
-pub(crate) const BUNDLE_RECIPIENT: &str = "cobox v1 bundle recipient";
 
 /// All of the above: no blind program contains any of these texts.
-pub const MEMBER_ONLY: [&str; 15] = [
+pub const MEMBER_ONLY: [&str; 14] = [
     DIGEST,
     GEAR,
     SHAPE_ID,
@@ -52,7 +50,6 @@ pub const MEMBER_ONLY: [&str; 15] = [
     BUNDLE_ENVELOPE,
     GRANT_ENVELOPE,
     SEALED_INVITE,
-    BUNDLE_RECIPIENT,
 ];
 
 #[cfg(test)]
