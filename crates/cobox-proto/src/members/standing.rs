@@ -1,0 +1,343 @@
+//! What a set of ops amounts to: the members, devices, invites, seeders and epochs in force. Built by applying the ops that
+//! stand in any topological order; which ones stand is `resolve`'s to say.
+//!
+//! What must hold: the result depends on the set alone, never on log positions. Where concurrent ops compete, the maximal ones
+//! are kept side by side and a rule that looks at their content decides when asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{Hash, OpId, SigKey};
+use crate::members::epoch::Epochs;
+use crate::members::genesis::Policy;
+use crate::members::keys::KeyPair;
+use crate::members::log::{At, Log};
+use crate::members::op::{OpBody, Role};
+use crate::members::past::Past;
+
+/// A resolved set. Names ops by their position in the log it was built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) set: Past,
+    pub(super) accepted: BTreeSet<At>,
+    pub(super) members: BTreeMap<At, MemberState>,
+    pub(super) invites: BTreeMap<At, InviteState>,
+    /// Seeder grants, with whether they ended.
+    pub(super) seeders: BTreeMap<At, bool>,
+    /// The maximal policy ops.
+    policies: Vec<At>,
+    /// Joins that were too many for their invite.
+    pub(super) barred: BTreeSet<At>,
+    /// Joins in force that nobody but joiner and witness has built upon yet (rule R13).
+    pub(super) unacked: BTreeSet<At>,
+    /// Who holds an X-Wing key, or once did.
+    pub(super) holders: BTreeMap<Hash, BTreeSet<Holder>>,
+    /// Every signing key that a member or device ever had.
+    pub(super) sigs: BTreeSet<SigKey>,
+    pub(super) epochs: Epochs,
+}
+
+/// Whose key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holder {
+    /// A device of a member.
+    Device(At, SigKey),
+    /// A member; the op that set the key.
+    Member(At, At),
+    /// An invite.
+    Invite(At),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct MemberState {
+    pub(super) removals: Vec<At>,
+    /// The maximal role changes.
+    pub(super) roles: Vec<At>,
+    /// All that ever took the right to write; for heads.
+    pub(super) demotions: Vec<At>,
+    /// The maximal key updates.
+    pub(super) keys: Vec<At>,
+    pub(super) devices: BTreeMap<SigKey, DeviceState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeviceState {
+    /// The op that certified it: of several the least in (lam, id).
+    pub(super) op: At,
+    pub(super) removals: Vec<At>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct InviteState {
+    /// Cancelled, or its author lost the right to invite.
+    pub(super) closed: bool,
+    /// The joins in force.
+    pub(super) joins: BTreeSet<At>,
+}
+
+impl Standing {
+    /// Of the genesis alone.
+    pub(super) fn genesis(log: &Log) -> Self {
+        let mut standing = Self {
+            set: log.past_of(&[0]),
+            accepted: [0].into(),
+            members: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            seeders: BTreeMap::new(),
+            policies: Vec::new(),
+            barred: BTreeSet::new(),
+            unacked: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            sigs: BTreeSet::new(),
+            epochs: Epochs::default(),
+        };
+        standing.admit(log, 0);
+        standing
+    }
+
+    /// Grows the set by an op that has all of it in its past.
+    pub(super) fn extend(&mut self, log: &Log, at: At) {
+        self.set = log.past_of(&[at]);
+        self.apply(log, at, log.node(at).verdict.is_ok());
+    }
+
+    /// Applies one op after all of its past that is in the set. `stands` says whether it counts; one that does not
+    /// may still have given secrets away.
+    pub(super) fn apply(&mut self, log: &Log, at: At, stands: bool) {
+        let node = log.node(at);
+        let (Some(op), Ok(valid)) = (node.op(), &node.verdict) else { return };
+        self.epochs.apply(log, at, stands);
+        if !stands {
+            return;
+        }
+        // A join takes effect with its witness, not by itself.
+        if !matches!(op.body, OpBody::Join { .. }) {
+            self.accepted.insert(at);
+        }
+        for join in &valid.acks {
+            self.unacked.remove(join);
+        }
+        match &op.body {
+            OpBody::Grant { .. } => self.admit(log, at),
+            OpBody::Invite { .. } => {
+                self.invites.insert(at, InviteState::default());
+                self.hold(node.key_ids[0], Holder::Invite(at));
+            }
+            OpBody::CancelInvite { invite, .. } => {
+                if let Some(state) = log.at(invite).and_then(|at| self.invites.get_mut(&at)) {
+                    state.closed = true;
+                }
+            }
+            OpBody::Join { .. } => {}
+            OpBody::Witness { join, .. } => self.witnessed(log, join),
+            OpBody::AddDevice { device, .. } => {
+                if let Some(member) = log.at(&op.signers[0].grant) {
+                    self.certify(log, member, device, at, node.key_ids[0]);
+                }
+            }
+            OpBody::RemoveDevice { device, .. } => {
+                let member = log.at(&op.signers[0].grant).and_then(|at| self.members.get_mut(&at));
+                if let Some(state) = member.and_then(|m| m.devices.get_mut(device)) {
+                    state.removals.push(at);
+                }
+            }
+            OpBody::SetRole { grant, role, .. } => {
+                let Some(member) = log.at(grant) else { return };
+                let Some(state) = self.members.get_mut(&member) else { return };
+                keep_maximal(log, &mut state.roles, at);
+                if *role < Role::Editor {
+                    state.demotions.push(at);
+                }
+                if *role < Role::Admin {
+                    self.close_invites_of(log, member);
+                }
+            }
+            OpBody::Remove { grant, .. } => {
+                let Some(member) = log.at(grant) else { return };
+                if let Some(state) = self.members.get_mut(&member) {
+                    state.removals.push(at);
+                }
+                self.close_invites_of(log, member);
+            }
+            OpBody::SeederGrant { .. } => {
+                self.seeders.insert(at, false);
+            }
+            OpBody::SeederEnd { seeder } => {
+                if let Some(ended) = log.at(seeder).and_then(|at| self.seeders.get_mut(&at)) {
+                    *ended = true;
+                }
+            }
+            OpBody::Policy { .. } => keep_maximal(log, &mut self.policies, at),
+            OpBody::KeyUpdate { grant, keys } => {
+                let Some(member) = log.at(grant) else { return };
+                self.sigs.insert(keys.sig);
+                self.hold(node.key_ids[0], Holder::Member(member, at));
+                if let Some(state) = self.members.get_mut(&member) {
+                    keep_maximal(log, &mut state.keys, at);
+                }
+            }
+            OpBody::EpochBundle { .. } | OpBody::EpochGrant { .. } => {}
+        }
+    }
+
+    /// A removed admin knows the seeds of its own invites and must not come back through them.
+    fn close_invites_of(&mut self, log: &Log, member: At) {
+        let id = log.node(member).id;
+        for (at, state) in &mut self.invites {
+            if log.node(*at).op().is_some_and(|op| op.signers[0].grant == id) {
+                state.closed = true;
+            }
+        }
+    }
+
+    fn witnessed(&mut self, log: &Log, join: &OpId) {
+        let Some(join) = log.at(join) else { return };
+        let Some(OpBody::Join { invite, .. }) = log.node(join).body() else { return };
+        if self.members.contains_key(&join) || self.barred.contains(&join) {
+            return;
+        }
+        if let Some(state) = log.at(invite).and_then(|at| self.invites.get_mut(&at)) {
+            state.joins.insert(join);
+        }
+        self.unacked.insert(join);
+        self.accepted.insert(join);
+        self.admit(log, join);
+    }
+
+    fn admit(&mut self, log: &Log, at: At) {
+        let node = log.node(at);
+        let device = match node.body() {
+            None => &log.genesis().device,
+            Some(OpBody::Grant { device, .. } | OpBody::Join { device, .. }) => device,
+            Some(_) => return,
+        };
+        self.members.insert(at, MemberState::default());
+        self.sigs.extend(keys_set_by(log, at).map(|keys| keys.sig));
+        self.hold(node.key_ids[0], Holder::Member(at, at));
+        self.certify(log, at, device, at, node.key_ids[1]);
+    }
+
+    fn certify(&mut self, log: &Log, member: At, device: &KeyPair, op: At, key_id: Hash) {
+        let Some(state) = self.members.get_mut(&member) else { return };
+        let entry = state.devices.entry(device.sig).or_insert(DeviceState { op, removals: Vec::new() });
+        if log.node(op).order() < log.node(entry.op).order() {
+            entry.op = op;
+        }
+        self.sigs.insert(device.sig);
+        self.hold(key_id, Holder::Device(member, device.sig));
+    }
+
+    fn hold(&mut self, key: Hash, holder: Holder) {
+        self.holders.entry(key).or_default().insert(holder);
+    }
+
+    /// Whether a member is in force.
+    pub(super) fn live(&self, member: At) -> bool {
+        self.members.get(&member).is_some_and(|m| m.removals.is_empty())
+    }
+
+    /// Whether a device of a member is in force.
+    pub(super) fn device_live(&self, member: At, device: &SigKey) -> bool {
+        self.live(member) && self.members[&member].devices.get(device).is_some_and(|d| d.removals.is_empty())
+    }
+
+    /// The role of a member, also of a removed one. Of concurrent changes the lowest counts.
+    pub(super) fn role(&self, log: &Log, member: At) -> Option<Role> {
+        let state = self.members.get(&member)?;
+        let set = state.roles.iter().filter_map(|at| match log.node(*at).body() {
+            Some(OpBody::SetRole { role, .. }) => Some(*role),
+            _ => None,
+        });
+        set.min().or_else(|| first_role(log, member))
+    }
+
+    /// The live members of at least this role.
+    pub(super) fn live_with(&self, log: &Log, role: Role) -> impl Iterator<Item = At> {
+        self.members.keys().copied().filter(move |m| self.live(*m) && self.role(log, *m) >= Some(role))
+    }
+
+    /// Whether two key updates compete: then the member key can do nothing until an admin picks one (rule R12).
+    pub(super) fn frozen(&self, log: &Log, member: At) -> bool {
+        let Some(state) = self.members.get(&member) else { return false };
+        state.keys.iter().any(|at| keys_set_by(log, *at) != keys_set_by(log, state.keys[0]))
+    }
+
+    /// The ops that set the member's current keys: one, or the competing ones.
+    pub(super) fn key_ops(&self, member: At) -> Vec<At> {
+        match self.members.get(&member) {
+            Some(state) if !state.keys.is_empty() => state.keys.clone(),
+            _ => vec![member],
+        }
+    }
+
+    /// The member's keys; while frozen those it had last without dispute are of no use, so the least candidate in
+    /// (lam, id) is shown.
+    pub(super) fn keys<'l>(&self, log: &'l Log, member: At) -> Option<&'l KeyPair> {
+        let op = self.key_ops(member).into_iter().min_by_key(|at| log.node(*at).order())?;
+        keys_set_by(log, op)
+    }
+
+    /// Whether whoever holds the key is in force.
+    pub(super) fn holder_live(&self, log: &Log, holder: &Holder) -> bool {
+        match holder {
+            Holder::Device(member, device) => self.device_live(*member, device),
+            Holder::Member(member, op) => self.live(*member) && self.key_ops(*member).contains(op),
+            // Whoever joined holds the invite's key as well.
+            Holder::Invite(at) => {
+                let live = |s: &InviteState| !s.closed && s.joins.iter().all(|join| self.live(*join));
+                self.invites.get(at).is_some_and(live) && self.carries_keys(log, *at)
+            }
+        }
+    }
+
+    /// Whether a new joiner may still use the invite, expiry apart.
+    pub(super) fn invite_open(&self, log: &Log, at: At) -> bool {
+        let Some(OpBody::Invite { max_uses, .. }) = log.node(at).body() else { return false };
+        self.invites.get(&at).is_some_and(|s| !s.closed && s.joins.len() < usize::from(*max_uses))
+    }
+
+    pub(super) fn carries_keys(&self, log: &Log, invite: At) -> bool {
+        matches!(log.node(invite).body(), Some(OpBody::Invite { grant: true, .. }))
+    }
+
+    /// The policy: of competing ones that of the most senior author, then the least in (lam, id).
+    pub(super) fn policy(&self, log: &Log) -> Policy {
+        let author = |at: At| {
+            let op = log.node(at).op().and_then(|op| log.at(&op.signers[0].grant));
+            op.map(|grant| &log.node(grant).rank)
+        };
+        let first = self.policies.iter().min_by_key(|at| (author(**at), log.node(**at).order()));
+        match first.and_then(|at| log.node(*at).body()) {
+            Some(OpBody::Policy { policy }) => *policy,
+            _ => log.genesis().policy,
+        }
+    }
+}
+
+/// The role a member was admitted with.
+fn first_role(log: &Log, member: At) -> Option<Role> {
+    match log.node(member).body() {
+        None => Some(Role::Owner),
+        Some(OpBody::Grant { role, .. }) => Some(*role),
+        Some(OpBody::Join { invite, .. }) => match log.at(invite).and_then(|at| log.node(at).body()) {
+            Some(OpBody::Invite { role, .. }) => Some(*role),
+            _ => None,
+        },
+        Some(_) => None,
+    }
+}
+
+/// The keys that an admission or key update gives a member.
+pub(super) fn keys_set_by(log: &Log, op: At) -> Option<&KeyPair> {
+    match log.node(op).body() {
+        None => Some(&log.genesis().member),
+        Some(OpBody::Grant { member, .. } | OpBody::Join { member, .. }) => Some(member),
+        Some(OpBody::KeyUpdate { keys, .. }) => Some(keys),
+        Some(_) => None,
+    }
+}
+
+/// Adds an op to a list of mutually concurrent ones and drops those it has seen.
+fn keep_maximal(log: &Log, ops: &mut Vec<At>, new: At) {
+    ops.retain(|at| !log.node(new).past.contains(*at));
+    ops.push(new);
+}
