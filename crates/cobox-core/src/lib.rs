@@ -4,6 +4,7 @@
 
 pub mod chunk;
 pub mod keys;
+pub mod members;
 pub mod padding;
 pub mod path;
 pub mod seal;
