@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod content;
 pub mod engine;
 pub mod keys;
+pub mod members;
 pub mod padding;
 pub mod path;
 pub mod seal;

@@ -140,3 +140,5 @@ pub const VAULT_BYTES_MAX: u64 = 16 << 20;
 pub const NOTE_BYTES_MAX: usize = 64 << 10;
 /// Epochs whose secrets one device keeps for one folder. Weekly epochs for seventy years stay below.
 pub const FOLDER_EPOCHS_MAX: usize = 4096;
+/// Bytes of one ticket in an invite code: a key and its addresses.
+pub const TICKET_BYTES_MAX: usize = 1024;

@@ -61,6 +61,9 @@ pub enum KeysError {
         /// The epoch.
         epoch: EpochTag,
     },
+    /// More epochs than a device keeps.
+    #[error("this folder has more than {FOLDER_EPOCHS_MAX} epochs; start a new folder")]
+    TooMany,
     /// The stored keys can not be read.
     #[error("the folder's keys can not be read: {0}")]
     Malformed(#[from] DecodeError),
@@ -293,12 +296,15 @@ impl FolderKeys {
 
     /// Takes an epoch in. The parameters are the membership log's to say: for a known epoch the new ones hold.
     ///
-    /// Errors: parameters this program does not know; a tag that another epoch has.
+    /// Errors: parameters this program does not know; a tag that another epoch has; too many epochs.
     pub fn insert_epoch(&mut self, secret: EpochSecret, params: EpochParams) -> Result<EpochTag, KeysError> {
         let keys = EpochKeys::new(secret, params)?;
         let tag = keys.id.tag();
         if self.epochs.get(&tag).is_some_and(|known| known.id != keys.id) {
             return Err(KeysError::TagTaken { epoch: tag });
+        }
+        if self.epochs.len() >= FOLDER_EPOCHS_MAX && !self.epochs.contains_key(&tag) {
+            return Err(KeysError::TooMany);
         }
         self.epochs.insert(tag, keys);
         Ok(tag)

@@ -39,11 +39,8 @@ pub struct Slot {
 pub struct DeviceSecret(PrincipalSecret);
 
 /// The keys that whoever holds an invite's code has.
-#[derive(Clone)]
-pub struct InviteSecret {
-    seed: Zeroizing<[u8; 16]>,
-    keys: PrincipalSecret,
-}
+#[derive(Debug, Clone)]
+pub struct InviteSecret(PrincipalSecret);
 
 /// A person's contact keys.
 #[derive(Clone)]
@@ -73,7 +70,7 @@ macro_rules! prints_as_nothing {
         }
     )*};
 }
-prints_as_nothing!(RootSecret InviteSecret ContactSecret);
+prints_as_nothing!(RootSecret ContactSecret);
 
 macro_rules! is_principal {
     ($($name:ident.$field:tt)*) => {$(
@@ -85,7 +82,7 @@ macro_rules! is_principal {
         }
     )*};
 }
-is_principal!(Slot.keys DeviceSecret.0 InviteSecret.keys);
+is_principal!(Slot.keys DeviceSecret.0 InviteSecret.0);
 
 impl RootSecret {
     /// From 16 random bytes.
@@ -141,13 +138,8 @@ impl DeviceSecret {
 
 impl InviteSecret {
     /// From 16 random bytes: what the invite's code carries.
-    pub fn from_seed(seed: [u8; 16]) -> Self {
-        let keys = PrincipalSecret::derive(labels::INVITE, &[&seed]);
-        Self { seed: Zeroizing::new(seed), keys }
-    }
-    /// For the code.
-    pub(crate) fn seed(&self) -> &[u8; 16] {
-        &self.seed
+    pub fn from_seed(seed: &[u8; 16]) -> Self {
+        Self(PrincipalSecret::derive(labels::INVITE, &[seed]))
     }
 }
 
@@ -224,7 +216,7 @@ mod tests {
             root().slot(1).public(),
             RootSecret::from_entropy([8; 16]).slot(0).public(),
             DeviceSecret::from_seed(&[7; 32]).public(),
-            InviteSecret::from_seed([7; 16]).public(),
+            InviteSecret::from_seed(&[7; 16]).public(),
         ];
         for (i, a) in all.iter().enumerate() {
             for b in &all[..i] {

@@ -66,7 +66,7 @@ fn made() -> Value {
         "entropy": hex([0x7f; 16]), "words": *right, "cobox_key": contact,
         "slots": slots,
         "device": { "seed": hex([0x55; 32]), "keys": pair(&DeviceSecret::from_seed(&[0x55; 32]).public()) },
-        "invite": { "seed": hex([0x66; 16]), "keys": pair(&InviteSecret::from_seed([0x66; 16]).public()) },
+        "invite": { "seed": hex([0x66; 16]), "keys": pair(&InviteSecret::from_seed(&[0x66; 16]).public()) },
         "shape_key": hex([0x22; 32]),
         "shape_id": { "cdc": hex(shape.id(Profile::Cdc)), "uniform": hex(shape.id(Profile::Uniform)) },
         "digest_of_hello": hex(shape.digest(b"hello")), "file_digest_of_hello": hex(shape.inline_digest(b"hello")),

@@ -1,6 +1,10 @@
 //! What cobox-core promises to its callers, tried from outside; its formats against the vectors in `spec/vectors`.
 
 mod block_vectors;
+mod cast;
+mod epoch_stories;
+mod invite_stories;
+mod invite_vectors;
 mod key_vectors;
 mod path_vectors;
 mod state;

@@ -1,0 +1,20 @@
+//! The half of membership that needs keys: founding a folder, starting and opening epochs, handing them on, inviting and
+//! joining, names. Who belongs and what counts is resolved blindly in `cobox_proto::members`; here ops are made and secrets
+//! opened.
+//!
+//! Random bytes are arguments. Everything made here is returned, not applied: the caller stores the ops and envelopes, adds them
+//! to its log and sends them.
+
+mod epochs;
+mod founding;
+mod invite;
+mod names;
+mod ops;
+
+pub use epochs::{EpochError, Granted, NewEpoch, OpenedEpochs, grant_epochs, mint_epoch, open_epochs, repair_grants};
+pub use founding::{Founded, Founding, FoundingError, FoundingRandom, found};
+pub use invite::{
+    INVITE_PREFIX, Invitation, InviteCode, InviteError, InviteRandom, InviteText, SealedInvite, Terms, invite, join,
+};
+pub use names::{Label, LabelError, open_label};
+pub use ops::{Author, add_device, device_proof, propose, propose_labelled, seeder_grant, witness};
