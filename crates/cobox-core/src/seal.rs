@@ -3,8 +3,7 @@
 use cobox_proto::id::{Cid, EpochTag};
 
 /// What a block holds; stands encrypted in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockKind {
     /// A piece of a file.
     Chunk = 1,
@@ -18,7 +17,7 @@ pub enum BlockKind {
     Delta = 5,
     /// A node of the context.
     Ctx = 6,
-    /// A bundle for carrying.
+    /// Epoch secrets in bulk.
     Bundle = 7,
 }
 
@@ -42,4 +41,14 @@ pub struct OpenBlock {
     pub links: Vec<Cid>,
     /// Its content.
     pub payload: Vec<u8>,
+    /// Keyed digest of the content.
+    pub digest: [u8; 32],
+}
+
+/// Why something can not be sealed or opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Wrong key, changed bytes, or sealed for another folder or place.
+    #[error("the block was not sealed for this place by a member, or was changed on its way; fetch it elsewhere")]
+    Forged,
 }

@@ -3,18 +3,15 @@
 use cobox_proto::codec::DecodeError;
 use cobox_proto::id::{Cid, Inode};
 
-/// Why a tree can not be written or read. Everything but [`TreeError::Unreadable`], [`TreeError::TooLarge`] and the
+use crate::seal::SealError;
+
+/// Why a tree can not be written or read. Everything but [`TreeError::Seal`], [`TreeError::TooLarge`] and the
 /// errors of use (`Incomplete`, `NotWanted`, `OtherBase`) says that the author of the root made it wrong: the head is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// The block could not be opened or sealed with the keys at hand.
-    #[error("block {cid:?} can not be opened or sealed: {why}", cid = .cid.as_ref().map(Cid::short))]
-    Unreadable {
-        /// Which, when it has a name already.
-        cid: Option<Cid>,
-        /// What the seal said.
-        why: String,
-    },
+    /// A block could not be opened or sealed. Only a missing epoch is no fault of the author: wait for its keys.
+    #[error("a block of the tree can not be opened or sealed")]
+    Seal(#[from] SealError),
     /// A block's content does not decode.
     #[error("{what} does not decode")]
     Malformed {

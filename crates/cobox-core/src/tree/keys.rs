@@ -2,15 +2,14 @@
 
 use cobox_proto::id::{Cid, EpochTag};
 
-use super::TreeError;
-use crate::seal::{BlockKind, OpenBlock, SealedBlock};
+use crate::seal::{BlockKind, OpenBlock, SealError, SealedBlock};
 
 /// A folder's keys as the tree sees them.
 pub trait TreeKeys {
     /// Seals a block (formats F1). Equal arguments give equal bytes.
-    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, TreeError>;
+    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, SealError>;
     /// Opens a block and checks everything F1 says.
-    fn open(&self, block: &[u8]) -> Result<OpenBlock, TreeError>;
+    fn open(&self, block: &[u8]) -> Result<OpenBlock, SealError>;
     /// First eight bytes, little-endian, of `keyed_BLAKE3(K_shape, domain | level | key)` (formats F3).
     fn bound(&self, domain: &[u8], level: u8, key: &[u8]) -> u64;
     /// `plain_digest` of content that stands inline (formats F3).
