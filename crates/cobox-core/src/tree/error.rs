@@ -30,15 +30,15 @@ pub enum TreeError {
         rule: &'static str,
     },
     /// An item of a state that no record can hold.
-    #[error("item {inode:?} can not be written into a tree: {rule}")]
+    #[error("item {inode:?} can not be written into a tree: {rule}; delete some of its conflict copies or the item")]
     BadItem {
         /// Which.
         inode: Inode,
         /// The rule it breaks.
         rule: &'static str,
     },
-    /// A node is larger than a block may be: one item has too many concurrent versions.
-    #[error("one item has too many concurrent versions for a block; delete some of its conflict copies")]
+    /// A root, or a tree in all, larger than the format allows.
+    #[error("the state is larger than a tree can hold: too many fork points or items; split the folder")]
     TooLarge,
     /// All nodes are well-formed, yet they are not the tree of the state they hold: wrong cuts, counts or levels.
     #[error("the nodes under root {root:?} are not the tree of the state they hold")]
