@@ -79,7 +79,7 @@ impl Delta {
         if payload.bytes.len() > DELTA_BYTES_MAX || payload.links.len() > BLOCK_LINKS_MAX {
             return Ok(None);
         }
-        keys.seal(self.epoch, BlockKind::Delta, &payload.links, &payload.bytes).map(Some)
+        Ok(Some(keys.seal(self.epoch, BlockKind::Delta, &payload.links, &payload.bytes)?))
     }
 
     /// Opens and checks one.

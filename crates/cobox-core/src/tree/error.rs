@@ -3,18 +3,15 @@
 use cobox_proto::codec::DecodeError;
 use cobox_proto::id::{Cid, Inode};
 
-/// Why a tree can not be written or read. Everything but [`TreeError::Unreadable`], [`TreeError::TooLarge`] and the
+use crate::seal::SealError;
+
+/// Why a tree can not be written or read. Everything but [`TreeError::Seal`], [`TreeError::TooLarge`] and the
 /// errors of use (`Incomplete`, `NotWanted`, `OtherBase`) says that the author of the root made it wrong: the head is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// The block could not be opened or sealed with the keys at hand.
-    #[error("block {cid:?} can not be opened or sealed: {why}", cid = .cid.as_ref().map(Cid::short))]
-    Unreadable {
-        /// Which, when it has a name already.
-        cid: Option<Cid>,
-        /// What the seal said.
-        why: String,
-    },
+    /// A block could not be opened or sealed. Only a missing epoch is no fault of the author: wait for its keys.
+    #[error("a block of the tree can not be opened or sealed")]
+    Seal(#[from] SealError),
     /// A block's content does not decode.
     #[error("{what} does not decode")]
     Malformed {
@@ -33,15 +30,15 @@ pub enum TreeError {
         rule: &'static str,
     },
     /// An item of a state that no record can hold.
-    #[error("item {inode:?} can not be written into a tree: {rule}")]
+    #[error("item {inode:?} can not be written into a tree: {rule}; delete some of its conflict copies or the item")]
     BadItem {
         /// Which.
         inode: Inode,
         /// The rule it breaks.
         rule: &'static str,
     },
-    /// A node is larger than a block may be: one item has too many concurrent versions.
-    #[error("one item has too many concurrent versions for a block; delete some of its conflict copies")]
+    /// A root, or a tree in all, larger than the format allows.
+    #[error("the state is larger than a tree can hold: too many fork points or items; split the folder")]
     TooLarge,
     /// All nodes are well-formed, yet they are not the tree of the state they hold: wrong cuts, counts or levels.
     #[error("the nodes under root {root:?} are not the tree of the state they hold")]

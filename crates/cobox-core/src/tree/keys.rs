@@ -2,16 +2,15 @@
 
 use cobox_proto::id::{Cid, EpochTag};
 
-use super::TreeError;
 use crate::keys::FolderKeys;
-use crate::seal::{BlockKind, OpenBlock, SealedBlock};
+use crate::seal::{BlockKind, OpenBlock, SealError, SealedBlock};
 
 /// A folder's keys as the tree sees them.
 pub trait TreeKeys {
     /// Seals a block (formats F1). Equal arguments give equal bytes.
-    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, TreeError>;
+    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, SealError>;
     /// Opens a block and checks everything F1 says.
-    fn open(&self, block: &[u8]) -> Result<OpenBlock, TreeError>;
+    fn open(&self, block: &[u8]) -> Result<OpenBlock, SealError>;
     /// First eight bytes, little-endian, of `keyed_BLAKE3(K_shape, domain | level | key)` (formats F3).
     fn bound(&self, domain: &[u8], level: u8, key: &[u8]) -> u64;
     /// `plain_digest` of content that stands inline (formats F3).
@@ -19,17 +18,16 @@ pub trait TreeKeys {
 }
 
 impl TreeKeys for FolderKeys {
-    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, TreeError> {
-        self.seal_block(&epoch, kind, links, payload).map_err(|why| TreeError::Unreadable { cid: None, why: why.to_string() })
+    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, SealError> {
+        self.seal_block(&epoch, kind, links, payload)
     }
-    fn open(&self, block: &[u8]) -> Result<OpenBlock, TreeError> {
-        self.open_block(block).map_err(|why| TreeError::Unreadable { cid: Some(Cid::of(block)), why: why.to_string() })
+    fn open(&self, block: &[u8]) -> Result<OpenBlock, SealError> {
+        self.open_block(block)
     }
     fn bound(&self, domain: &[u8], level: u8, key: &[u8]) -> u64 {
         self.shape().bound(domain, level, key)
     }
     fn inline_digest(&self, bytes: &[u8]) -> [u8; 32] {
-        let chunk = (!bytes.is_empty()).then(|| (bytes.len() as u32, self.shape().digest(bytes)));
-        self.shape().file_digest(chunk)
+        crate::content::inline_digest(self, bytes)
     }
 }

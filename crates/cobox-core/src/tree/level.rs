@@ -10,7 +10,7 @@ use super::node::{CHILD_WEIGHT, Child, Payload, encode_inner, encode_leaf};
 use super::press::Press;
 use super::records::Records;
 use super::{TreeError, TreeKeys, record};
-use crate::seal::BlockKind;
+use crate::seal::{BlockKind, SealedBlock};
 use crate::state::{Item, Key};
 
 /// Domain of the boundary hash of the items' tree.
@@ -138,19 +138,19 @@ pub(super) fn redraw<L: Layer, K: TreeKeys>(
         next = from;
         let mut rows = layer.after(nodes.last().map(|node| node.last)).peekable();
         loop {
-            let (row, closed) = take_node(&mut rows, hash);
-            let Some(last) = row.last().map(L::key) else {
+            let (taken, closed) = take_node(&mut rows, hash);
+            let Some(last) = taken.last().map(L::key) else {
+                // No rows are left: whatever old nodes are, all they held is gone.
                 changed.extend(old[next..].iter().map(|gone| gone.last));
-                next = old.len();
-                touched = [].iter().peekable();
-                break;
+                return Ok((nodes, changed));
             };
             let covered = next + old[next..].partition_point(|node| node.last <= last);
             let replaced = &old[next..covered];
-            let twin = replaced.last().filter(|node| node.last == last);
             changed.extend(replaced.iter().map(|gone| gone.last).filter(|gone| *gone != last));
             next = covered;
-            let block = press.seal_only(BlockKind::Node, &L::payload(&row)?)?;
+            // An old node that ends here too: from here on the old boundaries hold until the next change.
+            let twin = replaced.last().filter(|node| node.last == last);
+            let block = seal_node::<L, K>(&taken, last, press)?;
             match twin {
                 Some(twin) if twin.cid == block.cid => nodes.push(Arc::clone(twin)),
                 _ => {
@@ -158,10 +158,10 @@ pub(super) fn redraw<L: Layer, K: TreeKeys>(
                     nodes.push(Arc::new(Node {
                         last,
                         cid: block.cid,
-                        count: L::count(&row),
+                        count: L::count(&taken),
                         stored_bytes: block.bytes.len() as u32,
                         closed,
-                        dots: L::dots(&row),
+                        dots: L::dots(&taken),
                     }));
                     (press.emit)(block);
                 }
@@ -174,4 +174,18 @@ pub(super) fn redraw<L: Layer, K: TreeKeys>(
     }
     nodes.extend_from_slice(&old[next..]);
     Ok((nodes, changed))
+}
+
+fn seal_node<L: Layer, K: TreeKeys>(
+    rows: &[L::Row],
+    last: Key,
+    press: &Press<'_, K>,
+) -> Result<SealedBlock, TreeError> {
+    press.seal_only(BlockKind::Node, &L::payload(rows)?).map_err(|error| match error {
+        // Only a node of a single record can be larger than a block.
+        TreeError::TooLarge => {
+            TreeError::BadItem { inode: last.inode, rule: "its concurrent versions do not fit into one block" }
+        }
+        other => other,
+    })
 }

@@ -46,7 +46,8 @@ pub struct Tree {
     epoch: EpochTag,
     /// Leaves first, the single top node last; empty without items.
     levels: Vec<Vec<Arc<Node>>>,
-    ctx_nodes: Vec<Cid>,
+    /// Names and stored bytes of the context's nodes.
+    ctx_nodes: Vec<(Cid, u32)>,
 }
 
 /// What a tree is made of besides its items.
@@ -130,7 +131,8 @@ impl Tree {
         if !nodes.is_empty() {
             levels.push(nodes);
         }
-        let known = |cid: &Cid| old.is_some_and(|old| old.root == *cid || old.ctx_nodes.contains(cid));
+        let known =
+            |cid: &Cid| old.is_some_and(|old| old.root == *cid || old.ctx_nodes.iter().any(|node| node.0 == *cid));
         let emit = &mut *press.emit;
         let mut new_only = |block: SealedBlock| {
             if !known(&block.cid) {
@@ -167,12 +169,13 @@ impl Tree {
     /// of contents are not among them.
     pub fn cids(&self) -> impl Iterator<Item = Cid> {
         let nodes = self.levels.iter().rev().flatten().map(|node| node.cid);
-        std::iter::once(self.root).chain(self.ctx_nodes.iter().copied()).chain(nodes)
+        std::iter::once(self.root).chain(self.ctx_nodes.iter().map(|node| node.0)).chain(nodes)
     }
-    /// Stored bytes of the root and the items' nodes.
+    /// Stored bytes of all its blocks.
     pub fn stored_bytes(&self) -> u64 {
-        let nodes = self.levels.iter().flatten().map(|node| u64::from(node.stored_bytes));
-        nodes.sum::<u64>() + u64::from(self.root_bytes)
+        let nodes = self.levels.iter().flatten().map(|node| node.stored_bytes);
+        let ctx_nodes = self.ctx_nodes.iter().map(|node| node.1);
+        nodes.chain(ctx_nodes).chain([self.root_bytes]).map(u64::from).sum()
     }
 
     fn leaves(&self) -> &[Arc<Node>] {

@@ -28,6 +28,6 @@ impl<K: TreeKeys> Press<'_, K> {
         if payload.bytes.len() > BLOCK_PAYLOAD_BYTES_MAX || payload.links.len() > BLOCK_LINKS_MAX {
             return Err(TreeError::TooLarge);
         }
-        self.keys.seal(self.epoch, kind, &payload.links, &payload.bytes)
+        Ok(self.keys.seal(self.epoch, kind, &payload.links, &payload.bytes)?)
     }
 }

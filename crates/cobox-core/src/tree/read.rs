@@ -189,6 +189,8 @@ impl Fetch {
             Some(epoch) if self.expected.is_empty() => epoch,
             _ => return Err(TreeError::Incomplete { missing: self.expected.len() }),
         };
+        let base_len = self.base.as_ref().map_or(0, Tree::len);
+        debug_assert_eq!(base_len, base.len() as u64, "the base state is the one the base tree was written from");
         let mut theirs = BTreeMap::new();
         let mut touched = BTreeSet::new();
         // What the base has in leaves that are not in this tree, and this tree does not have elsewhere, is absent there.

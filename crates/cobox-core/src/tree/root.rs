@@ -125,11 +125,11 @@ fn get_levels(r: &mut Reader<'_>, what: &'static str, limit: usize) -> Result<u8
     Ok(levels)
 }
 
-/// Writes the context: inline rows, or sealed nodes whose names are appended to `cids`.
+/// Writes the context: inline rows, or sealed nodes whose names and stored bytes are appended to `sealed`.
 pub(super) fn place_ctx<K: TreeKeys>(
     ctx: &Ctx,
     press: &mut Press<'_, K>,
-    cids: &mut Vec<Cid>,
+    sealed: &mut Vec<(Cid, u32)>,
 ) -> Result<CtxPlace, TreeError> {
     if ctx.len() <= INLINE_ROWS_MAX {
         return Ok(CtxPlace::Inline(ctx.clone()));
@@ -142,10 +142,10 @@ pub(super) fn place_ctx<K: TreeKeys>(
         put_rows(&mut w, &node);
         let last = node.last().expect("a node holds a row").0;
         let payload = Payload { bytes: w.into_bytes(), links: Vec::new() };
-        nodes.push(CtxChild { last, cid: press.seal(BlockKind::Ctx, &payload)?.0, count: node.len() as u64 });
+        sealed.push(press.seal(BlockKind::Ctx, &payload)?);
+        nodes.push(CtxChild { last, cid: sealed[sealed.len() - 1].0, count: node.len() as u64 });
     }
     let mut level = 0;
-    cids.extend(nodes.iter().map(|node| node.cid));
     while nodes.len() > 1 {
         level += 1;
         let mut rows = nodes.into_iter().map(|node| (node, CTX_CHILD_WEIGHT)).peekable();
@@ -154,9 +154,9 @@ pub(super) fn place_ctx<K: TreeKeys>(
             let (node, _) = take_node(&mut rows, |child| press.keys.bound(CTX_BOUND, level, &child.last.0));
             let last = node.last().expect("a node holds a row").last;
             let count = node.iter().map(|child| child.count).sum();
-            nodes.push(CtxChild { last, cid: press.seal(BlockKind::Ctx, &encode_ctx_inner(&node))?.0, count });
+            sealed.push(press.seal(BlockKind::Ctx, &encode_ctx_inner(&node))?);
+            nodes.push(CtxChild { last, cid: sealed[sealed.len() - 1].0, count });
         }
-        cids.extend(nodes.iter().map(|node| node.cid));
     }
     Ok(CtxPlace::Nodes(level + 1, nodes[0].cid))
 }

@@ -1,5 +1,8 @@
 //! What cobox-core promises to its callers, tried from outside; its formats against the vectors in `spec/vectors`.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 mod block_vectors;
 mod cast;
 mod epoch_stories;

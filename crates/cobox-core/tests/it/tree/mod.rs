@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use cobox_core::path::Name;
-use cobox_core::seal::{BlockKind, OpenBlock, SealedBlock};
+use cobox_core::seal::{BlockKind, OpenBlock, SealError, SealedBlock};
 use cobox_core::state::{Body, Content, Dot, Item, Kind, Loc, Manifest, Ref, State, Touched};
 use cobox_core::tree::{Fetch, Remote, Tree, TreeError, TreeKeys};
 use cobox_proto::block::BlockHeader;
@@ -31,7 +31,7 @@ pub(crate) struct GlassKeys {
 }
 
 impl TreeKeys for GlassKeys {
-    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, TreeError> {
+    fn seal(&self, epoch: EpochTag, kind: BlockKind, links: &[Cid], payload: &[u8]) -> Result<SealedBlock, SealError> {
         self.sealed.set(self.sealed.get() + 1);
         let mut bytes = BlockHeader { epoch, links: links.to_vec() }.to_bytes();
         bytes.extend_from_slice(blake3::hash(payload).as_bytes());
@@ -40,15 +40,14 @@ impl TreeKeys for GlassKeys {
         bytes.extend_from_slice(&[0; 16]);
         Ok(SealedBlock { cid: Cid::of(&bytes), bytes })
     }
-    fn open(&self, block: &[u8]) -> Result<OpenBlock, TreeError> {
+    fn open(&self, block: &[u8]) -> Result<OpenBlock, SealError> {
         self.opened.set(self.opened.get() + 1);
-        let unreadable = |why: &str| TreeError::Unreadable { cid: Some(Cid::of(block)), why: why.into() };
-        let (header, at) = BlockHeader::parse(block).map_err(|e| unreadable(&e.to_string()))?;
+        let (header, at) = BlockHeader::parse(block).map_err(|_| SealError::Forged)?;
         let body = &block[at + 32..block.len() - 16];
         let kinds =
             [BlockKind::Chunk, BlockKind::Node, BlockKind::Root, BlockKind::Manifest, BlockKind::Delta, BlockKind::Ctx];
-        let kind = kinds.into_iter().find(|kind| *kind as u8 == body[0]).ok_or_else(|| unreadable("kind"))?;
-        Ok(OpenBlock { kind, epoch: header.epoch, links: header.links, payload: body[1..].to_vec() })
+        let kind = kinds.into_iter().find(|kind| *kind as u8 == body[0]).ok_or(SealError::Forged)?;
+        Ok(OpenBlock { kind, epoch: header.epoch, links: header.links, payload: body[1..].to_vec(), digest: [0; 32] })
     }
     fn bound(&self, domain: &[u8], level: u8, key: &[u8]) -> u64 {
         if self.uncut {

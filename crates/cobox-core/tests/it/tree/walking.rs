@@ -5,7 +5,7 @@ use cobox_core::tree::{Fetch, Tree, TreeError};
 use cobox_proto::id::{ActorId, Cid, SigKey};
 use proptest::prelude::*;
 
-use super::{Blocks, Folder, GlassKeys, MAY, applied, fork_point};
+use super::{Blocks, Folder, GlassKeys, JUNE, MAY, applied, fork_point};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(50))]
@@ -52,6 +52,20 @@ fn a_small_change_in_a_large_folder_reads_few_blocks() {
     }
     assert!(read <= 20, "{read} blocks");
     assert_eq!(applied(&fetch.done(&before, &keys).unwrap(), &before), folder.state);
+}
+
+#[test]
+fn a_base_of_another_epoch_shares_nothing_and_gives_the_same_difference() {
+    let keys = GlassKeys::default();
+    let mut folder = Folder::with_items(16, 1_500);
+    let before = folder.state.clone();
+    let (may, _) = Tree::build(&before, &keys, MAY).unwrap();
+    (0..5).for_each(|_| folder.change());
+    let (june, blocks) = Tree::build(&folder.state, &keys, JUNE).unwrap();
+    let read = Blocks::of(blocks).fetch(june.root(), Some(&may), &before).unwrap();
+    assert_eq!(read.tree, june);
+    assert!(read.theirs.len() <= 5, "{} items", read.theirs.len());
+    assert_eq!(applied(&read, &before), folder.state);
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn build_returns_every_block_once_and_no_more() {
     assert_eq!(names.len(), blocks.len());
     assert_eq!(names, tree.cids().collect());
     assert_eq!(tree.len(), 3_000);
+    assert_eq!(tree.stored_bytes(), blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>());
 }
 
 /// Runs `changes` batches of a random folder and compares each update with a build from nothing.
@@ -216,6 +217,49 @@ fn an_item_no_record_can_hold_is_named() {
     };
     item.body[0].1.content = Content::Inline(vec![0; 513].into());
     folder.put(inode, item);
+    let error = Tree::build(&folder.state, &GlassKeys::default(), MAY).unwrap_err();
+    assert!(error.to_string().contains(&inode.short()), "{error}");
+}
+
+/// Gives a file so many concurrent versions of 64 chunks each.
+fn fought_over(folder: &mut Folder, versions: usize) -> Inode {
+    let file = |folder: &Folder| {
+        let mut files = folder.state.iter().filter(|(_, item)| item.kind == Kind::File);
+        files.nth(200).map(|(key, item)| (key.inode, item.clone())).unwrap()
+    };
+    let (inode, mut item) = file(folder);
+    item.body.clear();
+    while item.body.len() < versions {
+        let body = folder.body();
+        if matches!(&body.content, Content::Refs(refs) if refs.len() == 64) {
+            item.body.push((folder.dot(), body));
+        }
+    }
+    folder.put(inode, item);
+    inode
+}
+
+#[test]
+fn a_record_larger_than_a_node_stands_alone_and_is_read_back() {
+    let keys = GlassKeys::default();
+    let mut folder = Folder::with_items(14, 1_000);
+    let before = folder.state.clone();
+    let (base, blocks) = Tree::build(&before, &keys, MAY).unwrap();
+    let mut store = Blocks::of(blocks);
+    fought_over(&mut folder, 60);
+    let (tree, new) = folder.update(&base, MAY);
+    assert_eq!(tree, Tree::build(&folder.state, &keys, MAY).unwrap().0);
+    assert!(new.iter().any(|block| block.bytes.len() > 2 * NODE_WEIGHT_MAX as usize));
+    assert!(new.len() < 8, "{} blocks", new.len());
+    store.keep(new);
+    let read = store.fetch(tree.root(), Some(&base), &before).unwrap();
+    assert_eq!(super::applied(&read, &before), folder.state);
+}
+
+#[test]
+fn versions_that_do_not_fit_into_a_block_are_named() {
+    let mut folder = Folder::with_items(15, 1_000);
+    let inode = fought_over(&mut folder, 70);
     let error = Tree::build(&folder.state, &GlassKeys::default(), MAY).unwrap_err();
     assert!(error.to_string().contains(&inode.short()), "{error}");
 }
