@@ -55,7 +55,7 @@ pub struct CheckReport {
     pub blocks: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Blocks whose bytes are not what their name says, or cannot be read.
+    /// Blocks whose bytes are not what their name says, are gone, or cannot be read by the disk.
     pub damaged: Vec<Cid>,
 }
 
@@ -101,6 +101,6 @@ pub trait BlockStore: Send + Sync {
     fn compact(&self) -> Result<Compacted, StoreError>;
 
     /// Reads every block against its name. With `repair`, damaged blocks count as missing from then on; nothing that can
-    /// be read is ever dropped.
+    /// be read is ever dropped. An error that says nothing about the block, such as a missing permission, ends the check.
     fn check(&self, repair: bool) -> Result<CheckReport, StoreError>;
 }

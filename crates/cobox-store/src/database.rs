@@ -116,10 +116,6 @@ fn create(path: &Path, format: &Format) -> Result<(), StoreError> {
 
 fn verify(path: &Path, connection: &Connection, format: &Format, look: Look) -> Result<(), StoreError> {
     let failed = |e| StoreError::database(path, e);
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-    if application != format.application_id {
-        return Err(damaged(path, "it is no database of cobox's"));
-    }
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found > format.version {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: format.version });

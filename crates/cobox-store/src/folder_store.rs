@@ -43,6 +43,9 @@ enum Kind {
     Value = 5,
 }
 
+/// A record's name and value.
+type Record = (Vec<u8>, Vec<u8>);
+
 /// How far a head has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HeadState {
@@ -163,7 +166,7 @@ impl FolderStore {
     /// All receipts.
     pub fn receipts(&self, folder: &FolderId) -> Result<Vec<StoredReceipt>, StoreError> {
         let rows = self.all(folder, Kind::Receipt, &[])?;
-        let receipt = |(name, bytes): (Vec<u8>, Vec<u8>)| {
+        let receipt = |(name, bytes): Record| {
             let (seeder, head) = self.halves(&name)?;
             Ok(StoredReceipt { seeder: SigKey(seeder), head: HeadId(head), bytes })
         };
@@ -220,7 +223,7 @@ impl FolderStore {
     }
 
     /// All records of a kind whose names begin with `prefix`, in the order in which they came.
-    fn all(&self, folder: &FolderId, kind: Kind, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn all(&self, folder: &FolderId, kind: Kind, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
         // No name is longer than 64 bytes of 0xff: keys are text, which has no such byte, all others are 32 or 64 bytes.
         let beyond = [prefix, &[0xff; 65]].concat();
         let connection = self.lock();

@@ -12,6 +12,7 @@ mod writer;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use cobox_proto::block::BlockHeader;
 use cobox_proto::id::Cid;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::block_store::{BlockStore, CheckReport, Compacted, Entry, Stats, Status};
 use crate::crash_point;
@@ -42,8 +44,7 @@ pub struct DiskStore {
     writer: Mutex<Writer>,
     reader: Mutex<Index>,
     recovered: Recovered,
-    /// Locked as long as this lives.
-    _lock: File,
+    _lock: DirLock,
 }
 
 /// What reading a block from its place gave.
@@ -58,7 +59,7 @@ impl DiskStore {
     /// Errors: [`StoreError::InUse`], [`StoreError::Newer`], or the disk's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| StoreError::io("create", dir, e))?;
-        let lock = lock_dir(dir)?;
+        let lock = DirLock::take(dir)?;
         let segments = Segments::new(dir);
         let (index, recovered) = recover::open_index(&dir.join("index.db"), &segments)?;
         let reader = Mutex::new(index.reader()?);
@@ -80,15 +81,15 @@ impl DiskStore {
         lock(&self.reader).find(cid)
     }
 
-    /// Reads a block from where it should lie. A file that is gone or short is damage, another IO error is one.
+    /// Reads a block from where it should lie. Bytes that are wrong, gone or unreadable to the disk itself are damage; any
+    /// other error (no more files, no permission) says nothing about the block.
     fn read(&self, row: &Indexed) -> Result<Read, StoreError> {
         let place = row.place;
         match self.segments.read_block(place.segment, place.at, place.len) {
             Ok(bytes) if Cid::of(&bytes) == row.cid => Ok(Read::Right(bytes)),
             Ok(_) => Ok(Read::Damaged),
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::UnexpectedEof) => {
-                Ok(Read::Damaged)
-            }
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Ok(Read::Damaged),
+            Err(e) if e.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(Read::Damaged),
             Err(e) => Err(StoreError::io("read", &self.segments.path(place.segment), e)),
         }
     }
@@ -184,7 +185,7 @@ impl BlockStore for DiskStore {
             for row in rows {
                 report.blocks += 1;
                 report.bytes += u64::from(row.place.len);
-                if matches!(self.read(&row), Ok(Read::Right(_))) {
+                if let Read::Right(_) = self.read(&row)? {
                     continue;
                 }
                 // Moved while we read: it was verified then, and comes again at its new place.
@@ -209,14 +210,27 @@ pub(crate) fn header_of(cid: &Cid, bytes: &[u8]) -> Result<BlockHeader, StoreErr
     Ok(header)
 }
 
-fn lock_dir(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join("lock");
-    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = open.map_err(|e| StoreError::io("open", &path, e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { path: dir.to_owned() }),
-        Err(e) => Err(StoreError::io("lock", &path, e.into())),
+/// Keeps other processes out as long as it lives.
+#[derive(Debug)]
+struct DirLock(File);
+
+impl DirLock {
+    fn take(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("lock");
+        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = open.map_err(|e| StoreError::io("open", &path, e))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(file)),
+            Err(Errno::WOULDBLOCK) => Err(StoreError::InUse { path: dir.to_owned() }),
+            Err(e) => Err(StoreError::io("lock", &path, e.into())),
+        }
+    }
+}
+
+impl Drop for DirLock {
+    /// Closing alone would leave the lock with a child process that is just being started and has not closed its copy yet.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 

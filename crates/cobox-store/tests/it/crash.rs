@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use cobox_proto::id::Cid;
@@ -58,6 +59,35 @@ fn k1_a_put_killed_anywhere_happened_wholly_or_not_at_all() {
         put(&store, &blocks(40..50));
         assert_eq!(store.stats().unwrap().blocks, 50);
         assert!(store.check(false).unwrap().damaged.is_empty());
+    }
+}
+
+/// Not a test of its own: the process that dies in the next one.
+#[test]
+#[ignore = "run by the test after it, in a process of its own"]
+fn a_process_that_puts_blocks() {
+    let Some(dir) = std::env::var_os("COBOX_TEST_DIR") else { return };
+    let store = DiskStore::open(Path::new(&dir)).unwrap();
+    put(&store, &blocks(0..10));
+    put(&store, &blocks(10..20));
+}
+
+#[test]
+fn k1_a_process_dies_where_it_is_told_to_and_its_store_opens_again() {
+    for (point, held) in [("put.appended", 10), ("put.synced", 10), ("put.indexed", 10), ("put.never", 20)] {
+        let dir = tempfile::tempdir().unwrap();
+        let died = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::a_process_that_puts_blocks", "--ignored"])
+            .env("COBOX_TEST_DIR", dir.path())
+            .env("COBOX_CRASH_AT", point)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(died.success(), point == "put.never");
+        let store = DiskStore::open(dir.path()).unwrap();
+        assert_holds(&store, &blocks(0..held));
+        assert_eq!(store.stats().unwrap().blocks, held, "{point}");
     }
 }
 

@@ -72,6 +72,21 @@ fn a3_check_finds_all_damage_and_repair_drops_only_that() {
 }
 
 #[test]
+fn a3_repair_drops_nothing_when_it_is_the_access_that_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = blocks(0..5);
+    put(&DiskStore::open(dir.path()).unwrap(), &all);
+    let store = DiskStore::open(dir.path()).unwrap();
+    let (segment, aside) = (dir.path().join("seg-00000001"), dir.path().join("aside"));
+    fs::rename(&segment, &aside).unwrap();
+    std::os::unix::fs::symlink(&segment, &segment).unwrap();
+    assert!(matches!(store.check(true), Err(StoreError::Io { .. })));
+    assert!(matches!(store.get(&all[0].0), Err(StoreError::Io { .. })));
+    fs::rename(&aside, &segment).unwrap();
+    assert_holds(&store, &all);
+}
+
+#[test]
 fn a3_compaction_reports_damage_and_moves_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let store = DiskStore::open(dir.path()).unwrap();
