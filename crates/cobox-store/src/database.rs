@@ -28,22 +28,14 @@ pub(crate) struct Format {
     pub(crate) schema: &'static str,
 }
 
-/// How much of an existing database is looked at before it is used.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// Its header.
-    Header,
-    /// Every page (SQLite's quick_check).
-    Pages,
-}
-
-/// Opens the database, creating it if there is no such file.
-pub(crate) fn open(path: &Path, format: &Format, look: Look) -> Result<Connection, StoreError> {
+/// Opens the database, creating it if there is no such file, and looks at every page: a damaged one is better found at the
+/// start than in the middle of something.
+pub(crate) fn open(path: &Path, format: &Format) -> Result<Connection, StoreError> {
     if !exists(path, format)? {
         create(path, format)?;
     }
     let connection = connect(path)?;
-    verify(path, &connection, format, look)?;
+    verify(path, &connection, format)?;
     Ok(connection)
 }
 
@@ -114,7 +106,7 @@ fn create(path: &Path, format: &Format) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn verify(path: &Path, connection: &Connection, format: &Format, look: Look) -> Result<(), StoreError> {
+fn verify(path: &Path, connection: &Connection, format: &Format) -> Result<(), StoreError> {
     let failed = |e| StoreError::database(path, e);
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found > format.version {
@@ -123,11 +115,9 @@ fn verify(path: &Path, connection: &Connection, format: &Format, look: Look) -> 
     if found == 0 {
         return Err(damaged(path, "it has no format number"));
     }
-    if look == Look::Pages {
-        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-        if verdict != "ok" {
-            return Err(damaged(path, &verdict));
-        }
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if verdict != "ok" {
+        return Err(damaged(path, &verdict));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use cobox_proto::id::{FolderId, Hash, HeadId, OpId, SigKey};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::crash_point;
-use crate::database::{self, Format, Look};
+use crate::database::{self, Format};
 use crate::error::StoreError;
 
 const FORMAT: Format = Format {
@@ -95,7 +95,7 @@ impl FolderStore {
     ///
     /// Errors: [`StoreError::DamagedDatabase`] (an empty file is one), [`StoreError::Newer`], or the disk's.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = database::open(path, &FORMAT, Look::Pages)?;
+        let connection = database::open(path, &FORMAT)?;
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
     }
 

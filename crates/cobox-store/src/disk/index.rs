@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::segment::{RECORD_HEAD_BYTES, record_len};
 use crate::StoreError;
 use crate::block_store::{Entry, Stats};
-use crate::database::{self, Format, Look};
+use crate::database::{self, Format};
 
 const FORMAT: Format = Format {
     application_id: 0x636f_6278,
@@ -71,7 +71,7 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: database::open(path, &FORMAT, Look::Header)?, path: path.to_owned() })
+        Ok(Self { connection: database::open(path, &FORMAT)?, path: path.to_owned() })
     }
 
     /// A second connection, which does not wait for the first one's commits.

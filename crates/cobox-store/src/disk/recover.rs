@@ -8,7 +8,7 @@ use std::path::Path;
 use cobox_proto::block::BlockHeader;
 
 use super::index::{Index, Indexed, Place};
-use super::segment::{Segments, next_magic, record_at};
+use super::segment::{RECORD_HEAD_BYTES, Segments, next_magic, record_at};
 use crate::StoreError;
 
 /// What opening a store had to repair.
@@ -18,7 +18,7 @@ pub struct Recovered {
     pub reindexed_blocks: u64,
     /// Blocks the index knew and whose bytes are gone; they count as missing now.
     pub lost_blocks: u64,
-    /// Bytes of writes that never finished, cut off.
+    /// Bytes at the ends of segments that are no whole record, cut off: writes that never finished.
     pub torn_bytes: u64,
     /// The index was missing or unreadable and was made anew. `complete` marks are gone, deleted blocks may be back.
     pub index_rebuilt: bool,
@@ -59,10 +59,10 @@ fn set_aside(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// `rebuild`: the index is new, so nothing tells torn writes from damage in the middle, and nothing may be cut off.
-fn reconcile(index: &mut Index, segments: &Segments, rebuild: bool) -> Result<Recovered, StoreError> {
+/// Makes index and segments agree. `new_index`: there was none before.
+fn reconcile(index: &mut Index, segments: &Segments, new_index: bool) -> Result<Recovered, StoreError> {
     let files = segments.ids()?;
-    let mut recovered = Recovered { index_rebuilt: rebuild && !files.is_empty(), ..Recovered::default() };
+    let mut recovered = Recovered { index_rebuilt: new_index && !files.is_empty(), ..Recovered::default() };
     for known in index.segments()? {
         if known.dropped {
             segments.remove(known.id)?;
@@ -82,7 +82,7 @@ fn reconcile(index: &mut Index, segments: &Segments, rebuild: bool) -> Result<Re
             recovered.lost_blocks += lost;
         }
         if len > end {
-            index_rest(index, segments, id, end, rebuild, &mut recovered)?;
+            index_rest(index, segments, id, end, &mut recovered)?;
         }
     }
     if recovered != Recovered::default() {
@@ -91,37 +91,34 @@ fn reconcile(index: &mut Index, segments: &Segments, rebuild: bool) -> Result<Re
     Ok(recovered)
 }
 
-/// Indexes the whole records of a segment from `end` on, and cuts off what follows them.
+/// Indexes the right records of a segment from `end` on and cuts off what follows the last of them. What lies between them
+/// is a torn write or, if the index is new or old, may be damage; it stays until the segment is compacted.
 fn index_rest(
     index: &mut Index,
     segments: &Segments,
     id: u32,
     end: u64,
-    rebuild: bool,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
     let bytes = segments.read_from(id, end)?;
-    let (mut rows, mut at) = (Vec::new(), 0);
-    loop {
-        if let Some(found) = record_at(&bytes, at) {
-            // A record whose bytes are right was a block when it was written.
-            if let Ok((header, _)) = BlockHeader::parse(found.block) {
-                let place = Place { segment: id, at: end + found.at as u64, len: found.block.len() as u32 };
-                rows.push(Indexed { cid: found.cid, place, links: header.links.len() as u32, complete: false });
-            }
-            at += super::segment::RECORD_HEAD_BYTES as usize + found.block.len();
-        } else if rebuild && let Some(next) = next_magic(&bytes, at + 1) {
-            at = next;
-        } else {
-            break;
+    let (mut rows, mut good, mut at) = (Vec::new(), 0, Some(0));
+    while let Some(here) = at {
+        let Some(found) = record_at(&bytes, here) else {
+            at = next_magic(&bytes, here + 1);
+            continue;
+        };
+        // A record whose bytes are right was a block when it was written.
+        if let Ok((header, _)) = BlockHeader::parse(found.block) {
+            let place = Place { segment: id, at: end + here as u64, len: found.block.len() as u32 };
+            rows.push(Indexed { cid: found.cid, place, links: header.links.len() as u32, complete: false });
         }
+        good = here + RECORD_HEAD_BYTES as usize + found.block.len();
+        at = Some(good);
     }
-    let torn = bytes.len() - at;
-    let good_end = if rebuild { end + bytes.len() as u64 } else { end + at as u64 };
-    if torn > 0 && !rebuild {
-        segments.truncate(id, good_end)?;
-        recovered.torn_bytes += torn as u64;
+    if good < bytes.len() {
+        segments.truncate(id, end + good as u64)?;
+        recovered.torn_bytes += (bytes.len() - good) as u64;
     }
-    recovered.reindexed_blocks += index.add(&rows, &[(id, good_end)])?;
+    recovered.reindexed_blocks += index.add(&rows, &[(id, end + good as u64)])?;
     Ok(())
 }

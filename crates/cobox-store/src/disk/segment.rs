@@ -43,8 +43,6 @@ pub(crate) fn encode_record(cid: &Cid, block: &[u8], buffer: &mut Vec<u8>) {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Found<'b> {
     pub(crate) cid: Cid,
-    /// Where the record starts.
-    pub(crate) at: usize,
     pub(crate) block: &'b [u8],
 }
 
@@ -60,7 +58,7 @@ pub(crate) fn record_at(bytes: &[u8], at: usize) -> Option<Found<'_>> {
     let start = at + RECORD_HEAD_BYTES as usize;
     let block = bytes.get(start..start + len)?;
     let cid = Cid::from_slice(cid)?;
-    (Cid::of(block) == cid).then_some(Found { cid, at, block })
+    (Cid::of(block) == cid).then_some(Found { cid, block })
 }
 
 /// The first place at or after `from` where a record may start.

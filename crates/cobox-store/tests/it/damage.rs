@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cobox_proto::id::Cid;
-use cobox_store::{BlockStore, DiskStore, MemStore, Status, StoreError};
+use cobox_store::{BlockStore, DiskStore, MemStore, Recovered, Status, StoreError};
 
 use crate::{assert_holds, blocks, cids, put, segment_files};
 
@@ -115,18 +115,11 @@ fn i5_whatever_happens_to_the_index_the_blocks_are_found_again() {
             fs::copy(template.path().join(file), dir.path().join(file)).unwrap();
         }
         fs::write(dir.path().join("index.db"), bytes).unwrap();
-        match DiskStore::open(dir.path()) {
-            // Rows that cannot be read may only be noticed when they are asked for; then the error names the file.
-            Ok(store) => {
-                for (cid, bytes) in &all {
-                    match store.get(cid) {
-                        Ok(found) => assert_eq!(found.as_ref(), Some(bytes), "{case}"),
-                        Err(error) => assert!(error.to_string().contains("index.db"), "{case}: {error}"),
-                    }
-                }
-            }
-            Err(error) => panic!("{case}: {error}"),
-        }
+        let store = DiskStore::open(dir.path()).unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert!(store.recovered().index_rebuilt && dir.path().join("index.db.damaged").exists(), "{case}");
+        assert_holds(&store, &all);
+        drop(store);
+        assert_eq!(DiskStore::open(dir.path()).unwrap().recovered(), Recovered::default(), "{case}");
     }
     fs::remove_file(template.path().join("index.db")).unwrap();
     let store = DiskStore::open(template.path()).unwrap();
@@ -135,16 +128,27 @@ fn i5_whatever_happens_to_the_index_the_blocks_are_found_again() {
 }
 
 #[test]
-fn i5_a_rebuilt_index_finds_what_lies_behind_damage_in_the_middle() {
+fn k10_i5_an_old_or_new_index_finds_what_lies_behind_damage_in_the_middle() {
+    for old_index in [false, true] {
+        behind_damage_in_the_middle(old_index);
+    }
+}
+
+fn behind_damage_in_the_middle(old_index: bool) {
     let dir = tempfile::tempdir().unwrap();
     let all = blocks(0..30);
-    put(&DiskStore::open(dir.path()).unwrap(), &all);
+    put(&DiskStore::open(dir.path()).unwrap(), &all[..2]);
+    let old = fs::read(dir.path().join("index.db")).unwrap();
+    put(&DiskStore::open(dir.path()).unwrap(), &all[2..]);
     rot(dir.path(), &all[3].1);
     fs::remove_file(dir.path().join("index.db")).unwrap();
+    if old_index {
+        fs::write(dir.path().join("index.db"), old).unwrap();
+    }
     let store = DiskStore::open(dir.path()).unwrap();
     assert_holds(&store, &all[..3]);
     assert_holds(&store, &all[4..]);
-    assert_eq!(store.recovered().reindexed_blocks, 29);
+    assert_eq!(store.recovered().reindexed_blocks, if old_index { 27 } else { 29 });
 }
 
 #[test]
