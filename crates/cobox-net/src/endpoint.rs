@@ -52,7 +52,7 @@ pub struct Config {
     pub lan_discovery: bool,
     /// Relays to register with and to be reached through: `https://host` each.
     pub relays: Vec<String>,
-    /// How long a peer has until [`Connection::set_authenticated`].
+    /// How long a peer has until [`Connection::set_authenticated`], whoever dialed; then the connection is closed.
     pub auth_timeout: Duration,
     /// Accepted connections of peers that have proved themselves.
     pub connections_max: usize,

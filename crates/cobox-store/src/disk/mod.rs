@@ -1,0 +1,245 @@
+//! Blocks on disk: append-only segments of 64 MiB and an SQLite index. A group of blocks is appended and synced, then indexed
+//! in one synced transaction, then acknowledged.
+//!
+//! Owns the directory (a lock file keeps other processes out), one writer behind a lock, and a reading connection that
+//! never waits for it.
+
+mod compact;
+mod index;
+mod recover;
+mod segment;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cobox_proto::block::BlockHeader;
+use cobox_proto::id::Cid;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::block_store::{BlockStore, CheckReport, Compacted, Entry, Stats, Status};
+use crate::crash_point;
+use crate::error::StoreError;
+use index::{Index, Indexed};
+use segment::Segments;
+use writer::{ToWrite, Writer};
+
+pub use recover::Recovered;
+
+/// Rows looked at in one go by [`BlockStore::check`].
+const CHECK_ROWS: u32 = 1024;
+/// How often a read looks again when the block moved meanwhile.
+const READ_ATTEMPTS: usize = 4;
+
+/// A store of blocks in a directory of its own.
+#[derive(Debug)]
+pub struct DiskStore {
+    dir: PathBuf,
+    segments: Segments,
+    writer: Mutex<Writer>,
+    reader: Mutex<Index>,
+    recovered: Recovered,
+    _lock: DirLock,
+}
+
+/// What reading a block from its place gave.
+enum Read {
+    Right(Vec<u8>),
+    Damaged,
+}
+
+impl DiskStore {
+    /// Opens the store in `dir`, creating it (private to the user) if needed, and repairs what a crash left.
+    ///
+    /// Errors: [`StoreError::InUse`], [`StoreError::Newer`], or the disk's.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| StoreError::io("create", dir, e))?;
+        let lock = DirLock::take(dir)?;
+        let segments = Segments::new(dir);
+        let (index, recovered) = recover::open_index(&dir.join("index.db"), &segments)?;
+        let reader = Mutex::new(index.reader()?);
+        let writer = Mutex::new(Writer::new(index, &segments)?);
+        Ok(Self { dir: dir.to_owned(), segments, writer, reader, recovered, _lock: lock })
+    }
+
+    /// What opening had to repair.
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn find(&self, cid: &Cid) -> Result<Option<Indexed>, StoreError> {
+        lock(&self.reader).find(cid)
+    }
+
+    /// Reads a block from where it should lie. Bytes that are wrong, gone or unreadable to the disk itself are damage; any
+    /// other error (no more files, no permission) says nothing about the block.
+    fn read(&self, row: &Indexed) -> Result<Read, StoreError> {
+        let place = row.place;
+        match self.segments.read_block(place.segment, place.at, place.len) {
+            Ok(bytes) if Cid::of(&bytes) == row.cid => Ok(Read::Right(bytes)),
+            Ok(_) => Ok(Read::Damaged),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Ok(Read::Damaged),
+            Err(e) if e.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(Read::Damaged),
+            Err(e) => Err(StoreError::io("read", &self.segments.path(place.segment), e)),
+        }
+    }
+}
+
+impl BlockStore for DiskStore {
+    fn put_many(&self, blocks: &[(Cid, &[u8])]) -> Result<(), StoreError> {
+        let mut to_write = Vec::with_capacity(blocks.len());
+        for (cid, bytes) in blocks {
+            let links = header_of(cid, bytes)?.links.len() as u32;
+            to_write.push(ToWrite { cid: *cid, links, complete: false, bytes });
+        }
+        let mut writer = lock(&self.writer);
+        let mut seen = BTreeSet::new();
+        let mut new = Vec::with_capacity(to_write.len());
+        for block in to_write {
+            if seen.insert(block.cid) && writer.index.find(&block.cid)?.is_none() {
+                new.push(block);
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let written = writer.append(&self.segments, &new)?;
+        writer.index.add(&written.rows, &written.ends)?;
+        writer.accept(&written);
+        crash_point::hit("put.indexed");
+        Ok(())
+    }
+
+    fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError> {
+        for _ in 0..READ_ATTEMPTS {
+            let Some(row) = self.find(cid)? else { return Ok(None) };
+            match self.read(&row)? {
+                Read::Right(bytes) => return Ok(Some(bytes)),
+                Read::Damaged => {
+                    // If it is no longer there, it was moved while we read: look again.
+                    if lock(&self.writer).index.remove_at(cid, row.place)? {
+                        let path = self.segments.path(row.place.segment);
+                        return Err(StoreError::DamagedBlock { cid: *cid, path });
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn status(&self, cid: &Cid) -> Result<Status, StoreError> {
+        Ok(match self.find(cid)? {
+            None => Status::Missing,
+            Some(row) if row.complete => Status::Complete,
+            Some(_) => Status::Held,
+        })
+    }
+
+    fn set_complete(&self, cids: &[Cid], complete: bool) -> Result<(), StoreError> {
+        lock(&self.writer).index.set_complete(cids, complete)
+    }
+
+    fn links(&self, cid: &Cid) -> Result<Option<Vec<Cid>>, StoreError> {
+        match self.find(cid)? {
+            None => Ok(None),
+            Some(row) if row.links == 0 => Ok(Some(Vec::new())),
+            Some(_) => self.get(cid)?.map(|bytes| Ok(header_of(cid, &bytes)?.links)).transpose(),
+        }
+    }
+
+    fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        lock(&self.writer).index.remove(cids)?;
+        crash_point::hit("delete.done");
+        Ok(())
+    }
+
+    fn list(&self, after: Option<&Cid>, max: usize) -> Result<Vec<Entry>, StoreError> {
+        lock(&self.reader).list(after, max)
+    }
+
+    fn stats(&self) -> Result<Stats, StoreError> {
+        lock(&self.reader).stats()
+    }
+
+    fn compact(&self) -> Result<Compacted, StoreError> {
+        compact::compact(self)
+    }
+
+    fn check(&self, repair: bool) -> Result<CheckReport, StoreError> {
+        let mut report = CheckReport::default();
+        let mut from = (0, 0);
+        loop {
+            let rows = lock(&self.reader).by_place(from, CHECK_ROWS)?;
+            let Some(last) = rows.last() else { return Ok(report) };
+            from = (last.place.segment, last.place.at + 1);
+            for row in rows {
+                report.blocks += 1;
+                report.bytes += u64::from(row.place.len);
+                if let Read::Right(_) = self.read(&row)? {
+                    continue;
+                }
+                // Moved while we read: it was verified then, and comes again at its new place.
+                if self.find(&row.cid)?.is_none_or(|now| now.place != row.place) {
+                    continue;
+                }
+                report.damaged.push(row.cid);
+                if repair {
+                    lock(&self.writer).index.remove_at(&row.cid, row.place)?;
+                }
+            }
+        }
+    }
+}
+
+/// Verifies a block's name and parses its header.
+pub(crate) fn header_of(cid: &Cid, bytes: &[u8]) -> Result<BlockHeader, StoreError> {
+    if Cid::of(bytes) != *cid {
+        return Err(StoreError::Misnamed { cid: *cid });
+    }
+    let (header, _) = BlockHeader::parse(bytes).map_err(|source| StoreError::NotABlock { cid: *cid, source })?;
+    Ok(header)
+}
+
+/// Keeps other processes out as long as it lives.
+#[derive(Debug)]
+struct DirLock(File);
+
+impl DirLock {
+    fn take(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("lock");
+        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = open.map_err(|e| StoreError::io("open", &path, e))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(file)),
+            Err(Errno::WOULDBLOCK) => Err(StoreError::InUse { path: dir.to_owned() }),
+            Err(e) => Err(StoreError::io("lock", &path, e.into())),
+        }
+    }
+}
+
+impl Drop for DirLock {
+    /// Closing alone would leave the lock with a child process that is just being started and has not closed its copy yet.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Takes a lock even after a panic elsewhere: what it guards is changed in transactions, and [`Writer`] recovers on its own.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of a file, or 0 if it is gone.
+fn file_len(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
