@@ -5,9 +5,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+
+/// How often and how soon to try again: [`Lock::holder`] takes the lock for an instant.
+const TRIES_MAX: u32 = 5;
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// A held lock; given back when dropped.
 #[derive(Debug)]
@@ -40,10 +45,16 @@ impl Lock {
         let io = |source| LockError::Io { path: path.into(), source };
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut file = options.map_err(io)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LockError::Held { pid: pid(&mut file) }),
-            Err(source) => return Err(io(source.into())),
+        let mut tries = 0;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                // Perhaps only somebody who looks whether we are here, which takes an instant.
+                Err(Errno::WOULDBLOCK) if tries < TRIES_MAX => std::thread::sleep(TRY_AGAIN),
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held { pid: pid(&mut file) }),
+                Err(source) => return Err(io(source.into())),
+            }
+            tries += 1;
         }
         file.set_len(0)
             .and_then(|()| file.rewind())

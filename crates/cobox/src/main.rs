@@ -46,8 +46,8 @@ struct Cli {
 /// Before or after the verb.
 #[derive(Debug, Clone, Args)]
 struct Global {
-    /// Use this state directory instead of the usual one
-    #[arg(long, global = true, value_name = "DIR", env = "COBOX_HOME", hide_env_values = true, display_order = 900)]
+    /// Use this state directory instead of COBOX_HOME or the usual one
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     home: Option<PathBuf>,
     /// Print JSON, for scripts
     #[arg(long, global = true, display_order = 901)]

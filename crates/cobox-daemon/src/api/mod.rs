@@ -24,6 +24,7 @@ mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
@@ -57,6 +58,8 @@ pub const BASE: &str = "/api/v1";
 const LOGIN_PATH: &str = "/api/v1/login";
 /// Bytes of a request's body: a code, a dozen tickets, a path.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every handler gets.
 #[derive(Clone)]
@@ -216,16 +219,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(refuse_body(&rejection)),
+        if announced_bytes(&request) > BODY_BYTES_MAX as u64 {
+            return Err(too_large());
+        }
+        match tokio::time::timeout(BODY_TIMEOUT, Json::<T>::from_request(request, state)).await {
+            Ok(Ok(Json(value))) => Ok(Self(value)),
+            Ok(Err(rejection)) => Err(refuse_body(&rejection)),
+            Err(_) => Err(ApiError::new(ErrorCode::BadRequest, "the body took too long to arrive")),
         }
     }
 }
 
+fn announced_bytes(request: &Request) -> u64 {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    announced.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(ErrorCode::TooLarge, format!("the request is larger than {BODY_BYTES_MAX} bytes"))
+}
+
 fn refuse_body(rejection: &JsonRejection) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::new(ErrorCode::TooLarge, format!("the request is larger than {BODY_BYTES_MAX} bytes"));
+        return too_large();
     }
     // Says where in the body, and quotes nothing of it but names of fields.
     let reason = match rejection {

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use cobox_daemon::api::dto::RecoveryKit;
 use rustix::fs::{FileType, fstat};
+use serde::Serialize;
 
 use crate::Context;
 use crate::error::Failure;
+use crate::text::clean;
 
 /// Prepare for the loss of this device
 #[derive(Debug, clap::Args)]
@@ -31,6 +33,12 @@ enum What {
     },
 }
 
+/// `recovery kit --to --json`.
+#[derive(Debug, Serialize)]
+struct Written {
+    written_to: String,
+}
+
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let What::Kit { to } = self.what;
@@ -40,7 +48,11 @@ impl Args {
         let kit: RecoveryKit = context.client()?.post("recovery/kit", &())?;
         match to {
             None => context.out.data(&kit, show),
-            Some(path) => write(&path, &if context.out.json { json(&kit) } else { show(&kit) }),
+            Some(path) => {
+                write(&path, &if context.out.json { json(&kit) } else { show(&kit) })?;
+                let written = Written { written_to: path.display().to_string() };
+                context.out.data(&written, |written| format!("written to {}", clean(&written.written_to)))
+            }
         }
     }
 }

@@ -86,11 +86,7 @@ impl Args {
         home.prepare(std::env::var_os("HOME").map(PathBuf::from).as_deref())?;
         let last_words = home.logs().join("start.err");
         let mut child = self.spawn(home, name.as_deref(), &last_words)?;
-        let progress = context.out.progress();
-        progress.say("starting");
-        let started = wait_until_it_answers(home, &mut child, &last_words);
-        drop(progress);
-        match started {
+        match wait_until_it_answers(home, &mut child, &last_words) {
             Err(Failure::Said { body, .. }) if body.code == ErrorCode::AlreadyRunning.as_str() => {
                 self.already_running(context, home)
             }

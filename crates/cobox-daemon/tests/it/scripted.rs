@@ -1,0 +1,252 @@
+//! A service without a daemon: it has the folders it is given, does nothing, and remembers what it was asked. Serves the real API over
+//! a real socket.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cobox_daemon::api::dto::*;
+use cobox_daemon::api::{Answer, ApiError, ErrorCode, EventLog, Service, find_folder, serve};
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+pub(crate) const TOKEN: &str = "0123456789abcdef";
+
+pub(crate) struct Scripted {
+    pub(crate) folders: Vec<FolderStatus>,
+    pub(crate) held: Vec<HeldChange>,
+    pub(crate) damaged: Vec<Problem>,
+    /// What every change is refused with.
+    pub(crate) refusal: Option<ApiError>,
+    pub(crate) in_step: AtomicBool,
+    pub(crate) events: Arc<EventLog>,
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+impl Default for Scripted {
+    fn default() -> Self {
+        Self {
+            folders: vec![],
+            held: vec![],
+            damaged: vec![],
+            refusal: None,
+            in_step: AtomicBool::new(true),
+            events: EventLog::new("run"),
+            asked: Mutex::default(),
+        }
+    }
+}
+
+pub(crate) fn folder(id: &str, name: &str, path: &str) -> FolderStatus {
+    let row = FolderRow {
+        id: id.into(),
+        name: name.into(),
+        path: path.into(),
+        state: FolderState::InStep,
+        files: 2,
+        bytes: 3000,
+    };
+    FolderStatus {
+        row,
+        pending_files: 0,
+        pending_bytes: 0,
+        members: vec![],
+        backups: vec![],
+        conflicts: 0,
+        held_changes: 0,
+        problems: vec![],
+    }
+}
+
+impl Scripted {
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn note(&self, what: impl Into<String>) {
+        self.asked.lock().unwrap().push(what.into());
+    }
+
+    fn rows(&self) -> Vec<FolderRow> {
+        self.folders.iter().map(|f| f.row.clone()).collect()
+    }
+
+    fn named(&self, typed: &str) -> Result<FolderName, ApiError> {
+        let rows = self.rows();
+        find_folder(&rows, typed).map(|f| FolderName { id: f.id.clone(), name: f.name.clone(), path: f.path.clone() })
+    }
+
+    fn all(&self, typed: Option<&str>) -> Result<Status, ApiError> {
+        let id = typed.map(|typed| self.named(typed)).transpose()?.map(|f| f.id);
+        let folders = self.folders.iter().filter(|f| id.as_ref().is_none_or(|id| f.row.id == *id)).cloned().collect();
+        let device = Device { name: "laptop".into(), key: "dd".into(), version: "0".into() };
+        Ok(Status { device, folders, in_step: self.in_step.load(Ordering::Relaxed) })
+    }
+
+    /// Records a change, and refuses it if so scripted.
+    fn change<T>(&self, what: String, answer: Result<T, ApiError>) -> Answer<'_, T>
+    where
+        T: Send + 'static,
+    {
+        self.note(what);
+        let refused = self.refusal.clone().map_or(Ok(()), Err);
+        future::ready(refused.and(answer)).boxed()
+    }
+}
+
+fn look<T: Send + 'static>(answer: Result<T, ApiError>) -> Answer<'static, T> {
+    future::ready(answer).boxed()
+}
+
+fn reply(folder: Result<FolderName, ApiError>) -> Result<FolderReply, ApiError> {
+    folder.map(|folder| FolderReply { folder, already: false })
+}
+
+impl Service for Scripted {
+    fn whoami(&self) -> Answer<'_, Whoami> {
+        let (name, cobox_key, device_key) = ("Ana".into(), "c1key".into(), "dd".into());
+        look(Ok(Whoami { name, cobox_key, device_key, addresses: vec!["127.0.0.1:7".into()], api: String::new() }))
+    }
+    fn status(&self, folder: Option<String>) -> Answer<'_, Status> {
+        look(self.all(folder.as_deref()))
+    }
+    fn wait(&self, request: WaitRequest) -> Answer<'_, Status> {
+        self.note(format!("wait rescan={}", request.rescan));
+        async move {
+            if !self.in_step.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(request.timeout_ms)).await;
+            }
+            self.all(request.folder.as_deref())
+        }
+        .boxed()
+    }
+    fn create(&self, request: CreateRequest) -> Answer<'_, FolderReply> {
+        let name = request.name.clone().unwrap_or("new".into());
+        let folder = FolderName { id: "ee".into(), name, path: request.path.clone() };
+        self.change(format!("create {} {:?}", request.path, request.profile), reply(Ok(folder)))
+    }
+    fn folders(&self) -> Answer<'_, Folders> {
+        look(Ok(Folders { folders: self.rows() }))
+    }
+    fn join(&self, request: JoinRequest) -> Answer<'_, FolderReply> {
+        let folder =
+            FolderName { id: "ee".into(), name: "joined".into(), path: request.path.clone().unwrap_or_default() };
+        self.change(format!("join {} {}", request.code, request.timeout_ms), reply(Ok(folder)))
+    }
+    fn leave(&self, folder: String, request: LeaveRequest) -> Answer<'_, LeaveReply> {
+        let files_deleted = request.delete_files;
+        let left = |folder| LeaveReply { folder, files_deleted, other_complete_copy: false, backups: vec![] };
+        self.change(format!("leave {folder} {files_deleted}"), self.named(&folder).map(left))
+    }
+    fn pause(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.change(format!("pause {folder}"), reply(self.named(&folder)))
+    }
+    fn resume(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.change(format!("resume {folder}"), reply(self.named(&folder)))
+    }
+    fn check(&self, folder: String) -> Answer<'_, CheckReport> {
+        let damaged = self.damaged.clone();
+        let report = |folder| CheckReport { folder, files: 2, bytes: 3000, damaged };
+        self.change(format!("check {folder}"), self.named(&folder).map(report))
+    }
+    fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite> {
+        let InviteRequest { to, role, expires_s, uses } = request;
+        let invite = Invite { code: "cbi1code".into(), role, expires_at: Time::from_ms(expires_s as i64 * 1000), uses };
+        self.change(format!("invite {folder} {to:?} {role:?}"), self.named(&folder).map(|_| invite))
+    }
+    fn members(&self, folder: String) -> Answer<'_, Members> {
+        look(self.all(Some(&folder)).map(|mut s| Members { members: s.folders.remove(0).members }))
+    }
+    fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded> {
+        let backup = BackupStatus {
+            seeder: "shed".into(),
+            online: true,
+            complete: false,
+            head_at: None,
+            receipt_at: None,
+            audited_at: None,
+            held_bytes: 0,
+        };
+        let added = BackupAdded { backup, quota_bytes: 50_000_000_000 };
+        self.change(format!("backup {folder} {}", request.offer), self.named(&folder).map(|_| added))
+    }
+    fn backup_list(&self, folder: String) -> Answer<'_, Backups> {
+        look(self.all(Some(&folder)).map(|mut s| Backups { backups: s.folders.remove(0).backups }))
+    }
+    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd> {
+        let end = BackupEnd { seeder: seeder.clone(), kept_until: Some(Time::from_ms(0)) };
+        self.change(format!("unbackup {folder} {seeder}"), self.named(&folder).map(|_| end))
+    }
+    fn conflicts(&self, folder: String) -> Answer<'_, Conflicts> {
+        look(self.named(&folder).map(|_| Conflicts { conflicts: vec![] }))
+    }
+    fn held_list(&self, _: Option<String>) -> Answer<'_, HeldChanges> {
+        look(Ok(HeldChanges { held: self.held.clone() }))
+    }
+    fn held_approve(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges> {
+        let held = HeldChanges { held: self.held.clone() };
+        self.change(format!("approve {folder} {:?}", request.id), Ok(held))
+    }
+    fn held_reject(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges> {
+        let held = HeldChanges { held: self.held.clone() };
+        self.change(format!("reject {folder} {:?}", request.id), Ok(held))
+    }
+    fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
+        look(Ok(RecoveryKit { words: "abandon ability able".to_string().into(), seeders: vec!["cbt1ticket".into()] }))
+    }
+    fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered> {
+        let asked = format!("recover {} {:?} {:?}", *request.words.0, request.seeders, request.to);
+        let back = Recovered { name: "Ana".into(), cobox_key: "c1key".into(), folders: vec![], found: vec![] };
+        self.change(
+            asked,
+            if request.words.0.is_empty() { Err(ApiError::new(ErrorCode::WordsWrong, "no words")) } else { Ok(back) },
+        )
+    }
+    fn events(&self) -> Arc<EventLog> {
+        self.events.clone()
+    }
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        future::ready(()).boxed()
+    }
+}
+
+/// The API of a scripted service, in threads of its own until dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) service: Arc<Scripted>,
+    pub(crate) stop: CancellationToken,
+    runtime: Option<tokio::runtime::Runtime>,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Server {
+    pub(crate) fn start(service: Scripted) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let service = Arc::new(service);
+        let stop = CancellationToken::new();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = serve(listener, Zeroizing::new(TOKEN.into()), service.clone(), stop.clone());
+        let task = Some(runtime.spawn(async { served.await.unwrap() }));
+        Self { address, service, stop, runtime: Some(runtime), task }
+    }
+
+    /// Waits until the API has stopped by itself.
+    #[allow(dead_code, reason = "the tests of the command line stop it by dropping")]
+    pub(crate) fn ended(mut self) {
+        let task = self.task.take().unwrap();
+        self.runtime.as_ref().unwrap().block_on(task).unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
