@@ -72,12 +72,7 @@ impl Delivered {
 
     /// Whether this offer may be used for this folder. `used_by` is the folder it is bound to already; claiming again for the same
     /// one changes nothing and is allowed, also after the offer's date.
-    pub fn judge_claim(
-        &self,
-        now_ms: u64,
-        offer: &Offer,
-        used_by: Option<&FolderId>,
-    ) -> Result<OpId, ClaimRefusal> {
+    pub fn judge_claim(&self, now_ms: u64, offer: &Offer, used_by: Option<&FolderId>) -> Result<OpId, ClaimRefusal> {
         let folder = self.genesis.folder_id();
         match used_by {
             Some(used) if *used != folder => return Err(ClaimRefusal::Used),

@@ -74,10 +74,11 @@ mod tests {
 
     #[test]
     fn history_thins_to_two_an_hour_then_two_a_day_then_nothing() {
-        let heads: Vec<Aging> = (0..48 * 60).map(|minute| head(1, minute, START_MS + u64::from(minute) * 60_000)).collect();
+        let heads: Vec<Aging> =
+            (0..48 * 60).map(|minute| head(1, minute, START_MS + u64::from(minute) * 60_000)).collect();
         let end = START_MS + 48 * HOUR_MS;
         let kept = |now| kept_by_age(&heads, &TERMS, now).len();
-        assert_eq!(kept(end), 48 * 2 + 58 + 1, "the last hour whole (but for what is exactly an hour old), two for the others");
+        assert_eq!(kept(end), 47 * 2 + 60, "the last hour whole, two for each of the others");
         assert_eq!(kept(end + 30 * DAY_MS), 4);
         assert_eq!(kept(end + 91 * DAY_MS), 0);
     }

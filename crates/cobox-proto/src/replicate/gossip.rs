@@ -156,4 +156,3 @@ impl Replica {
         self.peers.get(&id).is_some_and(|peer| peer.who.kind == KeyKind::Device)
     }
 }
-

@@ -252,7 +252,8 @@ impl HeadGraph {
         for waiting in self.waiting.values() {
             let head = waiting.signed.head();
             for parent in head.parents().filter(|id| !self.nodes.contains_key(id) && !self.waiting.contains_key(id)) {
-                let above_seq = if head.prev == Some(parent) { self.reached(&head.actor, head.seq - 1) } else { u64::MAX };
+                let above_seq =
+                    if head.prev == Some(parent) { self.reached(&head.actor, head.seq - 1) } else { u64::MAX };
                 missing.insert(parent, MissingHead { head: parent, above_seq, from: waiting.from });
             }
         }
@@ -316,7 +317,8 @@ impl HeadGraph {
     /// All that can be said once everything named is here.
     fn check(&self, head: &Head, rights: &mut impl Rights) -> Result<OpId, Refusal> {
         if let Some(prev) = head.prev.and_then(|id| self.nodes.get(&id)).map(Node::head) {
-            let follows = prev.actor == head.actor && prev.device == head.device && prev.seq.checked_add(1) == Some(head.seq);
+            let follows =
+                prev.actor == head.actor && prev.device == head.device && prev.seq.checked_add(1) == Some(head.seq);
             if !follows || prev.folder != head.folder {
                 return Err(Refusal::BrokenChain);
             }

@@ -5,7 +5,7 @@ use crate::hosting::SignedReceipt;
 use crate::id::{Cid, HeadId, OpId, SigKey};
 use crate::members::SignedOp;
 use crate::replicate::{Priority, Refusal};
-use crate::wire::proof::Who;
+use crate::wire::proof::{KeyKind, Who};
 use crate::wire::{AddressNote, Message, OpEnvelopes};
 
 /// One open channel to one peer. The world gives a new number to every channel it opens and never uses one again.
@@ -15,12 +15,14 @@ pub struct PeerId(pub u64);
 /// What the world tells a replica.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A channel is open, and the other end has proved this key.
+    /// A channel is open, and both ends have proved a key.
     PeerOpened {
         /// The channel.
         peer: PeerId,
-        /// The proved key.
+        /// What the other end proved.
         who: Who,
+        /// As what we proved ours: as a guest (invite or member key) we speak of the log alone.
+        ours: KeyKind,
     },
     /// A channel is closed, or its connection is lost.
     PeerClosed {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::id::{EpochTag, HeadId, OpId, SigKey};
-use crate::members::{Added, Genesis, InviteInfo, Log, Roster, Seeder, SignedOp, resolve, resolve_at};
 use crate::members::HeadAuthority;
+use crate::members::{Added, Genesis, InviteInfo, Log, Roster, Seeder, SignedOp, resolve, resolve_at};
 use crate::replicate::heads::{Refusal, Rights};
 use crate::wire::proof::{KeyKind, Who};
 

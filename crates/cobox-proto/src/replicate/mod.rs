@@ -36,7 +36,7 @@ use crate::hosting::SignedReceipt;
 use crate::id::{Cid, FolderId, HeadId, OpId, SigKey};
 use crate::limits::{HEADS_TOLD_MAX, WANT_CIDS_MAX};
 use crate::members::{Genesis, SignedOp};
-use crate::wire::proof::Who;
+use crate::wire::proof::{KeyKind, Who};
 use crate::wire::{AddressNote, LogEntry, Message, OpEnvelopes, Tip};
 
 /// After this time something that was asked for and did not come is asked of somebody else.
@@ -67,6 +67,9 @@ enum Lack {
 #[derive(Debug)]
 struct Peer {
     who: Who,
+    /// What its key may have.
+    entitled: Reach,
+    /// What passes here: less, if we are the guest.
     reach: Reach,
     /// Whether our whole log was named to it.
     log_named: bool,
@@ -204,7 +207,7 @@ impl Replica {
     /// Something happened.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
         match input {
-            Input::PeerOpened { peer, who } => self.peer_opened(now_ms, peer, who),
+            Input::PeerOpened { peer, who, ours } => self.peer_opened(now_ms, peer, who, ours),
             Input::PeerClosed { peer } => self.forget(peer),
             Input::Received { peer, message } => self.received(now_ms, peer, message),
             Input::LocalOps { ops, envelopes } => {
@@ -244,12 +247,17 @@ impl Replica {
         }
     }
 
-    fn peer_opened(&mut self, now_ms: u64, id: PeerId, who: Who) {
-        let Some(reach) = self.membership.reach(&who, now_ms) else {
+    fn peer_opened(&mut self, now_ms: u64, id: PeerId, who: Who, ours: KeyKind) {
+        let Some(entitled) = self.membership.reach(&who, now_ms) else {
             return self.outputs.push_back(Output::ClosePeer { peer: id, why: Closed::NotEntitled });
+        };
+        let reach = match ours {
+            KeyKind::Device | KeyKind::Seeder => entitled,
+            KeyKind::Member | KeyKind::Invite => Reach::Log,
         };
         let peer = Peer {
             who,
+            entitled,
             reach,
             log_named: false,
             log_listing: BTreeMap::new(),
@@ -338,7 +346,7 @@ impl Replica {
     /// Closes channels whose key has lost its right.
     fn expel(&mut self, now_ms: u64) {
         let lost = |(id, peer): (&PeerId, &Peer)| {
-            (self.membership.reach(&peer.who, now_ms) != Some(peer.reach)).then_some(*id)
+            (self.membership.reach(&peer.who, now_ms) != Some(peer.entitled)).then_some(*id)
         };
         for id in self.peers.iter().filter_map(lost).collect::<Vec<_>>() {
             self.close(id, Closed::NotEntitled);

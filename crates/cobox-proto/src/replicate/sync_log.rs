@@ -108,7 +108,7 @@ impl Replica {
     pub(super) fn add_ops(&mut self, from: Option<PeerId>, mut ops: Vec<SignedOp>) {
         ops.retain(|op| !self.membership.contains(&op.id()));
         if let Some(peer) = from.and_then(|id| self.peers.get_mut(&id))
-            && peer.reach != Reach::Everything
+            && peer.entitled != Reach::Everything
         {
             peer.ops_brought += ops.len();
             if peer.ops_brought > OPS_FROM_GUEST_MAX {

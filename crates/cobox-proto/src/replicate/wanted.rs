@@ -265,7 +265,11 @@ impl Wanted {
         let paused = self.sources.values().filter(|s| s.paused_until_ms > 0 && !self.queue.is_empty());
         let paused = paused.map(|s| s.paused_until_ms);
         let stranded = (!self.stranded.is_empty() && !self.sources.is_empty()).then_some(self.retry_stranded_ms);
-        let endgame = self.late().filter(|(cid, _)| self.idle_for(cid).is_some()).map(|(_, asked)| asked + ENDGAME_AFTER_MS).min();
+        let endgame = self
+            .late()
+            .filter(|(cid, _)| self.idle_for(cid).is_some())
+            .map(|(_, asked)| asked + ENDGAME_AFTER_MS)
+            .min();
         silent.chain(paused).chain(stranded).chain(endgame).min()
     }
 

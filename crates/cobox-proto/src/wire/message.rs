@@ -4,8 +4,8 @@
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
 use crate::id::{ActorId, Cid, FolderId, Hash, HeadId, OpId, SigKey};
 use crate::limits::{
-    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, EPOCH_RECIPIENTS_MAX, HEAD_AUTH_MAX, HEAD_BYTES_MAX,
-    LOG_OPS_MAX, OP_BYTES_MAX, RECEIPT_BYTES_MAX, WANT_CIDS_MAX,
+    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, EPOCH_RECIPIENTS_MAX, HEAD_AUTH_MAX, HEAD_BYTES_MAX, LOG_OPS_MAX,
+    OP_BYTES_MAX, RECEIPT_BYTES_MAX, WANT_CIDS_MAX,
 };
 use crate::members::{Envelope, EnvelopeList};
 use crate::sign::{SecretKey, Signature};
