@@ -53,7 +53,10 @@ fn deny() -> Result<()> {
     let said = String::from_utf8_lossy(&advisories.stderr);
     if advisories.status.success() {
         println!("advisories ok");
-    } else if said.contains("failed to fetch") || said.contains("unable to clone") || said.contains("failed to load advisory") {
+    } else if said.contains("failed to fetch")
+        || said.contains("unable to clone")
+        || said.contains("failed to load advisory")
+    {
         println!("advisories: the database can not be reached from here; not checked");
     } else {
         print!("{said}");
@@ -70,7 +73,8 @@ fn installed(tool: &Tool) -> Result<PathBuf> {
     if !program.exists() {
         println!("installing {} {} into {}", tool.krate, tool.version, home.display());
         let home = home.to_string_lossy();
-        let args = ["install", tool.krate, "--version", tool.version, "--locked", "--debug", "--quiet", "--root", &home];
+        let args =
+            ["install", tool.krate, "--version", tool.version, "--locked", "--debug", "--quiet", "--root", &home];
         let mut install = command("cargo", &args);
         run_command(install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0"))?;
     }

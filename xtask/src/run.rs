@@ -35,7 +35,10 @@ pub(crate) fn run_command(command: &mut Command) -> Result<()> {
 
 /// What it prints.
 pub(crate) fn output(program: &str, args: &[&str]) -> Result<String> {
-    let out = command(program, args).stderr(Stdio::inherit()).output().with_context(|| format!("could not start {program}"))?;
+    let out = command(program, args)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("could not start {program}"))?;
     if !out.status.success() {
         bail!("{program} {args:?} failed: {}", out.status);
     }

@@ -85,7 +85,8 @@ fn borders(findings: &mut Vec<String>) -> Result<()> {
     for blind in BLIND {
         for member in ["cobox-core", "cobox-daemon", "cobox"] {
             if reached(blind).contains(member) {
-                findings.push(format!("{blind} reaches {member}: a stranger's program must not know what members know"));
+                findings
+                    .push(format!("{blind} reaches {member}: a stranger's program must not know what members know"));
             }
         }
     }
@@ -162,12 +163,17 @@ fn rust_file(path: &Path, shown: &str, text: &str, findings: &mut Vec<String>) {
 fn vectors(findings: &mut Vec<String>) -> Result<()> {
     let mut tests = Vec::new();
     walk(&root().join("crates"), &mut tests)?;
-    let tests: Vec<String> =
-        tests.iter().filter(|p| p.extension().is_some_and(|e| e == "rs")).filter_map(|p| fs::read_to_string(p).ok()).collect();
+    let tests: Vec<String> = tests
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "rs"))
+        .filter_map(|p| fs::read_to_string(p).ok())
+        .collect();
     for entry in fs::read_dir(root().join("spec/vectors"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let stem = name.trim_end_matches(".json");
-        if name.ends_with(".json") && !tests.iter().any(|text| text.contains(&name) || text.contains(&format!("\"{stem}\""))) {
+        if name.ends_with(".json")
+            && !tests.iter().any(|text| text.contains(&name) || text.contains(&format!("\"{stem}\"")))
+        {
             findings.push(format!("spec/vectors/{name}: no test reads it"));
         }
     }

@@ -178,7 +178,8 @@ impl Opener {
     /// Shows a hosting offer for a folder and waits for the answer.
     pub async fn claim(&self, folder: FolderId, offer: OfferId, secret: [u8; 16]) -> bool {
         let (answer, answered) = oneshot::channel();
-        let _ = self.commands.send(Command::Open { folder, pass: OpenWith::Offer(offer, secret), answer: Some(answer) });
+        let _ =
+            self.commands.send(Command::Open { folder, pass: OpenWith::Offer(offer, secret), answer: Some(answer) });
         answered.await.unwrap_or(false)
     }
     /// Asks in which folders these member keys are live. Empty also when the connection ends first.

@@ -158,8 +158,13 @@ impl Writing<'_> {
                 // An item that is gone from the state can not move; what lies below it is written anew.
                 let _ = self.commit.rename(inode, parent, &name);
             }
-            let below: Vec<FolderPath> =
-                self.synced.range(from.clone()..).map(|(p, _)| p).take_while(|p| p.starts_with(from)).cloned().collect();
+            let below: Vec<FolderPath> = self
+                .synced
+                .range(from.clone()..)
+                .map(|(p, _)| p)
+                .take_while(|p| p.starts_with(from))
+                .cloned()
+                .collect();
             for path in below {
                 let (Some(entry), Some(now)) = (self.unset(&path), path.rebased(from, to)) else { continue };
                 let was_gone = gone.remove(&path);
@@ -265,7 +270,9 @@ impl Writing<'_> {
         match self.synced.get(path).cloned() {
             Some(old) if old.kind == kind => {
                 let unchanged = old.digest == digest
-                    && old.stamp.is_none_or(|s| s.executable == stamp.executable && same_time(s.mtime_ns, stamp.mtime_ns));
+                    && old
+                        .stamp
+                        .is_none_or(|s| s.executable == stamp.executable && same_time(s.mtime_ns, stamp.mtime_ns));
                 if unchanged {
                     self.set(path, entry(Behind { inode: old.inode, seen: old.seen, twins: old.twins }));
                     return;

@@ -70,7 +70,8 @@ impl Merging {
     /// A head that joins all of the frontier takes its place.
     pub(super) fn advance(&mut self, id: HeadId) {
         self.add_past(id);
-        let below: BTreeSet<HeadId> = self.rows.get(&id).map(|row| row.parents.iter().copied().collect()).unwrap_or_default();
+        let below: BTreeSet<HeadId> =
+            self.rows.get(&id).map(|row| row.parents.iter().copied().collect()).unwrap_or_default();
         self.frontier.retain(|old| !below.contains(old));
         self.frontier.insert(id);
     }
@@ -171,9 +172,7 @@ impl Engine {
         }
         let past = &self.merging.past;
         self.merging.waiting.retain(|id| !past.contains(id));
-        let openable = |id: &HeadId| {
-            self.merging.rows.get(id).is_some_and(|row| self.keys.has_epoch(&row.epoch))
-        };
+        let openable = |id: &HeadId| self.merging.rows.get(id).is_some_and(|row| self.keys.has_epoch(&row.epoch));
         let next = self.merging.waiting.iter().find(|id| !below.contains(*id) && openable(id)).copied();
         let Some(id) = next else { return };
         let Some(row) = self.merging.rows.get(&id) else { return };

@@ -433,8 +433,13 @@ impl Engine {
                 }
             }
             (Step::RenameDir { from, to }, _) => {
-                let below: Vec<FolderPath> =
-                    self.synced.range(from.clone()..).map(|(p, _)| p).take_while(|p| p.starts_with(from)).cloned().collect();
+                let below: Vec<FolderPath> = self
+                    .synced
+                    .range(from.clone()..)
+                    .map(|(p, _)| p)
+                    .take_while(|p| p.starts_with(from))
+                    .cloned()
+                    .collect();
                 for path in below {
                     if let (Some(entry), Some(now)) = (self.unplace(&path, &mut dirty), path.rebased(from, to)) {
                         self.place(now, entry, &mut dirty);
@@ -456,7 +461,8 @@ impl Engine {
     /// A write ended: the dots behind it are those whose content it was.
     fn wrote(&mut self, path: &FolderPath, kind: Kind, body: &Body, stamp: Stamp, dirty: &mut BTreeSet<FolderPath>) {
         let leaf = self.view.lookup(path).and_then(ViewEntry::shown);
-        let current = leaf.is_some_and(|l| l.body(&self.state).is_some_and(|now| now.plain_digest == body.plain_digest));
+        let current =
+            leaf.is_some_and(|l| l.body(&self.state).is_some_and(|now| now.plain_digest == body.plain_digest));
         let (inode, seen, twins) = match leaf {
             Some(leaf) if current => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
             // The view went on meanwhile. What was written is an old version: nobody's dots, so it is planned over again,

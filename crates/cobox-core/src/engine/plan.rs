@@ -107,7 +107,12 @@ fn has_parent(synced: &BTreeMap<FolderPath, Synced>, path: &FolderPath) -> bool 
     }
 }
 
-fn plan_dir(plan: &mut Plan, path: &FolderPath, synced: &BTreeMap<FolderPath, Synced>, skip: &dyn Fn(&FolderPath) -> bool) {
+fn plan_dir(
+    plan: &mut Plan,
+    path: &FolderPath,
+    synced: &BTreeMap<FolderPath, Synced>,
+    skip: &dyn Fn(&FolderPath) -> bool,
+) {
     match synced.get(path) {
         Some(old) if old.kind == Kind::Dir => {}
         Some(old) => {

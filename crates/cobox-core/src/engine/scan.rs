@@ -63,7 +63,8 @@ impl Scan {
                 Stat::File(stamp) => {
                     if known.synced.get(&path).is_some_and(|s| s.kind == Kind::File && s.stamp == Some(stamp)) {
                         self.unchanged.insert(path);
-                    } else if self.before(known, &path).is_some_and(|s| s.kind == Kind::File && s.stamp == Some(stamp)) {
+                    } else if self.before(known, &path).is_some_and(|s| s.kind == Kind::File && s.stamp == Some(stamp))
+                    {
                         self.found.insert(path, Found::Same(stamp));
                     } else {
                         self.reading.insert(path.clone());

@@ -17,11 +17,11 @@ use cobox_core::tree::Fetch;
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::hosting::{Holding, SignedReceipt};
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, OpId, SigKey};
-use cobox_proto::members::{OpBody, Role, SignedOp};
+use cobox_proto::members::{EnvelopeList, OpBody, Role, SignedOp};
 use cobox_proto::replicate::{self, PeerId, Priority, Reach, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{LogPart, Message, OpEnvelopes};
-use cobox_store::{BlockStore, FolderStore};
+use cobox_store::{BlockStore, HeadState};
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Applied, Applier, Order, Orders};
@@ -29,6 +29,7 @@ use super::config::{FolderConfig, Sort};
 use super::db::FolderDb;
 use super::hash::{self, Ask, Asks, Hashed};
 use super::look::{self, Looked};
+use super::records::Records;
 use super::serve::{Serve, Served, Server};
 use crate::disk_tree::{DiskTree, RootError, WatchEvent, Watcher};
 
@@ -73,7 +74,7 @@ pub(crate) struct Parts {
     pub(crate) slot: Slot,
     pub(crate) keys: Option<FolderKeys>,
     pub(crate) replica: Replica,
-    pub(crate) store: Arc<FolderStore>,
+    pub(crate) records: Records,
     pub(crate) blocks: Arc<dyn BlockStore>,
     pub(crate) db_path: std::path::PathBuf,
     pub(crate) disk: Option<Arc<DiskTree>>,
@@ -146,7 +147,7 @@ pub(crate) struct FolderActor {
     pub(crate) engine: Option<Engine>,
     keys: Option<Arc<FolderKeys>>,
     keep_keys: Box<dyn Fn(&FolderKeys) + Send>,
-    store: Arc<FolderStore>,
+    records: Records,
     blocks: Arc<dyn BlockStore>,
     db: FolderDb,
     disk: Option<Disk>,
@@ -208,7 +209,7 @@ pub(crate) fn start(
         engine: None,
         keys: None,
         keep_keys: parts.keep_keys,
-        store: parts.store,
+        records: parts.records,
         blocks: parts.blocks,
         db,
         disk: None,
@@ -378,7 +379,7 @@ impl FolderActor {
             peer.send(Message::Genesis { bytes: self.replica.membership().log().genesis().to_bytes() });
         }
         self.peers.insert(id, PeerRow { who, progress: None, peer });
-        self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who });
+        self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
         self.told_progress = None;
         self.around.tell(&self.config, Happened::PeersChanged);
         // A holder of what was missing may be here now.
@@ -482,29 +483,27 @@ impl FolderActor {
             }
             O::OpsAdded(ids) => {
                 let ops: Vec<&SignedOp> = ids.iter().filter_map(|id| self.replica.membership().op(id)).collect();
-                if let Err(why) = self.store.put_ops(ops.iter().map(|op| (op.id(), op.bytes()))) {
+                if let Err(why) = self.records.put_ops(ops.iter().copied()) {
                     self.trouble(why.to_string());
                 }
                 self.membership_changed();
             }
             O::EnvelopesAdded(sent) => {
-                for envelope in &sent.envelopes {
-                    if let Err(why) = self.store.put_envelope(&sent.op, &envelope.recipient, &envelope.bytes) {
-                        self.trouble(why.to_string());
-                    }
+                if let Err(why) = self.records.put_envelopes(&sent) {
+                    self.trouble(why.to_string());
                 }
                 self.membership_changed();
             }
             O::HeadAccepted(id) => {
                 let Some(head) = self.replica.heads().get(&id).cloned() else { return };
-                if let Err(why) = self.store.put_head(&id, head.bytes()) {
+                if let Err(why) = self.records.put_head(&head, HeadState::Accepted, self.around.now_ms()) {
                     self.trouble(why.to_string());
                 }
                 self.tell_engine(Input::Head(Box::new(head)));
             }
             O::HeadQuarantined(id) => {
                 if let Some(head) = self.replica.heads().get(&id)
-                    && let Err(why) = self.store.put_head(&id, head.bytes())
+                    && let Err(why) = self.records.put_head(head, HeadState::Quarantined, self.around.now_ms())
                 {
                     tracing::warn!(%why, "a head in quarantine could not be kept");
                 }
@@ -522,10 +521,10 @@ impl FolderActor {
                 self.trouble(format!("seeder {} has lost a state it signed for", seeder.short()));
             }
             O::AddressesArrived(note) => {
-                let name = format!("addresses/{}", note.device);
-                if let Err(why) = self.store.put_kv(&name, &cobox_proto::codec::Canonical::to_bytes(&note)) {
+                if let Err(why) = self.records.put_address(&note) {
                     tracing::warn!(%why, "an address could not be kept");
                 }
+                self.around.tell(&self.config, Happened::PeersChanged);
             }
             O::Stale { .. } => self.membership_changed(),
             O::ClosePeer { peer, why } => {
@@ -544,8 +543,7 @@ impl FolderActor {
 
     fn receipt_arrived(&mut self, receipt: &SignedReceipt) {
         let r = receipt.receipt();
-        let name = format!("receipt/{}/{}", r.seeder, r.head);
-        if let Err(why) = self.store.put_kv(&name, receipt.bytes()) {
+        if let Err(why) = self.records.put_receipt(receipt) {
             tracing::warn!(%why, "a receipt could not be kept");
         }
         if r.holding == Holding::Complete {
@@ -599,7 +597,7 @@ impl FolderActor {
                 }
             }
             Output::Publish(head) => {
-                if let Err(why) = self.store.put_head(&head.id(), head.bytes()) {
+                if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
                     return self.trouble(why.to_string());
                 }
                 self.replica.handle(now, replicate::Input::LocalHead(head));
@@ -768,7 +766,7 @@ impl FolderActor {
             Ok(granted) if !granted.is_empty() => {
                 let envelopes = granted
                     .iter()
-                    .map(|g| OpEnvelopes { op: g.op.id(), envelopes: vec![g.envelope.clone()] })
+                    .map(|g| OpEnvelopes { op: g.op.id(), list: EnvelopeList::default(), envelopes: vec![g.envelope.clone()] })
                     .collect();
                 self.add_ops(granted.into_iter().map(|g| g.op).collect(), envelopes);
             }
@@ -780,14 +778,12 @@ impl FolderActor {
     /// Makes ops durable, then lets everybody have them.
     pub(crate) fn add_ops(&mut self, ops: Vec<SignedOp>, envelopes: Vec<OpEnvelopes>) {
         let now = self.around.now_ms();
-        if let Err(why) = self.store.put_ops(ops.iter().map(|op| (op.id(), op.bytes()))) {
+        if let Err(why) = self.records.put_ops(ops.iter()) {
             return self.trouble(why.to_string());
         }
         for sent in &envelopes {
-            for envelope in &sent.envelopes {
-                if let Err(why) = self.store.put_envelope(&sent.op, &envelope.recipient, &envelope.bytes) {
-                    return self.trouble(why.to_string());
-                }
+            if let Err(why) = self.records.put_envelopes(sent) {
+                return self.trouble(why.to_string());
             }
         }
         self.replica.handle(now, replicate::Input::LocalOps { ops, envelopes });
@@ -795,10 +791,6 @@ impl FolderActor {
 
     /// The names members gave themselves, by the op that admitted them.
     pub(crate) fn member_name(&self, grant: &OpId) -> Option<String> {
-        let name = format!("name/{grant}");
-        if let Ok(Some(bytes)) = self.store.kv(&name) {
-            return String::from_utf8(bytes).ok();
-        }
         let op = self.replica.membership().op(grant)?;
         open_label(self.keys.as_deref()?, op.op()).ok().flatten()
     }

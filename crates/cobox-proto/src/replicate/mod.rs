@@ -314,6 +314,8 @@ impl Replica {
             | Message::AttachVault(_)
             | Message::VaultAttached
             | Message::VaultRefused(_) => self.misbehaved(id, "hosting is not agreed on here"),
+            // A member knows its folder's genesis; how far others are is for whoever owns the folder.
+            Message::Genesis { .. } | Message::Progress { .. } => {}
         }
     }
 

@@ -285,6 +285,18 @@ pub enum Message {
     VaultAttached,
     /// The vault is not kept, and why.
     VaultRefused(ClaimRefusal),
+    /// The folder's genesis: the first thing a guest is told, who may know the folder's id alone.
+    Genesis {
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Between members: how far the sender is. Says nothing to a seeder, which is never told.
+    Progress {
+        /// The root of the state it has joined.
+        root: Cid,
+        /// How many files of that state its disk does not show yet.
+        missing_files: u64,
+    },
 }
 
 impl Canonical for Message {
@@ -310,6 +322,8 @@ impl Canonical for Message {
             Message::AttachVault(part) => w.u8(18).put(part),
             Message::VaultAttached => w.u8(19),
             Message::VaultRefused(why) => w.u8(20).put(why),
+            Message::Genesis { bytes } => w.u8(21).bytes(bytes),
+            Message::Progress { root, missing_files } => w.u8(22).put(root).varint(*missing_files),
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -334,6 +348,8 @@ impl Canonical for Message {
             18 => Message::AttachVault(r.get()?),
             19 => Message::VaultAttached,
             20 => Message::VaultRefused(r.get()?),
+            21 => Message::Genesis { bytes: r.bytes(OP_BYTES_MAX, "genesis")?.to_vec() },
+            22 => Message::Progress { root: r.get()?, missing_files: r.varint()? },
             other => return Err(DecodeError::BadValue { what: "message kind", found: other.into() }),
         })
     }

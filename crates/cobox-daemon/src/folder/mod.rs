@@ -1,0 +1,15 @@
+//! One folder on this device: its thread ([`actor`]), the workers around it, and what it keeps.
+
+mod actor;
+mod apply;
+mod config;
+mod db;
+mod hash;
+mod look;
+mod records;
+mod serve;
+
+pub(crate) use actor::{FolderActor, FolderHandle, Happened, Parts, Surroundings, start};
+pub(crate) use config::{FolderConfig, FolderConfigError, SeederConfig, Sort};
+pub(crate) use db::DbError;
+pub(crate) use records::Records;
