@@ -1,3 +1,5 @@
 //! Integration tests of `cobox-core`, one module per subject.
 
+#![allow(clippy::unwrap_used)] // The lint spares test functions only, not what they share.
+
 mod state;
