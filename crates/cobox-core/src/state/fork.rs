@@ -149,7 +149,9 @@ pub fn is_duplicated(state: &State, history: &History, actor: &ActorId, tip: Opt
 /// (rule R3).
 pub fn rename_actor(state: &mut State, from: ActorId, above: u64, to: ActorId, device: SigKey) -> Touched {
     let mut renames = Renames::default();
-    renames.add(state, from, above, to, Some(device));
+    if from != to && state.ctx.get(&from).is_some_and(|row| row.counter > above) {
+        renames.add(state, from, above, to, Some(device));
+    }
     renames.apply(state)
 }
 
@@ -160,9 +162,10 @@ struct Renames {
 }
 
 impl Renames {
-    /// Notes a rename and moves the context row.
+    /// Notes a rename and moves the context row. A branch without writes gets a row too, so that a row always says the
+    /// counter of the actor's newest head, whatever was known of the branch when it was renamed.
     fn add(&mut self, state: &mut State, from: ActorId, above: u64, to: ActorId, device: Option<SigKey>) {
-        let Some(row) = state.ctx.get(&from).copied().filter(|row| row.counter > above) else { return };
+        let Some(row) = state.ctx.get(&from).copied() else { return };
         self.of.insert(from, (above, to));
         state.ctx.set(from, (above > 0).then_some(CtxRow { counter: above, ..row }));
         state.ctx.raise(to, device.unwrap_or(row.device), row.counter);

@@ -118,6 +118,9 @@ impl Item {
     /// The place that counts: for directories non-trashed before trashed, then the greatest
     /// (vd, parent, name, trashed, dot); for files and symlinks the greatest of those. `None` only for a malformed item.
     pub fn effective(&self) -> Option<&(Dot, Loc)> {
+        if let [only] = &self.loc[..] {
+            return Some(only);
+        }
         let dir = self.kind == Kind::Dir;
         self.loc.iter().max_by(|(da, a), (db, b)| {
             let live = |l: &Loc| dir && !l.trashed;

@@ -4,7 +4,7 @@
 //! Two values under one dot are settled by the total order of formats F5. Re-encryption makes such values honestly; when
 //! more than the refs differs, somebody signed two things under one dot, and an [`Alarm`] says where.
 //!
-//! Both sides must speak of actors alike: align forked actors first (`align` in this module's sibling `fork`).
+//! Both sides must speak of actors alike: [`super::align`] comes first wherever devices forked.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

@@ -270,6 +270,14 @@ impl<'a> Forest<'a> {
     /// The different contents of files and symlinks that want one name, in the order in which they may have it.
     fn distinct_values(&self, items: impl Iterator<Item = u32>) -> Vec<(Kind, Shown)> {
         let mut items: Vec<u32> = items.collect();
+        let one = |inode, dot| Shown { inode, dot, also: Vec::new(), twins: Vec::new(), conflict: None };
+        if let [only] = items[..]
+            && let Node { inode, item, .. } = self.nodes[only as usize]
+            && let [(dot, _)] = item.body[..]
+        {
+            // Nearly every file, and the rest costs three allocations.
+            return vec![(item.kind, one(inode, dot))];
+        }
         items.sort_unstable_by_key(|i| (self.nodes[*i as usize].loc.vd, *i));
         let mut values: Vec<(Kind, Shown)> = Vec::new();
         let mut at = BTreeMap::new();
@@ -280,10 +288,7 @@ impl<'a> Forest<'a> {
                 match values.get_mut(index) {
                     Some((_, shown)) if shown.inode == inode => shown.also.push(*dot),
                     Some((_, shown)) => shown.twins.push((inode, *dot)),
-                    None => {
-                        let shown = Shown { inode, dot: *dot, also: Vec::new(), twins: Vec::new(), conflict: None };
-                        values.push((item.kind, shown));
-                    }
+                    None => values.push((item.kind, one(inode, *dot))),
                 }
             }
         }

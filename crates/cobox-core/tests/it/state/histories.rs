@@ -7,7 +7,7 @@ const HONEST: Rules = Rules { mutant: Mutant::None, clone_percent: 0, restore_pe
 #[test]
 fn random_histories_agree_with_the_twin_converge_and_lose_nothing() {
     let (mut entries, mut conflicts, mut cycles) = (0, 0, 0);
-    for seed in 0..4_000 {
+    for seed in 0..2_500 {
         let met = run(seed, HONEST).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         entries += met.entries;
         conflicts += met.conflicts;
@@ -21,7 +21,7 @@ fn random_histories_agree_with_the_twin_converge_and_lose_nothing() {
 
 #[test]
 fn a_device_restored_from_an_old_copy_loses_nothing_with_a_fresh_actor() {
-    for seed in 0..600 {
+    for seed in 0..400 {
         run(seed, Rules { restore_percent: 5, ..HONEST }).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     }
 }
@@ -29,7 +29,8 @@ fn a_device_restored_from_an_old_copy_loses_nothing_with_a_fresh_actor() {
 #[test]
 fn copied_devices_are_repaired_and_lose_nothing() {
     let mut forks = 0;
-    for seed in 0..1_500 {
+    // 1317: a branch that begins with heads without a write, known to some before and to some after its first write.
+    for seed in (0..1_000).chain([1_317]) {
         let met =
             run(seed, Rules { clone_percent: 4, ..HONEST }).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         forks += met.forks;

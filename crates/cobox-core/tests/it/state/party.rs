@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_core::path::{FolderPath, Name};
-use cobox_core::state::{Commit, History, Kind, Link, Shown, State, View, ViewEntry, align, is_duplicated, view};
+use cobox_core::state::{Commit, History, Item, Kind, Link, Shown, State, View, ViewEntry, align, is_duplicated, view};
 use cobox_proto::id::{ActorId, Inode};
 
 use super::dice::Dice;
@@ -65,7 +65,11 @@ impl Replica {
     pub(super) fn join(&mut self, other: &Replica) -> usize {
         let mut theirs = other.clone();
         let found = align((&mut self.state, &mut self.history), (&mut theirs.state, &mut theirs.history)).found;
-        let (_, alarms) = self.state.join(&theirs.state, &depths());
+        let mut by_differences = self.state.clone();
+        let listed = differences(&self.state, &theirs.state);
+        let (touched, alarms) = self.state.join(&theirs.state, &depths());
+        let with = by_differences.join_with(&theirs.state.ctx, &theirs.state.forks, &listed, &depths());
+        assert_eq!((by_differences, with), (self.state.clone(), (touched, alarms.clone())));
         assert!(self.twin.is_none() || alarms.is_empty(), "{alarms:?}");
         self.history.join(&theirs.history);
         if let (Some(mine), Some(theirs)) = (&mut self.twin, &other.twin) {
@@ -337,6 +341,13 @@ impl Party {
         self.met.moved_under_root = moved_under_root(state, &view);
         Ok(self.met)
     }
+}
+
+/// What a device that read only part of a tree hands to `join_with`: everything that differs, and some that does not.
+fn differences(mine: &State, theirs: &State) -> BTreeMap<Inode, Option<Item>> {
+    let inodes = mine.iter().chain(theirs.iter()).map(|(key, _)| key.inode);
+    let listed = inodes.filter(|i| mine.get(i) != theirs.get(i) || i.0[0] % 4 == 0);
+    listed.map(|i| (i, theirs.get(&i).cloned())).collect()
 }
 
 /// How many directories show in the root although they belong elsewhere: the cycles that were cut.

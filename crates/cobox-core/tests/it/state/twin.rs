@@ -79,10 +79,8 @@ impl Twin {
             assert!(!self.chains.contains_key(&b));
             self.chains.insert(a, chain[..k].to_vec());
             self.chains.insert(b, chain[k..].to_vec());
-            if self.ctx.get(&a).copied().unwrap_or(0) > low {
-                self.ctx.insert(b, self.ctx[&a]);
-                self.ctx.insert(a, low);
-            }
+            self.ctx.insert(b, self.ctx.get(&a).copied().unwrap_or(0));
+            self.ctx.insert(a, low);
             todo.push(b);
             let f = |d: &Dot| if d.actor == a && d.counter > low { Dot { actor: b, ..*d } } else { *d };
             for e in self.items.values_mut() {
