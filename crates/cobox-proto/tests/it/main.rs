@@ -3,6 +3,7 @@
 // Helpers of tests fail tests; clippy only knows functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod members_devices;
 mod members_epochs;
 mod members_invites;
 mod members_model;
