@@ -26,6 +26,8 @@ pub(crate) const JUNE: EpochTag = EpochTag([6; 16]);
 pub(crate) struct GlassKeys {
     /// Boundary hashes that never allow a cut: every node ends because the next row does not fit.
     pub(crate) uncut: bool,
+    /// Boundary hashes this many bits shorter: small nodes, so that small trees have many inner ones.
+    pub(crate) haste: u32,
     pub(crate) sealed: Cell<usize>,
     pub(crate) opened: Cell<usize>,
 }
@@ -55,7 +57,7 @@ impl TreeKeys for GlassKeys {
         }
         let mut hasher = blake3::Hasher::new_keyed(&[7; 32]);
         hasher.update(domain).update(&[level]).update(key);
-        u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().unwrap())
+        u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().unwrap()) >> self.haste
     }
     fn inline_digest(&self, bytes: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&[8; 32], bytes).as_bytes()

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use cobox_core::state::{Content, Kind, State, Touched};
-use cobox_core::tree::{NODE_WEIGHT_MAX, Tree};
+use cobox_core::seal::{BlockKind, OpenBlock};
+use cobox_core::state::{Content, Key, Kind, State, Touched};
+use cobox_core::tree::{NODE_WEIGHT_MAX, Tree, TreeKeys};
+use cobox_proto::codec::Reader;
 use cobox_proto::id::{ActorId, Cid, Inode, SigKey};
 use proptest::prelude::*;
 
@@ -79,6 +81,11 @@ proptest! {
     #[test]
     fn an_update_equals_a_build_block_for_block(seed: u64, items in 0usize..1_500, batch in 1u64..40) {
         updates_equal_builds(GlassKeys::default(), seed, items, 6, batch)?;
+    }
+
+    #[test]
+    fn an_update_equals_a_build_in_a_tree_of_many_inner_nodes(seed: u64, items in 2_000usize..6_000) {
+        updates_equal_builds(GlassKeys { haste: 5, ..GlassKeys::default() }, seed, items, 3, 300)?;
     }
 
     #[test]
@@ -183,7 +190,6 @@ fn another_epoch_writes_everything_anew_and_keeps_the_chunks_epochs() {
 
 #[test]
 fn inodes_chosen_by_an_enemy_neither_grow_nor_shrink_the_nodes_beyond_their_bounds() {
-    use cobox_core::tree::TreeKeys;
     let keys = GlassKeys::default();
     for wanted in [false, true] {
         let mut folder = Folder::new(8);
@@ -262,4 +268,44 @@ fn versions_that_do_not_fit_into_a_block_are_named() {
     let inode = fought_over(&mut folder, 70);
     let error = Tree::build(&folder.state, &GlassKeys::default(), MAY).unwrap_err();
     assert!(error.to_string().contains(&inode.short()), "{error}");
+}
+/// Last keys of the children of an inner node; `None` for other blocks.
+fn last_keys(open: &OpenBlock) -> Option<Vec<Key>> {
+    let mut r = Reader::new(&open.payload);
+    let mut keys = Vec::new();
+    while r.left() > 0 {
+        keys.push(Key { parent: r.get().ok()?, inode: r.get().ok()? });
+        r.varint_max(open.links.len() as u64 - 1, "link").ok()?;
+        r.varint().ok()?;
+    }
+    (open.kind == BlockKind::Node && keys.len() == open.links.len()).then_some(keys)
+}
+
+/// The first and last rows of nodes are where an update can go wrong, in particular where a node above ends too.
+#[test]
+fn removing_items_around_the_ends_of_nodes_gives_the_tree_of_the_rest() {
+    let keys = GlassKeys { haste: 8, ..GlassKeys::default() };
+    let folder = Folder::with_items(17, 3_000);
+    let (tree, blocks) = Tree::build(&folder.state, &keys, MAY).unwrap();
+    let order: Vec<_> = folder.state.iter().map(|(key, _)| key).collect();
+    let inner: Vec<Vec<Key>> = blocks.iter().filter_map(|block| last_keys(&keys.open(&block.bytes).unwrap())).collect();
+    assert!(inner.len() >= 4, "{} inner nodes", inner.len());
+    let ends = inner.iter().flat_map(|children| children.iter().take(2).chain(children.iter().rev().take(2)));
+    let positions = ends.map(|end| order.binary_search(end).unwrap());
+    for (at, run) in positions.flat_map(|end| [(end, 1), (end + 1, 1), (end - 5, 6), (end, 30)]) {
+        let mut state = folder.state.clone();
+        let mut touched = Touched::default();
+        for key in order.iter().skip(at).take(run) {
+            touched.note(key.inode, Some(*key));
+            state.remove(&key.inode);
+        }
+        let (updated, _) = tree.update(&state, &touched, &keys, MAY).unwrap();
+        assert_eq!(updated, Tree::build(&state, &keys, MAY).unwrap().0, "{run} items from {at} on");
+        // And back again, by an update from the shorter tree.
+        let back = order.iter().skip(at).take(run).fold(Touched::default(), |mut back, key| {
+            back.note(key.inode, None);
+            back
+        });
+        assert_eq!(updated.update(&folder.state, &back, &keys, MAY).unwrap().0, tree);
+    }
 }
