@@ -15,7 +15,6 @@ use crate::StoreError;
 
 /// The header of an SQLite file (sqlite.org/fileformat2.html, 1.3).
 const HEADER_BYTES: usize = 100;
-const MAGIC: &[u8] = b"SQLite format 3\0";
 const APPLICATION_ID_AT: usize = 68;
 
 /// What a database is and how it is made.
@@ -69,9 +68,6 @@ fn exists(path: &Path, format: &Format) -> Result<bool, StoreError> {
     match file.read_exact(&mut header) {
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Err(damaged(path, "it is cut off in its header")),
         read => read.map_err(|e| StoreError::io("read", path, e))?,
-    }
-    if !header.starts_with(MAGIC) {
-        return Err(damaged(path, "it is no SQLite database"));
     }
     if header[APPLICATION_ID_AT..][..4] != format.application_id.to_be_bytes() {
         return Err(damaged(path, "it is no database of cobox's"));

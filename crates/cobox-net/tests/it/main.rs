@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking, helpers included")]
 
+mod far;
 mod hostile;
 mod talk;
 

@@ -263,3 +263,13 @@ async fn g6_somebody_else_at_the_peers_address_is_not_the_peer() {
 fn _connections_are_shared_between_tasks(connection: Connection) -> impl Clone + Send + Sync {
     connection
 }
+
+#[tokio::test]
+#[ignore = "needs a network interface with multicast"]
+async fn n4_peers_on_one_lan_find_each_other_by_key_alone() {
+    let config = || Config { lan_discovery: true, ..Config::default() };
+    let bob = Endpoint::bind(config(), &[2; 32]).await.unwrap();
+    let alice = Endpoint::bind(config(), &[1; 32]).await.unwrap();
+    let key_alone = EndpointAddrs { key: bob.id(), addrs: vec![], relays: vec![] };
+    assert_eq!(alice.dial(&key_alone).await.unwrap().remote_key(), bob.id());
+}

@@ -116,6 +116,9 @@ fn k3_k7_a_torn_write_is_cut_off_and_what_was_acknowledged_stays() {
             let spoiled = u64::from(hole && len >= acknowledged + record);
             let whole = (len - acknowledged) / record - spoiled;
             assert_eq!(store.recovered().reindexed_blocks, whole, "length {len}, hole {hole}");
+            let left = fs::metadata(cut.path().join("seg-00000001")).unwrap().len();
+            let whole_end = acknowledged + if whole == 0 { 0 } else { (whole + spoiled) * record };
+            assert_eq!((left, store.recovered().torn_bytes), (whole_end, len - whole_end), "length {len}, hole {hole}");
             put(&store, &after);
             assert_holds(&store, &after);
             drop(store);
