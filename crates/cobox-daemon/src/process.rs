@@ -111,6 +111,8 @@ pub fn run(home: &Home, options: UpOptions, ready: impl FnOnce(&ApiFile)) -> Res
     }
     home.prepare(std::env::var_os("HOME").map(PathBuf::from).as_deref())?;
     let _lock = Lock::acquire(&home.lock())?;
+    // What a crash left behind would look valid from now on, since the lock is held.
+    ApiFile::remove(&home.api_file())?;
     let config = Config::load(&home.config())?;
     let words = match std::env::var("COBOX_LOG") {
         Ok(words) if !words.is_empty() => words,

@@ -107,6 +107,12 @@ fn a_crash_heals_by_itself() {
     assert_eq!(place.run(&["status", "--json"]).json_error(), (4, "not_running".into()));
     assert!(other.accept().is_err(), "nobody connected");
 
+    let config = place.home().join("config.toml");
+    fs::write(&config, "wrong").unwrap();
+    assert_eq!(place.run(&["up"]).code, Some(1));
+    assert!(!place.api_file().exists(), "whoever takes the lock clears it away first");
+    fs::remove_file(config).unwrap();
+
     let up = place.run(&["up", "--json"]).json();
     assert_eq!(up["already"], false);
     assert_ne!(place.api().token, first.token);
