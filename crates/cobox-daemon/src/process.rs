@@ -19,6 +19,8 @@ use crate::{ApiFile, ApiFileError, Config, ConfigError, Home, HomeError, Lock, L
 
 /// How long a graceful stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of that answers under way may take.
+const ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The exit code of a broken invariant, as Rust itself uses it.
 const EXIT_PANIC: i32 = 101;
 
@@ -111,6 +113,8 @@ pub fn run(home: &Home, options: UpOptions, ready: impl FnOnce(&ApiFile)) -> Res
     }
     home.prepare(std::env::var_os("HOME").map(PathBuf::from).as_deref())?;
     let _lock = Lock::acquire(&home.lock())?;
+    // What a crash left behind would look valid from now on, since the lock is held.
+    ApiFile::remove(&home.api_file())?;
     let config = Config::load(&home.config())?;
     let words = match std::env::var("COBOX_LOG") {
         Ok(words) if !words.is_empty() => words,
@@ -149,13 +153,11 @@ async fn live(home: &Home, config: Config, options: UpOptions, ready: impl FnOnc
     }
 
     tracing::info!("stopping");
-    let stopped = tokio::time::timeout(STOP_TIMEOUT, async {
-        if served.is_none() {
-            served = Some(server.await);
-        }
-        service.shutdown().await;
-    });
-    if stopped.await.is_err() {
+    if served.is_none() {
+        // A client that does not read its answer is not waited for.
+        served = tokio::time::timeout(ANSWERS_TIMEOUT, server).await.ok();
+    }
+    if tokio::time::timeout(STOP_TIMEOUT - ANSWERS_TIMEOUT, service.shutdown()).await.is_err() {
         tracing::warn!("work was still under way after ten seconds; it goes on at the next start");
     }
     ApiFile::remove(&home.api_file())?;

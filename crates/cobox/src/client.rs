@@ -90,6 +90,7 @@ impl Client {
         if let Some(id) = last_seen {
             request = request.header("last-event-id", id);
         }
+        ASKED.store(true, Ordering::Relaxed);
         let response = refused(request.call())?;
         let lines = BufReader::new(response.into_body().into_reader()).lines().map_while(Result::ok);
         Ok(lines.filter_map(|line| line.strip_prefix("data:").map(|data| data.trim_start().to_owned())))

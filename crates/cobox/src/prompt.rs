@@ -33,7 +33,6 @@ pub(crate) fn secret(question: &str, instead: &str) -> Result<Zeroizing<String>,
     echo_off();
     let answer = read_line();
     echo_on();
-    say("\n");
     answer.map(Zeroizing::new)
 }
 
@@ -63,6 +62,8 @@ pub(crate) fn read_text(from: impl Read, what: &str) -> Result<Zeroizing<String>
 pub(crate) fn echo_on() {
     if let Some(before) = BEFORE.lock().ok().and_then(|mut before| before.take()) {
         let _no_terminal_left = tcsetattr(io::stdin(), OptionalActions::Flush, &before);
+        // The line end that was typed did not show either.
+        say("\n");
     }
 }
 

@@ -228,6 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn the_table_in_the_documentation_is_this_one() {
+        let documented = include_str!("../../../../docs/api.md");
+        for code in ErrorCode::ALL {
+            let row = format!("| `{}` | {} | {} |", code.as_str(), code.status(), code.exit() as u8);
+            assert!(documented.contains(&row), "docs/api.md lacks {row}");
+        }
+        assert_eq!(documented.matches("\n| `").count(), ErrorCode::ALL.len());
+    }
+
+    #[test]
     fn a_code_of_a_newer_version_still_ends_a_command_sensibly() {
         let body = ErrorBody { code: "from_the_future".into(), message: String::new(), hint: None };
         assert_eq!(body.exit(404), Exit::NotFound);

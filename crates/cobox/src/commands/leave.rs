@@ -75,10 +75,8 @@ fn show(reply: &LeaveReply) -> String {
     let files = if reply.files_deleted { "files deleted" } else { "files stay" };
     let mut text = format!("{}: left, {files} ({})\n", clean(&reply.folder.name), clean(&reply.folder.path));
     for end in &reply.backups {
-        let until = end.kept_until.map_or_else(|| "its usual time".into(), |at| format!("until {at}"));
-        text.push_str(
-            &format!("{} keeps its encrypted copy for {until}\n", clean(&end.seeder)).replace("for until", "until"),
-        );
+        let until = end.kept_until.map_or_else(|| "until its agreement ends".into(), |at| format!("until {at}"));
+        text.push_str(&format!("{} keeps its encrypted copy {until}\n", clean(&end.seeder)));
     }
     text
 }

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use cobox_daemon::api::ErrorCode;
 use cobox_daemon::api::dto::Whoami;
-use cobox_daemon::{ApiFile, Home, Lock, UpOptions, has_identity};
+use cobox_daemon::{ApiFile, Home, Lock, RunError, StartError, UpOptions, has_identity};
 use serde::Serialize;
 
 use crate::client::Client;
 use crate::error::{ErrorLine, Failure};
 use crate::{Context, prompt, text};
 
+/// Set in the environment of a service that `up` starts: it leaves the terminal's session.
+const DETACHED: &str = "COBOX_DETACHED";
 /// How long a start may take.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often to look whether it has.
@@ -38,9 +40,6 @@ pub(crate) struct Args {
     /// Where other devices find this one (UDP); otherwise a free port, chosen once and kept
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Started by `up` itself: leave the terminal's session
-    #[arg(long, hide = true, requires = "foreground")]
-    detached: bool,
 }
 
 /// `up --json`.
@@ -60,13 +59,13 @@ impl Args {
     }
 
     fn become_service(self, context: &Context, home: &Home) -> Result<(), Failure> {
-        if self.detached {
+        let detached = std::env::var_os(DETACHED).is_some();
+        if detached {
             rustix::process::setsid().map_err(|e| Failure::io("no session of its own", &e.into()))?;
         }
         let out = context.out;
         let name = self.name_or_ask(home)?;
-        let options =
-            UpOptions { name, api: self.api, listen: self.listen, log_to_stderr: !self.detached && !out.quiet };
+        let options = UpOptions { name, api: self.api, listen: self.listen, log_to_stderr: !detached && !out.quiet };
         cobox_daemon::run(home, options, |api| {
             let up = ForegroundUp { api: format!("http://{}/", api.address), pid: api.pid };
             let _nobody_reads = out.data(&up, |up| format!("cobox is running: {} (Ctrl-C stops it)", up.api));
@@ -80,19 +79,19 @@ impl Args {
         }
         let name = self.name_or_ask(home)?;
         if name.is_none() && !has_identity(home) {
-            let hint = "give it with --name, like `cobox up --name Ana`";
-            return Err(Failure::new(ErrorCode::NameNeeded, "the first start needs your name", hint));
+            return Err(RunError::from(StartError::NameNeeded).into());
         }
         home.prepare(std::env::var_os("HOME").map(PathBuf::from).as_deref())?;
-        let last_words = home.logs().join("start.err");
+        let last_words = home.logs().join(format!("start-{}.err", std::process::id()));
         let mut child = self.spawn(home, name.as_deref(), &last_words)?;
-        match wait_until_it_answers(home, &mut child, &last_words) {
+        let started = wait_until_it_answers(home, &mut child, &last_words);
+        let _nothing_to_tidy = fs::remove_file(&last_words);
+        match started {
             Err(Failure::Said { body, .. }) if body.code == ErrorCode::AlreadyRunning.as_str() => {
                 self.already_running(context, home)
             }
             started => {
                 let (api, whoami) = started?;
-                fs::remove_file(&last_words).map_err(|e| Failure::io("the log directory can not be used", &e))?;
                 say_up(context, &api, whoami, false)
             }
         }
@@ -103,7 +102,7 @@ impl Args {
         let cannot = |error: std::io::Error| Failure::io("the service can not be started", &error);
         let stderr = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(last_words);
         let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
-        command.args(["up", "--foreground", "--detached", "--json"]).arg("--home").arg(home.root());
+        command.args(["up", "--foreground", "--json"]).arg("--home").arg(home.root());
         if let Some(name) = name {
             command.arg(format!("--name={name}"));
         }
@@ -112,7 +111,12 @@ impl Args {
                 command.arg(option).arg(address.to_string());
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.map_err(cannot)?).current_dir("/");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr.map_err(cannot)?)
+            .current_dir("/")
+            .env(DETACHED, "1");
         command.spawn().map_err(cannot)
     }
 
