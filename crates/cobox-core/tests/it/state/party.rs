@@ -216,7 +216,7 @@ impl Party {
         let value = if dice.percent(10) { 1_000 + dice.below(3) as u64 } else { step as u64 };
         let wants_file = |dice: &mut Dice| if dice.percent(95) { *dice.pick(&["a", "b", "c"]) } else { "x" };
         let wants_dir = |dice: &mut Dice| *dice.pick(&["x", "y", "z"]);
-        let free = |path: &FolderPath, text: &str| view.lookup(&path.join(&name(text))).is_none();
+        let free = |path: &FolderPath, text: &str| view.lookup(&path.join(name(text))).is_none();
         let (target, inodes) = dice.pick(&dirs).clone();
         let parent = inodes[0];
         match dice.below(11) {

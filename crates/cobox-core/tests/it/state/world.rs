@@ -11,7 +11,7 @@ pub(super) fn name(text: &str) -> Name {
 }
 
 pub(super) fn path(text: &str) -> FolderPath {
-    text.split('/').filter(|part| !part.is_empty()).fold(FolderPath::default(), |path, part| path.join(&name(part)))
+    text.split('/').filter(|part| !part.is_empty()).fold(FolderPath::default(), |path, part| path.join(name(part)))
 }
 
 pub(super) fn shown_path(path: &FolderPath) -> String {
