@@ -379,6 +379,10 @@ mod tests {
         let mut longer = stored.to_vec();
         longer.push(0);
         assert!(FolderKeys::from_storage(&longer).is_err());
+        let (head, epochs) = stored.split_at(70);
+        let swapped = [head, &epochs[36..72], &epochs[..36], &epochs[72..]].concat();
+        let error = DecodeError::NotCanonical { what: "folder epochs" };
+        assert_eq!(FolderKeys::from_storage(&swapped).map(|_| ()), Err(KeysError::Malformed(error)));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! history         = note("history", ad = epoch id, list of (id, S)) under the new epoch
 //! ```
 //!
-//! Whoever receives a secret checks it against the epoch's id and the shape key against the genesis. So it does not matter who
-//! sent an envelope, and a false one can do nothing but fail to open.
+//! Whoever receives a secret computes the epoch's id from it and checks the shape key against the genesis. So it does not
+//! matter who sent an envelope, and a false one can do nothing but fail to open.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -329,7 +329,6 @@ impl<'l> Opening<'l> {
             let Ok(plain) = open_xwing(secret, purpose, &envelope.bytes) else { continue };
             let mut r = Reader::new(&plain);
             if let Ok(secret) = r.fixed().map(EpochSecret::from_bytes)
-                && secret.id() == id
                 && self.take_shape(&mut r).is_ok()
             {
                 self.take(secret);
@@ -441,4 +440,31 @@ fn half(random: &[u8; 64], at: usize) -> [u8; 32] {
     let mut half = [0; 32];
     half.copy_from_slice(&random[at..at + 32]);
     half
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cobox_proto::id::FolderId;
+
+    #[test]
+    fn secrets_beside_false_ids_and_cut_lists_are_refused() {
+        let mut keys = FolderKeys::new(FolderId([1; 32]), ShapeKey::from_bytes([2; 32]), Profile::Cdc);
+        for secret in [3, 4] {
+            let params = FolderKeys::params_for(Profile::Cdc, false);
+            keys.insert_epoch(EpochSecret::from_bytes([secret; 32]), params).unwrap();
+        }
+        let ids: Vec<EpochId> = keys.epochs().map(|(_, epoch)| epoch.id()).collect();
+        let mut plain = Vec::new();
+        push_pairs(&mut plain, &keys, &ids);
+        assert_eq!(read_pairs(&mut Reader::new(&plain)).unwrap().len(), 2);
+        for cut in 0..plain.len() {
+            assert!(read_pairs(&mut Reader::new(&plain[..cut])).is_err(), "cut at {cut}");
+        }
+        for byte in 0..plain.len() {
+            let mut changed = plain.clone();
+            changed[byte] ^= 1;
+            assert!(read_pairs(&mut Reader::new(&changed)).is_err(), "byte {byte}");
+        }
+    }
 }
