@@ -159,6 +159,17 @@ impl World {
         self.now(author, remove(target))
     }
 
+    /// `by` and `device` name test keys.
+    pub(crate) fn add_device(&mut self, view: &BTreeSet<OpId>, member: OpId, by: &str, device: &str) -> OpId {
+        let keys = pair(device);
+        let proof = keys.prove_device(&secret(device), &self.log.folder(), &member);
+        self.raw(self.maximal(view), &[(member, &secret(by))], OpBody::AddDevice { device: keys, proof })
+    }
+    pub(crate) fn remove_device(&mut self, view: &BTreeSet<OpId>, member: OpId, by: &str, device: &str) -> OpId {
+        let body = OpBody::RemoveDevice { device: secret(device).public(), cut: vec![] };
+        self.raw(self.maximal(view), &[(member, &secret(by))], body)
+    }
+
     /// The name of an invite's keys doubles as its seed.
     pub(crate) fn invite(&mut self, view: &BTreeSet<OpId>, author: OpId, role: Role, max_uses: u16) -> (OpId, String) {
         let seed = self.fresh("invite");
