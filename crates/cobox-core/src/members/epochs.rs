@@ -445,7 +445,38 @@ fn half(random: &[u8; 64], at: usize) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::{DeviceSecret, RootSecret};
+    use crate::members::{Founding, FoundingRandom, found};
     use cobox_proto::id::FolderId;
+    use cobox_proto::members::{FolderKind, Policy, resolve};
+
+    #[test]
+    fn a_long_history_keeps_the_newest_and_fits_its_op() {
+        let (slot, device) = (RootSecret::from_entropy([1; 16]).slot(1), DeviceSecret::from_seed(&[1; 32]));
+        let founding = Founding {
+            kind: FolderKind::Folder,
+            slot: &slot,
+            device: &device,
+            profile: Profile::Cdc,
+            high_privacy: false,
+            policy: Policy::default(),
+        };
+        let random = FoundingRandom { nonce: [1; 32], shape: [2; 32], epoch: [3; 64] };
+        let mut founded = found(founding, &random).unwrap();
+        let params = FolderKeys::params_for(Profile::Cdc, false);
+        for n in 0..600_u16 {
+            let secret = *blake3::hash(&n.to_le_bytes()).as_bytes();
+            founded.keys.insert_epoch(EpochSecret::from_bytes(secret), params).unwrap();
+        }
+        let roster = resolve(&founded.log);
+        let plain = history(&roster, &founded.keys);
+        let secrets = read_pairs(&mut Reader::new(&plain)).unwrap();
+        assert_eq!(secrets.len(), HISTORY_EPOCHS_MAX);
+        let known = roster.writable_epoch().unwrap();
+        assert!(secrets.iter().any(|secret| secret.id() == known), "one the log knows goes before ones it does not");
+        let note = founded.keys.seal_note(&known.tag(), "history", &known.0, &plain).unwrap();
+        assert!(note.len() <= EPOCH_HISTORY_BYTES_MAX);
+    }
 
     #[test]
     fn secrets_beside_false_ids_and_cut_lists_are_refused() {
