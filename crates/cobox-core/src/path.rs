@@ -109,13 +109,8 @@ fn bare(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    let pass = |text: &str| -> String {
-        let visible: String = text.nfkc().filter(|c| !is_ignorable(*c)).collect();
-        CaseMapper::new().fold_string(&visible).into_owned()
-    };
-    // Folding may compose to what folds again; the second pass is a fixpoint (Unicode 3.13, R5).
-    let twice = pass(&pass(text));
-    twice.nfkc().filter(|c| !is_ignorable(*c)).collect()
+    let visible: String = text.nfkc().filter(|c| !is_ignorable(*c)).collect();
+    CaseMapper::new().fold_string(&visible).nfkc().collect()
 }
 
 fn is_dots(bare: &str) -> bool {

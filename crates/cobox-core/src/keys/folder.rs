@@ -137,7 +137,7 @@ impl ShapeKey {
 
     /// The identity of an item created as `name` in `parent`; `n` counts up while the identity is taken (design 2.3). Two
     /// devices that create the same path apart from each other get the same one.
-    pub fn inode(&self, kind: Kind, parent: &Inode, name: &Name, n: u32) -> Inode {
+    pub fn inode(&self, kind: Kind, parent: Inode, name: &Name, n: u32) -> Inode {
         let kind = match kind {
             Kind::Dir => 0,
             Kind::File => 1,
@@ -379,6 +379,10 @@ mod tests {
         let mut longer = stored.to_vec();
         longer.push(0);
         assert!(FolderKeys::from_storage(&longer).is_err());
+        let (head, epochs) = stored.split_at(70);
+        let swapped = [head, &epochs[36..72], &epochs[..36], &epochs[72..]].concat();
+        let error = DecodeError::NotCanonical { what: "folder epochs" };
+        assert_eq!(FolderKeys::from_storage(&swapped).map(|_| ()), Err(KeysError::Malformed(error)));
     }
 
     #[test]
@@ -427,7 +431,7 @@ mod tests {
         assert_ne!(shape.bound(b"bound", 0, b"k"), shape.bound(b"bound", 1, b"k"));
         assert_ne!(shape.bound(b"bound", 0, b"k"), shape.bound(b"mbound", 0, b"k"));
         let name = Name::new("a").unwrap();
-        let inode = |kind, n| shape.inode(kind, &Inode::ZERO, &name, n);
+        let inode = |kind, n| shape.inode(kind, Inode::ZERO, &name, n);
         assert_ne!(inode(Kind::File, 0), inode(Kind::Dir, 0));
         assert_ne!(inode(Kind::File, 0), inode(Kind::File, 1));
     }

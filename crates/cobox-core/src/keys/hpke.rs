@@ -40,7 +40,7 @@ pub enum EnvelopeError {
 
 /// What a sealed message is for; bound into it, so that it opens in no other place.
 #[derive(Debug, Clone, Copy)]
-pub struct Purpose<'a> {
+pub(crate) struct Purpose<'a> {
     /// One of [`labels`].
     pub(crate) label: &'static str,
     /// The folder.

@@ -6,8 +6,8 @@
 //! history         = note("history", ad = epoch id, list of (id, S)) under the new epoch
 //! ```
 //!
-//! Whoever receives a secret checks it against the epoch's id and the shape key against the genesis. So it does not matter who
-//! sent an envelope, and a false one can do nothing but fail to open.
+//! Whoever receives a secret computes the epoch's id from it and checks the shape key against the genesis. So it does not
+//! matter who sent an envelope, and a false one can do nothing but fail to open.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -329,7 +329,6 @@ impl<'l> Opening<'l> {
             let Ok(plain) = open_xwing(secret, purpose, &envelope.bytes) else { continue };
             let mut r = Reader::new(&plain);
             if let Ok(secret) = r.fixed().map(EpochSecret::from_bytes)
-                && secret.id() == id
                 && self.take_shape(&mut r).is_ok()
             {
                 self.take(secret);
@@ -441,4 +440,62 @@ fn half(random: &[u8; 64], at: usize) -> [u8; 32] {
     let mut half = [0; 32];
     half.copy_from_slice(&random[at..at + 32]);
     half
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{DeviceSecret, RootSecret};
+    use crate::members::{Founding, FoundingRandom, found};
+    use cobox_proto::id::FolderId;
+    use cobox_proto::members::{FolderKind, Policy, resolve};
+
+    #[test]
+    fn a_long_history_keeps_the_newest_and_fits_its_op() {
+        let (slot, device) = (RootSecret::from_entropy([1; 16]).slot(1), DeviceSecret::from_seed(&[1; 32]));
+        let founding = Founding {
+            kind: FolderKind::Folder,
+            slot: &slot,
+            device: &device,
+            profile: Profile::Cdc,
+            high_privacy: false,
+            policy: Policy::default(),
+        };
+        let random = FoundingRandom { nonce: [1; 32], shape: [2; 32], epoch: [3; 64] };
+        let mut founded = found(founding, &random).unwrap();
+        let params = FolderKeys::params_for(Profile::Cdc, false);
+        for n in 0..600_u16 {
+            let secret = *blake3::hash(&n.to_le_bytes()).as_bytes();
+            founded.keys.insert_epoch(EpochSecret::from_bytes(secret), params).unwrap();
+        }
+        let roster = resolve(&founded.log);
+        let plain = history(&roster, &founded.keys);
+        let secrets = read_pairs(&mut Reader::new(&plain)).unwrap();
+        assert_eq!(secrets.len(), HISTORY_EPOCHS_MAX);
+        let known = roster.writable_epoch().unwrap();
+        assert!(secrets.iter().any(|secret| secret.id() == known), "one the log knows goes before ones it does not");
+        let note = founded.keys.seal_note(&known.tag(), "history", &known.0, &plain).unwrap();
+        assert!(note.len() <= EPOCH_HISTORY_BYTES_MAX);
+    }
+
+    #[test]
+    fn secrets_beside_false_ids_and_cut_lists_are_refused() {
+        let mut keys = FolderKeys::new(FolderId([1; 32]), ShapeKey::from_bytes([2; 32]), Profile::Cdc);
+        for secret in [3, 4] {
+            let params = FolderKeys::params_for(Profile::Cdc, false);
+            keys.insert_epoch(EpochSecret::from_bytes([secret; 32]), params).unwrap();
+        }
+        let ids: Vec<EpochId> = keys.epochs().map(|(_, epoch)| epoch.id()).collect();
+        let mut plain = Vec::new();
+        push_pairs(&mut plain, &keys, &ids);
+        assert_eq!(read_pairs(&mut Reader::new(&plain)).unwrap().len(), 2);
+        for cut in 0..plain.len() {
+            assert!(read_pairs(&mut Reader::new(&plain[..cut])).is_err(), "cut at {cut}");
+        }
+        for byte in 0..plain.len() {
+            let mut changed = plain.clone();
+            changed[byte] ^= 1;
+            assert!(read_pairs(&mut Reader::new(&changed)).is_err(), "byte {byte}");
+        }
+    }
 }

@@ -193,6 +193,25 @@ fn notes_open_for_their_object_only_and_hide_their_length_a_little() {
     }
 }
 
+#[test]
+fn a_member_can_not_make_a_second_form_of_a_note() {
+    let (keys, tag) = folder(1, Padding::Padme);
+    let epoch = keys.usable(&tag).unwrap();
+    let ad = keys.associated("head", b"fields");
+    let make = |kind, total| {
+        let frame = Frame { kind, total, digest: keys.shape().digest(b"Bob") };
+        keys.open_note(&tag, "head", b"fields", &seal(epoch, &ad, frame, Vec::new(), b"Bob"))
+    };
+    assert_eq!(make(KIND_NOTE, 64), Ok(b"Bob".to_vec()));
+    let size = DecodeError::NotCanonical { what: "note size" };
+    assert_eq!(make(KIND_NOTE, 128), Err(SealError::Malformed(size.clone())));
+    assert_eq!(make(KIND_NOTE, 57), Err(SealError::Malformed(size)));
+    let kind = DecodeError::BadValue { what: "note kind", found: 1 };
+    assert_eq!(make(1, 64), Err(SealError::Malformed(kind)));
+    let found = NOTE_BYTES_MAX;
+    assert_eq!(keys.seal_note(&tag, "head", b"", &vec![0; found]), Err(SealError::TooLarge { what: "note", found }));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

@@ -1,7 +1,6 @@
 //! Alice, Bob and Mallory, a folder they share, and the log and envelopes that a seeder would carry between them.
 
-use cobox_core::keys::hpke::HpkeSecret;
-use cobox_core::keys::{DeviceSecret, FolderKeys, Profile, RootSecret, Slot};
+use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret, Profile, RootSecret, Slot};
 use cobox_core::members::{
     Author, Founding, FoundingRandom, InviteCode, InviteRandom, Label, NewEpoch, OpenedEpochs, Terms, found, invite,
     join, mint_epoch, open_epochs, propose, witness,

@@ -2,8 +2,10 @@
 
 use cobox_core::keys::RootSecret;
 use cobox_core::members::{
-    Author, InviteError, InviteRandom, InviteText, Terms, invite, join, open_label, propose, seeder_grant, witness,
+    Author, InviteCode, InviteError, InviteRandom, InviteText, Terms, invite, join, open_label, propose, seeder_grant,
+    witness,
 };
+use cobox_proto::codec::Canonical;
 use cobox_proto::id::{Hash, OpId};
 use cobox_proto::members::{OpBody, Policy, Retention, Role};
 use cobox_proto::sign::SecretKey;
@@ -149,6 +151,25 @@ fn i1_i7_every_cut_and_every_changed_letter_of_a_code_is_pointed_out() {
     let key = contact.to_string().parse::<InviteText>();
     let other = TextError::Other { found: "CoBox key", expected: "invite code" };
     assert_eq!(key, Err(InviteError::Text(other)));
+}
+
+#[test]
+fn i2_changed_bytes_of_a_code_are_refused_or_are_another_code() {
+    let mut alice = Person::new(1);
+    let mut folder = Folder::founded_by(&mut alice);
+    let mut code = folder.invites(&alice, true);
+    code.tickets = vec![vec![1, 2, 3], vec![]];
+    let bytes = code.to_bytes();
+    let mut refused = 0;
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        match InviteCode::from_bytes(&changed) {
+            Ok(other) => assert!(other != code && other.to_bytes() == changed, "bit {bit}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 8, "version and lengths are checked");
 }
 
 #[test]

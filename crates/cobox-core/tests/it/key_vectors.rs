@@ -53,7 +53,7 @@ fn made() -> Value {
     keys.insert_epoch(secret.clone(), FolderKeys::params_for(Profile::Cdc, false)).unwrap();
     let contact = root.contact().public().to_string();
     let (a, name) = (Inode([0x44; 16]), Name::new("plan.txt").unwrap());
-    let inode = |kind, n| shape.inode(kind, &a, &name, n).to_string();
+    let inode = |kind, n| shape.inode(kind, a, &name, n).to_string();
     let slots: Vec<Value> =
         [0, 1, 255].into_iter().map(|i| json!({ "slot": i, "keys": pair(&root.slot(i).public()) })).collect();
     let mut other_profile = keys.to_storage().to_vec();

@@ -3,9 +3,12 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
 
+#![allow(clippy::unwrap_used, reason = "a panic with its line is what a test wants")]
+
 mod block_vectors;
 mod cast;
 mod epoch_stories;
+mod epoch_storm;
 mod invite_stories;
 mod invite_vectors;
 mod key_vectors;
