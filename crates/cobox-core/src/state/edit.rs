@@ -28,7 +28,7 @@ impl<F: Fn(Kind, Inode, &Name, u32) -> Inode> InodePrf for F {
 
 impl InodePrf for ShapeKey {
     fn inode(&self, kind: Kind, parent: Inode, name: &Name, n: u32) -> Inode {
-        ShapeKey::inode(self, kind, &parent, name, n.into())
+        ShapeKey::inode(self, kind, parent, name, n)
     }
 }
 
