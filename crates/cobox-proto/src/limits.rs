@@ -142,5 +142,3 @@ pub const NOTE_BYTES_MAX: usize = 64 << 10;
 pub const FOLDER_EPOCHS_MAX: usize = 4096;
 /// Bytes of one ticket in an invite code: a key and its addresses.
 pub const TICKET_BYTES_MAX: usize = 1024;
-/// Bytes of one ticket in an invite code: a key and its addresses.
-pub const TICKET_BYTES_MAX: usize = 1024;
