@@ -13,6 +13,7 @@ mod gossip;
 mod heads;
 mod io;
 mod membership;
+mod newcomer;
 mod serving;
 mod sync_heads;
 mod sync_log;
@@ -26,6 +27,7 @@ pub use envelopes::Envelopes;
 pub use heads::{HeadEvent, HeadGraph, MissingHead, Refusal, Rights};
 pub use io::{Closed, Input, Output, PeerId};
 pub use membership::{Membership, Reach};
+pub use newcomer::{Newcomer, NewcomerError};
 pub use serving::{AsksTooMuch, Serving};
 pub use wanted::{Asks, BLOCK_TIMEOUT_MS, Priority, STRANDED_RETRY_MS, Wanted};
 
@@ -43,7 +45,7 @@ use crate::wire::{AddressNote, LogEntry, Message, OpEnvelopes, Tip};
 pub const ASK_AGAIN_MS: u64 = 10_000;
 
 /// What of a folder is kept between two runs of the program.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Kept {
     /// Ops, in any order.
     pub ops: Vec<SignedOp>,
@@ -280,7 +282,9 @@ impl Replica {
         let Some(peer) = self.peers.get(&id) else { return };
         let about_log = matches!(
             message,
-            Message::LogSummary { .. }
+            Message::GenesisWanted
+                | Message::Genesis { .. }
+                | Message::LogSummary { .. }
                 | Message::LogHave { .. }
                 | Message::Ops { .. }
                 | Message::OpsWanted { .. }
@@ -290,6 +294,11 @@ impl Replica {
             return self.misbehaved(id, "a guest may speak of the log alone");
         }
         match message {
+            Message::GenesisWanted => {
+                let bytes = self.membership.log().genesis().to_bytes();
+                self.send(id, Message::Genesis { bytes });
+            }
+            Message::Genesis { .. } => {} // It is known; whoever has a replica has it.
             Message::LogSummary { ops, digest } => self.log_summarised(id, ops, digest),
             Message::LogHave { entries, last } => self.log_named(id, entries, last),
             Message::Ops { ops } => self.ops_received(id, &ops),

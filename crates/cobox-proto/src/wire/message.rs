@@ -201,6 +201,13 @@ impl Canonical for AddressNote {
 /// One message about one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
+    /// "Send me the genesis": from whoever knows the folder's id and nothing else of it yet.
+    GenesisWanted,
+    /// The genesis; the folder's id is its hash.
+    Genesis {
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
     /// What the sender's log is, in short; equal logs need no more words.
     LogSummary {
         /// How many ops.
@@ -310,6 +317,8 @@ impl Canonical for Message {
             Message::AttachVault(part) => w.u8(18).put(part),
             Message::VaultAttached => w.u8(19),
             Message::VaultRefused(why) => w.u8(20).put(why),
+            Message::GenesisWanted => w.u8(21),
+            Message::Genesis { bytes } => w.u8(22).bytes(bytes),
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -334,6 +343,8 @@ impl Canonical for Message {
             18 => Message::AttachVault(r.get()?),
             19 => Message::VaultAttached,
             20 => Message::VaultRefused(r.get()?),
+            21 => Message::GenesisWanted,
+            22 => Message::Genesis { bytes: r.bytes(OP_BYTES_MAX, "genesis")?.to_vec() },
             other => return Err(DecodeError::BadValue { what: "message kind", found: other.into() }),
         })
     }
