@@ -323,7 +323,7 @@ fn an_invites_holder_gets_the_log_and_brings_its_join() {
     let (genesis, kept) = first_visit(&mut net, at_seeder, holder, folder.id());
     assert_eq!(kept.ops.len(), folder.ops.len());
     let newcomer = net.join(holder, Replica::restore(genesis, kept));
-    assert_eq!(net.parties[newcomer].replica.envelopes().count(&folder.envelopes[0].op), 4);
+    assert_eq!(net.parties[newcomer].replica.envelopes().count(&folder.envelopes[0].op), 2);
     net.connect(newcomer, at_seeder);
     net.settle();
     let join = folder.join(invite, 60, 9);
