@@ -165,7 +165,7 @@ impl Judge<'_> {
             }
             OpBody::CancelInvite { invite, at_ms } => {
                 let invite = self.seen(invite).ok_or(Void::NoTarget)?;
-                if !self.st.invites.get(&invite).is_some_and(|state| !state.closed) {
+                if self.st.invites.get(&invite).is_none_or(|state| state.closed) {
                     return Err(Void::NoTarget);
                 }
                 let Some(invite_op) = self.log.node(invite).op() else { return Err(Void::NoTarget) };

@@ -236,36 +236,32 @@ impl<'l> Resolver<'l> {
     /// The joins too many of the most senior invite that has too many. Those somebody else has built upon stay first, then
     /// those witnessed first.
     fn surplus_joins(&self, stands: &BTreeSet<At>) -> Vec<At> {
-        let mut joins: BTreeMap<At, Vec<(bool, (u64, OpId), At)>> = BTreeMap::new();
+        let mut by_invite: BTreeMap<At, Vec<At>> = BTreeMap::new();
         for at in stands {
-            let node = self.log.node(*at);
-            let Some(OpBody::Join { invite, .. }) = node.body() else { continue };
-            let witnesses = node.witnesses.iter().filter(|w| self.set.contains(**w) && stands.contains(w));
-            let (Some(first), Some(invite)) = (witnesses.map(|w| self.log.node(*w).order()).min(), self.log.at(invite))
-            else {
-                continue;
-            };
-            joins.entry(invite).or_default().push((false, first, *at));
-        }
-        let mut over: Vec<(At, usize)> = Vec::new();
-        for (invite, joins) in &joins {
-            if let Some(OpBody::Invite { max_uses, .. }) = self.log.node(*invite).body()
-                && joins.len() > usize::from(*max_uses)
+            if let Some(OpBody::Join { invite, .. }) = self.log.node(*at).body()
+                && self.first_witness(*at, stands).is_some()
+                && let Some(invite) = self.log.at(invite)
             {
-                over.push((*invite, usize::from(*max_uses)));
+                by_invite.entry(invite).or_default().push(*at);
             }
         }
-        let Some((invite, uses)) = over.into_iter().min_by_key(|(invite, _)| &self.log.node(*invite).rank) else {
+        let uses = |invite: At| match self.log.node(invite).body() {
+            Some(OpBody::Invite { max_uses, .. }) => usize::from(*max_uses),
+            _ => 0,
+        };
+        let over = by_invite.into_iter().filter(|(invite, joins)| joins.len() > uses(*invite));
+        let Some((invite, mut joins)) = over.min_by_key(|(invite, _)| &self.log.node(*invite).rank) else {
             return Vec::new();
         };
-        let acked: BTreeSet<&At> =
-            stands.iter().filter_map(|at| self.log.node(*at).verdict.as_ref().ok()).flat_map(|v| &v.acks).collect();
-        let mut candidates = joins.remove(&invite).unwrap_or_default();
-        for (unacked, _, join) in &mut candidates {
-            *unacked = !acked.contains(join);
-        }
-        candidates.sort_unstable();
-        candidates.into_iter().skip(uses).map(|(_, _, join)| join).collect()
+        let valid = stands.iter().filter_map(|at| self.log.node(*at).verdict.as_ref().ok());
+        let built_upon: BTreeSet<At> = valid.flat_map(|valid| valid.acks.iter().copied()).collect();
+        joins.sort_by_key(|join| (!built_upon.contains(join), self.first_witness(*join, stands)));
+        joins.split_off(uses(invite))
+    }
+
+    /// The least (lam, id) of a join's standing witnesses.
+    fn first_witness(&self, join: At, stands: &BTreeSet<At>) -> Option<(u64, OpId)> {
+        self.log.node(join).witnesses.iter().filter(|w| stands.contains(w)).map(|w| self.log.node(*w).order()).min()
     }
 }
 

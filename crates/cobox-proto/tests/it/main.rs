@@ -1,0 +1,9 @@
+//! Integration tests of the format: stories and models of the membership, and the vectors in `spec/vectors`.
+
+mod members_epochs;
+mod members_invites;
+mod members_model;
+mod members_speed;
+mod members_stories;
+mod members_vectors;
+mod members_world;
