@@ -31,7 +31,7 @@ pub use newcomer::{Newcomer, NewcomerError};
 pub use serving::{AsksTooMuch, Serving};
 pub use wanted::{Asks, BLOCK_TIMEOUT_MS, Priority, STRANDED_RETRY_MS, Wanted};
 
-use gossip::Receipts;
+use gossip::{Receipts, Stale};
 
 use crate::head::SignedHead;
 use crate::hosting::SignedReceipt;
@@ -111,8 +111,8 @@ pub struct Replica {
     peers: BTreeMap<PeerId, Peer>,
     /// Of whom, and when it is asked again.
     asked: BTreeMap<Lack, (PeerId, u64)>,
-    /// Heads called stale, with the ops that must be here before the author can do better.
-    stale: Vec<(HeadId, Vec<OpId>)>,
+    /// Heads called stale that wait for ops.
+    stale: Vec<Stale>,
     outputs: VecDeque<Output>,
 }
 
@@ -244,7 +244,7 @@ impl Replica {
         self.expel(now_ms);
         self.ask_lacking(now_ms);
         self.ask_blocks(now_ms);
-        while let Some((peer, cid)) = self.serving.next() {
+        while let Some((peer, cid)) = self.serving.next_to_send() {
             self.outputs.push_back(Output::SendBlock { peer, cid });
         }
     }
@@ -377,6 +377,7 @@ impl Replica {
             self.serving.peer_closed(id);
             self.heads.forget_waiting_of(id);
             self.asked.retain(|_, (of, _)| *of != id);
+            self.stale.retain(|stale| stale.from != id);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One file of `spec/vectors`: compared, or rewritten when `COBOX_BLESS=1` is set.
 
 // Vectors live in files outside the crate.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::path::Path;
 

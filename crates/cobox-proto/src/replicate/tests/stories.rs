@@ -347,7 +347,7 @@ fn first_visit(net: &mut Net, party: usize, who: Who, folder: FolderId) -> (Gene
     }
     net.tell(party, Input::PeerClosed { peer });
     let mut whole = None;
-    for output in net.parties[party].log[from..].to_vec() {
+    for output in net.parties[party].log[from..].iter().cloned() {
         if let Output::Send { message, .. } = output {
             assert!(whole.is_none(), "more came after the whole");
             whole = newcomer.take(message).unwrap();
