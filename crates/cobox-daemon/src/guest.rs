@@ -55,6 +55,7 @@ impl Guest {
             let event = tokio::time::timeout_at(deadline, self.events.recv()).await.ok()??;
             match event {
                 FolderEvent::Opened { peer, .. } => {
+                    peer.send(Message::GenesisWanted);
                     // We name an empty log, so that all of theirs is told.
                     peer.send(Message::LogHave { entries: Vec::new(), last: true });
                     self.peer = Some(peer);

@@ -108,6 +108,9 @@ pub const CLAIM_BYTES_MAX: usize = 16 << 20;
 /// Actors of one device whose unmerged heads a seeder keeps for good (rule R6).
 pub const UNMERGED_ACTORS_PER_DEVICE_MAX: usize = 64;
 
+/// Messages of envelopes on a first visit: a quarter MiB each at most, for the longest of histories.
+pub const NEWCOMER_ENVELOPES_MAX: usize = 4096;
+
 /// Heads of a folder that wait for something not here yet.
 pub const HEADS_PENDING_MAX: usize = 4096;
 /// Of these, how many one peer may have brought.

@@ -2,7 +2,6 @@
 
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
-
 #![allow(clippy::unwrap_used, reason = "a panic with its line is what a test wants")]
 
 mod block_vectors;

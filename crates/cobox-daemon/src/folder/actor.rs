@@ -18,7 +18,7 @@ use cobox_net::{FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::hosting::{Holding, SignedReceipt};
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, OpId, SigKey};
 use cobox_proto::members::{EnvelopeList, OpBody, Role, SignedOp};
-use cobox_proto::replicate::{self, PeerId, Priority, Reach, Replica};
+use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{LogPart, Message, OpEnvelopes};
 use cobox_store::{BlockStore, HeadState};
@@ -375,9 +375,6 @@ impl FolderActor {
             return;
         }
         let id = peer.id;
-        if self.replica.reach(&who, now) == Some(Reach::Log) {
-            peer.send(Message::Genesis { bytes: self.replica.membership().log().genesis().to_bytes() });
-        }
         self.peers.insert(id, PeerRow { who, progress: None, peer });
         self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
         self.told_progress = None;

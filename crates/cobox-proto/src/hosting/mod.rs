@@ -7,9 +7,11 @@ mod quota;
 mod receipt;
 mod retention;
 mod shelf;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod witness;
 
 pub use claim::{Arriving, Delivered};
 pub use ingest::{Ingest, Step};
@@ -19,4 +21,6 @@ pub use shelf::{Shelf, Status, reach, recheck};
 
 pub use offer::{OFFER_PREFIX, OFFER_VERSION, Offer, OfferError};
 pub use receipt::{Holding, RECEIPT_VERSION, Receipt, ReceiptError, SignedReceipt};
+pub use tenant::{Tenant, TenantInput, TenantOutput};
 pub use ticket::{Address, TICKET_PREFIX, TICKET_VERSION, Ticket};
+pub use witness::joins_to_witness;

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::codec::{Canonical, DecodeError};
 use crate::id::{BlindedFolder, FolderId, SigKey};
 use crate::limits::{
-    AUTH_TIMEOUT_MS, CHANNELS_PER_CONNECTION_MAX, FRAME_BYTES_BEFORE_AUTH_MAX, FRAME_BYTES_MAX, OPENS_WAITING_MAX,
-    REFUSAL_DELAY_MS, REFUSALS_BEFORE_AUTH_MAX,
+    AUTH_TIMEOUT_MS, BATCH_ITEMS_MAX, CHANNELS_PER_CONNECTION_MAX, FIND_PROOFS_MAX, FRAME_BYTES_BEFORE_AUTH_MAX,
+    FRAME_BYTES_MAX, OPENS_WAITING_MAX, REFUSAL_DELAY_MS, REFUSALS_BEFORE_AUTH_MAX,
 };
 use crate::wire::proof::{KeyProof, Proof, Session, Side, Who};
 use crate::wire::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Message, Party};
@@ -136,6 +136,12 @@ pub enum LinkError {
     TooLarge {
         /// Its size.
         bytes: usize,
+    },
+    /// More member keys than one question may name.
+    #[error("{keys} member keys are more than the {FIND_PROOFS_MAX} of one question; ask in parts")]
+    TooManyKeys {
+        /// How many.
+        keys: usize,
     },
     /// The connection is over.
     #[error("the connection has ended")]
@@ -379,12 +385,16 @@ impl Link {
     /// a time.
     pub fn find(&mut self, proofs: Vec<KeyProof>) -> Result<(), LinkError> {
         self.running()?;
+        if proofs.len() > FIND_PROOFS_MAX {
+            return Err(LinkError::TooManyKeys { keys: proofs.len() });
+        }
         self.send_frame(&Frame::Find { proofs });
         Ok(())
     }
 
-    /// Answers [`Output::FindAsked`].
-    pub fn found(&mut self, folders: Vec<FoundFolder>) {
+    /// Answers [`Output::FindAsked`], with the first 1,024 folders if there are more.
+    pub fn found(&mut self, mut folders: Vec<FoundFolder>) {
+        folders.truncate(BATCH_ITEMS_MAX);
         if self.ended || !std::mem::take(&mut self.asked_to_find) {
             return;
         }

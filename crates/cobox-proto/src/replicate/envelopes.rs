@@ -2,6 +2,7 @@
 //! false one in the place of the true.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::id::{Hash, OpId};
 use crate::members::{Envelope, EnvelopeList, OpBody, SignedOp};
@@ -55,8 +56,8 @@ impl Envelopes {
         let of = self.by_op.entry(sent.op).or_default();
         of.list = sent.list;
         for envelope in sent.envelopes {
-            if !of.by_recipient.contains_key(&envelope.recipient) {
-                of.by_recipient.insert(envelope.recipient, envelope.clone());
+            if let Entry::Vacant(vacant) = of.by_recipient.entry(envelope.recipient) {
+                vacant.insert(envelope.clone());
                 new.envelopes.push(envelope);
             }
         }

@@ -5,13 +5,23 @@ use std::collections::BTreeMap;
 use crate::head::SignedHead;
 use crate::hosting::{Holding, SignedReceipt};
 use crate::id::{HeadId, OpId, SigKey};
-use crate::limits::RECEIPTS_PER_SEEDER_MAX;
+use crate::limits::{HEAD_AUTH_MAX, RECEIPTS_PER_SEEDER_MAX};
 use crate::replicate::{Output, PeerId, Reach, Replica};
 use crate::wire::proof::KeyKind;
 use crate::wire::{AddressNote, Message, Tip};
 
 /// Heads called stale that wait for ops; more than a device can have in flight.
 const STALE_WAITING_MAX: usize = 64;
+
+/// A head called stale.
+#[derive(Debug)]
+pub(super) struct Stale {
+    /// By whom.
+    pub(super) from: PeerId,
+    head: HeadId,
+    /// What must be here before the author can do better.
+    pub(super) ops: Vec<OpId>,
+}
 
 /// The newest receipts of each seeder, at most one for a head.
 #[derive(Debug, Default)]
@@ -130,26 +140,24 @@ impl Replica {
         let Some(signed) = self.heads.get(head) else { return };
         let by_author = peer.who.kind == KeyKind::Device && peer.who.key == signed.head().device;
         if by_author && !self.membership.epoch_usable(&signed.head().epoch) {
-            let ops = self.membership.frontier();
+            let mut ops = self.membership.frontier();
+            ops.truncate(HEAD_AUTH_MAX);
             self.send(id, Message::Stale { head: *head, ops });
         }
     }
 
-    pub(super) fn called_stale(&mut self, _from: PeerId, head: HeadId, ops: Vec<OpId>) {
+    pub(super) fn called_stale(&mut self, from: PeerId, head: HeadId, ops: Vec<OpId>) {
         if self.heads.get(&head).is_some() && self.stale.len() < STALE_WAITING_MAX {
-            self.stale.push((head, ops));
+            self.stale.push(Stale { from, head, ops });
             self.report_stale();
         }
     }
 
     pub(super) fn report_stale(&mut self) {
-        let known = |ops: &[OpId]| ops.iter().all(|op| self.membership.contains(op));
-        let (ready, waiting) = std::mem::take(&mut self.stale).into_iter().partition(|(_, ops)| known(ops));
+        let known = |stale: &Stale| stale.ops.iter().all(|op| self.membership.contains(op));
+        let (ready, waiting) = std::mem::take(&mut self.stale).into_iter().partition::<Vec<_>, _>(known);
         self.stale = waiting;
-        let ready: Vec<(HeadId, Vec<OpId>)> = ready;
-        for (head, _) in ready {
-            self.outputs.push_back(Output::Stale { head });
-        }
+        self.outputs.extend(ready.into_iter().map(|stale| Output::Stale { head: stale.head }));
     }
 
     fn is_device(&self, id: PeerId) -> bool {

@@ -13,6 +13,7 @@ mod gossip;
 mod heads;
 mod io;
 mod membership;
+mod newcomer;
 mod serving;
 mod sync_heads;
 mod sync_log;
@@ -26,10 +27,11 @@ pub use envelopes::Envelopes;
 pub use heads::{HeadEvent, HeadGraph, MissingHead, Refusal, Rights};
 pub use io::{Closed, Input, Output, PeerId};
 pub use membership::{Membership, Reach};
+pub use newcomer::{Newcomer, NewcomerError};
 pub use serving::{AsksTooMuch, Serving};
 pub use wanted::{Asks, BLOCK_TIMEOUT_MS, Priority, STRANDED_RETRY_MS, Wanted};
 
-use gossip::Receipts;
+use gossip::{Receipts, Stale};
 
 use crate::head::SignedHead;
 use crate::hosting::SignedReceipt;
@@ -43,7 +45,7 @@ use crate::wire::{AddressNote, LogEntry, Message, OpEnvelopes, Tip};
 pub const ASK_AGAIN_MS: u64 = 10_000;
 
 /// What of a folder is kept between two runs of the program.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Kept {
     /// Ops, in any order.
     pub ops: Vec<SignedOp>,
@@ -109,8 +111,8 @@ pub struct Replica {
     peers: BTreeMap<PeerId, Peer>,
     /// Of whom, and when it is asked again.
     asked: BTreeMap<Lack, (PeerId, u64)>,
-    /// Heads called stale, with the ops that must be here before the author can do better.
-    stale: Vec<(HeadId, Vec<OpId>)>,
+    /// Heads called stale that wait for ops.
+    stale: Vec<Stale>,
     outputs: VecDeque<Output>,
 }
 
@@ -242,7 +244,7 @@ impl Replica {
         self.expel(now_ms);
         self.ask_lacking(now_ms);
         self.ask_blocks(now_ms);
-        while let Some((peer, cid)) = self.serving.next() {
+        while let Some((peer, cid)) = self.serving.next_to_send() {
             self.outputs.push_back(Output::SendBlock { peer, cid });
         }
     }
@@ -280,7 +282,9 @@ impl Replica {
         let Some(peer) = self.peers.get(&id) else { return };
         let about_log = matches!(
             message,
-            Message::LogSummary { .. }
+            Message::GenesisWanted
+                | Message::Genesis { .. }
+                | Message::LogSummary { .. }
                 | Message::LogHave { .. }
                 | Message::Ops { .. }
                 | Message::OpsWanted { .. }
@@ -290,6 +294,11 @@ impl Replica {
             return self.misbehaved(id, "a guest may speak of the log alone");
         }
         match message {
+            Message::GenesisWanted => {
+                let bytes = self.membership.log().genesis().to_bytes();
+                self.send(id, Message::Genesis { bytes });
+            }
+            Message::Genesis { .. } => {} // It is known; whoever has a replica has it.
             Message::LogSummary { ops, digest } => self.log_summarised(id, ops, digest),
             Message::LogHave { entries, last } => self.log_named(id, entries, last),
             Message::Ops { ops } => self.ops_received(id, &ops),
@@ -314,8 +323,7 @@ impl Replica {
             | Message::AttachVault(_)
             | Message::VaultAttached
             | Message::VaultRefused(_) => self.misbehaved(id, "hosting is not agreed on here"),
-            // A member knows its folder's genesis; how far others are is for whoever owns the folder.
-            Message::Genesis { .. } | Message::Progress { .. } => {}
+            Message::Progress { .. } => {} // For whoever owns the folder; it has looked at it already.
         }
     }
 
@@ -370,6 +378,7 @@ impl Replica {
             self.serving.peer_closed(id);
             self.heads.forget_waiting_of(id);
             self.asked.retain(|_, (of, _)| *of != id);
+            self.stale.retain(|stale| stale.from != id);
         }
     }
 

@@ -70,7 +70,7 @@ impl Serving {
     }
 
     /// The next block to send, peers in turn.
-    pub fn next(&mut self) -> Option<(PeerId, Cid)> {
+    pub fn next_to_send(&mut self) -> Option<(PeerId, Cid)> {
         if self.on_the_way >= SERVING_MAX {
             return None;
         }
@@ -112,7 +112,7 @@ mod tests {
         serving.want(slow, &cids(0..100)).unwrap();
         serving.want(quick, &cids(0..20)).unwrap();
         let mut sent = BTreeMap::new();
-        while let Some((peer, cid)) = serving.next() {
+        while let Some((peer, cid)) = serving.next_to_send() {
             *sent.entry(peer).or_insert(0) += 1;
             if peer == quick {
                 assert!(serving.finished(peer, &cid));
@@ -129,10 +129,10 @@ mod tests {
         serving.peer_opened(PeerId(1));
         serving.want(PeerId(1), &cids(0..3)).unwrap();
         serving.unwant(PeerId(1), &cids(0..2));
-        assert_eq!(serving.next(), Some((PeerId(1), cids(2..3)[0])));
-        assert_eq!(serving.next(), None);
+        assert_eq!(serving.next_to_send(), Some((PeerId(1), cids(2..3)[0])));
+        assert_eq!(serving.next_to_send(), None);
         assert_eq!(serving.want(PeerId(1), &cids(0..SERVE_QUEUE_MAX as u16 + 2)), Err(AsksTooMuch));
         assert!(serving.want(PeerId(9), &cids(0..3)).is_ok(), "a stranger's wish is nothing");
-        assert_eq!(serving.next().map(|(peer, _)| peer), Some(PeerId(1)));
+        assert_eq!(serving.next_to_send().map(|(peer, _)| peer), Some(PeerId(1)));
     }
 }

@@ -168,7 +168,7 @@ impl Replica {
     fn ask_ops(&mut self, now_ms: u64, lacking: &mut BTreeSet<Lack>) {
         let mut ops = self.heads.missing_ops(&self.membership);
         ops.extend(self.membership.missing_ops());
-        ops.extend(self.stale.iter().flat_map(|(_, ops)| ops).filter(|op| !self.membership.contains(op)));
+        ops.extend(self.stale.iter().flat_map(|stale| &stale.ops).filter(|op| !self.membership.contains(op)));
         let mut wishes: BTreeMap<PeerId, Vec<OpId>> = BTreeMap::new();
         for op in ops {
             lacking.insert(Lack::Op(op));

@@ -201,6 +201,13 @@ impl Canonical for AddressNote {
 /// One message about one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
+    /// "Send me the genesis": from whoever knows the folder's id and nothing else of it yet.
+    GenesisWanted,
+    /// The genesis; the folder's id is its hash.
+    Genesis {
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
     /// What the sender's log is, in short; equal logs need no more words.
     LogSummary {
         /// How many ops.
@@ -285,11 +292,6 @@ pub enum Message {
     VaultAttached,
     /// The vault is not kept, and why.
     VaultRefused(ClaimRefusal),
-    /// The folder's genesis: the first thing a guest is told, who may know the folder's id alone.
-    Genesis {
-        /// Its bytes.
-        bytes: Vec<u8>,
-    },
     /// Between members: how far the sender is. Says nothing to a seeder, which is never told.
     Progress {
         /// The root of the state it has joined.
@@ -322,8 +324,9 @@ impl Canonical for Message {
             Message::AttachVault(part) => w.u8(18).put(part),
             Message::VaultAttached => w.u8(19),
             Message::VaultRefused(why) => w.u8(20).put(why),
-            Message::Genesis { bytes } => w.u8(21).bytes(bytes),
-            Message::Progress { root, missing_files } => w.u8(22).put(root).varint(*missing_files),
+            Message::GenesisWanted => w.u8(21),
+            Message::Genesis { bytes } => w.u8(22).bytes(bytes),
+            Message::Progress { root, missing_files } => w.u8(23).put(root).varint(*missing_files),
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -348,8 +351,9 @@ impl Canonical for Message {
             18 => Message::AttachVault(r.get()?),
             19 => Message::VaultAttached,
             20 => Message::VaultRefused(r.get()?),
-            21 => Message::Genesis { bytes: r.bytes(OP_BYTES_MAX, "genesis")?.to_vec() },
-            22 => Message::Progress { root: r.get()?, missing_files: r.varint()? },
+            21 => Message::GenesisWanted,
+            22 => Message::Genesis { bytes: r.bytes(OP_BYTES_MAX, "genesis")?.to_vec() },
+            23 => Message::Progress { root: r.get()?, missing_files: r.varint()? },
             other => return Err(DecodeError::BadValue { what: "message kind", found: other.into() }),
         })
     }

@@ -3,6 +3,7 @@
 // Helpers of tests fail tests; clippy only knows functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod hosting_vectors;
 mod members_devices;
 mod members_epochs;
 mod members_invites;
@@ -11,3 +12,5 @@ mod members_speed;
 mod members_stories;
 mod members_vectors;
 mod members_world;
+mod vector_file;
+mod wire_vectors;

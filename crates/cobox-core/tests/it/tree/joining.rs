@@ -32,8 +32,9 @@ impl Device {
 
     fn work(&mut self, changes: u64) {
         let inodes: Vec<Inode> = self.state.iter().map(|(key, _)| key.inode).collect();
-        let prf = |kind: Kind, parent: Inode, name: &Name, n: u32| self.keys.shape().inode(kind, &parent, name, n);
-        let mut commit = Commit::new(&mut self.state, self.actor, SigKey(self.actor.0.repeat(2).try_into().unwrap()), &prf);
+        let prf = |kind: Kind, parent: Inode, name: &Name, n: u32| self.keys.shape().inode(kind, parent, name, n);
+        let mut commit =
+            Commit::new(&mut self.state, self.actor, SigKey(self.actor.0.repeat(2).try_into().unwrap()), &prf);
         for _ in 0..changes {
             let name = Name::new(&format!("file {}", self.dice.roll(400))).unwrap();
             let bytes = vec![self.dice.roll(256) as u8; self.dice.roll(513) as usize];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::hosting::{Holding, Receipt};
 use crate::limits::BATCH_ITEMS_MAX;
-use crate::replicate::{ASK_AGAIN_MS, BLOCK_TIMEOUT_MS};
+use crate::replicate::{ASK_AGAIN_MS, BLOCK_TIMEOUT_MS, Newcomer, NewcomerError};
 use crate::wire::AddressNote;
 use proptest::prelude::*;
 
@@ -320,8 +320,10 @@ fn an_invites_holder_gets_the_log_and_brings_its_join() {
     let head = folder.head(1, None, &[], cid(1));
     net.publish(at_seeder, &head);
     let holder = Who { kind: KeyKind::Invite, key: key(60).public() };
-    // The newcomer's code names the folder; a first visit brings the log from which the seeder is known, a second the join.
-    let newcomer = net.join(holder, folder.replica());
+    let (genesis, kept) = first_visit(&mut net, at_seeder, holder, folder.id());
+    assert_eq!(kept.ops.len(), folder.ops.len());
+    let newcomer = net.join(holder, Replica::restore(genesis, kept));
+    assert_eq!(net.parties[newcomer].replica.envelopes().count(&folder.envelopes[0].op), 2);
     net.connect(newcomer, at_seeder);
     net.settle();
     let join = folder.join(invite, 60, 9);
@@ -332,6 +334,39 @@ fn an_invites_holder_gets_the_log_and_brings_its_join() {
     net.now_ms = 2_000_001;
     net.tell(at_seeder, Input::Tick);
     assert_eq!(net.said(at_seeder, |o| matches!(o, Output::ClosePeer { .. })), 1, "expired by the seeder's clock");
+}
+
+/// Somebody who knows the folder's id alone asks `party` for the log.
+fn first_visit(net: &mut Net, party: usize, who: Who, folder: FolderId) -> (Genesis, Kept) {
+    let peer = PeerId(9_999);
+    let from = net.parties[party].log.len();
+    let (mut newcomer, hello) = Newcomer::new(folder);
+    net.tell(party, Input::PeerOpened { peer, who, ours: KeyKind::Seeder });
+    for message in hello {
+        net.tell(party, Input::Received { peer, message });
+    }
+    net.tell(party, Input::PeerClosed { peer });
+    let mut whole = None;
+    for output in net.parties[party].log[from..].iter().cloned() {
+        if let Output::Send { message, .. } = output {
+            assert!(whole.is_none(), "more came after the whole");
+            whole = newcomer.take(message).unwrap();
+        }
+    }
+    whole.unwrap()
+}
+
+#[test]
+fn s6_a_first_visit_believes_only_what_the_folders_id_vouches_for() {
+    let folder = Folder::of(&[2]);
+    let (mut newcomer, _) = Newcomer::new(FolderId([1; 32]));
+    let genesis = Message::Genesis { bytes: folder.genesis().to_bytes() };
+    assert_eq!(newcomer.take(genesis.clone()), Err(NewcomerError::WrongGenesis));
+    let (mut newcomer, _) = Newcomer::new(folder.id());
+    assert_eq!(newcomer.take(genesis), Ok(None));
+    let mut op = folder.ops[0].bytes().to_vec();
+    op[60] ^= 1;
+    assert_eq!(newcomer.take(Message::Ops { ops: vec![op] }), Err(NewcomerError::BadLog));
 }
 
 proptest! {

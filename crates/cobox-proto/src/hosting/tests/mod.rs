@@ -1,8 +1,11 @@
 //! A shelf in memory, for the tests of this folder.
 
+mod claims;
+mod tenants;
+
 use std::collections::BTreeMap;
 
-use super::{Shelf, Status};
+use crate::hosting::{Shelf, Status};
 use crate::id::Cid;
 
 #[derive(Debug, Clone)]

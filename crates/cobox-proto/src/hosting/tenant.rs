@@ -1,0 +1,494 @@
+//! A seeder's brain of one folder: a [`Replica`] that also wants, blindly, all blocks of each actor's newest head (rule R5), gives
+//! receipts for what is complete, refuses what there is no room for, witnesses joins, and says what is garbage.
+//!
+//! Owns what the folder uses and which heads are complete; the blocks and the notes of completeness are on the [`Shelf`]. Must
+//! hold: a receipt says complete only when every block beneath the head is on the shelf; what is kept is never given up for
+//! what is new; what a receipt promises to keep is not garbage before its time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::head::SignedHead;
+use crate::hosting::ingest::{Ingest, Step};
+use crate::hosting::quota::{Quota, Room};
+use crate::hosting::receipt::{Holding, Receipt};
+use crate::hosting::retention::{Aging, kept_by_age, sure_until_ms};
+use crate::hosting::shelf::{Shelf, Status, reach, recheck};
+use crate::hosting::witness::joins_to_witness;
+use crate::id::{Cid, HeadId, OpId, SigKey};
+use crate::limits::UNMERGED_ACTORS_PER_DEVICE_MAX;
+use crate::members::{Genesis, Op, OpBody, Role, Seeder, SignedOp, Signer};
+use crate::replicate::{self, Kept, Priority, Replica};
+use crate::sign::SecretKey;
+
+/// How long heads in quarantine stay (rule R6).
+const QUARANTINE_MS: u64 = 90 * 24 * 3_600_000;
+
+/// What the world tells a tenant.
+#[derive(Debug, Clone)]
+pub enum TenantInput {
+    /// For the replica; [`replicate::Input::Want`] and the other local inputs are the tenant's own to make.
+    Replica(replicate::Input),
+    /// A block that [`replicate::Output::BlockTaken`] told to keep is on the shelf, durably.
+    BlockStored(Cid),
+    /// A block was found damaged or lost, and is off the shelf.
+    BlockLost(Cid),
+}
+
+/// What a tenant tells the world.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TenantOutput {
+    /// From the replica.
+    Replica(replicate::Output),
+    /// Keep this: the head is complete since then, by our clock.
+    Completed {
+        /// The head.
+        head: HeadId,
+        /// Since when.
+        received_ms: u64,
+    },
+    /// The head is complete no more: it grew old, or lost a block.
+    Released(HeadId),
+    /// The folder's blocks do not fit, or the head lies; its author gets a receipt that says so.
+    Refused {
+        /// The head.
+        head: HeadId,
+        /// Why.
+        holding: Holding,
+    },
+}
+
+/// Bytes and blocks a head may bring, and has brought.
+#[derive(Debug, Clone, Copy, Default)]
+struct Budget {
+    blocks: u64,
+    bytes: u64,
+}
+
+impl Budget {
+    /// What these heads announce together.
+    fn announced<'h>(heads: impl Iterator<Item = &'h SignedHead>) -> Self {
+        heads.map(SignedHead::head).fold(Self::default(), |sum, head| Self {
+            blocks: sum.blocks.saturating_add(head.new_blocks),
+            bytes: sum.bytes.saturating_add(head.new_bytes),
+        })
+    }
+    fn plus(self, other: Self) -> Self {
+        let blocks = self.blocks.saturating_add(other.blocks);
+        Self { blocks, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+    fn minus(self, blocks: u64, bytes: u64) -> Self {
+        Self { blocks: self.blocks.saturating_sub(blocks), bytes: self.bytes.saturating_sub(bytes) }
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Tenant {
+    replica: Replica,
+    key: SecretKey,
+    ingest: Ingest,
+    quota: Quota,
+    /// Heads that are complete here, and since when.
+    complete: BTreeMap<HeadId, u64>,
+    /// Heads in the past of complete ones; with them, what is settled and never fetched for its own sake.
+    superseded: BTreeSet<HeadId>,
+    /// What all settled heads once announced.
+    settled: Budget,
+    /// Blocks on the shelf that some head needs.
+    blocks_used: u64,
+    /// Complete heads that lost a block and are fetched again.
+    repairing: BTreeSet<HeadId>,
+    /// Heads that are being fetched, with what they may still bring.
+    coming: BTreeMap<HeadId, Budget>,
+    refused: BTreeMap<HeadId, Holding>,
+    outputs: VecDeque<TenantOutput>,
+}
+
+impl Tenant {
+    /// A hosted folder as it was kept; `complete` is what [`TenantOutput::Completed`] told. Completeness itself is read from the
+    /// shelf, use of room is counted anew.
+    pub fn restore(
+        now_ms: u64,
+        genesis: Genesis,
+        kept: Kept,
+        complete: BTreeMap<HeadId, u64>,
+        key: SecretKey,
+        shelf: &mut dyn Shelf,
+    ) -> Self {
+        let mut tenant = Self {
+            replica: Replica::restore(genesis, kept),
+            key,
+            ingest: Ingest::default(),
+            quota: Quota::default(),
+            complete,
+            superseded: BTreeSet::new(),
+            settled: Budget::default(),
+            blocks_used: 0,
+            repairing: BTreeSet::new(),
+            coming: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        };
+        let heads = tenant.replica.heads();
+        let whole = |id: &HeadId| heads.get(id).is_some_and(|h| shelf.status(&h.head().root) == Status::Complete);
+        tenant.complete.retain(|id, _| whole(id));
+        tenant.settle_all();
+        tenant.count_use(shelf);
+        tenant.follow(now_ms, shelf);
+        tenant
+    }
+
+    /// The replica.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+    /// What is used of the room.
+    pub fn quota(&self) -> &Quota {
+        &self.quota
+    }
+    /// The heads that are complete here, and since when.
+    pub fn complete(&self) -> &BTreeMap<HeadId, u64> {
+        &self.complete
+    }
+    /// The grant under which the folder is hosted. `None`: its members ended it; nothing new is taken in.
+    pub fn terms(&self) -> Option<&Seeder> {
+        self.replica.membership().seeder(&self.key.public())
+    }
+
+    /// The next output.
+    pub fn poll_output(&mut self) -> Option<TenantOutput> {
+        self.outputs.pop_front()
+    }
+    /// When `Replica(Tick)` is due.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.replica.poll_timeout()
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now_ms: u64, input: TenantInput, shelf: &mut dyn Shelf) {
+        match input {
+            TenantInput::Replica(input) => self.tell_replica(now_ms, input, shelf),
+            TenantInput::BlockStored(cid) => self.block_stored(now_ms, &cid, shelf),
+            TenantInput::BlockLost(_) => self.block_lost(now_ms, shelf),
+        }
+    }
+
+    /// Says which blocks belong to nothing that must be kept, and lets go of heads that grew old. To be called now and then; the
+    /// host deletes after a pause of its own, and not blindly if it is told to delete very much.
+    pub fn sweep(&mut self, now_ms: u64, shelf: &mut dyn Shelf) -> Vec<Cid> {
+        let Some(terms) = self.terms().cloned() else { return vec![] };
+        let kept = self.heads_to_keep(now_ms, &terms);
+        for head in self.complete.keys().filter(|head| !kept.contains(head)).copied().collect::<Vec<_>>() {
+            self.complete.remove(&head);
+            self.outputs.push_back(TenantOutput::Released(head));
+        }
+        let reached = self.count_use(shelf);
+        self.follow(now_ms, shelf);
+        shelf.cids().into_iter().filter(|cid| !reached.contains(cid)).collect()
+    }
+
+    fn tell_replica(&mut self, now_ms: u64, input: replicate::Input, shelf: &mut dyn Shelf) {
+        self.replica.handle(now_ms, input);
+        let (mut heads_changed, mut ops_changed) = (false, false);
+        while let Some(output) = self.replica.poll_output() {
+            match &output {
+                replicate::Output::HeadAccepted(_) | replicate::Output::HeadQuarantined(_) => heads_changed = true,
+                replicate::Output::OpsAdded(_) => ops_changed = true,
+                _ => {}
+            }
+            self.outputs.push_back(TenantOutput::Replica(output));
+        }
+        if ops_changed {
+            self.witness(now_ms, shelf);
+        }
+        if heads_changed || ops_changed {
+            self.follow(now_ms, shelf);
+        }
+    }
+
+    /// Signs that joins came in time (rule R13).
+    fn witness(&mut self, now_ms: u64, shelf: &mut dyn Shelf) {
+        let Some(grant) = self.terms().map(|terms| terms.grant) else { return };
+        let membership = self.replica.membership();
+        let Some(join) = joins_to_witness(membership.log(), membership.roster(), now_ms).into_iter().next() else {
+            return;
+        };
+        let op = Op {
+            folder: self.replica.folder(),
+            signers: vec![Signer { grant, key: self.key.public() }],
+            deps: membership.frontier(),
+            body: OpBody::Witness { join, at_ms: now_ms },
+            sealed: vec![],
+        };
+        if let Ok(op) = SignedOp::sign(op, &[&self.key]) {
+            // The next join, if there is one, is witnessed as this op is added.
+            self.tell_replica(now_ms, replicate::Input::LocalOps { ops: vec![op], envelopes: vec![] }, shelf);
+        }
+    }
+
+    /// Goes for the newest head of each actor, as far as there is room.
+    fn follow(&mut self, now_ms: u64, shelf: &mut dyn Shelf) {
+        let targets = self.targets();
+        self.coming.retain(|head, _| targets.contains(head));
+        for head in targets {
+            if self.coming.contains_key(&head) || self.refused.get(&head) == Some(&Holding::MoreThanAnnounced) {
+                continue;
+            }
+            match self.admit(&head, shelf) {
+                Ok(budget) => {
+                    self.refused.remove(&head);
+                    self.coming.insert(head, budget);
+                }
+                Err(holding) => self.refuse(now_ms, head, holding),
+            }
+        }
+        self.retarget(now_ms, shelf);
+    }
+
+    /// The newest head of each actor that counts, unless it is settled; unmerged ones first. And what is to be repaired.
+    fn targets(&self) -> Vec<HeadId> {
+        let heads = self.replica.heads();
+        if self.terms().is_none() {
+            return vec![];
+        }
+        let maximal: BTreeSet<HeadId> = heads.maximal().map(SignedHead::id).collect();
+        let tips = heads.tips().map(|tip| tip.head).filter(|id| heads.counts(id) && !self.is_settled(id));
+        let (first, then): (Vec<_>, Vec<_>) = tips.partition(|id| maximal.contains(id));
+        first.into_iter().chain(then).chain(self.repairing.iter().copied()).collect()
+    }
+
+    fn is_settled(&self, head: &HeadId) -> bool {
+        self.complete.contains_key(head) || self.superseded.contains(head)
+    }
+
+    /// Notes that a head and all of its past need not be fetched any more.
+    fn settle(&mut self, head: &HeadId) {
+        let (heads, superseded) = (self.replica.heads(), &mut self.superseded);
+        let known = superseded.contains(head);
+        let Some(parents) = heads.get(head).map(|head| head.head().parents().collect::<Vec<_>>()) else { return };
+        let mut new: Vec<HeadId> = if known { vec![] } else { vec![*head] };
+        for parent in parents {
+            // A complete head in the past was counted when it became complete.
+            let complete = &self.complete;
+            let past = heads.past(&parent, |head| superseded.insert(head.id()));
+            new.extend(past.into_iter().filter(|id| !complete.contains_key(id)));
+        }
+        self.settled = self.settled.plus(Budget::announced(new.iter().filter_map(|id| heads.get(id))));
+    }
+
+    fn settle_all(&mut self) {
+        self.superseded.clear();
+        self.settled = Budget::default();
+        for head in std::mem::take(&mut self.complete) {
+            self.settle(&head.0);
+            self.complete.insert(head.0, head.1);
+        }
+    }
+
+    /// Whether a head may come in, and what it may bring: what it and the heads before it that are not settled announce, and what
+    /// settled ones once announced and is not here any more, because history thins.
+    fn admit(&self, head: &HeadId, shelf: &dyn Shelf) -> Result<Budget, Holding> {
+        let terms = self.terms().ok_or(Holding::NoRoom)?;
+        let heads = self.replica.heads();
+        let news = |of: &HeadId| heads.past(of, |head| !self.is_settled(&head.id()));
+        let expected: BTreeSet<HeadId> = self.coming.keys().flat_map(news).collect();
+        let own = news(head);
+        let mut quota = self.quota.clone();
+        for id in &expected {
+            if let (Some(member), Some(head)) = (heads.member(id), heads.get(id)) {
+                quota.charge(member, head.head().new_bytes);
+            }
+        }
+        let member = heads.member(head).unwrap_or(OpId::ZERO);
+        let added = own.iter().filter(|id| !expected.contains(id)).filter_map(|id| heads.get(id));
+        // What came before a restart is on the shelf and counted as used already.
+        let added = Budget::announced(added).minus(0, self.held_of(head, shelf));
+        quota.admit(&self.room(terms), &member, added.bytes)?;
+        let thinned = self.settled.minus(self.blocks_used, self.quota.used());
+        Ok(Budget::announced(own.iter().filter_map(|id| heads.get(id))).plus(thinned))
+    }
+
+    /// Bytes that are here of a head which is not complete.
+    fn held_of(&self, head: &HeadId, shelf: &dyn Shelf) -> u64 {
+        let mut bytes = 0;
+        if let Some(root) = self.root(head).filter(|root| shelf.status(root) == Status::Held) {
+            reach(shelf, &root, &mut BTreeSet::new(), |cid| bytes += shelf.bytes(cid));
+        }
+        bytes
+    }
+
+    fn room(&self, terms: &Seeder) -> Room {
+        let writers = self.replica.membership().roster().members().filter(|member| member.role >= Role::Editor);
+        Room { quota_bytes: terms.quota_bytes, member_share: terms.member_share, shared: writers.count() > 1 }
+    }
+
+    fn root(&self, head: &HeadId) -> Option<Cid> {
+        self.replica.heads().get(head).map(|head| head.head().root)
+    }
+
+    /// Wants what the coming heads need, and nothing else.
+    fn retarget(&mut self, now_ms: u64, shelf: &mut dyn Shelf) {
+        let roots: BTreeSet<Cid> = self.coming.keys().filter_map(|head| self.root(head)).collect();
+        let (unwanted, step) = self.ingest.retarget(shelf, &roots);
+        if !unwanted.is_empty() {
+            self.pass(now_ms, replicate::Input::Unwant { cids: unwanted });
+        }
+        self.stepped(now_ms, step, shelf);
+    }
+
+    fn stepped(&mut self, now_ms: u64, step: Step, shelf: &mut dyn Shelf) {
+        if !step.wants.is_empty() {
+            self.pass(now_ms, replicate::Input::Want { cids: step.wants, priority: Priority::Recent });
+        }
+        if step.complete.is_empty() {
+            return;
+        }
+        let done = |head: &&HeadId| self.root(head).is_some_and(|root| step.complete.contains(&root));
+        for head in self.coming.keys().filter(done).copied().collect::<Vec<_>>() {
+            self.completed(now_ms, head);
+        }
+        self.follow(now_ms, shelf);
+    }
+
+    fn completed(&mut self, now_ms: u64, head: HeadId) {
+        self.coming.remove(&head);
+        self.repairing.remove(&head);
+        self.settle(&head);
+        self.complete.insert(head, now_ms);
+        self.outputs.push_back(TenantOutput::Completed { head, received_ms: now_ms });
+        self.receipt(now_ms, head, Holding::Complete);
+    }
+
+    fn refuse(&mut self, now_ms: u64, head: HeadId, holding: Holding) {
+        self.coming.remove(&head);
+        if self.refused.insert(head, holding) != Some(holding) {
+            self.outputs.push_back(TenantOutput::Refused { head, holding });
+            self.receipt(now_ms, head, holding);
+        }
+    }
+
+    fn receipt(&mut self, now_ms: u64, head: HeadId, holding: Holding) {
+        let Some(terms) = self.terms() else { return };
+        let keep_until_ms = match holding {
+            Holding::Complete => sure_until_ms(&terms.retention, now_ms),
+            _ => 0,
+        };
+        let receipt = Receipt {
+            folder: self.replica.folder(),
+            seeder: self.key.public(),
+            head,
+            holding,
+            received_ms: now_ms,
+            keep_until_ms,
+            free_bytes: self.quota.free(&self.room(terms)),
+            terms: terms.grant,
+        };
+        let signed = receipt.sign(&self.key);
+        self.pass(now_ms, replicate::Input::LocalReceipt(signed));
+    }
+
+    fn block_stored(&mut self, now_ms: u64, cid: &Cid, shelf: &mut dyn Shelf) {
+        if !self.ingest.wants(cid) {
+            return; // Its head was given up meanwhile; the next sweep finds it.
+        }
+        let bytes = shelf.bytes(cid);
+        let above = self.ingest.roots_above(cid);
+        let heads: Vec<HeadId> = self
+            .coming
+            .keys()
+            .filter(|head| self.root(head).is_some_and(|root| above.contains(&root)))
+            .copied()
+            .collect();
+        // The one that is waited for with most right pays: the first in a fixed order.
+        if let Some(member) = heads.first().and_then(|head| self.replica.heads().member(head)) {
+            self.quota.charge(member, bytes);
+            self.blocks_used += 1;
+        }
+        let step = self.ingest.stored(shelf, cid);
+        let mut liars = Vec::new();
+        for head in heads {
+            if let Some(budget) = self.coming.get_mut(&head) {
+                match (budget.blocks.checked_sub(1), budget.bytes.checked_sub(bytes)) {
+                    (Some(blocks), Some(bytes)) => *budget = Budget { blocks, bytes },
+                    _ => liars.push(head),
+                }
+            }
+        }
+        for head in &liars {
+            self.refuse(now_ms, *head, Holding::MoreThanAnnounced);
+        }
+        self.stepped(now_ms, step, shelf);
+        if !liars.is_empty() {
+            self.count_use(shelf);
+            self.follow(now_ms, shelf);
+        }
+    }
+
+    fn block_lost(&mut self, now_ms: u64, shelf: &mut dyn Shelf) {
+        let roots: Vec<Cid> =
+            self.complete.keys().chain(self.coming.keys()).filter_map(|head| self.root(head)).collect();
+        recheck(shelf, &roots);
+        let broken = |head: &&HeadId| self.root(head).is_none_or(|root| shelf.status(&root) != Status::Complete);
+        for head in self.complete.keys().filter(broken).copied().collect::<Vec<_>>() {
+            self.complete.remove(&head);
+            self.repairing.insert(head);
+            // What it announced was announced once; it may bring again whatever it lost.
+            self.coming.insert(head, Budget { blocks: u64::MAX, bytes: u64::MAX });
+            self.outputs.push_back(TenantOutput::Released(head));
+        }
+        self.settle_all();
+        self.count_use(shelf);
+        // What was known of unfinished walks rested on blocks that are gone.
+        self.ingest = Ingest::default();
+        self.follow(now_ms, shelf);
+    }
+
+    fn pass(&mut self, now_ms: u64, input: replicate::Input) {
+        self.replica.handle(now_ms, input);
+        self.outputs.extend(std::iter::from_fn(|| self.replica.poll_output()).map(TenantOutput::Replica));
+    }
+
+    /// Charges every kept block once, to the member of the oldest head that reaches it. Returns all that is reached from heads
+    /// that are kept or coming.
+    fn count_use(&mut self, shelf: &dyn Shelf) -> BTreeSet<Cid> {
+        let mut order: Vec<(u64, HeadId)> = self.complete.iter().map(|(head, ms)| (*ms, *head)).collect();
+        order.sort();
+        let honest = |head: &HeadId| self.refused.get(head) != Some(&Holding::MoreThanAnnounced);
+        order.extend(self.targets().into_iter().filter(honest).map(|head| (u64::MAX, head)));
+        let mut quota = Quota::default();
+        let mut reached = BTreeSet::new();
+        for (_, head) in order {
+            let member = self.replica.heads().member(&head).unwrap_or(OpId::ZERO);
+            if let Some(root) = self.root(&head) {
+                reach(shelf, &root, &mut reached, |cid| quota.charge(member, shelf.bytes(cid)));
+            }
+        }
+        self.quota = quota;
+        self.blocks_used = reached.len() as u64;
+        reached
+    }
+
+    /// Complete heads that stay: by age; unmerged ones always, up to 64 actors of a device; those in quarantine for 90 days.
+    fn heads_to_keep(&self, now_ms: u64, terms: &Seeder) -> BTreeSet<HeadId> {
+        let heads = self.replica.heads();
+        let mut aging = Vec::new();
+        let mut unmerged: BTreeMap<SigKey, Vec<(u64, HeadId)>> = BTreeMap::new();
+        let mut kept = BTreeSet::new();
+        for (id, received_ms) in &self.complete {
+            let Some(head) = heads.get(id).map(SignedHead::head) else { continue };
+            aging.push(Aging { head: *id, device: head.device, received_ms: *received_ms });
+            if !heads.counts(id) && now_ms.saturating_sub(*received_ms) <= QUARANTINE_MS {
+                kept.insert(*id);
+            }
+            if !self.superseded.contains(id) && heads.counts(id) {
+                unmerged.entry(head.device).or_default().push((*received_ms, *id));
+            }
+        }
+        for newest in unmerged.values_mut() {
+            newest.sort_by(|a, b| b.cmp(a));
+            kept.extend(newest.iter().take(UNMERGED_ACTORS_PER_DEVICE_MAX).map(|(_, id)| *id));
+        }
+        kept.extend(kept_by_age(&aging, &terms.retention, now_ms));
+        kept
+    }
+}

@@ -1,0 +1,337 @@
+//! A tenant with one peer that brings heads and blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::MemShelf;
+use crate::head::{Head, SignedHead};
+use crate::hosting::{Holding, Receipt, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput};
+use crate::id::{Cid, HeadId};
+use crate::members::OpBody;
+use crate::replicate::tests::{Folder, cid, device, key};
+use crate::replicate::{Input, Kept, Output, PeerId};
+use crate::wire::Message;
+use crate::wire::proof::KeyKind;
+
+const SEEDER: u8 = 50;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A seeder's tenant, and the world of blocks that its peer can serve.
+struct Host {
+    folder: Folder,
+    tenant: Tenant,
+    shelf: MemShelf,
+    world: BTreeMap<Cid, Vec<Cid>>,
+    /// Blocks the peer does not send.
+    withheld: BTreeSet<Cid>,
+    said: Vec<TenantOutput>,
+    fetched: Vec<Cid>,
+    now_ms: u64,
+    peers: u64,
+}
+
+const BLOCK_BYTES: u64 = 1000;
+
+impl Host {
+    fn of(folder: Folder) -> Self {
+        let mut shelf = MemShelf::default();
+        let now_ms = 20_000 * DAY_MS;
+        let tenant = Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(SEEDER), &mut shelf);
+        let (world, withheld) = (BTreeMap::new(), BTreeSet::new());
+        let mut host = Self { folder, tenant, shelf, world, withheld, said: vec![], fetched: vec![], now_ms, peers: 0 };
+        host.meet();
+        host
+    }
+
+    fn meet(&mut self) {
+        self.peers += 1;
+        let peer = PeerId(self.peers);
+        self.replica(Input::PeerOpened { peer, who: device(1), ours: KeyKind::Seeder });
+    }
+
+    fn replica(&mut self, input: Input) {
+        self.tell(TenantInput::Replica(input));
+    }
+
+    fn tell(&mut self, input: TenantInput) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            self.tenant.handle(self.now_ms, input, &mut self.shelf);
+            while let Some(output) = self.tenant.poll_output() {
+                match &output {
+                    TenantOutput::Replica(Output::Send { peer, message: Message::Want { cids } }) => {
+                        for cid in
+                            cids.iter().filter(|cid| self.world.contains_key(cid) && !self.withheld.contains(cid))
+                        {
+                            self.fetched.push(*cid);
+                            let arrived = Input::BlockArrived { peer: *peer, cid: *cid, bytes: BLOCK_BYTES };
+                            inputs.push(TenantInput::Replica(arrived));
+                        }
+                    }
+                    TenantOutput::Replica(Output::BlockTaken { cid, .. }) => {
+                        self.shelf.put(*cid, self.world[cid].clone(), BLOCK_BYTES);
+                        inputs.push(TenantInput::BlockStored(*cid));
+                    }
+                    _ => {}
+                }
+                self.said.push(output);
+            }
+        }
+    }
+
+    /// A root over `chunks`, in the world.
+    fn tree(&mut self, root: u16, chunks: std::ops::Range<u16>) -> Cid {
+        for chunk in chunks.clone() {
+            self.world.insert(cid(chunk), vec![]);
+        }
+        let root = cid(root);
+        self.world.insert(root, chunks.map(cid).collect());
+        root
+    }
+
+    fn announce(head: Head, n: u8, blocks: u64) -> SignedHead {
+        Head { new_blocks: blocks, new_bytes: blocks * BLOCK_BYTES, ..head }.sign(&key(n)).unwrap()
+    }
+
+    /// Person `n` publishes.
+    fn publish(&mut self, n: u8, prev: Option<&SignedHead>, root: Cid, blocks: u64) -> SignedHead {
+        let head = Self::announce(self.folder.unsigned_head(n, prev, &[], root), n, blocks);
+        self.bring(&head);
+        head
+    }
+
+    fn bring(&mut self, head: &SignedHead) {
+        let message = Message::Heads { heads: vec![head.bytes().to_vec()] };
+        self.replica(Input::Received { peer: PeerId(self.peers), message });
+    }
+
+    fn receipts(&self) -> Vec<Receipt> {
+        let bytes = self.said.iter().filter_map(|output| match output {
+            TenantOutput::Replica(Output::Send { message: Message::Receipt { bytes }, .. }) => Some(bytes),
+            _ => None,
+        });
+        bytes.map(|bytes| SignedReceipt::from_bytes(bytes).unwrap().receipt().clone()).collect()
+    }
+
+    fn holding(&self, head: &SignedHead) -> Option<Holding> {
+        self.receipts().into_iter().rfind(|receipt| receipt.head == head.id()).map(|receipt| receipt.holding)
+    }
+
+    fn restart(&mut self) {
+        let replica = self.tenant.replica();
+        let kept = Kept {
+            heads: replica.heads().iter().cloned().collect(),
+            ops: replica.membership().log().ops().cloned().collect(),
+            ..Kept::default()
+        };
+        let complete = self.tenant.complete().clone();
+        self.tenant = Tenant::restore(self.now_ms, self.folder.genesis(), kept, complete, key(SEEDER), &mut self.shelf);
+        self.meet();
+    }
+
+    fn sweep(&mut self) -> usize {
+        let garbage = self.tenant.sweep(self.now_ms, &mut self.shelf);
+        garbage.iter().for_each(|cid| self.shelf.remove(cid));
+        garbage.len()
+    }
+
+    fn whole(&self, root: &Cid) -> bool {
+        let mut seen = BTreeSet::new();
+        super::super::reach(&self.shelf, root, &mut seen, |_| {});
+        seen.iter().chain([root]).all(|cid| self.shelf.status(cid) == Status::Complete)
+    }
+}
+
+fn host() -> Host {
+    Host::of(Folder::of(&[2]))
+}
+
+#[test]
+fn s10_a_receipt_is_given_when_the_last_block_is_here_and_not_before() {
+    let mut host = host();
+    let root = host.tree(1000, 0..20);
+    host.withheld.insert(cid(7));
+    let head = host.publish(1, None, root, 21);
+    assert_eq!(host.receipts(), []);
+    assert!(host.tenant.complete().is_empty());
+    host.withheld.clear();
+    host.replica(Input::PeerClosed { peer: PeerId(1) });
+    host.meet();
+    let receipt = host.receipts().pop().unwrap();
+    assert_eq!((receipt.head, receipt.holding), (head.id(), Holding::Complete));
+    assert_eq!(receipt.keep_until_ms, host.now_ms + HOUR_MS);
+    assert_eq!(receipt.free_bytes, (1 << 30) - 21 * BLOCK_BYTES);
+    assert_eq!(host.fetched.len(), 21, "each block once");
+    assert!(host.whole(&root));
+}
+
+#[test]
+fn only_the_newest_head_of_an_actor_is_fetched() {
+    let mut host = host();
+    let roots = [host.tree(1000, 0..10), host.tree(1001, 5..15), host.tree(1002, 10..20)];
+    let first = Host::announce(host.folder.unsigned_head(1, None, &[], roots[0]), 1, 11);
+    let second = Host::announce(host.folder.unsigned_head(1, Some(&first), &[], roots[1]), 1, 6);
+    let mut third = host.folder.unsigned_head(1, Some(&second), &[], roots[2]);
+    third.skip = Some(second.id());
+    let third = Host::announce(third, 1, 6);
+    let heads = [&first, &second, &third].map(|head| head.bytes().to_vec()).to_vec();
+    host.replica(Input::Received { peer: PeerId(1), message: Message::Heads { heads } });
+    assert_eq!(host.holding(&third), Some(Holding::Complete));
+    assert_eq!(host.receipts().len(), 1);
+    assert_eq!(host.fetched.len(), 11, "chunks 10..20 and the root, though its chain announced more");
+}
+
+#[test]
+fn a_restart_in_the_middle_fetches_only_what_is_missing() {
+    let mut host = host();
+    let root = host.tree(1000, 0..20);
+    host.withheld.extend((0..5).map(cid));
+    let head = host.publish(1, None, root, 21);
+    assert_eq!(host.fetched.len(), 16);
+    host.withheld.clear();
+    host.fetched.clear();
+    host.restart();
+    assert_eq!(host.fetched.len(), 5);
+    assert_eq!(host.holding(&head), Some(Holding::Complete));
+    let before = host.tenant.quota().clone();
+    host.restart();
+    assert_eq!(host.fetched.len(), 5, "what is complete stays complete");
+    assert_eq!(host.tenant.quota(), &before, "use counted anew is the same");
+    assert_eq!(host.tenant.complete().len(), 1);
+}
+
+#[test]
+fn without_room_the_new_is_refused_in_words_and_the_old_stays() {
+    let mut folder = Folder::of(&[]);
+    folder.hire(51, 100 * BLOCK_BYTES);
+    let mut shelf = MemShelf::default();
+    let now_ms = 20_000 * DAY_MS;
+    let tenant = Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(51), &mut shelf);
+    let mut host = Host { tenant, shelf, folder, ..host() };
+    host.said.clear();
+    host.meet();
+    let old = host.tree(1000, 0..20);
+    let first = host.publish(1, None, old, 21);
+    assert_eq!(host.holding(&first), Some(Holding::Complete));
+    let big = host.tree(2000, 100..300);
+    let second = host.publish(1, Some(&first), big, 201);
+    assert_eq!(host.holding(&second), Some(Holding::NoRoom));
+    assert_eq!(host.fetched.len(), 21, "nothing of it was pulled");
+    host.now_ms += 200 * DAY_MS;
+    assert_eq!(host.sweep(), 0, "the last complete head of an actor stays, however old");
+    assert!(host.whole(&old));
+    // An admin grants more: the head comes in without being published again.
+    let count = host.folder.ops.len();
+    host.folder.hire(51, 1 << 30);
+    let ops = host.folder.ops[count..].iter().map(|op| op.bytes().to_vec()).collect();
+    host.replica(Input::Received { peer: PeerId(host.peers), message: Message::Ops { ops } });
+    assert_eq!(host.holding(&second), Some(Holding::Complete));
+}
+
+#[test]
+fn x7_a_head_that_brings_more_than_it_announced_is_refused_and_leaves_nothing() {
+    let mut host = host();
+    let good = host.tree(1000, 0..10);
+    let first = host.publish(1, None, good, 11);
+    let bad = host.tree(2000, 100..300);
+    let liar = host.publish(2, None, bad, 5);
+    assert_eq!(host.holding(&liar), Some(Holding::MoreThanAnnounced));
+    assert!(host.fetched.len() <= 11 + 201);
+    assert!(!host.tenant.complete().contains_key(&liar.id()));
+    host.sweep();
+    assert_eq!(host.shelf.cids().len(), 11, "what it brought is garbage");
+    assert_eq!(host.tenant.quota().used(), 11 * BLOCK_BYTES);
+    assert_eq!(host.holding(&first), Some(Holding::Complete));
+    let better = host.tree(1001, 0..12);
+    let next = host.publish(1, Some(&first), better, 3);
+    assert_eq!(host.holding(&next), Some(Holding::Complete), "others are not hindered");
+}
+
+#[test]
+fn x7_a_head_that_announces_the_moon_takes_no_ones_place() {
+    let mut host = host();
+    let moon = host.tree(2000, 100..110);
+    let head = host.publish(2, None, moon, u64::MAX / BLOCK_BYTES);
+    assert_eq!(host.holding(&head), Some(Holding::NoRoom));
+    assert_eq!(host.fetched, []);
+    let root = host.tree(1000, 0..10);
+    let honest = host.publish(1, None, root, 11);
+    assert_eq!(host.holding(&honest), Some(Holding::Complete));
+}
+
+#[test]
+fn old_states_become_garbage_but_never_before_their_receipt_allows() {
+    let mut host = host();
+    let roots: Vec<Cid> = (0..4).map(|n| host.tree(1000 + n, n * 10..n * 10 + 10)).collect();
+    let mut heads: Vec<SignedHead> = Vec::new();
+    for (n, root) in roots.iter().enumerate() {
+        let seq = n as u64 + 1;
+        let mut head = host.folder.unsigned_head(1, heads.last(), &[], *root);
+        head.skip = (seq & (seq - 1) > 0).then(|| heads[(seq & (seq - 1)) as usize - 1].id());
+        let head = Host::announce(head, 1, 11);
+        host.bring(&head);
+        heads.push(head);
+        host.now_ms += 60_000;
+    }
+    assert_eq!(host.receipts().len(), 4);
+    assert_eq!(host.sweep(), 0, "all are younger than an hour");
+    host.now_ms += HOUR_MS;
+    assert_eq!(host.sweep(), 22, "first and last of the hour stay");
+    assert!(host.whole(&roots[0]) && host.whole(&roots[3]));
+    host.now_ms += 100 * DAY_MS;
+    assert_eq!(host.sweep(), 11, "after its term only the newest is left");
+    assert!(host.whole(&roots[3]));
+    // An old state is restored by a member: its blocks were announced long ago, and are fetched again.
+    let again = Head { skip: None, ..host.folder.unsigned_head(1, Some(&heads[3]), &[], roots[0]) };
+    let again = Host::announce(Head { skip: Some(heads[3].id()), ..again }, 1, 0);
+    host.bring(&again);
+    assert_eq!(host.holding(&again), Some(Holding::Complete));
+    assert_eq!(
+        host.tenant.complete().keys().copied().collect::<BTreeSet<HeadId>>(),
+        [heads[3].id(), again.id()].into()
+    );
+}
+
+#[test]
+fn a_lost_block_is_fetched_again_and_its_head_is_not_called_complete_meanwhile() {
+    let mut host = host();
+    let root = host.tree(1000, 0..10);
+    let head = host.publish(1, None, root, 11);
+    host.withheld.insert(cid(3));
+    host.shelf.remove(&cid(3));
+    host.tell(TenantInput::BlockLost(cid(3)));
+    assert!(host.said.contains(&TenantOutput::Released(head.id())));
+    assert!(host.tenant.complete().is_empty());
+    assert_eq!(host.sweep(), 0, "what is being repaired is no garbage");
+    host.withheld.clear();
+    host.restart();
+    assert_eq!(host.tenant.complete().len(), 1);
+    assert!(host.whole(&root));
+}
+
+#[test]
+fn r13_a_seeder_witnesses_as_many_joins_as_the_invite_allows_and_none_after_its_date() {
+    let mut host = host();
+    let count = host.folder.ops.len();
+    let invite = host.folder.invite(60, 2, host.now_ms + 10);
+    let joins = [70, 71, 72].map(|n| host.folder.join(invite, 60, n).id());
+    let late = host.folder.invite(61, 2, host.now_ms - 1);
+    host.folder.join(late, 61, 73);
+    let ops = host.folder.ops[count..].iter().map(|op| op.bytes().to_vec()).collect();
+    host.replica(Input::Received { peer: PeerId(1), message: Message::Ops { ops } });
+    let membership = host.tenant.replica().membership();
+    let witnessed: BTreeSet<_> = membership
+        .log()
+        .ops()
+        .filter_map(|op| match op.op().body {
+            OpBody::Witness { join, .. } => Some(join),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(witnessed, joins[..2].iter().copied().collect());
+    for (n, is_in) in [(70, true), (71, true), (72, false), (73, false)] {
+        assert_eq!(membership.is_device(&key(n).public()), is_in, "{n}");
+    }
+    let told = |o: &TenantOutput| matches!(o, TenantOutput::Replica(Output::Send { message: Message::Ops { .. }, .. }));
+    assert!(host.said.iter().any(told), "and says so to all");
+}

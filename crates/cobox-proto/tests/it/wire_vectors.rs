@@ -1,0 +1,167 @@
+//! `spec/vectors/wire.json`: a frame of every kind, proofs of a known session, and frames that must be refused with the reason.
+
+use cobox_proto::codec::{Canonical, DecodeError};
+use cobox_proto::id::{ActorId, Cid, EndpointId, FolderId, Hash, HeadId, OfferId, OpId};
+use cobox_proto::members::{Envelope, EnvelopeList};
+use cobox_proto::sign::SecretKey;
+use cobox_proto::wire::proof::{KeyKind, Proof, Session, Side};
+use cobox_proto::wire::{
+    AddressNote, ChainWanted, Channel, ClaimRefusal, FoundFolder, Frame, GoodbyeReason, Hello, LogEntry, LogPart,
+    Message, OpEnvelopes, Party, Tip,
+};
+use data_encoding::HEXLOWER;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::vector_file::compare;
+
+const FOLDER: FolderId = FolderId([0x0f; 32]);
+
+fn key(n: u8) -> SecretKey {
+    SecretKey::from_seed(&[n; 32])
+}
+
+fn session() -> Session {
+    Session { exporter: [0x0e; 32], dialer: EndpointId([0x0d; 32]), acceptor: EndpointId([0x0a; 32]) }
+}
+
+fn messages() -> Vec<(&'static str, Message)> {
+    let (cids, op, head) = (vec![Cid([1; 32]), Cid([2; 32])], OpId([3; 32]), HeadId([4; 32]));
+    let envelopes = vec![Envelope { recipient: Hash([5; 32]), bytes: vec![6; 3] }];
+    let list = EnvelopeList::of(&envelopes);
+    let part = LogPart { genesis: vec![7; 4], ops: vec![vec![8; 2], vec![9]], last: true };
+    vec![
+        ("genesis_wanted", Message::GenesisWanted),
+        ("genesis", Message::Genesis { bytes: vec![1, 2] }),
+        ("log_summary", Message::LogSummary { ops: 300, digest: Hash([1; 32]) }),
+        ("log_have", Message::LogHave { entries: vec![LogEntry { op, envelopes: 200 }], last: true }),
+        ("ops", Message::Ops { ops: vec![vec![1, 2, 3], vec![]] }),
+        ("ops_wanted", Message::OpsWanted { ops: vec![op] }),
+        ("envelopes", Message::Envelopes(OpEnvelopes { op, list, envelopes })),
+        ("heads_have", Message::HeadsHave { tips: vec![Tip { actor: ActorId([2; 16]), seq: 129, head }], last: false }),
+        ("heads_wanted", Message::HeadsWanted { chains: vec![ChainWanted { head, above_seq: u64::MAX }] }),
+        ("heads", Message::Heads { heads: vec![vec![1; 5]] }),
+        ("want", Message::Want { cids: cids.clone() }),
+        ("unwant", Message::Unwant { cids: cids.clone() }),
+        ("gone", Message::Gone { cids }),
+        ("receipt", Message::Receipt { bytes: vec![1; 9] }),
+        ("stale", Message::Stale { head, ops: vec![op] }),
+        ("addresses", Message::Addresses(AddressNote::sign(&key(1), &FOLDER, 77, vec![1, 2, 3]))),
+        ("claim", Message::Claim(part.clone())),
+        ("claimed", Message::Claimed),
+        ("claim_refused", Message::ClaimRefused(ClaimRefusal::Expired)),
+        ("attach_vault", Message::AttachVault(part)),
+        ("vault_attached", Message::VaultAttached),
+        ("vault_refused", Message::VaultRefused(ClaimRefusal::VaultRefused)),
+    ]
+}
+
+fn frames() -> Vec<(&'static str, Frame)> {
+    let (channel, session) = (Channel(300), session());
+    let blinded = session.blind(&FOLDER);
+    let proof = session.prove(Side::Dialer, &FOLDER, KeyKind::Device, &key(1));
+    let claim = Proof::Claim { offer: OfferId([1; 16]), folder: FOLDER, mac: session.claim_mac(&[2; 16], &FOLDER) };
+    let member = session.prove(Side::Dialer, &FolderId::ZERO, KeyKind::Member, &key(3));
+    let found = FoundFolder { key: key(3).public(), folder: FOLDER, vault: true };
+    let mut frames = vec![
+        ("hello", Frame::Hello(Hello { version_min: 1, version_max: 2, party: Party::Seeder })),
+        ("open_device", Frame::Open { channel, blinded, proof: Proof::Key(proof) }),
+        ("open_claim", Frame::Open { channel, blinded, proof: claim }),
+        ("opened", Frame::Opened { channel, proof: session.prove(Side::Acceptor, &FOLDER, KeyKind::Seeder, &key(2)) }),
+        ("refused", Frame::Refused { channel }),
+        ("close", Frame::Close { channel }),
+        ("find", Frame::Find { proofs: vec![member] }),
+        ("found", Frame::Found { folders: vec![found] }),
+        ("goodbye", Frame::Goodbye { reason: GoodbyeReason::Busy }),
+    ];
+    frames.extend(messages().into_iter().map(|(name, message)| (name, Frame::On { channel: Channel(0), message })));
+    frames
+}
+
+fn refusals() -> Vec<(&'static str, Vec<u8>, DecodeError)> {
+    let bad = |what, found| DecodeError::BadValue { what, found };
+    let large = |what, found, limit| DecodeError::TooLarge { what, found, limit };
+    let hello = |min: u8, max: u8, party: u8| vec![1, min, 0, max, 0, party];
+    let mut long_channel = Frame::Close { channel: Channel(1) }.to_bytes();
+    long_channel.splice(1.., [0x81, 0x00]);
+    let mut trailing = Frame::Close { channel: Channel(1) }.to_bytes();
+    trailing.push(0);
+    let want = [8, 0, 9, 0x81, 0x08].to_vec();
+    let mut unsorted = vec![8, 0, 5];
+    unsorted.extend([0; 32]);
+    unsorted.push(2);
+    unsorted.extend([[2; 64], [1; 64]].concat());
+    unsorted.push(0);
+    vec![
+        ("empty", vec![], DecodeError::Truncated { what: "fixed field" }),
+        ("unknown frame", vec![0], bad("frame kind", 0)),
+        ("unknown message", vec![8, 0, 99], bad("message kind", 99)),
+        ("unknown party", hello(1, 1, 3), bad("party", 3)),
+        ("versions upside down", hello(2, 1, 1), bad("version range", 2)),
+        ("channel in a long form", long_channel, DecodeError::NotCanonical { what: "varint" }),
+        ("channel over 32 bits", vec![5, 0x80, 0x80, 0x80, 0x80, 0x10], large("channel", 1 << 32, u32::MAX.into())),
+        ("trailing byte", trailing, DecodeError::Trailing { left: 1 }),
+        ("too many wants", want, large("blocks wanted", 1025, 1024)),
+        ("too many member proofs", vec![6, 65], large("member proofs", 65, 64)),
+        ("a bool of 2", [vec![8, 0, 2, 0], vec![2]].concat(), bad("last", 2)),
+        ("an envelope list out of order", unsorted, DecodeError::NotCanonical { what: "envelope list" }),
+    ]
+}
+
+#[test]
+fn frames_are_as_written_down_and_refusals_too() {
+    let hex = |bytes: &[u8]| HEXLOWER.encode(bytes);
+    let mut made = serde_json::Map::new();
+    for (name, frame) in frames() {
+        let bytes = frame.to_bytes();
+        assert_eq!(Frame::from_bytes(&bytes), Ok(frame), "{name}");
+        made.insert(name.to_owned(), json!(hex(&bytes)));
+    }
+    let mut refused = serde_json::Map::new();
+    for (name, bytes, error) in refusals() {
+        assert_eq!(Frame::from_bytes(&bytes), Err(error.clone()), "{name}");
+        refused.insert(name.to_owned(), json!({ "bytes": hex(&bytes), "error": error.to_string() }));
+    }
+    let s = session();
+    let proof = s.prove(Side::Dialer, &FOLDER, KeyKind::Device, &key(1));
+    let session: Value = json!({
+        "exporter": hex(&s.exporter),
+        "dialer": s.dialer.to_string(),
+        "acceptor": s.acceptor.to_string(),
+        "folder": FOLDER.to_string(),
+        "blinded": s.blind(&FOLDER).to_string(),
+        "device_seed": hex(&[1; 32]),
+        "device_proof_by_dialer": hex(&proof.to_bytes()),
+        "offer_secret": hex(&[2; 16]),
+        "claim_mac": s.claim_mac(&[2; 16], &FOLDER).to_string(),
+    });
+    compare("wire.json", &json!({ "session": session, "frames": made, "refused": refused }));
+}
+
+#[test]
+fn i1_every_cut_of_every_frame_is_refused_and_every_flipped_bit_is_refused_or_says_something_else() {
+    for (name, frame) in frames() {
+        let bytes = frame.to_bytes();
+        for cut in 0..bytes.len() {
+            assert!(Frame::from_bytes(&bytes[..cut]).is_err(), "{name} cut at {cut}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(other) = Frame::from_bytes(&flipped) {
+                assert_ne!(other, frame, "{name} bit {bit}");
+                assert_eq!(other.to_bytes(), flipped, "{name} bit {bit}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn i2_whatever_decodes_encodes_to_the_same_bytes(kind in 0u8..12, sub in 0u8..24, rest: Vec<u8>) {
+        let bytes = [vec![kind, 0, sub], rest].concat();
+        if let Ok(frame) = Frame::from_bytes(&bytes) {
+            prop_assert_eq!(frame.to_bytes(), bytes);
+        }
+    }
+}
