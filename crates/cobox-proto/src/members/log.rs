@@ -5,11 +5,12 @@
 //! others arrive, whether it belongs to the DAG can not. What an op was worth *in its own past* never changes either; it
 //! is worked out once, on arrival (`authority`).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::id::{FolderId, Hash, OpId};
-use crate::limits::{GRANT_DEPTH_MAX, LOG_OPS_MAX, LOG_PENDING_BYTES_MAX, LOG_PENDING_OPS_MAX};
+use crate::limits::{GRANT_DEPTH_MAX, LOG_OPS_MAX, LOG_PENDING_BYTES_MAX, LOG_PENDING_OPS_MAX, OP_DEPS_MAX};
 use crate::members::authority::{Valid, Void, judge};
 use crate::members::genesis::Genesis;
 use crate::members::op::{Op, OpBody};
@@ -314,7 +315,25 @@ impl Log {
     pub fn ops(&self) -> impl Iterator<Item = &SignedOp> {
         self.nodes.iter().filter_map(|node| node.signed.as_ref())
     }
-    /// The maximal ops, sorted: the `deps` of the next op and the `auth` of the next head.
+    /// What the next op names as `deps` and the next head as `auth`: the frontier, sorted. If branches are too many for one op,
+    /// those first whose author had authority, then the longest; the rest stays for the op after.
+    pub fn next_deps(&self) -> Vec<OpId> {
+        let mut tips: Vec<At> = self.frontier.iter().copied().collect();
+        tips.sort_by_key(|at| {
+            let node = self.node(*at);
+            (node.verdict.is_err(), Reverse(node.lam), node.id)
+        });
+        let mut ids: Vec<OpId> = tips.into_iter().take(OP_DEPS_MAX).map(|at| self.node(at).id).collect();
+        ids.sort();
+        ids
+    }
+    /// Drops all that waits: when the peer that brought it can not bring what is missing.
+    pub fn forget_pending(&mut self) {
+        self.pending.clear();
+        self.waiting.clear();
+        self.pending_bytes = 0;
+    }
+    /// The maximal ops, sorted.
     pub fn frontier(&self) -> Vec<OpId> {
         let mut ids: Vec<OpId> = self.frontier.iter().map(|at| self.node(*at).id).collect();
         ids.sort();

@@ -47,7 +47,7 @@ fn a_thousand_ops_resolve_in_milliseconds() {
 
     let (mut tangle, mut dice) = (World::new(), Dice::new(1));
     let mut admins = vec![tangle.founder];
-    let mut tips = vec![tangle.founder; 3];
+    let mut tips = [tangle.founder; 3];
     for i in 0..1000 {
         let lane = dice.below(3);
         let seen = if dice.chance(30) { vec![tips[lane], tips[dice.below(3)]] } else { vec![tips[lane]] };

@@ -263,6 +263,32 @@ fn ops_wait_for_their_deps_in_bounded_number() {
     assert_eq!(flooded.add(orphan(LOG_PENDING_OPS_MAX)), Err(LogError::TooManyPending));
     // What depends on nothing unknown still enters.
     assert!(matches!(flooded.add(ops[0].clone()), Ok(Added::New(_))));
+    flooded.forget_pending();
+    assert!(flooded.missing().is_empty());
+    assert!(matches!(flooded.add(orphan(0)), Ok(Added::Pending(_))));
+}
+
+#[test]
+fn more_branches_than_one_op_can_name_are_merged_by_two() {
+    let mut world = World::new();
+    let (founder, base) = (world.founder, world.all());
+    let reader = world.grant_now(founder, Role::Reader);
+    let seen = world.all();
+    for _ in 0..40 {
+        world.grant(&base, founder, Role::Reader);
+        // Without authority: never preferred to what has it.
+        world.grant(&seen, reader, Role::Reader);
+    }
+    assert_eq!((world.log.frontier().len(), world.log.next_deps().len()), (80, 64));
+    let merge = |world: &mut World| {
+        let key = secret("founder device");
+        let deps = world.log.next_deps();
+        world.raw(deps, &[(founder, &key)], OpBody::Policy { policy: Policy::default() })
+    };
+    let first = merge(&mut world);
+    assert!(world.roster().members().all(|m| m.grant == founder || world.log.precedes(&m.grant, &first)));
+    merge(&mut world);
+    assert_eq!(world.log.frontier().len(), 1);
 }
 
 #[test]
