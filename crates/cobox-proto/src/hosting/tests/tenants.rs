@@ -310,6 +310,20 @@ fn a_lost_block_is_fetched_again_and_its_head_is_not_called_complete_meanwhile()
 }
 
 #[test]
+fn history_is_repaired_too() {
+    let mut host = host();
+    let (old, new) = (host.tree(1000, 0..10), host.tree(1001, 20..30));
+    let first = host.publish(1, None, old, 11);
+    let second = host.publish(1, Some(&first), new, 11);
+    host.shelf.remove(&cid(3));
+    host.fetched.clear();
+    host.tell(TenantInput::BlockLost(cid(3)));
+    assert_eq!(host.fetched, [cid(3)], "the same peer has it still");
+    assert!(host.whole(&old) && host.whole(&new));
+    assert_eq!(host.tenant.complete().keys().copied().collect::<BTreeSet<_>>(), [first.id(), second.id()].into());
+}
+
+#[test]
 fn r13_a_seeder_witnesses_as_many_joins_as_the_invite_allows_and_none_after_its_date() {
     let mut host = host();
     let count = host.folder.ops.len();

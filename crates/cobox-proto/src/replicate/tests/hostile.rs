@@ -130,6 +130,27 @@ fn s12_heads_with_invented_parents_take_bounded_room() {
 }
 
 #[test]
+fn what_nobody_waits_for_any_more_is_not_asked_for_and_wakes_nobody() {
+    let mut visit = Visit::by(device(2));
+    let liar = PeerId(2);
+    visit.tell(Input::PeerOpened { peer: liar, who: seeder(50), ours: KeyKind::Device });
+    let orphan = visit.folder.chain(2, 3).pop().unwrap();
+    let heads = vec![orphan.bytes().to_vec()];
+    visit.tell(Input::Received { peer: liar, message: Message::Heads { heads } });
+    let due = visit.alice.poll_timeout().unwrap();
+    visit.alice.handle(due, Input::Tick);
+    let asked: Vec<PeerId> = std::iter::from_fn(|| visit.alice.poll_output())
+        .filter_map(|output| match output {
+            Output::Send { peer, message: Message::HeadsWanted { .. } } => Some(peer),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [PEER], "who brought it did not answer, so the other is asked");
+    visit.alice.handle(due, Input::PeerClosed { peer: liar });
+    assert_eq!(visit.alice.poll_timeout(), None);
+}
+
+#[test]
 fn asking_for_a_head_that_is_not_here_is_answered_by_silence() {
     let mut visit = Visit::by(device(2));
     visit.log.clear();
