@@ -812,8 +812,17 @@ impl FolderActor {
 
     /// The names members gave themselves, by the op that admitted them.
     pub(crate) fn member_name(&self, grant: &OpId) -> Option<String> {
-        let op = self.replica.membership().op(grant)?;
-        open_label(self.keys.as_deref()?, op.op()).ok().flatten()
+        let membership = self.replica.membership();
+        let keys = self.keys.as_deref()?;
+        if let Some(op) = membership.op(grant) {
+            return open_label(keys, op.op()).ok().flatten();
+        }
+        // The founder came in by the genesis, which has no room for a name: their first policy says it.
+        let named = |op: &&SignedOp| {
+            matches!(op.op().body, OpBody::Policy { .. }) && op.op().signers.iter().any(|signer| signer.grant == *grant)
+        };
+        let op = membership.log().ops().find(named)?;
+        open_label(keys, op.op()).ok().flatten()
     }
 
     /// Writes an op of our own.

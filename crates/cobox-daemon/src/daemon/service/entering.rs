@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cobox_core::keys::phrase::Words;
 use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret, RootSecret};
-use cobox_core::members::{Author, InviteCode, InviteText, Label, add_device, device_proof, join, open_epochs};
+use cobox_core::members::{Author, InviteCode, InviteText, Label, add_device, device_proof, join, open_epochs, open_label};
 use cobox_net::{Opener, Pass};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::Ticket;
@@ -54,6 +54,10 @@ impl Daemon {
         let (entered, keys, device_seed, link, tickets) = self.enter_by_invite(&code, deadline).await?;
         let name = typed
             .and_then(|path| path.file_name().map(|n| n.to_string_lossy().into_owned()))
+            .or_else(|| {
+                let invite = entered.ops.iter().find(|op| op.id() == code.invite)?;
+                open_label(&keys, invite.op()).ok().flatten()
+            })
             .unwrap_or_else(|| format!("folder {}", code.folder.short()));
         let name = self.free_name(&name);
         let root = match typed {
