@@ -98,6 +98,7 @@ pub struct Engine {
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
+    without_disk: bool,
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -135,6 +136,7 @@ impl Engine {
             ids,
             scan: None,
             scanned_once: false,
+            without_disk: false,
             held: None,
             merging: Merging::new(frontier),
             jobs: BTreeMap::new(),
@@ -255,6 +257,22 @@ impl Engine {
         sum
     }
 
+    /// How many files are still to be written here.
+    pub fn summary_pending(&self) -> u64 {
+        self.pending.0
+    }
+
+    /// Whether every known head that can be read is joined.
+    pub fn is_merged(&self) -> bool {
+        self.merging.is_idle()
+    }
+
+    /// For folders of kind vault: there is no disk to look at, and nothing is ever planned for one.
+    pub fn run_without_disk(&mut self) {
+        self.without_disk = true;
+        self.scanned_once = true;
+    }
+
     /// Writes a file without a disk: for folders of kind vault, which live in the state alone.
     ///
     /// An equal file is left as it is.
@@ -356,7 +374,7 @@ impl Engine {
     /// Compares view and disk and asks for what is missing. Nothing is written before the disk was looked at once: what
     /// lies there may be newer than what is remembered.
     pub fn replan(&mut self) {
-        if !self.scanned_once || self.scan.is_some() {
+        if !self.scanned_once || self.scan.is_some() || self.without_disk {
             return;
         }
         let held = self.held.as_ref();

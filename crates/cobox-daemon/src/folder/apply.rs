@@ -123,7 +123,7 @@ impl Applier {
     }
 
     /// Works until told to stop.
-    pub(super) fn run(mut self, orders: Receiver<Order>) {
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
         loop {
             let order = if !self.ready.is_empty() {
                 match orders.recv_timeout(GROUP_WAIT) {
@@ -208,7 +208,10 @@ impl Applier {
             Step::Write { .. } => Ok(None),
         };
         match done {
-            Ok(now_there) => (self.tell)(Applied::Done(id, now_there)),
+            Ok(now_there) => {
+                self.disk.sync_parents(std::iter::once(step.path()));
+                (self.tell)(Applied::Done(id, now_there));
+            }
             Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
         }
     }
@@ -470,6 +473,8 @@ impl Applier {
                 Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
             }
         }
+        // A move that a power cut undoes must not be remembered as done.
+        self.disk.sync_parents(placed.iter().map(|(_, path, ..)| path));
         let rows = placed.iter().filter(|(.., pieces)| !pieces.is_empty()).map(|(_, path, _, pieces)| (path, pieces.as_slice()));
         if let Err(why) = self.db.put_pieces(rows) {
             tracing::warn!(%why, "the places of new blocks could not be noted; others have to serve them");

@@ -194,7 +194,7 @@ impl FolderDb {
     /// Makes a memory durable, in one transaction.
     pub fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
         let path = self.path.clone();
-        let work = || -> rusqlite::Result<()> {
+        let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
             let mut frontier = Writer::new();
             frontier.list(&memory.frontier);
@@ -216,7 +216,6 @@ impl FolderDb {
             }
             tx.commit()
         };
-        let mut work = work;
         work().map_err(|source| DbError::Sqlite { path, source })
     }
 
@@ -226,7 +225,7 @@ impl FolderDb {
         files: impl Iterator<Item = (&'p FolderPath, &'p [(Cid, Piece)])>,
     ) -> Result<(), DbError> {
         let place = self.path.clone();
-        let mut work = || -> rusqlite::Result<()> {
+        let work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
             {
                 let mut drop = tx.prepare_cached("DELETE FROM piece WHERE path = ?1")?;
@@ -299,6 +298,10 @@ fn write_synced(put: &mut rusqlite::CachedStatement<'_>, path: &FolderPath, entr
     for dot in &entry.seen {
         seen.varint(dot.counter).put(&dot.actor);
     }
+    seen.varint(entry.twins.len() as u64);
+    for (inode, dot) in &entry.twins {
+        seen.put(inode).varint(dot.counter).put(&dot.actor);
+    }
     let stamp = entry.stamp;
     put.execute(params![
         path.to_string(),
@@ -332,9 +335,13 @@ fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, 
     };
     let parsed = || {
         let mut r = Reader::new(&seen);
-        let mut dots = smallvec::SmallVec::new();
+        let (mut dots, mut twins) = (smallvec::SmallVec::new(), Vec::new());
         for _ in 0..r.varint_max(SEEN_MAX as u64, "seen").ok()? {
             dots.push(Dot { counter: r.varint().ok()?, actor: ActorId::decode(&mut r).ok()? });
+        }
+        for _ in 0..r.varint_max(SEEN_MAX as u64, "twins").ok()? {
+            let inode = Inode::decode(&mut r).ok()?;
+            twins.push((inode, Dot { counter: r.varint().ok()?, actor: ActorId::decode(&mut r).ok()? }));
         }
         r.finish().ok()?;
         let entry = Synced {
@@ -344,6 +351,7 @@ fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, 
             stamp,
             digest: digest.as_slice().try_into().ok()?,
             seen: dots,
+            twins,
         };
         Some((FolderPath::parse(&path).ok()?, entry))
     };
