@@ -190,7 +190,12 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
 }
 
 /// Binds the UDP socket: to the address asked for, else to the port kept in the home, else to a free one that is then kept.
-async fn bind(home: &Home, config: &Config, asked: Option<SocketAddr>, identity: &Identity) -> Result<Endpoint, StartError> {
+async fn bind(
+    home: &Home,
+    config: &Config,
+    asked: Option<SocketAddr>,
+    identity: &Identity,
+) -> Result<Endpoint, StartError> {
     let kept_file = home.state().join("port");
     let kept: Option<u16> = std::fs::read_to_string(&kept_file).ok().and_then(|text| text.trim().parse().ok());
     let listen = match asked {
@@ -374,7 +379,14 @@ impl Daemon {
             let policy = OpBody::Policy { policy: Policy::default() };
             ops.push(propose_labelled(&log, author, policy, label).map_err(|why| why.to_string())?);
         }
-        Ok(NewFolder { config, genesis: log.genesis().clone(), ops, envelopes: vec![envelopes], keys: Some(keys), device_seed })
+        Ok(NewFolder {
+            config,
+            genesis: log.genesis().clone(),
+            ops,
+            envelopes: vec![envelopes],
+            keys: Some(keys),
+            device_seed,
+        })
     }
 
     fn found_vault(&self) -> Result<FolderHandle, StartError> {

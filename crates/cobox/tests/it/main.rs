@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
+mod blind;
 mod life;
 #[path = "../../../cobox-daemon/tests/it/scripted.rs"]
 mod scripted;
