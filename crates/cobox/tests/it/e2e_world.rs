@@ -19,14 +19,18 @@ use crate::sealed::Ran;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
-/// The two programs, side by side; the seeder is built once if this run of the tests has not built it.
+/// The two programs, side by side. Testing the workspace builds both; testing this package alone takes the seeder that is there, and builds
+/// it only if there is none.
 pub(crate) fn programs() -> (PathBuf, PathBuf) {
     static BUILT: Once = Once::new();
     let cobox = PathBuf::from(env!("CARGO_BIN_EXE_cobox"));
     let seeder = cobox.with_file_name("cobox-seeder");
     BUILT.call_once(|| {
+        if seeder.is_file() {
+            return;
+        }
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--offline", "--package", "cobox-seeder", "--bin", "cobox-seeder"]);
+        build.args(["build", "--quiet", "--workspace", "--bin", "cobox-seeder"]);
         if cobox.parent().is_some_and(|dir| dir.ends_with("release")) {
             build.arg("--release");
         }
@@ -197,18 +201,6 @@ impl Computer {
         self.up();
     }
 
-    /// The process of the service.
-    pub(crate) fn pid(&self) -> u32 {
-        let leader = self.service.as_ref().unwrap().id();
-        // Behind a prefix the program itself is a child, unless the prefix became it.
-        let children = fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).unwrap_or_default();
-        children
-            .split_whitespace()
-            .next()
-            .filter(|_| !self.prefix.is_empty())
-            .map_or(leader, |pid| pid.parse().unwrap())
-    }
-
     fn end(&self, child: &Child, signal: Signal) {
         kill_process(Pid::from_child(child), signal).unwrap();
     }
@@ -279,7 +271,7 @@ impl Computer {
     /// At a seeder: how many blocks it keeps of that folder.
     pub(crate) fn blocks(&self) -> u64 {
         let shown = self.shown();
-        shown["blocks"].as_u64().or_else(|| shown["folder"]["blocks"].as_u64()).unwrap_or_else(|| panic!("{shown}"))
+        shown["folder"]["blocks"].as_u64().unwrap_or_else(|| panic!("{shown}"))
     }
 
     /// The recovery words, in a file, and the tickets.
