@@ -15,11 +15,11 @@ use std::sync::{Arc, RwLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cobox_core::keys::{DeviceSecret, FolderKeys};
-use cobox_core::members::{Founded, Founding, FoundingRandom, found};
+use cobox_core::members::{Author, Founded, Founding, FoundingRandom, Label, found, propose_labelled};
 use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError, Opener};
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
-use cobox_proto::members::{FolderKind, Genesis, Policy, SignedOp};
+use cobox_proto::members::{FolderKind, Genesis, OpBody, Policy, SignedOp};
 use cobox_proto::wire::OpEnvelopes;
 use cobox_store::{DiskStore, FolderStore, StoreError};
 use futures_util::future::BoxFuture;
@@ -190,7 +190,12 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
 }
 
 /// Binds the UDP socket: to the address asked for, else to the port kept in the home, else to a free one that is then kept.
-async fn bind(home: &Home, config: &Config, asked: Option<SocketAddr>, identity: &Identity) -> Result<Endpoint, StartError> {
+async fn bind(
+    home: &Home,
+    config: &Config,
+    asked: Option<SocketAddr>,
+    identity: &Identity,
+) -> Result<Endpoint, StartError> {
     let kept_file = home.state().join("port");
     let kept: Option<u16> = std::fs::read_to_string(&kept_file).ok().and_then(|text| text.trim().parse().ok());
     let listen = match asked {
@@ -366,8 +371,22 @@ impl Daemon {
             seeders: Vec::new(),
             contacts: Vec::new(),
         };
-        let ops = log.ops().cloned().collect();
-        Ok(NewFolder { config, genesis: log.genesis().clone(), ops, envelopes: vec![envelopes], keys: Some(keys), device_seed })
+        let mut ops: Vec<SignedOp> = log.ops().cloned().collect();
+        if kind == FolderKind::Folder {
+            // The genesis has no room for the founder's name; the first op of theirs says it to the members.
+            let author = Author { grant: log.genesis().op_id(), key: &device.sig };
+            let label = Label { keys: &keys, epoch: epoch.id.tag(), text: &self.identity().name };
+            let policy = OpBody::Policy { policy: Policy::default() };
+            ops.push(propose_labelled(&log, author, policy, label).map_err(|why| why.to_string())?);
+        }
+        Ok(NewFolder {
+            config,
+            genesis: log.genesis().clone(),
+            ops,
+            envelopes: vec![envelopes],
+            keys: Some(keys),
+            device_seed,
+        })
     }
 
     fn found_vault(&self) -> Result<FolderHandle, StartError> {

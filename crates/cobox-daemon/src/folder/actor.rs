@@ -15,12 +15,12 @@ use cobox_core::path::FolderPath;
 use cobox_core::state::State;
 use cobox_core::tree::Fetch;
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
+use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, OpId, SigKey};
 use cobox_proto::members::{OpBody, Role, SignedOp};
 use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
-use cobox_proto::codec::Canonical;
 use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes};
 use cobox_store::{BlockStore, HeadState};
 use tokio::sync::{mpsc, oneshot};
@@ -111,7 +111,10 @@ impl std::fmt::Debug for FolderHandle {
 
 impl FolderHandle {
     /// Asks the folder's thread; `None` if it has stopped.
-    pub(crate) async fn ask<T: Send + 'static>(&self, f: impl FnOnce(&mut FolderActor) -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut FolderActor) -> T + Send + 'static,
+    ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let question: Question = Box::new(move |actor| {
             let _ = answer.send(f(actor));
@@ -196,12 +199,8 @@ pub(crate) fn start(
     let (inner, inner_rx) = mpsc::unbounded_channel();
     let db = FolderDb::open(&parts.db_path)?;
     let (server, server_rx) = std_mpsc::channel();
-    let serving = Server {
-        disk: parts.disk.clone(),
-        db: FolderDb::open(&parts.db_path)?,
-        blocks: parts.blocks.clone(),
-        runtime,
-    };
+    let serving =
+        Server { disk: parts.disk.clone(), db: FolderDb::open(&parts.db_path)?, blocks: parts.blocks.clone(), runtime };
     let tell = inner.clone();
     spawn(&folder, "serve", move || serving.run(&server_rx, move |served| drop(tell.send(Inner::Served(served)))));
     let mut actor = FolderActor {
@@ -335,7 +334,9 @@ impl FolderActor {
 
     /// A directory that was not there at the start may have come back.
     fn find_root_again(&mut self, now: u64) {
-        let Some(path) = self.config.path.clone().filter(|_| self.disk.is_none() && self.next_attach_ms <= now) else { return };
+        let Some(path) = self.config.path.clone().filter(|_| self.disk.is_none() && self.next_attach_ms <= now) else {
+            return;
+        };
         self.next_attach_ms = now + RESCAN_UNWATCHED_MS;
         if let Ok(tree) = DiskTree::open(&path, self.folder) {
             let db_path = self.db_path.clone();
@@ -458,7 +459,11 @@ impl FolderActor {
     }
 
     /// Asks a connected seeder of this folder to keep the person's vault too.
-    pub(crate) fn attach_vault(&mut self, seeder: SigKey, vault: Vec<LogPart>) -> Option<oneshot::Receiver<Result<(), String>>> {
+    pub(crate) fn attach_vault(
+        &mut self,
+        seeder: SigKey,
+        vault: Vec<LogPart>,
+    ) -> Option<oneshot::Receiver<Result<(), String>>> {
         let row = self.peers.values().find(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder)?;
         for part in vault {
             row.peer.send(Message::AttachVault(part));
@@ -535,7 +540,10 @@ impl FolderActor {
                 self.trouble(format!("device {} sent a state that was refused: {why}", device.short()));
             }
             O::DeviceForked { device, .. } => {
-                self.trouble(format!("device {} seems to be duplicated: two copies of it write at once", device.short()));
+                self.trouble(format!(
+                    "device {} seems to be duplicated: two copies of it write at once",
+                    device.short()
+                ));
             }
             O::BlockTaken { cid, .. } => self.block_taken(cid),
             O::BlockDropped { .. } => {}
@@ -812,8 +820,17 @@ impl FolderActor {
 
     /// The names members gave themselves, by the op that admitted them.
     pub(crate) fn member_name(&self, grant: &OpId) -> Option<String> {
-        let op = self.replica.membership().op(grant)?;
-        open_label(self.keys.as_deref()?, op.op()).ok().flatten()
+        let membership = self.replica.membership();
+        let keys = self.keys.as_deref()?;
+        if let Some(op) = membership.op(grant) {
+            return open_label(keys, op.op()).ok().flatten();
+        }
+        // The founder came in by the genesis, which has no room for a name: their first policy says it.
+        let named = |op: &&SignedOp| {
+            matches!(op.op().body, OpBody::Policy { .. }) && op.op().signers.iter().any(|signer| signer.grant == *grant)
+        };
+        let op = membership.log().ops().find(named)?;
+        open_label(keys, op.op()).ok().flatten()
     }
 
     /// Writes an op of our own.
@@ -920,7 +937,8 @@ impl FolderActor {
 
     /// Whether this machine has the folder open with us already.
     pub(crate) fn has_peer_at(&self, remote: &SigKey) -> bool {
-        self.peers.values().any(|row| row.peer.remote == *remote) || self.claiming.values().any(|(p, _)| p.remote == *remote)
+        self.peers.values().any(|row| row.peer.remote == *remote)
+            || self.claiming.values().any(|(p, _)| p.remote == *remote)
     }
 
     /// Neither sends nor receives from now on, or does again.
@@ -1154,7 +1172,9 @@ impl FolderActor {
             }
             Inner::Hashed(hashed) => self.hashed(hashed),
             Inner::Looked(looked) => self.looked(looked),
-            Inner::Served(Served::Sent(peer, cid)) => self.replica.handle(now, replicate::Input::BlockSent { peer, cid }),
+            Inner::Served(Served::Sent(peer, cid)) => {
+                self.replica.handle(now, replicate::Input::BlockSent { peer, cid })
+            }
             Inner::Served(Served::Missing(peer, cid)) => {
                 self.replica.handle(now, replicate::Input::BlockMissing { peer, cid });
             }
@@ -1205,7 +1225,9 @@ impl FolderActor {
                 self.root_lost = None;
                 self.unreadable = unreadable.clone();
                 self.skipped = skipped;
-                self.tell_engine(Input::ScanEnded { unreadable: unreadable.into_iter().map(|(path, _)| path).collect() });
+                self.tell_engine(Input::ScanEnded {
+                    unreadable: unreadable.into_iter().map(|(path, _)| path).collect(),
+                });
             }
             Looked::RootLost(lost) => {
                 self.lost_root(&lost);

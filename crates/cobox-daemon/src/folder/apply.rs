@@ -168,7 +168,9 @@ impl Applier {
         while self.jobs.len() < OPEN_FILES_MAX && self.wanted_bytes < WANTED_BYTES_MAX {
             let Some((id, step)) = self.queue.pop_front() else { return };
             match step {
-                Step::Write { kind: Kind::Symlink, path, body, expect } => self.symlink(id, &path, &body, expect.into()),
+                Step::Write { kind: Kind::Symlink, path, body, expect } => {
+                    self.symlink(id, &path, &body, expect.into())
+                }
                 step @ Step::Write { .. } => self.begin_write(id, step),
                 step => self.quick(id, &step),
             }
@@ -303,7 +305,9 @@ impl Applier {
                 }
             }
         }
-        let Some(Listing { step: Step::Write { path, body, expect, .. }, reader }) = self.listings.remove(&id) else { return };
+        let Some(Listing { step: Step::Write { path, body, expect, .. }, reader }) = self.listings.remove(&id) else {
+            return;
+        };
         match reader.finish() {
             Ok(refs) => self.begin_assembly(id, &path, &body, expect.into(), refs),
             Err(why) => (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string()))),
@@ -475,7 +479,10 @@ impl Applier {
         }
         // A move that a power cut undoes must not be remembered as done.
         self.disk.sync_parents(placed.iter().map(|(_, path, ..)| path));
-        let rows = placed.iter().filter(|(.., pieces)| !pieces.is_empty()).map(|(_, path, _, pieces)| (path, pieces.as_slice()));
+        let rows = placed
+            .iter()
+            .filter(|(.., pieces)| !pieces.is_empty())
+            .map(|(_, path, _, pieces)| (path, pieces.as_slice()));
         if let Err(why) = self.db.put_pieces(rows) {
             tracing::warn!(%why, "the places of new blocks could not be noted; others have to serve them");
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
+mod blind;
 mod e2e_backup;
 mod e2e_files;
 mod e2e_loss;

@@ -1,7 +1,7 @@
 //! Members and invites, and the recovery kit.
 
 use cobox_core::keys::ContactKey;
-use cobox_core::members::{InviteRandom, Terms, invite};
+use cobox_core::members::{InviteRandom, Terms, invite_labelled};
 use cobox_proto::codec::Canonical;
 use cobox_proto::limits::INVITE_TICKETS_MAX;
 use cobox_proto::members::Role as MemberRole;
@@ -25,7 +25,8 @@ impl Daemon {
                 .hint("they find it with `cobox whoami`; give it with --to"));
         };
         let to: ContactKey = to.parse().map_err(|why: cobox_proto::text::TextError| {
-            ApiError::new(ErrorCode::CodeUnreadable, why.to_string()).hint("ask for their CoBox key again: `cobox whoami`")
+            ApiError::new(ErrorCode::CodeUnreadable, why.to_string())
+                .hint("ask for their CoBox key again: `cobox whoami`")
         })?;
         let role = match request.role {
             Role::Reader => MemberRole::Reader,
@@ -65,9 +66,11 @@ fn invite_by(actor: &mut FolderActor, terms: Terms, own: Vec<u8>) -> Result<cobo
     let seeders = actor.config.seeders.iter().filter_map(|seeder| seeder.ticket()).map(|ticket| ticket.to_bytes());
     let tickets: Vec<Vec<u8>> = seeders.take(INVITE_TICKETS_MAX - 1).chain([own]).collect();
     let chances = InviteRandom { seed: random(), encapsulation: random() };
+    // The code says no name, for the seeder that passes the log on could read it; the op says it to whoever has the keys.
+    let label = actor.label(&actor.config.name);
     let made = actor.with_author(|replica, author, keys| {
         let membership = replica.membership();
-        invite(membership.log(), membership.roster(), keys, author, terms, tickets, &chances)
+        invite_labelled(membership.log(), membership.roster(), keys, author, terms, tickets, label, &chances)
     });
     let made = made.ok_or_else(|| failed("this device has no keys of the folder yet"))?.map_err(failed)?;
     let grant = made.ops.last().map(|op| op.id());
