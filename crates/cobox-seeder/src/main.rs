@@ -1,2 +1,102 @@
-//! stub
-fn main() {}
+//! `cobox-seeder`, the operator's command line: it parses, asks the running service over its local API, prints, and ends with an exit
+//! code. Only `up` does more: it is the service. The doc comments of the arguments are the help texts.
+
+mod client;
+mod commands;
+mod output;
+mod units;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser};
+use cobox_seeder::admin::{ErrorCode, Exit};
+use cobox_seeder::{Home, RunError};
+
+use client::Client;
+use commands::Verb;
+use output::{Failure, Output, say};
+
+/// Keeps encrypted folders for other people, without being able to read them.
+///
+/// Start with `cobox-seeder up`, then `cobox-seeder offer --space 50GB` prints an offer to hand over: whoever has it may place one folder
+/// here with `cobox backup add`.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check found a problem, 4 the seeder is not running, 6 not found, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "cobox-seeder", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Before or after the verb.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Use this state directory instead of COBOX_SEEDER_HOME or the usual one
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
+    home: Option<PathBuf>,
+    /// Print JSON, for scripts
+    #[arg(long, global = true, display_order = 901)]
+    json: bool,
+    /// Print results only
+    #[arg(long, short, global = true, display_order = 902)]
+    quiet: bool,
+    /// Do not ask, do it
+    #[arg(long, short, global = true, display_order = 903)]
+    yes: bool,
+}
+
+/// What every command gets.
+struct Context {
+    global: Global,
+    out: Output,
+}
+
+impl Context {
+    fn home(&self) -> Result<Home, Failure> {
+        Ok(Home::resolve(self.global.home.as_deref(), |name| std::env::var_os(name)).map_err(RunError::from)?)
+    }
+
+    /// The running service.
+    fn client(&self) -> Result<Client, Failure> {
+        Client::connect(&self.home()?)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse_usage(&error, arguments.iter().any(|a| a == "--json")),
+    };
+    let out = Output { json: cli.global.json, quiet: cli.global.quiet };
+    match cli.verb.run(&Context { global: cli.global, out }) {
+        Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.failure(&failure);
+            failure.exit()
+        }
+    }
+}
+
+/// Help and version are no errors; anything else is wrong usage, in the form that was asked for.
+fn refuse_usage(error: &clap::Error, json: bool) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _nobody_reads = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    if json {
+        let message = text.strip_prefix("error: ").unwrap_or(&text).split("\n\n").next().unwrap_or_default();
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        Output { json, quiet: false }.failure(&Failure::new(ErrorCode::Usage, message, "see `cobox-seeder --help`"));
+    } else {
+        say(&text);
+    }
+    ExitCode::from(Exit::Usage as u8)
+}

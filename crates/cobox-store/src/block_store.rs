@@ -74,8 +74,17 @@ pub trait BlockStore: Send + Sync {
     /// `complete` mark of what stands above it.
     fn get(&self, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Length and mark of a block; `None` when it is missing.
+    fn entry(&self, cid: &Cid) -> Result<Option<Entry>, StoreError>;
+
     /// Whether a block is here, and complete.
-    fn status(&self, cid: &Cid) -> Result<Status, StoreError>;
+    fn status(&self, cid: &Cid) -> Result<Status, StoreError> {
+        Ok(match self.entry(cid)? {
+            None => Status::Missing,
+            Some(entry) if entry.complete => Status::Complete,
+            Some(_) => Status::Held,
+        })
+    }
 
     /// Whether a block is here.
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cobox_proto::id::Cid;
 
-use crate::block_store::{BlockStore, CheckReport, Compacted, Entry, Stats, Status};
+use crate::block_store::{BlockStore, CheckReport, Compacted, Entry, Stats};
 use crate::disk::header_of;
 use crate::error::StoreError;
 
@@ -75,12 +75,8 @@ impl BlockStore for MemStore {
         Ok(Some(held.bytes.clone()))
     }
 
-    fn status(&self, cid: &Cid) -> Result<Status, StoreError> {
-        Ok(match self.lock().get(cid) {
-            None => Status::Missing,
-            Some(held) if held.complete => Status::Complete,
-            Some(_) => Status::Held,
-        })
+    fn entry(&self, cid: &Cid) -> Result<Option<Entry>, StoreError> {
+        Ok(self.lock().get(cid).map(|held| entry(cid, held)))
     }
 
     fn set_complete(&self, cids: &[Cid], complete: bool) -> Result<(), StoreError> {
@@ -107,12 +103,8 @@ impl BlockStore for MemStore {
 
     fn list(&self, after: Option<&Cid>, max: usize) -> Result<Vec<Entry>, StoreError> {
         let from = after.map_or(Bound::Unbounded, |cid| Bound::Excluded(*cid));
-        let entry = |(cid, held): (&Cid, &Held)| Entry {
-            cid: *cid,
-            len: u32::try_from(held.bytes.len()).expect("a block is a few MiB at most"),
-            complete: held.complete,
-        };
-        Ok(self.lock().range((from, Bound::Unbounded)).take(max).map(entry).collect())
+        let entries = |(cid, held): (&Cid, &Held)| entry(cid, held);
+        Ok(self.lock().range((from, Bound::Unbounded)).take(max).map(entries).collect())
     }
 
     fn stats(&self) -> Result<Stats, StoreError> {
@@ -141,4 +133,9 @@ impl BlockStore for MemStore {
         }
         Ok(report)
     }
+}
+
+fn entry(cid: &Cid, held: &Held) -> Entry {
+    let len = u32::try_from(held.bytes.len()).expect("a block is a few MiB at most");
+    Entry { cid: *cid, len, complete: held.complete }
 }

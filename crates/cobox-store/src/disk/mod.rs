@@ -22,7 +22,7 @@ use cobox_proto::id::Cid;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::block_store::{BlockStore, CheckReport, Compacted, Entry, Stats, Status};
+use crate::block_store::{BlockStore, CheckReport, Compacted, Entry, Stats};
 use crate::crash_point;
 use crate::error::StoreError;
 use index::{Index, Indexed};
@@ -137,12 +137,9 @@ impl BlockStore for DiskStore {
         Ok(None)
     }
 
-    fn status(&self, cid: &Cid) -> Result<Status, StoreError> {
-        Ok(match self.find(cid)? {
-            None => Status::Missing,
-            Some(row) if row.complete => Status::Complete,
-            Some(_) => Status::Held,
-        })
+    fn entry(&self, cid: &Cid) -> Result<Option<Entry>, StoreError> {
+        let entry = |row: Indexed| Entry { cid: row.cid, len: row.place.len, complete: row.complete };
+        Ok(self.find(cid)?.map(entry))
     }
 
     fn set_complete(&self, cids: &[Cid], complete: bool) -> Result<(), StoreError> {

@@ -1,0 +1,332 @@
+//! The life of one tenant: it loads, lives, and after trouble begins anew from disk, keeping its visitors. Owns the inbox, the clock
+//! and the visitors; what the brain asks for is done in `carry`.
+//!
+//! What a stop loses: blocks not yet on disk. They are asked for again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cobox_net::{FolderEvent, Pass, Peer};
+use cobox_proto::hosting::{Arriving, Tenant, TenantInput};
+use cobox_proto::id::{Cid, FolderId};
+use cobox_proto::members::{FolderKind, Genesis};
+use cobox_proto::replicate::{Input, PeerId, Reach};
+use cobox_proto::wire::proof::{KeyKind, Who};
+use cobox_proto::wire::{ClaimRefusal, LogPart, Message};
+use cobox_store::DiskStore;
+use tokio::sync::{mpsc, watch};
+
+use super::carry::{Carrier, GATHERED_BYTES_MAX, Inner};
+use super::records::Records;
+use super::shelf::DiskShelf;
+use super::{Order, Setup, Trouble, View};
+
+/// Events taken before what they led to is written and told.
+const EVENTS_PER_TURN: usize = 64;
+/// How long to wait after the disk refused.
+const TRY_AGAIN_MS: u64 = 30_000;
+/// How often garbage is looked for.
+const SWEEP_MS: u64 = 3_600_000;
+/// The first time is soon, in case the last run ended before it.
+const FIRST_SWEEP_MS: u64 = 10 * 60_000;
+/// How long a thread may go without looking at the clock.
+const LOOK_MS: u64 = 60_000;
+
+/// Somebody who has the folder open.
+pub(super) struct Visitor {
+    pub(super) peer: Peer,
+    pub(super) who: Who,
+}
+
+/// The brain and what it thinks about: thrown away together.
+pub(super) struct Brain {
+    pub(super) tenant: Tenant,
+    pub(super) shelf: DiskShelf,
+}
+
+impl Brain {
+    /// Tells the brain something. After an error it must not be asked any more.
+    pub(super) fn handle(&mut self, now_ms: u64, input: TenantInput) -> Result<(), Trouble> {
+        self.tenant.handle(now_ms, input, &mut self.shelf);
+        self.shelf.trouble()
+    }
+
+    fn replica(&mut self, now_ms: u64, input: Input) -> Result<(), Trouble> {
+        self.handle(now_ms, TenantInput::Replica(input))
+    }
+}
+
+/// See the module's text.
+pub(super) struct Actor {
+    setup: Setup,
+    blocks: Arc<DiskStore>,
+    records: Records,
+    view: watch::Sender<View>,
+    carrier: Carrier,
+    inner: mpsc::UnboundedReceiver<Inner>,
+    /// Vaults that are arriving, by who brings them.
+    vaults: BTreeMap<PeerId, (FolderId, Arriving)>,
+    next_sweep_ms: u64,
+    stopping: bool,
+}
+
+impl Actor {
+    pub(super) fn new(setup: Setup, blocks: Arc<DiskStore>, records: Records, view: watch::Sender<View>) -> Self {
+        let (tell, inner) = mpsc::unbounded_channel();
+        let carrier = Carrier::new(&setup, blocks.clone(), records.clone(), tell);
+        let next_sweep_ms = setup.clock.now_ms() + FIRST_SWEEP_MS;
+        Self { setup, blocks, records, view, carrier, inner, vaults: BTreeMap::new(), next_sweep_ms, stopping: false }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<FolderEvent>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+    ) {
+        while !self.stopping {
+            let trouble = match self.load() {
+                Ok(mut brain) => match self.live(&mut brain, &mut events, &mut orders).await {
+                    Ok(()) => break,
+                    Err(trouble) => trouble,
+                },
+                Err(trouble) => trouble,
+            };
+            self.carrier.forget_unsaid();
+            tracing::warn!(folder = %self.setup.folder.short(), %trouble, "a folder begins anew");
+            if matches!(trouble, Trouble::Damaged(_)) && self.records.set_in_doubt(true).is_ok() {
+                continue;
+            }
+            self.show(|view| {
+                view.loaded = true;
+                view.problem = Some(trouble.to_string());
+            });
+            self.sit_out(&mut events, &mut orders).await;
+        }
+        for visitor in self.carrier.visitors.values() {
+            visitor.peer.close();
+        }
+    }
+
+    fn load(&mut self) -> Result<Brain, Trouble> {
+        let now_ms = self.setup.clock.now_ms();
+        let restored = self.records.restore()?.ok_or(Trouble::Unknown)?;
+        let mut shelf = DiskShelf::new(self.blocks.clone());
+        let (genesis, kept, complete) = (restored.genesis, restored.kept, restored.complete);
+        self.show(|view| view.vault = genesis.kind == FolderKind::Vault);
+        let tenant = Tenant::restore(now_ms, genesis, kept, complete, self.setup.key.clone(), &mut shelf);
+        shelf.trouble()?;
+        let mut brain = Brain { tenant, shelf };
+        if self.records.is_in_doubt()? {
+            self.recheck(&mut brain, now_ms)?;
+        }
+        for (id, visitor) in &self.carrier.visitors {
+            let opened = Input::PeerOpened { peer: *id, who: visitor.who, ours: KeyKind::Seeder };
+            brain.replica(now_ms, opened)?;
+        }
+        self.carrier.last_seen_ms = self.carrier.last_seen_ms.max(restored.last_seen_ms);
+        Ok(brain)
+    }
+
+    /// Until it is told to stop.
+    async fn live(
+        &mut self,
+        brain: &mut Brain,
+        events: &mut mpsc::Receiver<FolderEvent>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Result<(), Trouble> {
+        self.finish_turn(brain)?;
+        while !(self.stopping && self.carrier.is_idle()) {
+            let due = Duration::from_millis(self.due_ms(brain));
+            let has_room = self.carrier.gathered_bytes() < GATHERED_BYTES_MAX;
+            tokio::select! {
+                event = events.recv(), if has_room && !self.stopping => match event {
+                    Some(event) => self.take_events(brain, event, events)?,
+                    None => self.stopping = true,
+                },
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(brain, order)?,
+                    None => self.stopping = true,
+                },
+                Some(inner) = self.inner.recv() => self.carrier.done(brain, inner)?,
+                () = tokio::time::sleep(due) => self.time_passed(brain)?,
+            }
+            self.finish_turn(brain)?;
+        }
+        Ok(())
+    }
+
+    fn due_ms(&self, brain: &Brain) -> u64 {
+        let due =
+            brain.tenant.poll_timeout().into_iter().chain(self.carrier.retry_ms).chain([self.next_sweep_ms]).min();
+        due.map_or(LOOK_MS, |due| due.saturating_sub(self.setup.clock.now_ms()).min(LOOK_MS))
+    }
+
+    /// Writes what must be kept, then says what is to be said.
+    fn finish_turn(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
+        self.carrier.finish_turn(brain)?;
+        self.show(|view| self.carrier.describe(brain, view));
+        Ok(())
+    }
+
+    fn take_events(
+        &mut self,
+        brain: &mut Brain,
+        first: FolderEvent,
+        events: &mut mpsc::Receiver<FolderEvent>,
+    ) -> Result<(), Trouble> {
+        self.take(brain, first)?;
+        for _ in 1..EVENTS_PER_TURN {
+            if self.carrier.gathered_bytes() >= GATHERED_BYTES_MAX {
+                break;
+            }
+            let Ok(event) = events.try_recv() else { break };
+            self.take(brain, event)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, brain: &mut Brain, event: FolderEvent) -> Result<(), Trouble> {
+        let now_ms = self.setup.clock.now_ms();
+        match event {
+            FolderEvent::MayEnter { who, answer } => {
+                if brain.tenant.replica().reach(&who, now_ms).is_some() {
+                    let _gone = answer.send(Pass { kind: KeyKind::Seeder, key: self.setup.key.clone() });
+                }
+                Ok(())
+            }
+            FolderEvent::Opened { peer, who } => self.opened(brain, now_ms, peer, who),
+            FolderEvent::Closed { peer } => {
+                self.vaults.remove(&peer);
+                self.carrier.parted(now_ms, peer);
+                brain.replica(now_ms, Input::PeerClosed { peer })
+            }
+            FolderEvent::Message { peer, message: Message::AttachVault(part) } => {
+                self.vault_part(brain, peer, part);
+                Ok(())
+            }
+            FolderEvent::Message { message: Message::Progress { .. }, .. } => Ok(()), // Not for a seeder's ears.
+            FolderEvent::Message { peer, message } => brain.replica(now_ms, Input::Received { peer, message }),
+            FolderEvent::Block { peer, cid, bytes } => {
+                let len = bytes.len() as u64;
+                brain.replica(now_ms, Input::BlockArrived { peer, cid, bytes: len })?;
+                self.carrier.drain(brain, Some(&bytes));
+                Ok(())
+            }
+        }
+    }
+
+    fn opened(&mut self, brain: &mut Brain, now_ms: u64, peer: Peer, who: Who) -> Result<(), Trouble> {
+        let id = peer.id;
+        // Whoever comes with an invite or a member key knows the folder's id alone.
+        if brain.tenant.replica().reach(&who, now_ms) == Some(Reach::Log) {
+            let bytes = brain.tenant.replica().membership().log().genesis().to_bytes();
+            peer.send(Message::Genesis { bytes });
+        }
+        self.carrier.visitors.insert(id, Visitor { peer, who });
+        brain.replica(now_ms, Input::PeerOpened { peer: id, who, ours: KeyKind::Seeder })
+    }
+
+    fn obey(&mut self, brain: &mut Brain, order: Order) -> Result<(), Trouble> {
+        let now_ms = self.setup.clock.now_ms();
+        match order {
+            Order::Ops(ops) => brain.replica(now_ms, Input::LocalOps { ops, envelopes: vec![] }),
+            Order::Recheck(done) => {
+                self.recheck(brain, now_ms)?;
+                self.finish_turn(brain)?;
+                let _nobody_waits = done.send(());
+                Ok(())
+            }
+            Order::Sweep(done) => {
+                let _nobody_waits = done.send(self.sweep(brain, now_ms)?);
+                Ok(())
+            }
+            Order::Stop => {
+                self.stopping = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn time_passed(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
+        let now_ms = self.setup.clock.now_ms();
+        brain.replica(now_ms, Input::Tick)?;
+        if self.carrier.retry_ms.is_some_and(|due| due <= now_ms) {
+            self.carrier.retry_ms = None;
+            // Blocks that the disk did not take count as lost: they are wanted again.
+            self.recheck(brain, now_ms)?;
+        }
+        if self.next_sweep_ms <= now_ms {
+            self.sweep(brain, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at all that stands above lost blocks.
+    fn recheck(&mut self, brain: &mut Brain, now_ms: u64) -> Result<(), Trouble> {
+        brain.handle(now_ms, TenantInput::BlockLost(Cid::ZERO))?;
+        brain.shelf.flush()?;
+        Ok(self.records.set_in_doubt(false)?)
+    }
+
+    fn sweep(&mut self, brain: &mut Brain, now_ms: u64) -> Result<usize, Trouble> {
+        self.next_sweep_ms = now_ms + SWEEP_MS;
+        self.carrier.sweep(brain, now_ms)
+    }
+
+    /// A piece of a member's vault. Whoever brings it must be a member's device; one vault at a time.
+    fn vault_part(&mut self, brain: &Brain, from: PeerId, part: LogPart) {
+        let Some(visitor) = self.carrier.visitors.get(&from) else { return };
+        let roster = brain.tenant.replica().membership().roster();
+        let Some((_, member)) = roster.device(&visitor.who.key).filter(|_| visitor.who.kind == KeyKind::Device) else {
+            return visitor.peer.send(Message::VaultRefused(ClaimRefusal::VaultRefused));
+        };
+        let arriving = self.vaults.remove(&from).or_else(|| {
+            let vault = Genesis::from_bytes(&part.genesis).ok()?.folder_id();
+            Some((vault, Arriving::default()))
+        });
+        let judged = match arriving {
+            None => Err(ClaimRefusal::BadLog),
+            Some((vault, mut arriving)) => match arriving.take(&vault, part) {
+                Ok(None) => {
+                    self.vaults.insert(from, (vault, arriving));
+                    return;
+                }
+                Ok(Some(delivered)) => self.setup.vaults.attach(self.setup.folder, member.grant, delivered),
+                Err(refusal) => Err(refusal),
+            },
+        };
+        visitor.peer.send(judged.map_or_else(Message::VaultRefused, |()| Message::VaultAttached));
+    }
+
+    /// Waits before the next attempt. Nobody is let in meanwhile, and whoever is here stays.
+    async fn sit_out(&mut self, events: &mut mpsc::Receiver<FolderEvent>, orders: &mut mpsc::UnboundedReceiver<Order>) {
+        let until = tokio::time::Instant::now() + Duration::from_millis(TRY_AGAIN_MS);
+        while !self.stopping {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => break,
+                event = events.recv() => match event {
+                    Some(FolderEvent::Opened { peer, who }) => {
+                        self.carrier.visitors.insert(peer.id, Visitor { peer, who });
+                    }
+                    Some(FolderEvent::Closed { peer }) => {
+                        self.carrier.visitors.remove(&peer);
+                    }
+                    Some(_) => {}
+                    None => self.stopping = true,
+                },
+                order = orders.recv() => self.stopping |= matches!(order, None | Some(Order::Stop)),
+                Some(inner) = self.inner.recv() => self.carrier.done_without_brain(&inner),
+            }
+        }
+    }
+
+    /// Tells those who look, if anything changed.
+    fn show(&self, change: impl FnOnce(&mut View)) {
+        self.view.send_if_modified(|view| {
+            let before = view.clone();
+            change(view);
+            *view != before
+        });
+    }
+}

@@ -1,0 +1,416 @@
+//! Does what a tenant's brain asks for: keeps records, writes blocks, reads and sends them, speaks to visitors, deletes garbage.
+//!
+//! What must hold: whatever is said rests on what is durable, so first marks and records are written, then messages go. Blocks that
+//! arrive while others are being written are gathered and written together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cobox_net::Peer;
+use cobox_proto::block::BlockHeader;
+use cobox_proto::hosting::{TenantInput, TenantOutput};
+use cobox_proto::id::{Cid, HeadId};
+use cobox_proto::replicate::{Input, Output, PeerId};
+use cobox_proto::sign::SecretKey;
+use cobox_proto::wire::Message;
+use cobox_proto::wire::proof::KeyKind;
+use cobox_store::{BlockStore, DiskStore, HeadState, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::actor::{Brain, Visitor};
+use super::records::{Record, Records};
+use super::{Setup, Trouble, View};
+use crate::clock::Clock;
+
+/// Bytes of blocks that wait for the disk; with as many no more are taken.
+pub(super) const GATHERED_BYTES_MAX: usize = 8 << 20;
+/// Room on the disk that blocks never take, so that records can always be written and members can always restore.
+const DISK_RESERVE_BYTES: u64 = 64 << 20;
+/// How long to wait after the disk refused blocks.
+const FULL_DISK_MS: u64 = 30_000;
+/// How long garbage lies before it is deleted.
+const GARBAGE_MS: u64 = 3_600_000;
+/// ... and how long if very much is to go: time for somebody to see that it is a mistake.
+const LARGE_GARBAGE_MS: u64 = 7 * 24 * 3_600_000;
+/// Very much is more than one block in so many ...
+const LARGE_PART: usize = 5;
+/// ... and more than so many blocks.
+const LARGE_BLOCKS: usize = 1024;
+
+/// What was done elsewhere.
+#[derive(Debug)]
+pub(super) enum Inner {
+    /// The gathered blocks are on disk, or are not.
+    Written(Vec<Cid>, Result<(), StoreError>),
+    /// A block is on its way to a peer.
+    Sent(PeerId, Cid),
+    /// It is not here, or the peer is gone.
+    Missing(PeerId, Cid),
+    /// It was damaged, and is off the shelf.
+    Damaged(Cid),
+    /// Space was given back, and these were found damaged.
+    Compacted(Vec<Cid>),
+}
+
+/// What is said once everything before it is durable.
+#[derive(Debug)]
+enum Word {
+    Say(PeerId, Message),
+    Send(PeerId, Cid),
+    Close(PeerId),
+}
+
+/// See the module's text.
+pub(super) struct Carrier {
+    key: SecretKey,
+    clock: Clock,
+    runtime: Handle,
+    blocks: Arc<DiskStore>,
+    records: Records,
+    tell: mpsc::UnboundedSender<Inner>,
+    pub(super) visitors: BTreeMap<PeerId, Visitor>,
+    /// When a member's device was last here.
+    pub(super) last_seen_ms: Option<u64>,
+    unkept: Vec<Record>,
+    unsaid: VecDeque<Word>,
+    gathered: Vec<(Cid, Bytes)>,
+    gathered_bytes: usize,
+    writing: bool,
+    /// When blocks that the disk refused are asked for again; until then no others are kept.
+    pub(super) retry_ms: Option<u64>,
+    /// Since when blocks are garbage.
+    garbage: BTreeMap<Cid, u64>,
+    compacting: bool,
+}
+
+impl Carrier {
+    pub(super) fn new(
+        setup: &Setup,
+        blocks: Arc<DiskStore>,
+        records: Records,
+        tell: mpsc::UnboundedSender<Inner>,
+    ) -> Self {
+        Self {
+            key: setup.key.clone(),
+            clock: setup.clock.clone(),
+            runtime: setup.runtime.clone(),
+            blocks,
+            records,
+            tell,
+            visitors: BTreeMap::new(),
+            last_seen_ms: None,
+            unkept: Vec::new(),
+            unsaid: VecDeque::new(),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            writing: false,
+            retry_ms: None,
+            garbage: BTreeMap::new(),
+            compacting: false,
+        }
+    }
+
+    pub(super) fn gathered_bytes(&self) -> usize {
+        self.gathered_bytes
+    }
+
+    /// Whether nothing waits for the disk.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.writing && self.gathered.is_empty() && !self.compacting
+    }
+
+    /// Somebody left.
+    pub(super) fn parted(&mut self, now_ms: u64, peer: PeerId) {
+        if self.visitors.remove(&peer).is_some_and(|visitor| visitor.who.kind == KeyKind::Device) {
+            self.last_seen_ms = Some(now_ms);
+            self.unkept.push(Record::LastSeen(now_ms));
+        }
+    }
+
+    /// What the brain said before it was thrown away counts for nothing.
+    pub(super) fn forget_unsaid(&mut self) {
+        self.unkept.clear();
+        self.unsaid.clear();
+        self.gathered.clear();
+        self.gathered_bytes = 0;
+    }
+
+    /// Takes what the brain asks for. `block` is what just arrived, should the brain want it kept.
+    pub(super) fn drain(&mut self, brain: &mut Brain, block: Option<&Bytes>) {
+        while let Some(output) = brain.tenant.poll_output() {
+            match output {
+                TenantOutput::Replica(output) => self.replica(brain, output, block),
+                TenantOutput::Completed { head, received_ms } => {
+                    tracing::info!(head = %head.short(), "a head is complete");
+                    self.unkept.push(Record::Complete(head, received_ms));
+                    self.keep_receipt(brain, &head);
+                }
+                TenantOutput::Released(head) => self.unkept.push(Record::Released(head)),
+                TenantOutput::Refused { head, holding } => {
+                    tracing::info!(head = %head.short(), ?holding, "a head is refused");
+                    self.keep_receipt(brain, &head);
+                }
+            }
+        }
+    }
+
+    fn replica(&mut self, brain: &Brain, output: Output, block: Option<&Bytes>) {
+        let replica = brain.tenant.replica();
+        match output {
+            Output::Send { peer, message } => self.unsaid.push_back(Word::Say(peer, message)),
+            Output::SendBlock { peer, cid } => self.unsaid.push_back(Word::Send(peer, cid)),
+            Output::ClosePeer { peer, why } => {
+                tracing::debug!(%why, "a peer is sent away");
+                self.unsaid.push_back(Word::Close(peer));
+            }
+            Output::OpsAdded(ids) => {
+                let ops = ids.iter().filter_map(|id| replica.membership().op(id));
+                self.unkept.extend(ops.map(|op| Record::Op(op.clone())));
+            }
+            Output::EnvelopesAdded(sent) => self.unkept.push(Record::Envelopes(sent)),
+            Output::HeadAccepted(id) => self.keep_head(brain, &id, HeadState::Accepted),
+            Output::HeadQuarantined(id) => self.keep_head(brain, &id, HeadState::Quarantined),
+            Output::ReceiptArrived(receipt) => self.unkept.push(Record::Receipt(receipt)),
+            Output::AddressesArrived(note) => self.unkept.push(Record::Address(note)),
+            Output::BlockTaken { cid, .. } => {
+                if let Some(bytes) = block {
+                    self.gather(cid, bytes.clone());
+                }
+            }
+            Output::BlockDropped { cid, .. } => tracing::debug!(cid = %cid.short(), "a block nobody asked for"),
+            Output::HeadRefused { head, device, why } => {
+                tracing::warn!(head = %head.short(), device = %device.short(), %why, "a head breaks the rules");
+            }
+            Output::DeviceForked { device, .. } => tracing::warn!(device = %device.short(), "a device forked"),
+            Output::SeederRolledBack { seeder, .. } => {
+                tracing::warn!(seeder = %seeder.short(), "a seeder denies what it signed");
+            }
+            Output::Stale { .. } => {}
+        }
+    }
+
+    fn keep_head(&mut self, brain: &Brain, id: &HeadId, state: HeadState) {
+        if let Some(head) = brain.tenant.replica().heads().get(id) {
+            self.unkept.push(Record::Head(head.clone(), state, self.clock.now_ms()));
+        }
+    }
+
+    /// Our own receipts are served again after a restart.
+    fn keep_receipt(&mut self, brain: &Brain, head: &HeadId) {
+        let ours = self.key.public();
+        let mut receipts = brain.tenant.replica().receipts();
+        let found = receipts.find(|signed| signed.receipt().seeder == ours && signed.receipt().head == *head);
+        self.unkept.extend(found.map(|receipt| Record::Receipt(receipt.clone())));
+    }
+
+    fn gather(&mut self, cid: Cid, bytes: Bytes) {
+        if self.retry_ms.is_some() {
+            return; // The disk is full; it is asked for again later.
+        }
+        match BlockHeader::parse(&bytes) {
+            Ok(_) => {
+                self.gathered_bytes += bytes.len();
+                self.gathered.push((cid, bytes));
+            }
+            // Its name is right, so whoever linked to it meant no block: its head never becomes complete.
+            Err(why) => tracing::warn!(cid = %cid.short(), %why, "what a head links to is no block"),
+        }
+    }
+
+    /// Writes what must be kept, then says what waits to be said.
+    pub(super) fn finish_turn(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
+        self.drain(brain, None);
+        brain.shelf.flush()?;
+        if !self.unkept.is_empty() {
+            self.records.keep(&self.unkept)?;
+            self.unkept.clear();
+        }
+        while let Some(word) = self.unsaid.pop_front() {
+            self.say(word);
+        }
+        self.write_gathered();
+        Ok(())
+    }
+
+    fn say(&mut self, word: Word) {
+        match word {
+            Word::Say(id, message) => {
+                if let Some(visitor) = self.visitors.get(&id) {
+                    visitor.peer.send(message);
+                }
+            }
+            Word::Send(id, cid) => match self.visitors.get(&id) {
+                Some(visitor) => self.send_block(visitor.peer.clone(), cid),
+                None => drop(self.tell.send(Inner::Missing(id, cid))),
+            },
+            Word::Close(id) => {
+                if let Some(visitor) = self.visitors.remove(&id) {
+                    visitor.peer.close();
+                }
+            }
+        }
+    }
+
+    fn send_block(&self, peer: Peer, cid: Cid) {
+        let (blocks, tell, runtime) = (self.blocks.clone(), self.tell.clone(), self.runtime.clone());
+        // The brain asks for few blocks at a time, so few of these wait.
+        self.runtime.spawn(async move {
+            let read = runtime.spawn_blocking(move || blocks.get(&cid)).await;
+            let done = match read {
+                Ok(Ok(Some(bytes))) => match peer.send_block(bytes.into()).await {
+                    Ok(()) => Inner::Sent(peer.id, cid),
+                    Err(_) => Inner::Missing(peer.id, cid),
+                },
+                Ok(Err(StoreError::DamagedBlock { .. })) => Inner::Damaged(cid),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a block can not be read");
+                    Inner::Missing(peer.id, cid)
+                }
+                Ok(Ok(None)) | Err(_) => Inner::Missing(peer.id, cid),
+            };
+            let _ended = tell.send(done);
+        });
+    }
+
+    fn write_gathered(&mut self) {
+        if self.writing || self.gathered.is_empty() {
+            return;
+        }
+        self.writing = true;
+        self.gathered_bytes = 0;
+        let gathered = std::mem::take(&mut self.gathered);
+        let (blocks, tell) = (self.blocks.clone(), self.tell.clone());
+        self.runtime.spawn_blocking(move || {
+            let group: Vec<(Cid, &[u8])> = gathered.iter().map(|(cid, bytes)| (*cid, &bytes[..])).collect();
+            let result = has_room(&blocks).and_then(|()| blocks.put_many(&group));
+            let _ended = tell.send(Inner::Written(group.into_iter().map(|(cid, _)| cid).collect(), result));
+        });
+    }
+
+    /// Something asked for elsewhere is done.
+    pub(super) fn done(&mut self, brain: &mut Brain, inner: Inner) -> Result<(), Trouble> {
+        self.done_without_brain(&inner);
+        let now_ms = self.clock.now_ms();
+        match inner {
+            Inner::Written(cids, Ok(())) => {
+                for cid in cids {
+                    brain.handle(now_ms, TenantInput::BlockStored(cid))?;
+                }
+            }
+            Inner::Written(_, Err(error)) => {
+                tracing::error!(%error, "blocks can not be kept");
+                self.retry_ms = Some(now_ms + FULL_DISK_MS);
+            }
+            Inner::Sent(peer, cid) => brain.handle(now_ms, TenantInput::Replica(Input::BlockSent { peer, cid }))?,
+            Inner::Missing(peer, cid) => {
+                brain.handle(now_ms, TenantInput::Replica(Input::BlockMissing { peer, cid }))?;
+            }
+            Inner::Damaged(cid) => return Err(Trouble::Damaged(cid)),
+            Inner::Compacted(damaged) => {
+                if let Some(cid) = damaged.first() {
+                    return Err(Trouble::Damaged(*cid));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same while there is no brain to be told.
+    pub(super) fn done_without_brain(&mut self, inner: &Inner) {
+        match inner {
+            Inner::Written(..) => self.writing = false,
+            Inner::Compacted(_) => self.compacting = false,
+            _ => {}
+        }
+    }
+
+    /// Deletes what has been garbage long enough. Returns how many blocks went.
+    pub(super) fn sweep(&mut self, brain: &mut Brain, now_ms: u64) -> Result<usize, Trouble> {
+        let found = brain.tenant.sweep(now_ms, &mut brain.shelf);
+        brain.shelf.trouble()?;
+        let since = |cid: Cid| (cid, self.garbage.get(&cid).copied().unwrap_or(now_ms));
+        self.garbage = found.into_iter().map(since).collect();
+        if !self.may_delete(now_ms)? {
+            return Ok(0);
+        }
+        let old = |since: u64| now_ms.saturating_sub(since) >= GARBAGE_MS;
+        let due: Vec<Cid> = self.garbage.iter().filter(|(_, since)| old(**since)).map(|(cid, _)| *cid).collect();
+        if !due.is_empty() {
+            self.blocks.delete_many(&due)?;
+            self.garbage.retain(|_, since| !old(*since));
+            tracing::info!(blocks = due.len(), "garbage is deleted");
+            self.compact();
+        }
+        Ok(due.len())
+    }
+
+    /// Very much garbage waits for days, over restarts too.
+    fn may_delete(&self, now_ms: u64) -> Result<bool, Trouble> {
+        let blocks = usize::try_from(self.blocks.stats()?.blocks).unwrap_or(usize::MAX);
+        let large = self.garbage.len() > LARGE_BLOCKS && self.garbage.len() > blocks / LARGE_PART;
+        let since_ms = self.records.large_garbage_since()?;
+        match (large, since_ms) {
+            (false, None) => Ok(true),
+            (false, Some(_)) => {
+                self.records.set_large_garbage_since(None)?;
+                Ok(true)
+            }
+            (true, Some(since_ms)) => Ok(now_ms.saturating_sub(since_ms) >= LARGE_GARBAGE_MS),
+            (true, None) => {
+                tracing::warn!(blocks = self.garbage.len(), "very much is garbage; it is deleted in seven days");
+                self.records.set_large_garbage_since(Some(now_ms))?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn compact(&mut self) {
+        if std::mem::replace(&mut self.compacting, true) {
+            return;
+        }
+        let (blocks, tell) = (self.blocks.clone(), self.tell.clone());
+        self.runtime.spawn_blocking(move || {
+            let damaged = match blocks.compact() {
+                Ok(compacted) => compacted.damaged,
+                Err(error) => {
+                    tracing::warn!(%error, "space can not be given back");
+                    vec![]
+                }
+            };
+            let _ended = tell.send(Inner::Compacted(damaged));
+        });
+    }
+
+    /// How the folder stands now.
+    pub(super) fn describe(&self, brain: &Brain, view: &mut View) {
+        let (tenant, replica) = (&brain.tenant, brain.tenant.replica());
+        view.loaded = true;
+        view.used_bytes = tenant.quota().used();
+        view.hired = tenant.terms().is_some();
+        view.quota_bytes = tenant.terms().map_or(view.quota_bytes, |terms| terms.quota_bytes);
+        let complete = tenant.complete();
+        let mut newest = replica.heads().maximal().map(|head| head.id()).peekable();
+        view.complete = newest.peek().is_some() && newest.all(|head| complete.contains_key(&head));
+        view.head_at_ms = complete.values().max().copied();
+        view.member_keys = replica.membership().roster().members().map(|member| member.sig).collect();
+        view.visitors = self.visitors.values().filter(|visitor| visitor.who.kind == KeyKind::Device).count();
+        view.last_seen_ms = if view.visitors > 0 { Some(self.clock.now_ms()) } else { self.last_seen_ms };
+        view.problem = self.retry_ms.map(|_| "the disk takes no more blocks; free some space".into());
+    }
+}
+
+/// Whether the disk has room besides the reserve.
+fn has_room(blocks: &DiskStore) -> Result<(), StoreError> {
+    let path = blocks.dir();
+    let stat = rustix::fs::statvfs(path).map_err(|e| StoreError::Io {
+        doing: "look at the room of",
+        path: path.into(),
+        source: e.into(),
+    })?;
+    if stat.f_bavail.saturating_mul(stat.f_frsize) < DISK_RESERVE_BYTES {
+        return Err(StoreError::DiskFull { path: path.into() });
+    }
+    Ok(())
+}
