@@ -57,9 +57,9 @@ impl Tree {
         Ok(tree)
     }
 
-    /// How many files it has.
+    /// How many files it has, links too.
     pub(crate) fn files(&self) -> usize {
-        self.0.values().filter(|entry| matches!(entry, Entry::File { .. })).count()
+        self.0.values().filter(|entry| **entry != Entry::Dir).count()
     }
 
     /// The size of all files.
