@@ -52,6 +52,11 @@ impl Engine {
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
         let held_now = if brake::holds(gone_files, known_files) { std::mem::take(&mut gone) } else { BTreeSet::new() };
+        // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
+        // deletion takes along what equals the seen value.
+        for path in gone.iter().rev() {
+            writing.remove(path);
+        }
         for (path, what) in found {
             if let Some(unknown) = writing.unknown_parent(&path) {
                 writing.again.push(unknown);
@@ -69,9 +74,6 @@ impl Engine {
                     }
                 }
             }
-        }
-        for path in gone.iter().rev() {
-            writing.remove(path);
         }
         let Writing { commit, dirty, changed, removed, again, .. } = writing;
         let written = commit.finish();

@@ -22,6 +22,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
+use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
 
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
@@ -331,6 +332,11 @@ impl Engine {
         let Some(scan) = &mut self.scan else { return };
         let (read, links) = scan.listed(&Known { synced: &self.synced, ids: &self.ids }, entries);
         for (path, stamp, target) in links {
+            if target.len() > INLINE_BYTES_MAX {
+                // A link's target stands in its record. Longer ones stay on this disk alone.
+                scan.unreadable(path);
+                continue;
+            }
             let body = symlink_body(&self.keys, &target, stamp.mtime_ns);
             scan.content(path, Kind::Symlink, stamp, Box::new(body));
         }

@@ -116,7 +116,8 @@ impl<'a> Planner<'a> {
     fn moved(&self) -> Moved<'a> {
         let stays = |path: &FolderPath, old: &Synced| match self.view.lookup(path) {
             Some(ViewEntry::Dir { inodes }) => old.kind == Kind::Dir && inodes.contains(&old.inode),
-            Some(_) => self.thing(path) == Some((old.inode, old.kind, old.digest)),
+            // Another item of equal content is as good: the file stays and is that item's from now on.
+            Some(_) => self.thing(path).is_some_and(|(_, kind, digest)| (kind, digest) == (old.kind, old.digest)),
             None => false,
         };
         let gone = self.synced.iter().filter(|(path, old)| !stays(path, old));
