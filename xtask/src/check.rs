@@ -15,12 +15,15 @@ struct Tool {
     version: &'static str,
 }
 
+/// A check's name, and the check.
+type Step = (&'static str, fn() -> Result<()>);
+
 const DENY: Tool = Tool { krate: "cargo-deny", program: "cargo-deny", version: "0.20.2" };
 
 pub(crate) fn check() -> Result<()> {
     let begun = Instant::now();
     let mut timed: Vec<(&str, f64)> = Vec::new();
-    let steps: [(&'static str, fn() -> Result<()>); 6] = [
+    let steps: [Step; 6] = [
         ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
         ("tidy", tidy),
         ("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),

@@ -124,6 +124,30 @@ pub fn inline_digest(keys: &FolderKeys, bytes: &[u8]) -> [u8; 32] {
     keys.shape().file_digest(chunk)
 }
 
+/// A small file that lies on no disk: a vault's entry.
+#[derive(Debug)]
+pub struct SmallFile {
+    /// For the record.
+    pub body: Body,
+    /// Its chunks, to be stored: they can not be made again from a file.
+    pub blocks: Vec<SealedBlock>,
+}
+
+/// Seals a small file that lies on no disk.
+pub fn seal_small(keys: &FolderKeys, epoch: EpochTag, bytes: &[u8], mtime_ns: i64) -> SmallFile {
+    let cutter = Cutter::new(keys.shape(), keys.profile());
+    let mut writer = ContentWriter::new(keys, &cutter, epoch);
+    writer.push(bytes);
+    let Written { content, plain_digest, size, chunks, mut blocks } = writer.finish();
+    let mut at = 0;
+    for chunk in &chunks {
+        let piece = &bytes[at..at + chunk.len as usize];
+        at += piece.len();
+        blocks.extend(reseal(keys, chunk, piece));
+    }
+    SmallFile { body: Body { size, mtime_ns, executable: false, plain_digest, content }, blocks }
+}
+
 /// The body of a symbolic link.
 pub fn symlink_body(keys: &FolderKeys, target: &str, mtime_ns: i64) -> Body {
     Body {

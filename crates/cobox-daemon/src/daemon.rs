@@ -1,28 +1,42 @@
-//! What runs behind the API: here an identity, made the first time and renamed by `up --name`.
+//! What runs behind the API: the person's identity, the network, and one thread per folder. It owns the list of folders, the
+//! connections and who is to be called; folders own everything about themselves.
+//!
+//! What a stop loses: nothing that was answered for. Blocks under way are asked for again at the next start.
 
-use std::fs;
-use std::io;
+mod dial;
+mod host;
+mod service;
+mod vault;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use cobox_proto::id::SigKey;
-use cobox_proto::sign::SecretKey;
-use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
-use zeroize::Zeroizing;
+use cobox_core::keys::{DeviceSecret, FolderKeys};
+use cobox_core::members::{Author, Founded, Founding, FoundingRandom, Label, found, propose_labelled};
+use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError, Opener};
+use cobox_proto::hosting::Ticket;
+use cobox_proto::id::{FolderId, SigKey};
+use cobox_proto::members::{FolderKind, Genesis, OpBody, Policy, SignedOp};
+use cobox_proto::wire::OpEnvelopes;
+use cobox_store::{DiskStore, FolderStore, StoreError};
+use futures_util::future::BoxFuture;
 
-use crate::api::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, Device, FolderReply,
-    Folders, HeldChanges, HeldRequest, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members,
-    RecoverRequest, Recovered, RecoveryKit, Status, WaitRequest, Whoami,
+use crate::api::{ErrorCode, EventLog, Service};
+use crate::disk_tree::{DiskTree, RootError};
+use crate::folder::{
+    self, DbError, FolderConfig, FolderConfigError, FolderHandle, Happened, Parts, Records, Sort, Surroundings,
 };
-use crate::api::{Answer, ApiError, ErrorCode, EventLog, Service, find_folder};
-use crate::files::{replace, write_new};
+use crate::identity::Identity;
+use crate::keystore::{Keystore, KeystoreError};
 use crate::{Config, Home, random_token};
 
-/// Bytes of a person's name.
-const NAME_BYTES_MAX: usize = cobox_proto::limits::LABEL_BYTES_MAX;
+pub use crate::identity::has_identity;
+
+/// Slot 0 is the vault's.
+const VAULT_SLOT: u16 = 0;
 
 /// What the daemon starts with.
 #[derive(Debug, Clone)]
@@ -44,21 +58,39 @@ pub enum StartError {
     #[error("the first start needs your name")]
     NameNeeded,
     /// No name for a person.
-    #[error("this can not be a name: it must have 1 to {NAME_BYTES_MAX} bytes and no control characters")]
+    #[error("this can not be a name: it must have 1 to 128 bytes and no control characters")]
     NameUnsuitable,
-    /// The device's key is damaged.
-    #[error("the key {path} is damaged")]
+    /// A key is damaged.
+    #[error("the key {path} is damaged", path = .path.display())]
     KeyDamaged {
         /// The file.
         path: PathBuf,
     },
+    /// A key can not be read.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The home's database can not be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A folder's own database can not be used.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A folder's settings can not be used.
+    #[error(transparent)]
+    FolderConfig(#[from] FolderConfigError),
+    /// The network can not be used.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The system has no randomness.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
     /// The system refused.
-    #[error("{path} can not be used: {source}")]
+    #[error("{path} can not be used: {source}", path = .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: std::io::Error,
     },
 }
 
@@ -67,7 +99,9 @@ impl StartError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NameNeeded | Self::NameUnsuitable => ErrorCode::NameNeeded,
-            Self::KeyDamaged { .. } | Self::Io { .. } => ErrorCode::Disk,
+            Self::Net(NetError::PortTaken { .. }) => ErrorCode::PortTaken,
+            Self::Net(_) | Self::Random(_) => ErrorCode::Failed,
+            _ => ErrorCode::Disk,
         }
     }
 
@@ -75,180 +109,369 @@ impl StartError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NameNeeded | Self::NameUnsuitable => "give it with --name, like `cobox up --name Ana`",
-            Self::KeyDamaged { .. } => {
+            Self::KeyDamaged { .. } | Self::Keystore(_) => {
                 "put the file back from a copy, or start with another --home and `cobox recover`"
             }
-            Self::Io { .. } => "see that the disk has room and can be written",
+            Self::Net(_) => "choose another with --listen, for example --listen 0.0.0.0:0",
+            _ => "see that the disk has room and can be written",
         }
     }
 }
 
-/// Whether this home has an identity, so that `up` need not ask for a name.
-pub fn has_identity(home: &Home) -> bool {
-    key_path(home).exists()
+/// A folder that runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub(crate) handle: FolderHandle,
+    pub(crate) config: FolderConfig,
+    /// Why its directory could not be opened, if it could not.
+    pub(crate) root_lost: Option<String>,
+}
+
+/// See the module.
+pub(crate) struct Daemon {
+    home: Home,
+    keystore: Keystore,
+    store: Arc<FolderStore>,
+    identity: RwLock<Identity>,
+    endpoint: Arc<Endpoint>,
+    events: Arc<EventLog>,
+    runtime: tokio::runtime::Handle,
+    me: Weak<Daemon>,
+    folders: RwLock<BTreeMap<FolderId, Running>>,
+    /// Folders being entered: not ours yet.
+    guests: RwLock<BTreeMap<FolderId, Inbox>>,
+    links: RwLock<BTreeMap<SigKey, Opener>>,
+    /// Whom to call about which folders; filled by `dial`.
+    dialing: RwLock<BTreeSet<SigKey>>,
+    last_seen_ms: RwLock<BTreeMap<SigKey, u64>>,
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Fresh random bytes.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gave random bytes at the start and does so while it runs");
+    bytes
 }
 
 /// Starts the daemon of a prepared and locked home.
 pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, StartError> {
-    let StartOptions { home, name, .. } = options;
-    let identity = tokio::task::spawn_blocking(move || Identity::open(&home, name)).await;
-    let identity = identity.expect("the task neither panics nor is cancelled")?;
-    Ok(Arc::new(IdentityOnly { identity, events: EventLog::new(&random_token()[..8]) }))
+    let StartOptions { home, config, name, listen } = options;
+    let keystore = Keystore::new(&home.keys());
+    let identity = Identity::open(&home, &keystore, name)?;
+    let store = Arc::new(FolderStore::open(&home.state().join("folders.db"))?);
+    let endpoint = bind(&home, &config, listen, &identity).await?;
+    let daemon = Arc::new_cyclic(|me| Daemon {
+        keystore,
+        store,
+        identity: RwLock::new(identity),
+        endpoint: Arc::new(endpoint),
+        events: EventLog::new(&random_token()[..8]),
+        runtime: tokio::runtime::Handle::current(),
+        me: me.clone(),
+        folders: RwLock::new(BTreeMap::new()),
+        guests: RwLock::new(BTreeMap::new()),
+        links: RwLock::new(BTreeMap::new()),
+        dialing: RwLock::new(BTreeSet::new()),
+        last_seen_ms: RwLock::new(BTreeMap::new()),
+        home,
+    });
+    let opening = daemon.clone();
+    tokio::task::spawn_blocking(move || opening.open_folders())
+        .await
+        .map_err(|e| StartError::Io { path: daemon.home.state(), source: std::io::Error::other(e) })??;
+    tokio::spawn(dial::accept(daemon.clone()));
+    tokio::spawn(dial::keep_calling(Arc::downgrade(&daemon)));
+    Ok(daemon)
 }
 
-fn key_path(home: &Home) -> PathBuf {
-    home.keys().join("device")
+/// Binds the UDP socket: to the address asked for, else to the port kept in the home, else to a free one that is then kept.
+async fn bind(
+    home: &Home,
+    config: &Config,
+    asked: Option<SocketAddr>,
+    identity: &Identity,
+) -> Result<Endpoint, StartError> {
+    let kept_file = home.state().join("port");
+    let kept: Option<u16> = std::fs::read_to_string(&kept_file).ok().and_then(|text| text.trim().parse().ok());
+    let listen = match asked {
+        Some(address) if address.ip().is_unspecified() => Listen::AllInterfaces { port: address.port() },
+        Some(address) => Listen::Address(address),
+        None => Listen::AllInterfaces { port: kept.unwrap_or(0) },
+    };
+    let net = NetConfig {
+        listen,
+        lan_discovery: config.lan_discovery,
+        relays: config.relays.clone(),
+        ..NetConfig::default()
+    };
+    let endpoint = Endpoint::bind(net, &identity.endpoint_seed).await?;
+    if asked.is_none() && kept != Some(endpoint.port()) {
+        let port = endpoint.port().to_string();
+        crate::files::replace(&kept_file, port.as_bytes())
+            .map_err(|source| StartError::Io { path: kept_file, source })?;
+    }
+    Ok(endpoint)
 }
 
-struct Identity {
-    name: String,
-    device: SigKey,
+/// What a folder becomes this device's by: founded here, joined, or brought back.
+pub(crate) struct NewFolder {
+    pub(crate) config: FolderConfig,
+    pub(crate) genesis: Genesis,
+    pub(crate) ops: Vec<SignedOp>,
+    pub(crate) envelopes: Vec<OpEnvelopes>,
+    pub(crate) keys: Option<FolderKeys>,
+    pub(crate) device_seed: zeroize::Zeroizing<[u8; 32]>,
 }
 
-impl Identity {
-    fn open(home: &Home, typed: Option<String>) -> Result<Self, StartError> {
-        let (key, name_file) = (key_path(home), home.state().join("name"));
-        let typed = typed.map(|name| name.trim().to_owned());
-        if typed.as_ref().is_some_and(|n| n.is_empty() || n.len() > NAME_BYTES_MAX || n.chars().any(char::is_control)) {
-            return Err(StartError::NameUnsuitable);
+impl Daemon {
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity.read().expect("no thread panics while it holds this lock").clone()
+    }
+
+    pub(crate) fn running(&self) -> Vec<Running> {
+        self.folders.read().expect("no thread panics while it holds this lock").values().cloned().collect()
+    }
+
+    pub(crate) fn running_folder(&self, id: &FolderId) -> Option<Running> {
+        self.folders.read().expect("no thread panics while it holds this lock").get(id).cloned()
+    }
+
+    pub(crate) fn vault(&self) -> Option<Running> {
+        self.running().into_iter().find(|running| running.config.sort == Sort::Vault)
+    }
+
+    /// How others reach this device.
+    pub(crate) fn ticket(&self) -> Ticket {
+        crate::tickets::of_endpoint(&self.endpoint.addrs(), cobox_proto::wire::Party::Member)
+    }
+
+    fn folder_dir(&self, id: &FolderId) -> PathBuf {
+        self.home.state().join(id.to_string())
+    }
+
+    fn open_folders(&self) -> Result<(), StartError> {
+        let mut known = Vec::new();
+        let state = self.home.state();
+        let io = |source| StartError::Io { path: state.clone(), source };
+        for entry in std::fs::read_dir(&state).map_err(io)? {
+            let path = entry.map_err(io)?.path().join("folder.json");
+            if path.exists() {
+                known.push(FolderConfig::load(&path)?);
+            }
         }
-        let kept = if key.exists() { Some(read_name(&name_file)?) } else { None };
-        let name = typed.or_else(|| kept.clone()).ok_or(StartError::NameNeeded)?;
-        if kept.as_ref() != Some(&name) {
-            replace(&name_file, name.as_bytes()).map_err(|source| StartError::Io { path: name_file, source })?;
+        for config in known {
+            let shown = config.id.clone();
+            if let Err(why) = self.open_folder(config) {
+                // One broken folder never stops the rest; its files are untouched, and status names it.
+                tracing::error!(folder = shown, %why, "a folder could not be opened");
+            }
         }
-        Ok(Self { name, device: device_key(&key)? })
+        if self.vault().is_none() {
+            self.found_vault()?;
+        }
+        Ok(())
     }
-}
 
-fn read_name(path: &Path) -> Result<String, StartError> {
-    fs::read_to_string(path).map_err(|source| StartError::Io { path: path.into(), source })
-}
-
-/// The device's key, made the first time.
-fn device_key(path: &Path) -> Result<SigKey, StartError> {
-    let io = |source| StartError::Io { path: path.into(), source };
-    if !path.exists() {
-        let mut seed = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(&mut *seed).map_err(|e| io(io::Error::other(e)))?;
-        write_new(path, &*seed).map_err(io)?;
+    fn open_folder(&self, config: FolderConfig) -> Result<FolderHandle, StartError> {
+        let Some(id) = config.folder() else {
+            return Err(StartError::KeyDamaged { path: PathBuf::from(config.id) });
+        };
+        let records = Records::new(self.store.clone(), id);
+        let damaged = || StartError::KeyDamaged { path: self.home.state().join("folders.db") };
+        let replica = records.replica()?.ok_or_else(damaged)?;
+        let seed = self.keystore.get(&format!("device-{id}"))?.ok_or_else(damaged)?;
+        let seed: [u8; 32] = seed.as_slice().try_into().map_err(|_| damaged())?;
+        let keys = self.keystore.get(&format!("folder-{id}"))?;
+        let keys = keys.and_then(|bytes| FolderKeys::from_storage(&bytes).ok());
+        let (mut disk, mut root_lost) = (None, None);
+        if let Some(path) = &config.path {
+            match DiskTree::open(path, id) {
+                Ok(tree) => disk = Some(Arc::new(tree)),
+                Err(why) => root_lost = Some(why.to_string()),
+            }
+        }
+        let dir = self.folder_dir(&id);
+        let keystore = self.keystore.clone();
+        let parts = Parts {
+            config: config.clone(),
+            config_path: dir.join("folder.json"),
+            device: DeviceSecret::from_seed(&seed),
+            slot: self.identity().slot(config.slot),
+            keys,
+            replica,
+            records,
+            blocks: Arc::new(DiskStore::open(&dir.join("blocks"))?),
+            db_path: dir.join("tree.db"),
+            disk,
+            root_lost: root_lost.clone(),
+            keep_keys: Box::new(move |keys| {
+                if let Err(why) = keystore.put(&format!("folder-{}", keys.folder()), &keys.to_storage()) {
+                    tracing::error!(%why, "a folder's keys could not be kept");
+                }
+            }),
+        };
+        let around: Arc<dyn Surroundings> = Arc::new(Around { daemon: self.me.clone() });
+        let handle = folder::start(parts, around, self.runtime.clone())?;
+        let running = Running { handle: handle.clone(), config, root_lost };
+        self.folders.write().expect("no thread panics while it holds this lock").insert(id, running);
+        Ok(handle)
     }
-    let seed: [u8; 32] = Zeroizing::new(fs::read(path).map_err(io)?)
-        .as_slice()
-        .try_into()
-        .map_err(|_| StartError::KeyDamaged { path: path.into() })?;
-    Ok(SecretKey::from_seed(&Zeroizing::new(seed)).public())
-}
 
-/// A device that has an identity and takes no part in folders.
-struct IdentityOnly {
-    identity: Identity,
-    events: Arc<EventLog>,
-}
+    /// Makes a new folder this device's, durably, and starts it.
+    pub(crate) fn take_folder(&self, new: NewFolder) -> Result<FolderHandle, StartError> {
+        let NewFolder { config, genesis, ops, envelopes, keys, device_seed } = new;
+        let id = genesis.folder_id();
+        let dir = self.folder_dir(&id);
+        std::fs::create_dir_all(&dir).map_err(|source| StartError::Io { path: dir.clone(), source })?;
+        self.keystore.put(&format!("device-{id}"), device_seed.as_slice())?;
+        if let Some(keys) = &keys {
+            self.keystore.put(&format!("folder-{id}"), &keys.to_storage())?;
+        }
+        Records::new(self.store.clone(), id).found(&genesis, &ops, &envelopes)?;
+        // Last: a folder is here when its settings are.
+        config.save(&dir.join("folder.json"))?;
+        self.open_folder(config)
+    }
 
-impl IdentityOnly {
-    fn status_now(&self) -> Status {
-        let Identity { name, device } = &self.identity;
-        let version = env!("CARGO_PKG_VERSION").into();
-        Status {
-            device: Device { name: name.clone(), key: device.to_string(), version },
-            folders: vec![],
-            in_step: true,
+    /// Founds a folder or vault.
+    pub(crate) fn found(
+        &self,
+        kind: FolderKind,
+        slot: u16,
+        name: String,
+        path: Option<PathBuf>,
+        profile: cobox_core::keys::Profile,
+    ) -> Result<NewFolder, String> {
+        let device_seed = zeroize::Zeroizing::new(random());
+        let device = DeviceSecret::from_seed(&device_seed);
+        let slot_keys = self.identity().slot(slot);
+        let founding = Founding {
+            kind,
+            slot: &slot_keys,
+            device: &device,
+            profile,
+            high_privacy: false,
+            policy: Policy::default(),
+        };
+        let chances = FoundingRandom { nonce: random(), shape: random(), epoch: random() };
+        let Founded { log, keys, epoch } = found(founding, &chances).map_err(|why| why.to_string())?;
+        let envelopes = crate::folder::bundle_envelopes(epoch.op.id(), epoch.envelopes);
+        let config = FolderConfig {
+            id: log.folder().to_string(),
+            sort: if kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder },
+            name,
+            path,
+            slot,
+            paused: false,
+            seeders: Vec::new(),
+            contacts: Vec::new(),
+        };
+        let mut ops: Vec<SignedOp> = log.ops().cloned().collect();
+        if kind == FolderKind::Folder {
+            // The genesis has no room for the founder's name; the first op of theirs says it to the members.
+            let author = Author { grant: log.genesis().op_id(), key: &device.sig };
+            let label = Label { keys: &keys, epoch: epoch.id.tag(), text: &self.identity().name };
+            let policy = OpBody::Policy { policy: Policy::default() };
+            ops.push(propose_labelled(&log, author, policy, label).map_err(|why| why.to_string())?);
+        }
+        Ok(NewFolder {
+            config,
+            genesis: log.genesis().clone(),
+            ops,
+            envelopes: vec![envelopes],
+            keys: Some(keys),
+            device_seed,
+        })
+    }
+
+    fn found_vault(&self) -> Result<FolderHandle, StartError> {
+        let new = self
+            .found(FolderKind::Vault, VAULT_SLOT, "vault".into(), None, cobox_core::keys::Profile::Cdc)
+            .map_err(StartError::Random)?;
+        self.take_folder(new)
+    }
+
+    /// The next member slot that no folder here uses.
+    pub(crate) fn free_slot(&self) -> u16 {
+        self.running().iter().map(|running| running.config.slot).max().unwrap_or(VAULT_SLOT) + 1
+    }
+
+    /// Forgets a folder: thread, records, keys, state. The files stay.
+    pub(crate) async fn forget_folder(&self, id: &FolderId) {
+        let running = self.folders.write().expect("no thread panics while it holds this lock").remove(id);
+        let Some(running) = running else { return };
+        let released = running.handle.ask(|actor| {
+            let disk = actor.disk_tree().cloned();
+            actor.stop();
+            disk
+        });
+        if let Some(Some(disk)) = released.await
+            && let Err(why) = disk.release()
+        {
+            tracing::warn!(%why, "the mark of a folder could not be taken away");
+        }
+        let _ = Records::new(self.store.clone(), *id).delete();
+        let _ = self.keystore.remove(&format!("device-{id}"));
+        let _ = self.keystore.remove(&format!("folder-{id}"));
+        if let Err(why) = std::fs::remove_dir_all(self.folder_dir(id)) {
+            tracing::warn!(%why, "what was kept of a folder could not be removed");
         }
     }
 
-    fn whoami_now(&self) -> Whoami {
-        let Identity { name, device } = &self.identity;
-        Whoami {
-            name: name.clone(),
-            cobox_key: String::new(),
-            device_key: device.to_string(),
-            addresses: vec![],
-            api: String::new(),
+    /// Updates what is known of a folder's settings.
+    pub(crate) fn note_config(&self, config: FolderConfig) {
+        if let Some(id) = config.folder()
+            && let Some(running) = self.folders.write().expect("no thread panics while it holds this lock").get_mut(&id)
+        {
+            running.config = config;
+        }
+    }
+
+    /// Places that may not become folders.
+    pub(crate) fn forbidden_places(&self) -> Vec<PathBuf> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_else(|| PathBuf::from("/"));
+        vec![home, self.home.root().to_path_buf()]
+    }
+
+    fn stop_folders(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            for running in self.running() {
+                running.handle.ask(folder::FolderActor::stop).await;
+            }
+            self.endpoint.close().await;
+        })
+    }
+}
+
+/// The daemon as its folders see it.
+struct Around {
+    daemon: Weak<Daemon>,
+}
+
+impl Surroundings for Around {
+    fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+    fn random(&self) -> [u8; 32] {
+        random()
+    }
+    fn ticket(&self) -> Option<Ticket> {
+        self.daemon.upgrade().map(|daemon| daemon.ticket())
+    }
+    fn tell(&self, config: &FolderConfig, what: Happened) {
+        if let Some(daemon) = self.daemon.upgrade() {
+            daemon.happened(config, what);
         }
     }
 }
 
-fn ready<T: Send + 'static>(answer: Result<T, ApiError>) -> Answer<'static, T> {
-    future::ready(answer).boxed()
-}
-
-fn no_folder<T: Send + 'static>(folder: &str) -> Answer<'static, T> {
-    ready(find_folder(&[], folder).and_then(|_| not_yet()))
-}
-
-fn not_yet<T>() -> Result<T, ApiError> {
-    Err(ApiError::new(ErrorCode::NotYet, "this service takes no part in folders yet"))
-}
-
-impl Service for IdentityOnly {
-    fn whoami(&self) -> Answer<'_, Whoami> {
-        ready(Ok(self.whoami_now()))
-    }
-    fn status(&self, folder: Option<String>) -> Answer<'_, Status> {
-        folder.map_or_else(|| ready(Ok(self.status_now())), |folder| no_folder(&folder))
-    }
-    fn wait(&self, request: WaitRequest) -> Answer<'_, Status> {
-        self.status(request.folder)
-    }
-    fn create(&self, _: CreateRequest) -> Answer<'_, FolderReply> {
-        ready(not_yet())
-    }
-    fn folders(&self) -> Answer<'_, Folders> {
-        ready(Ok(Folders { folders: vec![] }))
-    }
-    fn join(&self, _: JoinRequest) -> Answer<'_, FolderReply> {
-        ready(not_yet())
-    }
-    fn leave(&self, folder: String, _: LeaveRequest) -> Answer<'_, LeaveReply> {
-        no_folder(&folder)
-    }
-    fn pause(&self, folder: String) -> Answer<'_, FolderReply> {
-        no_folder(&folder)
-    }
-    fn resume(&self, folder: String) -> Answer<'_, FolderReply> {
-        no_folder(&folder)
-    }
-    fn check(&self, folder: String) -> Answer<'_, CheckReport> {
-        no_folder(&folder)
-    }
-    fn invite(&self, folder: String, _: InviteRequest) -> Answer<'_, Invite> {
-        no_folder(&folder)
-    }
-    fn members(&self, folder: String) -> Answer<'_, Members> {
-        no_folder(&folder)
-    }
-    fn backup_add(&self, folder: String, _: BackupAddRequest) -> Answer<'_, BackupAdded> {
-        no_folder(&folder)
-    }
-    fn backup_list(&self, folder: String) -> Answer<'_, Backups> {
-        no_folder(&folder)
-    }
-    fn backup_remove(&self, folder: String, _: String) -> Answer<'_, BackupEnd> {
-        no_folder(&folder)
-    }
-    fn conflicts(&self, folder: String) -> Answer<'_, Conflicts> {
-        no_folder(&folder)
-    }
-    fn held_list(&self, folder: Option<String>) -> Answer<'_, HeldChanges> {
-        folder.map_or_else(|| ready(Ok(HeldChanges { held: vec![] })), |folder| no_folder(&folder))
-    }
-    fn held_approve(&self, folder: String, _: HeldRequest) -> Answer<'_, HeldChanges> {
-        no_folder(&folder)
-    }
-    fn held_reject(&self, folder: String, _: HeldRequest) -> Answer<'_, HeldChanges> {
-        no_folder(&folder)
-    }
-    fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
-        ready(not_yet())
-    }
-    fn recover(&self, _: RecoverRequest) -> Answer<'_, Recovered> {
-        ready(not_yet())
-    }
-    fn events(&self) -> Arc<EventLog> {
-        self.events.clone()
-    }
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        future::ready(()).boxed()
+impl From<RootError> for crate::api::ApiError {
+    fn from(why: RootError) -> Self {
+        crate::api::ApiError::new(ErrorCode::PathUnsuitable, why.to_string())
     }
 }

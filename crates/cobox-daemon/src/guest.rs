@@ -1,24 +1,26 @@
 //! Entering a folder of which one knows no more than its id and a key that opens its door: an invite's, or one's own member
-//! key after a loss. Speaks only of the log: receives it, verifies it from the folder id, and hands in the ops that make this
-//! device a member. Nothing is kept until that is done; whoever gives up leaves nothing half-made.
+//! key after a loss. Receives the log, verifies it from the folder id, and hands in the ops that make this device a member.
+//! Nothing is kept until that is done; whoever gives up leaves nothing half-made.
 
-use std::time::Duration;
-
+use cobox_core::members::Author;
 use cobox_net::{FolderEvent, INBOX_MAX, Inbox, Peer};
 use cobox_proto::id::FolderId;
-use cobox_proto::members::{Envelope, Genesis, Log, Roster, SignedOp, resolve};
-use cobox_proto::wire::{Message, OpEnvelopes};
+use cobox_proto::members::{Envelope, Genesis, SignedOp};
+use cobox_proto::replicate::{Input, Newcomer, Output, Replica};
+use cobox_proto::wire::OpEnvelopes;
+use cobox_proto::wire::proof::{KeyKind, Who};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// A guest in a folder.
 pub(crate) struct Guest {
-    folder: FolderId,
+    ours: KeyKind,
+    newcomer: Option<Newcomer>,
     events: mpsc::Receiver<FolderEvent>,
-    peer: Option<Peer>,
-    log: Option<Log>,
-    envelopes: Vec<OpEnvelopes>,
-    waiting: Vec<OpEnvelopes>,
+    peer: Option<(Peer, Who)>,
+    replica: Option<Replica>,
+    now_ms: fn() -> u64,
+    folder: FolderId,
 }
 
 /// What a guest leaves with.
@@ -29,101 +31,116 @@ pub(crate) struct Entered {
 }
 
 impl Guest {
-    /// A guest and the inbox through which it is to be reached.
-    pub(crate) fn new(folder: FolderId) -> (Self, Inbox) {
+    /// A guest and the inbox through which it is to be reached. `ours` is the kind of key it enters with.
+    pub(crate) fn new(folder: FolderId, ours: KeyKind, now_ms: fn() -> u64) -> (Self, Inbox) {
         let (inbox, events) = mpsc::channel(INBOX_MAX);
-        let (envelopes, waiting) = (Vec::new(), Vec::new());
-        (Self { folder, events, peer: None, log: None, envelopes, waiting }, inbox)
+        (Self { ours, newcomer: None, events, peer: None, replica: None, now_ms, folder }, inbox)
     }
 
-    /// The log and what it amounts to.
-    pub(crate) fn log(&self) -> Option<(&Log, Roster)> {
-        self.log.as_ref().map(|log| (log, resolve(log)))
+    /// The folder's log, once it is here whole.
+    pub(crate) fn replica(&self) -> Option<&Replica> {
+        self.replica.as_ref()
     }
 
     /// All envelopes received.
     pub(crate) fn envelopes(&self) -> Vec<Envelope> {
-        self.envelopes.iter().flat_map(|sent| sent.envelopes.iter().cloned()).collect()
+        self.op_envelopes().into_iter().flat_map(|sent| sent.envelopes).collect()
+    }
+
+    fn op_envelopes(&self) -> Vec<OpEnvelopes> {
+        let Some(replica) = &self.replica else { return Vec::new() };
+        replica.membership().log().ops().filter_map(|op| replica.envelopes().of(&op.id())).collect()
     }
 
     /// Listens until `ready` finds what it waits for; `None` when the time is over or the other end has gone.
     pub(crate) async fn until<T>(&mut self, deadline: Instant, mut ready: impl FnMut(&Self) -> Option<T>) -> Option<T> {
         loop {
+            self.carry_out();
             if let Some(found) = ready(self) {
                 return Some(found);
             }
             let event = tokio::time::timeout_at(deadline, self.events.recv()).await.ok()??;
+            let now = (self.now_ms)();
             match event {
-                FolderEvent::Opened { peer, .. } => {
-                    peer.send(Message::GenesisWanted);
-                    // We name an empty log, so that all of theirs is told.
-                    peer.send(Message::LogHave { entries: Vec::new(), last: true });
-                    self.peer = Some(peer);
+                FolderEvent::Opened { peer, who } => {
+                    let (newcomer, greeting) = Newcomer::new(self.folder);
+                    for message in greeting {
+                        peer.send(message);
+                    }
+                    self.newcomer = Some(newcomer);
+                    self.peer = Some((peer, who));
                 }
-                FolderEvent::Message { message, .. } => self.message(message),
+                FolderEvent::Message { peer, message } => match (&mut self.newcomer, &mut self.replica) {
+                    (_, Some(replica)) => replica.handle(now, Input::Received { peer, message }),
+                    (Some(newcomer), None) => match newcomer.take(message) {
+                        Ok(Some((genesis, kept))) => self.arrived(now, Replica::restore(genesis, kept)),
+                        Ok(None) => {}
+                        Err(why) => {
+                            tracing::warn!(%why, "a folder could not be entered");
+                            return None;
+                        }
+                    },
+                    (None, None) => {}
+                },
                 FolderEvent::Closed { .. } => return ready(self),
                 FolderEvent::Block { .. } | FolderEvent::MayEnter { .. } => {}
             }
         }
     }
 
-    fn message(&mut self, message: Message) {
-        match message {
-            Message::Genesis { bytes } => {
-                // The id hashes the genesis, so nobody can bring another one.
-                if let Ok(genesis) = Genesis::from_bytes(&bytes)
-                    && genesis.folder_id() == self.folder
-                    && self.log.is_none()
-                {
-                    self.log = Some(Log::new(genesis));
-                }
+    fn arrived(&mut self, now: u64, mut replica: Replica) {
+        if let Some((peer, who)) = &self.peer {
+            replica.handle(now, Input::PeerOpened { peer: peer.id, who: *who, ours: self.ours });
+        }
+        self.replica = Some(replica);
+    }
+
+    fn carry_out(&mut self) {
+        let (Some(replica), Some((peer, _))) = (&mut self.replica, &self.peer) else { return };
+        while let Some(output) = replica.poll_output() {
+            match output {
+                Output::Send { message, .. } => peer.send(message),
+                Output::ClosePeer { why, .. } => tracing::debug!(%why, "the door of a folder was closed"),
+                _ => {}
             }
-            Message::Ops { ops } => {
-                let Some(log) = &mut self.log else { return };
-                for bytes in ops {
-                    if let Ok(op) = SignedOp::from_bytes(&bytes) {
-                        // An op that can not stand in this log is dropped; the rest speaks for itself.
-                        let _ = log.add(op);
-                    }
-                }
-                for sent in std::mem::take(&mut self.waiting) {
-                    self.take(sent);
-                }
-            }
-            Message::Envelopes(sent) => self.take(sent),
-            _ => {}
         }
     }
 
-    fn take(&mut self, sent: OpEnvelopes) {
-        if self.log.as_ref().is_some_and(|log| log.contains(&sent.op)) {
-            self.envelopes.push(sent);
-        } else {
-            self.waiting.push(sent);
-        }
-    }
-
-    /// Hands in ops of our own and adds them to the log.
+    /// Hands in ops of our own.
     pub(crate) fn hand_in(&mut self, ops: Vec<SignedOp>, envelopes: Vec<OpEnvelopes>) {
-        let (Some(log), Some(peer)) = (&mut self.log, &self.peer) else { return };
-        peer.send(Message::Ops { ops: ops.iter().map(|op| op.bytes().to_vec()).collect() });
-        for op in ops {
-            let _ = log.add(op);
+        let now = (self.now_ms)();
+        if let Some(replica) = &mut self.replica {
+            replica.handle(now, Input::LocalOps { ops, envelopes });
         }
-        for sent in envelopes {
-            peer.send(Message::Envelopes(sent.clone()));
-            self.envelopes.push(sent);
+        self.carry_out();
+    }
+
+    /// Hands every epoch on to keys that lack it: first of all our own, so that this device and our words open them.
+    pub(crate) fn give_missing_grants(
+        &mut self,
+        author: Author<'_>,
+        keys: &cobox_core::keys::FolderKeys,
+        random: &[u8; 32],
+    ) {
+        let Some(replica) = &self.replica else { return };
+        let membership = replica.membership();
+        match cobox_core::members::repair_grants(membership.log(), membership.roster(), keys, author, random) {
+            Ok(granted) => {
+                let envelopes =
+                    granted.iter().map(|g| crate::folder::grant_envelope(g.op.id(), g.envelope.clone())).collect();
+                self.hand_in(granted.into_iter().map(|g| g.op).collect(), envelopes);
+            }
+            Err(why) => tracing::warn!(%why, "keys could not be handed on"),
         }
     }
 
-    /// Leaves with all that was learnt.
-    pub(crate) async fn leave(self) -> Option<Entered> {
-        if let Some(peer) = &self.peer {
+    /// Leaves with all that was learnt. What was handed in is ahead of the close on the same channel.
+    pub(crate) fn leave(self) -> Option<Entered> {
+        let envelopes = self.op_envelopes();
+        if let Some((peer, _)) = &self.peer {
             peer.close();
         }
-        // What was handed in is ahead of the close on the same channel.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        let log = self.log?;
-        Some(Entered { genesis: log.genesis().clone(), ops: log.ops().cloned().collect(), envelopes: self.envelopes })
+        let log = self.replica.as_ref()?.membership().log();
+        Some(Entered { genesis: log.genesis().clone(), ops: log.ops().cloned().collect(), envelopes })
     }
 }

@@ -7,12 +7,18 @@ pub mod api;
 mod api_file;
 mod config;
 mod daemon;
+mod disk_tree;
 mod files;
+mod folder;
+mod guest;
 mod home;
+mod identity;
+mod keystore;
 mod lock;
 mod log;
 mod private;
 mod process;
+mod tickets;
 mod token;
 
 pub use api_file::{ApiFile, ApiFileError};

@@ -208,18 +208,16 @@ pub fn drive(conn: Connection, us: SigKey, host: Arc<dyn Host>) -> Opener {
     let (dialer, acceptor) = if conn.is_dialer() { (ours, theirs) } else { (theirs, ours) };
     let session = Session { exporter: conn.exporter(b"cobox/1 open", b""), dialer, acceptor };
     let link = Link::new(0, session, side, host.party());
-    // The pump holds no sender of its own command queue, so that `is_over` is true when the task has ended.
     let pump = Pump {
         conn,
         host: host.clone(),
         link,
         begun,
-        commands: commands.downgrade(),
+        commands,
         open: BTreeMap::new(),
         answers: BTreeMap::new(),
         finding: None,
     };
-    drop(commands);
     tokio::spawn(pump.run(queued));
     host.greet(opener.remote, opener.clone());
     opener
@@ -230,7 +228,8 @@ struct Pump {
     host: Arc<dyn Host>,
     link: Link,
     begun: Instant,
-    commands: mpsc::WeakUnboundedSender<Command>,
+    /// For the peers of folders. The receiver ends with the task, and with it `is_over` becomes true.
+    commands: mpsc::UnboundedSender<Command>,
     open: BTreeMap<Channel, (PeerId, Inbox)>,
     answers: BTreeMap<Channel, oneshot::Sender<bool>>,
     finding: Option<oneshot::Sender<Vec<FoundFolder>>>,
@@ -263,10 +262,7 @@ impl Pump {
                         break;
                     }
                 },
-                command = queued.recv() => match command {
-                    Some(command) => self.command(command),
-                    None => break,
-                },
+                Some(command) = queued.recv() => self.command(command),
                 () = alarm => self.link.tick(self.now_ms()),
             }
         }
@@ -417,9 +413,9 @@ impl Pump {
     }
 
     async fn enter(&mut self, channel: Channel, who: Who, inbox: Inbox) {
-        let Some(commands) = self.commands.upgrade() else { return };
         let id = PeerId(NEXT_PEER.fetch_add(1, Ordering::Relaxed));
-        let peer = Peer { id, remote: self.conn.remote_key(), channel, conn: self.conn.clone(), commands };
+        let (conn, commands) = (self.conn.clone(), self.commands.clone());
+        let peer = Peer { id, remote: conn.remote_key(), channel, conn, commands };
         if inbox.send(FolderEvent::Opened { peer, who }).await.is_ok() {
             self.open.insert(channel, (id, inbox));
         } else {

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse_usage(&error, arguments.iter().any(|a| a == "--json")),
     };
     let out = Output { json: cli.global.json, quiet: cli.global.quiet };
-    if !cli.verb.is_service() {
+    if !cli.verb.minds_interrupts() {
         interrupt::watch(out);
     }
     match cli.verb.run(&Context { global: cli.global, out }) {

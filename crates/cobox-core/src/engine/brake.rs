@@ -2,14 +2,14 @@
 //! person deleting (H1, D7). Pure rule; the engine keeps what is held.
 
 /// More deleted files than this are always held.
-pub const DELETED_FILES_MAX: usize = 1000;
+pub(super) const DELETED_FILES_MAX: usize = 1000;
 /// Up to this many pass unasked, whatever their share, unless nothing is left.
-pub const DELETED_FILES_FREE: usize = 20;
+pub(super) const DELETED_FILES_FREE: usize = 20;
 /// A folder of at least this many files that is suddenly empty is held.
-pub const EMPTIED_FILES_MIN: usize = 3;
+pub(super) const EMPTIED_FILES_MIN: usize = 3;
 
 /// Whether `deleted` of `known` files vanishing in one look must wait for a person.
-pub fn holds(deleted: usize, known: usize) -> bool {
+pub(super) fn holds(deleted: usize, known: usize) -> bool {
     deleted > DELETED_FILES_MAX
         || (deleted > DELETED_FILES_FREE && deleted * 2 > known)
         || (deleted == known && known >= EMPTIED_FILES_MIN)

@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 use super::io::{FileId, Stamp, Synced};
 use super::plan::{same_time, shown};
 use super::scan::{Finding, Found};
-use super::{Engine, Event, Held, Output, brake};
+use super::{Engine, Event, Held, Output, StepError, brake};
 use crate::path::FolderPath;
 use crate::state::{Body, Commit, Dot, Kind, State, View, ViewEntry};
 
@@ -19,8 +19,12 @@ struct Writing<'e> {
     view: &'e View,
     synced: &'e mut BTreeMap<FolderPath, Synced>,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
+    /// Directories moved in this batch: (now, before). The view does not know of it yet.
+    moved: Vec<(FolderPath, FolderPath)>,
     /// Paths whose synced entry changed, to be remembered.
     dirty: BTreeSet<FolderPath>,
+    /// Paths of which this look did not see enough.
+    again: Vec<FolderPath>,
     changed: u64,
     removed: u64,
 }
@@ -29,24 +33,18 @@ impl Engine {
     /// Commits one finished look. Publishes if anything was written.
     pub(super) fn commit_finding(&mut self, now_ms: u64, finding: Finding) {
         if !self.standing.can_write {
-            self.set_aside_local(finding);
-            return;
+            return self.take_back(&finding);
         }
-        let Finding { mut found, mut gone, moves } = finding;
         if let Some(held) = &mut self.held {
-            held.paths.retain(|path| gone.contains(path));
+            held.paths.retain(|path| finding.gone.contains(path) || !finding.covers(path));
+        }
+        let Finding { mut found, mut gone, moves, .. } = finding;
+        if let Some(held) = &self.held {
             gone.retain(|path| !held.paths.contains(path));
         }
-        let mut writing = Writing {
-            commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
-            view: &self.view,
-            synced: &mut self.synced,
-            ids: &mut self.ids,
-            dirty: BTreeSet::new(),
-            changed: 0,
-            removed: 0,
-        };
-        let mut again = writing.move_dirs(&mut found, &mut gone, &moves);
+        self.held = self.held.take().filter(|held| !held.paths.is_empty());
+        let mut writing = self.writing();
+        writing.move_dirs(&mut found, &mut gone, &moves);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
             gone.remove(from);
@@ -54,7 +52,16 @@ impl Engine {
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
         let held_now = if brake::holds(gone_files, known_files) { std::mem::take(&mut gone) } else { BTreeSet::new() };
+        // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
+        // deletion takes along what equals the seen value.
+        for path in gone.iter().rev() {
+            writing.remove(path);
+        }
         for (path, what) in found {
+            if let Some(unknown) = writing.unknown_parent(&path) {
+                writing.again.push(unknown);
+                continue;
+            }
             match what {
                 Found::Dir(id) => writing.dir(&path, id),
                 Found::Leaf(kind, stamp, body) => match renames.get(&path) {
@@ -63,15 +70,12 @@ impl Engine {
                 },
                 Found::Same(stamp) => {
                     if writing.synced.get(&path).is_none_or(|s| s.stamp != Some(stamp)) {
-                        again.push(path);
+                        writing.again.push(path);
                     }
                 }
             }
         }
-        for path in gone.iter().rev() {
-            writing.remove(path);
-        }
-        let Writing { commit, dirty, changed, removed, .. } = writing;
+        let Writing { commit, dirty, changed, removed, again, .. } = writing;
         let written = commit.finish();
         self.finish_commit(now_ms, written, dirty, changed, removed);
         if !held_now.is_empty() {
@@ -83,17 +87,54 @@ impl Engine {
         }
     }
 
-    /// Commits deletions that a person has approved.
-    pub(super) fn commit_gone(&mut self, now_ms: u64, gone: BTreeSet<FolderPath>) {
-        let mut writing = Writing {
+    /// A look whose findings this device may not publish. What equals the folder is noted; what was changed or added stays
+    /// on disk and stands in the way of nothing but itself; what was removed comes back.
+    fn take_back(&mut self, finding: &Finding) {
+        let mut dirty = BTreeSet::new();
+        for path in &finding.gone {
+            self.unplace(path, &mut dirty);
+        }
+        for (path, what) in &finding.found {
+            match (what, self.view.lookup(path)) {
+                (Found::Dir(id), Some(ViewEntry::Dir { inodes })) => {
+                    self.place(path.clone(), Synced::dir(inodes[0], *id), &mut dirty);
+                }
+                (Found::Leaf(kind, stamp, body), Some(ViewEntry::File(leaf) | ViewEntry::Symlink(leaf)))
+                    if shown(&self.state, &leaf.inode, &leaf.dot)
+                        .is_some_and(|(k, theirs)| k == *kind && theirs.plain_digest == body.plain_digest) =>
+                {
+                    let behind =
+                        Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
+                    self.place(path.clone(), behind.synced(*kind, *stamp, body.plain_digest), &mut dirty);
+                }
+                _ => {
+                    let why = "it was changed here, and this device may only read the folder".to_owned();
+                    self.stuck.insert(path.clone(), StepError::Failed(why));
+                }
+            }
+        }
+        if !dirty.is_empty() {
+            self.remember(dirty);
+        }
+    }
+
+    fn writing(&mut self) -> Writing<'_> {
+        Writing {
             commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
             synced: &mut self.synced,
             ids: &mut self.ids,
+            moved: Vec::new(),
             dirty: BTreeSet::new(),
+            again: Vec::new(),
             changed: 0,
             removed: 0,
-        };
+        }
+    }
+
+    /// Commits deletions that a person has approved.
+    pub(super) fn commit_gone(&mut self, now_ms: u64, gone: BTreeSet<FolderPath>) {
+        let mut writing = self.writing();
         for path in gone.iter().rev() {
             writing.remove(path);
         }
@@ -126,35 +167,58 @@ impl Writing<'_> {
         Some(old)
     }
 
-    /// Every inode shown at a directory's path.
-    fn dir_inodes(&self, path: &FolderPath, fallback: Inode) -> Vec<Inode> {
-        match self.view.lookup(path) {
-            Some(ViewEntry::Dir { inodes }) if inodes.contains(&fallback) => inodes.clone(),
-            _ => vec![fallback],
+    /// The nearest directory above that should be known and is not.
+    fn unknown_parent(&self, path: &FolderPath) -> Option<FolderPath> {
+        let parent = path.parent().filter(|p| !p.is_root())?;
+        if self.synced.get(&parent).is_some_and(|s| s.kind == Kind::Dir) {
+            return None;
+        }
+        self.unknown_parent(&parent).or(Some(parent))
+    }
+
+    /// What the folder shows at a path, with the moves of this batch.
+    fn lookup(&self, path: &FolderPath) -> Option<&ViewEntry> {
+        let mut at = path.clone();
+        for (to, from) in self.moved.iter().rev() {
+            match at.rebased(to, from) {
+                Some(before) => at = before,
+                None if at.starts_with(from) => return None,
+                None => {}
+            }
+        }
+        self.view.lookup(&at)
+    }
+
+    /// The inodes shown at a directory's path, if it is still the directory that was synced.
+    fn dir_inodes(&self, path: &FolderPath, synced: Inode) -> Vec<Inode> {
+        match self.lookup(path) {
+            Some(ViewEntry::Dir { inodes }) if inodes.contains(&synced) => inodes.clone(),
+            _ => Vec::new(),
         }
     }
 
     /// Directories that left one place and stand, as the same directory of the disk, at another: one write each, and
-    /// everything known below them moves along. Returns paths to look at again.
+    /// everything known below them moves along.
     fn move_dirs(
         &mut self,
         found: &mut BTreeMap<FolderPath, Found>,
         gone: &mut BTreeSet<FolderPath>,
         moves: &[(FolderPath, FolderPath)],
-    ) -> Vec<FolderPath> {
-        let mut again = Vec::new();
+    ) {
         for (to, from) in moves {
             let Some(Found::Dir(id)) = found.get(to) else { continue };
             let id = *id;
-            let parent_is_new = to.parent().is_some_and(|p| !p.is_root() && !self.synced.contains_key(&p));
-            if !gone.contains(from) || parent_is_new && !self.make_parents(to, found) {
-                again.push(to.clone());
+            let left = gone.contains(from) || found.contains_key(from);
+            if !left || !self.make_parents(to, found) {
+                // Without both places in one look this can not be told from a new directory.
+                self.again.extend([to.clone(), from.clone()]);
                 continue;
             }
             let Some(old) = self.synced.get(from).cloned() else { continue };
             let Some(name) = to.name().cloned() else { continue };
             let parent = self.parent(to);
-            for inode in self.dir_inodes(from, old.inode) {
+            let shown = self.dir_inodes(from, old.inode);
+            for inode in if shown.is_empty() { vec![old.inode] } else { shown } {
                 // An item that is gone from the state can not move; what lies below it is written anew.
                 let _ = self.commit.rename(inode, parent, &name);
             }
@@ -174,9 +238,10 @@ impl Writing<'_> {
                 self.set(&now, Synced { id: if path == *from { id } else { entry.id }, ..entry });
             }
             found.remove(to);
+            gone.remove(to);
+            self.moved.push((to.clone(), from.clone()));
             self.changed += 1;
         }
-        again
     }
 
     fn make_parents(&mut self, path: &FolderPath, found: &BTreeMap<FolderPath, Found>) -> bool {
@@ -212,7 +277,7 @@ impl Writing<'_> {
         let mut pairs = BTreeMap::new();
         for (to, what) in found {
             let Found::Leaf(kind, stamp, body) = what else { continue };
-            if self.synced.contains_key(to) || self.view.lookup(to).is_some() {
+            if self.synced.contains_key(to) || self.lookup(to).is_some() {
                 continue;
             }
             let same_file = by_id.get(&(*kind, stamp.id)).copied();
@@ -240,12 +305,13 @@ impl Writing<'_> {
     fn dir(&mut self, path: &FolderPath, id: FileId) {
         if let Some(old) = self.synced.get(path) {
             if old.kind == Kind::Dir {
-                return;
+                let inode = old.inode;
+                return self.set(path, Synced::dir(inode, id));
             }
             self.remove(path);
         }
         let Some(name) = path.name() else { return };
-        let inode = match self.view.lookup(path) {
+        let inode = match self.lookup(path) {
             Some(ViewEntry::Dir { inodes }) => inodes[0],
             _ => {
                 self.changed += 1;
@@ -258,36 +324,37 @@ impl Writing<'_> {
 
     fn leaf(&mut self, path: &FolderPath, kind: Kind, stamp: Stamp, body: Body) {
         let digest = body.plain_digest;
-        let entry = |behind: Behind| Synced {
-            inode: behind.inode,
-            kind,
-            id: stamp.id,
-            stamp: Some(stamp),
-            digest,
-            seen: behind.seen,
-            twins: behind.twins,
-        };
-        match self.synced.get(path).cloned() {
+        let behind = match self.synced.get(path).cloned() {
             Some(old) if old.kind == kind => {
-                let unchanged = old.digest == digest
+                let untouched = old.digest == digest
                     && old
                         .stamp
                         .is_none_or(|s| s.executable == stamp.executable && same_time(s.mtime_ns, stamp.mtime_ns));
-                if unchanged {
-                    self.set(path, entry(Behind { inode: old.inode, seen: old.seen, twins: old.twins }));
-                    return;
+                if untouched {
+                    Behind { inode: old.inode, seen: old.seen, twins: old.twins }
+                } else if let Some(there) = self.shown_already(path, kind, &body) {
+                    // Written by us before a stop that lost the memory of it, or by the person to the same effect.
+                    there
+                } else {
+                    self.edit(path, &old, body)
                 }
-                let behind = self.edit(path, &old, body);
-                self.set(path, entry(behind));
             }
             old => {
                 if old.is_some() {
                     self.remove(path);
                 }
-                let behind = self.create(path, kind, body);
-                self.set(path, entry(behind));
+                self.create(path, kind, body)
             }
-        }
+        };
+        self.set(path, behind.synced(kind, stamp, digest));
+    }
+
+    /// What stands behind a path that shows this very value.
+    fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
+        let leaf = self.lookup(path)?.shown()?;
+        let (k, theirs) = shown(self.commit.state(), &leaf.inode, &leaf.dot)?;
+        (k == kind && theirs.same_value(body))
+            .then(|| Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() })
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
@@ -313,18 +380,16 @@ impl Writing<'_> {
     }
 
     fn create(&mut self, path: &FolderPath, kind: Kind, body: Body) -> Behind {
-        let there = self.view.lookup(path).and_then(ViewEntry::shown);
-        if let Some(leaf) = there
-            && let Some((k, theirs)) = shown(self.commit.state(), &leaf.inode, &leaf.dot)
-            && k == kind
-        {
-            if theirs.same_value(&body) {
-                return Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
-            }
+        if let Some(there) = self.shown_already(path, kind, &body) {
+            return there;
+        }
+        let there = self.lookup(path).and_then(ViewEntry::shown).map(|leaf| (leaf.inode, leaf.dot));
+        if let Some((inode, dot)) = there
+            && shown(self.commit.state(), &inode, &dot).is_some_and(|(k, _)| k == kind)
             // Written by somebody else and not seen here yet: both stay, as versions of one file.
-            if self.commit.edit(leaf.inode, &[], body.clone()).is_ok() {
-                return self.wrote(leaf.inode);
-            }
+            && self.commit.edit(inode, &[], body.clone()).is_ok()
+        {
+            return self.wrote(inode);
         }
         let parent = self.parent(path);
         let name = path.name().expect("only the root has no name, and the root is no file");
@@ -346,7 +411,7 @@ impl Writing<'_> {
             self.leaf(to, kind, stamp, body);
             return;
         };
-        self.changed += 1;
+        self.changed += u64::from(!split);
         self.remove_twins(&old);
         let edited = old.digest != body.plain_digest
             || old.stamp.is_some_and(|s| s.executable != stamp.executable || !same_time(s.mtime_ns, stamp.mtime_ns));
@@ -354,25 +419,26 @@ impl Writing<'_> {
         if edited && self.commit.edit(behind.inode, &behind.seen, body).is_ok() {
             behind = self.wrote(behind.inode);
         }
-        let Behind { inode, seen, twins } = behind;
-        self.set(to, Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins });
+        self.set(to, behind.synced(kind, stamp, digest));
     }
 
+    /// A path is gone from the disk. Only what the folder still shows at this path is deleted: what others moved meanwhile
+    /// may have been moved here too, by a step that a stop kept from being remembered (K5).
     fn remove(&mut self, path: &FolderPath) {
-        let inodes = match self.synced.get(path) {
-            Some(old) if old.kind == Kind::Dir => self.dir_inodes(path, old.inode),
-            _ => Vec::new(),
-        };
-        let Some(old) = self.unset(path) else { return };
+        let Some(old) = self.synced.get(path).cloned() else { return };
         self.removed += 1;
         if old.kind == Kind::Dir {
-            for inode in inodes {
+            for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
         } else {
-            self.commit.remove(old.inode, &old.seen);
-            self.remove_twins(&old);
+            let here = self.lookup(path).and_then(ViewEntry::shown);
+            if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot))) {
+                self.commit.remove(old.inode, &old.seen);
+                self.remove_twins(&old);
+            }
         }
+        self.unset(path);
     }
 }
 
@@ -381,6 +447,13 @@ struct Behind {
     inode: Inode,
     seen: SmallVec<[Dot; 1]>,
     twins: Vec<(Inode, Dot)>,
+}
+
+impl Behind {
+    fn synced(self, kind: Kind, stamp: Stamp, digest: [u8; 32]) -> Synced {
+        let Self { inode, seen, twins } = self;
+        Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins }
+    }
 }
 
 /// How many bytes of sealed content the touched items refer to: what a head announces.

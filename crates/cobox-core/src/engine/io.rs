@@ -150,6 +150,15 @@ impl Step {
             Step::RenameDir { to, .. } | Step::RenameFile { to, .. } => to,
         }
     }
+
+    /// Every path it changes.
+    pub fn paths(&self) -> impl Iterator<Item = &FolderPath> {
+        let from = match self {
+            Step::RenameDir { from, .. } | Step::RenameFile { from, .. } => Some(from),
+            _ => None,
+        };
+        std::iter::once(self.path()).chain(from)
+    }
 }
 
 /// Why a step was not done.

@@ -1,5 +1,6 @@
 //! Joins what others published. A head is joined only when every node of its tree is here and verified (design 2.7), its
-//! context claims nothing that signed heads do not prove, and its ancestors are known. One head is fetched at a time.
+//! context claims nothing that signed heads do not prove, and its ancestors are known. Of heads that rest on each other only the
+//! newest is fetched: its state holds the others'.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +11,12 @@ use cobox_proto::limits::COUNTER_JUMP_MAX;
 use super::publish::counter_of;
 use super::{Engine, Event, Output};
 use crate::state::{Alarm, Ctx};
-use crate::tree::{Fetch, Remote};
+use crate::tree::{Fetch, Remote, TreeError};
 
-/// How many blocks are asked for at once.
+/// How many blocks of one head are asked for at once.
 const WANTS_MAX: usize = 512;
+/// How many heads are fetched side by side: one whose blocks nobody present has must not keep others waiting.
+const FETCHES_MAX: usize = 4;
 
 /// What is kept of every known head.
 #[derive(Debug)]
@@ -22,6 +25,25 @@ struct Row {
     root: Cid,
     epoch: EpochTag,
     actor: ActorId,
+    /// The greatest counter that this head and those in its past prove.
+    counter_max: u64,
+}
+
+#[derive(Debug)]
+struct Fetching {
+    /// The root of our tree it is compared with.
+    base: Cid,
+    walk: Fetch,
+    asked: BTreeSet<Cid>,
+}
+
+impl Fetching {
+    /// What to ask for that was not asked for yet.
+    fn ask(&mut self) -> Vec<Cid> {
+        let mut wanted = self.walk.wanted(WANTS_MAX);
+        wanted.retain(|cid| self.asked.insert(*cid));
+        wanted
+    }
 }
 
 /// The heads known, joined and waiting.
@@ -32,8 +54,8 @@ pub(super) struct Merging {
     /// Everything at or below the frontier.
     past: BTreeSet<HeadId>,
     waiting: BTreeSet<HeadId>,
-    /// What is being fetched, and the root of our tree it is compared with.
-    fetching: Option<(HeadId, Cid, Fetch)>,
+    /// What is being fetched.
+    fetching: BTreeMap<HeadId, Fetching>,
     /// The greatest counter each actor's heads prove.
     counters: BTreeMap<ActorId, u64>,
     refused: BTreeSet<HeadId>,
@@ -48,7 +70,7 @@ impl Merging {
             frontier,
             past: BTreeSet::new(),
             waiting: BTreeSet::new(),
-            fetching: None,
+            fetching: BTreeMap::new(),
             counters: BTreeMap::new(),
             refused: BTreeSet::new(),
             unread: BTreeMap::new(),
@@ -64,7 +86,7 @@ impl Merging {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.fetching.is_none() && self.waiting.is_empty()
+        self.waiting.is_empty()
     }
 
     /// A head that joins all of the frontier takes its place.
@@ -106,20 +128,28 @@ impl Merging {
 }
 
 impl Engine {
-    /// Learns of a head: its place in the graph and the counter it proves.
+    /// Learns of a head: its place in the graph and the counter it proves. Refuses one that jumps far ahead of all it rests
+    /// on, else it would win every tie for ever (design 4.1, R11).
     pub(super) fn note_head(&mut self, signed: &SignedHead) {
-        let head = signed.head();
-        let parents = head.prev.iter().chain(&head.merged).copied().collect();
-        self.merging.rows.insert(signed.id(), Row { parents, root: head.root, epoch: head.epoch, actor: head.actor });
+        let (id, head) = (signed.id(), signed.head());
+        let parents: Vec<HeadId> = head.parents().collect();
+        let before = parents.iter().filter_map(|id| self.merging.rows.get(id)).map(|row| row.counter_max).max();
+        let mut counter_max = before.unwrap_or(0);
         match counter_of(self, signed) {
+            Some(counter) if counter > counter_max.saturating_add(COUNTER_JUMP_MAX) => {
+                self.refuse(id, "its counter jumps too far ahead".into());
+            }
             Some(counter) => {
+                counter_max = counter_max.max(counter);
                 let proven = self.merging.counters.entry(head.actor).or_insert(0);
                 *proven = (*proven).max(counter);
             }
             None => {
-                self.merging.unread.insert(signed.id(), signed.clone());
+                self.merging.unread.insert(id, signed.clone());
             }
         }
+        let row = Row { parents, root: head.root, epoch: head.epoch, actor: head.actor, counter_max };
+        self.merging.rows.insert(id, row);
     }
 
     /// New keys: heads that could not be read before are read now, and joined.
@@ -127,8 +157,7 @@ impl Engine {
         for (_, head) in std::mem::take(&mut self.merging.unread) {
             self.note_head(&head);
         }
-        self.fetch_next();
-        self.finish_fetch(now_ms);
+        self.go_on(now_ms);
     }
 
     /// Counts everything below the remembered frontier as joined; once, when the known heads are in.
@@ -138,8 +167,8 @@ impl Engine {
         }
         let waiting: BTreeSet<HeadId> =
             self.merging.rows.keys().filter(|id| !self.merging.past.contains(*id)).copied().collect();
-        self.merging.waiting = waiting;
-        self.fetch_next();
+        self.merging.waiting = waiting.difference(&self.merging.refused).copied().collect();
+        self.fetch_more();
     }
 
     pub(super) fn head_arrived(&mut self, now_ms: u64, signed: SignedHead) {
@@ -153,92 +182,104 @@ impl Engine {
             self.own.fresh_actor();
             self.out.push_back(Output::Tell(Event::Duplicated { head: id }));
         }
-        if self.merging.past.contains(&id) {
+        if self.merging.past.contains(&id) || self.merging.refused.contains(&id) {
             return;
         }
         self.merging.waiting.insert(id);
-        self.fetch_next();
-        self.finish_fetch(now_ms);
+        self.go_on(now_ms);
     }
 
-    /// Starts on a waiting head that no other waiting head has in its past: joining it joins those below as well.
-    fn fetch_next(&mut self) {
-        if self.merging.fetching.is_some() {
-            return;
-        }
+    /// Starts on the newest waiting heads, and drops those that meanwhile are in the past of another.
+    fn fetch_more(&mut self) {
+        let Merging { rows, past, waiting, fetching, .. } = &mut self.merging;
+        waiting.retain(|id| !past.contains(id));
+        let openable: BTreeSet<HeadId> = waiting
+            .iter()
+            .filter(|id| rows.get(*id).is_some_and(|row| self.keys.has_epoch(&row.epoch)))
+            .copied()
+            .collect();
+        fetching.retain(|id, _| openable.contains(id));
         let mut below = BTreeSet::new();
-        for id in &self.merging.waiting {
+        for id in &openable {
             self.merging.ancestors(*id, &mut below);
         }
-        let past = &self.merging.past;
-        self.merging.waiting.retain(|id| !past.contains(id));
-        let openable = |id: &HeadId| self.merging.rows.get(id).is_some_and(|row| self.keys.has_epoch(&row.epoch));
-        let next = self.merging.waiting.iter().find(|id| !below.contains(*id) && openable(id)).copied();
-        let Some(id) = next else { return };
-        let Some(row) = self.merging.rows.get(&id) else { return };
-        let mut fetch = Fetch::new(row.root, Some(&self.tree));
-        let wanted = fetch.wanted(WANTS_MAX);
-        self.merging.fetching = Some((id, self.tree.root(), fetch));
-        if !wanted.is_empty() {
-            self.out.push_back(Output::Want(wanted));
+        self.merging.fetching.retain(|id, _| !below.contains(id));
+        for id in openable.difference(&below) {
+            if self.merging.fetching.len() >= FETCHES_MAX {
+                break;
+            }
+            if !self.merging.fetching.contains_key(id) {
+                self.begin_fetch(*id);
+            }
         }
+    }
+
+    fn begin_fetch(&mut self, id: HeadId) {
+        let Some(row) = self.merging.rows.get(&id) else { return };
+        let walk = Fetch::new(row.root, Some(&self.tree));
+        let mut fetching = Fetching { base: self.tree.root(), walk, asked: BTreeSet::new() };
+        self.out.push_back(Output::Want(fetching.ask()));
+        self.merging.fetching.insert(id, fetching);
     }
 
     pub(super) fn block_arrived(&mut self, now_ms: u64, cid: Cid, bytes: &[u8]) {
-        let Some((id, _, fetch)) = &mut self.merging.fetching else { return };
-        if let Err(why) = fetch.supply(cid, bytes, &self.keys) {
-            let id = *id;
-            self.refuse(id, why.to_string());
-            self.fetch_next();
-            return;
-        }
-        let wanted = fetch.wanted(WANTS_MAX);
-        if !wanted.is_empty() {
-            self.out.push_back(Output::Want(wanted));
-        }
-        self.finish_fetch(now_ms);
-    }
-
-    /// A head whose tree breaks the rules is never joined, nor is anything of its author that rests on it.
-    fn refuse(&mut self, id: HeadId, why: String) {
-        self.merging.fetching = None;
-        self.merging.waiting.remove(&id);
-        self.merging.refused.insert(id);
-        self.out.push_back(Output::Tell(Event::BadHead { head: id, why }));
-    }
-
-    fn finish_fetch(&mut self, now_ms: u64) {
-        while let Some((id, base, fetch)) = &mut self.merging.fetching {
-            if !fetch.is_complete() {
-                return;
+        let mut broken = Vec::new();
+        let mut wanted = BTreeSet::new();
+        for (id, fetching) in &mut self.merging.fetching {
+            match fetching.walk.supply(cid, bytes, &self.keys) {
+                Ok(()) => wanted.extend(fetching.ask()),
+                Err(TreeError::NotWanted(_)) => {}
+                Err(why) => broken.push((*id, why.to_string())),
             }
-            let id = *id;
-            if *base != self.tree.root() {
-                // Something was committed meanwhile; what the walk left out as "the same" is measured against it again.
-                // The blocks are held by now, so this costs no network.
-                self.merging.fetching = None;
-                self.fetch_next();
-                if let Some((_, _, fetch)) = &self.merging.fetching
-                    && !fetch.is_complete()
-                {
-                    return;
-                }
+        }
+        for (id, why) in broken {
+            self.refuse(id, why);
+        }
+        if !wanted.is_empty() {
+            self.out.push_back(Output::Want(wanted.into_iter().collect()));
+        }
+        self.go_on(now_ms);
+    }
+
+    /// A head whose tree breaks the rules is never joined.
+    fn refuse(&mut self, id: HeadId, why: String) {
+        self.merging.fetching.remove(&id);
+        self.merging.waiting.remove(&id);
+        if self.merging.refused.insert(id) {
+            self.out.push_back(Output::Tell(Event::BadHead { head: id, why }));
+        }
+    }
+
+    /// Joins what is complete and starts on what waits.
+    fn go_on(&mut self, now_ms: u64) {
+        let mut joined = false;
+        self.fetch_more();
+        while let Some(id) =
+            self.merging.fetching.iter().find(|(_, fetching)| fetching.walk.is_complete()).map(|(id, _)| *id)
+        {
+            let Some(Fetching { base, walk, .. }) = self.merging.fetching.remove(&id) else { break };
+            if base != self.tree.root() {
+                // Something was committed or joined meanwhile; what the walk left out as "the same" is measured against it
+                // again. The blocks are held by now, so this costs no network.
+                self.begin_fetch(id);
                 continue;
             }
-            let Some((_, _, fetch)) = self.merging.fetching.take() else { return };
-            match fetch.done(&self.state, &self.keys) {
-                Ok(remote) => self.join_remote(now_ms, id, remote),
+            match walk.done(&self.state, &self.keys) {
+                Ok(remote) => joined |= self.join_remote(id, &remote),
                 Err(why) => self.refuse(id, why.to_string()),
             }
-            self.fetch_next();
+            self.fetch_more();
         }
-        self.publish_merge_soon(now_ms);
-        self.replan();
+        if joined {
+            self.publish_merge_soon(now_ms);
+            self.replan();
+        }
     }
 
-    fn join_remote(&mut self, now_ms: u64, id: HeadId, remote: Remote) {
+    fn join_remote(&mut self, id: HeadId, remote: &Remote) -> bool {
         if let Err(why) = self.check_context(&remote.ctx) {
-            return self.refuse(id, why);
+            self.refuse(id, why);
+            return false;
         }
         self.merging.waiting.remove(&id);
         let (touched, alarms) = self.state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &self.standing);
@@ -249,21 +290,17 @@ impl Engine {
         self.settle_state(&touched);
         self.remember(BTreeSet::new());
         self.out.push_back(Output::Tell(Event::Joined { head: id }));
-        let _ = now_ms;
+        true
     }
 
     /// Every counter must be proven by a signed head of that actor, else a member could cover, and so delete, edits that
-    /// do not exist yet; and none may jump far ahead, else it would win every tie for ever (design 4.1, R11).
+    /// do not exist yet (design 4.1).
     fn check_context(&self, ctx: &Ctx) -> Result<(), String> {
-        let known_max = self.merging.counters.values().copied().max().unwrap_or(0).max(self.state.ctx.counter_max());
         for (actor, row) in ctx.iter() {
             let proven = self.merging.counters.get(actor).copied().unwrap_or(0);
             let ours = self.state.ctx.get(actor).map_or(0, |row| row.counter);
             if row.counter > proven.max(ours) {
                 return Err(format!("it claims {} writes of an actor that has shown {proven}", row.counter));
-            }
-            if row.counter > known_max + COUNTER_JUMP_MAX {
-                return Err("its counter jumps too far ahead".into());
             }
         }
         Ok(())

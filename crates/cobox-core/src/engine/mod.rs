@@ -22,6 +22,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
+use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
 
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
@@ -34,10 +35,14 @@ use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
 use merge::Merging;
 use publish::OwnChain;
-use scan::{Finding, Known, Scan};
+use plan::Planner;
+use scan::{Finding, Found, Known, Scan};
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
 const STEPS_MAX: usize = 1024;
+/// After so many looks that did not explain why a place is not as expected, something that is not synced is in the way:
+/// then it waits for [`Engine::retry_stuck`].
+const TRIES_MAX: u8 = 4;
 
 /// What an engine is made from.
 #[derive(Debug)]
@@ -98,12 +103,21 @@ pub struct Engine {
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
+    without_disk: bool,
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
     jobs: BTreeMap<StepId, Step>,
     busy: BTreeMap<FolderPath, StepId>,
+    /// Places that had a step under way when the look at the disk began.
+    unsettled: BTreeMap<FolderPath, StepId>,
+    /// Places to look at once their step is over.
+    look_again: BTreeMap<FolderPath, StepId>,
     stuck: BTreeMap<FolderPath, StepError>,
+    /// How often in a row something else stood at a place than expected.
+    tries: BTreeMap<FolderPath, u8>,
+    /// Whether the last plan left something out because it was full.
+    cut_off: bool,
     next_step: u64,
     pending: (u64, u64),
     /// Blocks and bytes that the last update of the tree brought: what a head announces.
@@ -135,11 +149,16 @@ impl Engine {
             ids,
             scan: None,
             scanned_once: false,
+            without_disk: false,
             held: None,
             merging: Merging::new(frontier),
             jobs: BTreeMap::new(),
             busy: BTreeMap::new(),
+            unsettled: BTreeMap::new(),
+            look_again: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            cut_off: false,
             next_step: 1,
             pending: (0, 0),
             new_nodes: (0, 0),
@@ -166,7 +185,10 @@ impl Engine {
     /// Takes one input. Poll the outputs afterwards.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
         match input {
-            Input::ScanBegun { under } => self.scan = Some(Scan::begin(under)),
+            Input::ScanBegun { under } => {
+                self.unsettled = self.busy.clone();
+                self.scan = Some(Scan::begin(under));
+            }
             Input::Listed(entries) => self.listed(entries),
             Input::Hashed { path, stamp, body } => self.hashed(now_ms, path, stamp, body),
             Input::HashFailed { path } => {
@@ -183,7 +205,7 @@ impl Engine {
             }
             Input::Head(head) => self.head_arrived(now_ms, *head),
             Input::Block { cid, bytes } => self.block_arrived(now_ms, cid, &bytes),
-            Input::Standing(standing) => self.standing = standing,
+            Input::Standing(standing) => self.standing_changed(now_ms, standing),
             Input::Keys(keys) => {
                 self.keys = *keys;
                 self.keys_arrived(now_ms);
@@ -255,6 +277,22 @@ impl Engine {
         sum
     }
 
+    /// How many files are still to be written here.
+    pub fn summary_pending(&self) -> u64 {
+        self.pending.0
+    }
+
+    /// Whether every known head that can be read is joined.
+    pub fn is_merged(&self) -> bool {
+        self.merging.is_idle()
+    }
+
+    /// For folders of kind vault: there is no disk to look at, and nothing is ever planned for one.
+    pub fn run_without_disk(&mut self) {
+        self.without_disk = true;
+        self.scanned_once = true;
+    }
+
     /// Writes a file without a disk: for folders of kind vault, which live in the state alone.
     ///
     /// An equal file is left as it is.
@@ -294,6 +332,11 @@ impl Engine {
         let Some(scan) = &mut self.scan else { return };
         let (read, links) = scan.listed(&Known { synced: &self.synced, ids: &self.ids }, entries);
         for (path, stamp, target) in links {
+            if target.len() > INLINE_BYTES_MAX {
+                // A link's target stands in its record. Longer ones stay on this disk alone.
+                scan.unreadable(path);
+                continue;
+            }
             let body = symlink_body(&self.keys, &target, stamp.mtime_ns);
             scan.content(path, Kind::Symlink, stamp, Box::new(body));
         }
@@ -314,22 +357,54 @@ impl Engine {
             return;
         }
         if let Some(scan) = self.scan.take() {
-            let finding = scan.finish(&self.synced);
+            let mut finding = scan.finish(&self.synced);
             self.scanned_once = true;
-            self.stuck.clear();
+            let (stuck, tries) = (&mut self.stuck, &self.tries);
+            stuck.retain(|path, _| tries.get(path).is_some_and(|tries| *tries >= TRIES_MAX));
+            self.leave_out_own_steps(&mut finding);
             self.commit_finding(now_ms, finding);
+            self.publish_merge_soon(now_ms);
             self.replan();
         }
     }
 
-    /// A look whose findings this device may not publish: they stay on disk and are told of.
-    fn set_aside_local(&mut self, finding: Finding) {
-        drop(finding);
+    /// What our own steps did while the disk was looked at is nobody's edit: such places are looked at again once the
+    /// steps are over. An edit at a place that still waits for its content counts at once.
+    fn leave_out_own_steps(&mut self, finding: &mut Finding) {
+        let mut again = Vec::new();
+        for (path, id) in std::mem::take(&mut self.unsettled) {
+            if let (Some(Step::Write { body, .. }), Some(Found::Leaf(_, _, found))) =
+                (self.jobs.get(&id), finding.found.get(&path))
+                && found.plain_digest != body.plain_digest
+            {
+                continue;
+            }
+            if !finding.drop_below(&path) {
+                continue;
+            }
+            match self.jobs.contains_key(&id) {
+                true => drop(self.look_again.insert(path, id)),
+                false => again.push(path),
+            }
+        }
+        if !again.is_empty() {
+            self.out.push_back(Output::Rescan(again));
+        }
+    }
+
+    fn standing_changed(&mut self, now_ms: u64, standing: Standing) {
+        let may_now = standing.can_write && !self.standing.can_write;
+        self.standing = standing;
+        if may_now {
+            // What was changed here before is published now.
+            self.out.push_back(Output::Rescan(Vec::new()));
+            self.publish_merge_soon(now_ms);
+        }
     }
 
     /// Stores what a commit or a join changed, and recomputes the view.
     fn settle_state(&mut self, touched: &Touched) {
-        let epoch = self.standing.epoch.unwrap_or(self.tree.epoch());
+        let epoch = self.standing.epoch.filter(|epoch| self.keys.has_epoch(epoch)).unwrap_or(self.tree.epoch());
         let (tree, blocks) = self
             .tree
             .update(&self.state, touched, &self.keys, epoch)
@@ -356,7 +431,12 @@ impl Engine {
     /// Compares view and disk and asks for what is missing. Nothing is written before the disk was looked at once: what
     /// lies there may be newer than what is remembered.
     pub fn replan(&mut self) {
-        if !self.scanned_once || self.scan.is_some() {
+        if !self.scanned_once || self.scan.is_some() || self.without_disk {
+            return;
+        }
+        self.cancel_outdated();
+        if self.jobs.values().any(|step| matches!(step, Step::RenameDir { .. })) {
+            // Half of the paths are about to change.
             return;
         }
         let held = self.held.as_ref();
@@ -365,9 +445,21 @@ impl Engine {
                 || self.stuck.contains_key(path)
                 || held.is_some_and(|held| held.paths.contains(path))
         };
-        let room = STEPS_MAX.saturating_sub(self.jobs.len());
-        let plan = plan::plan(&self.view, &self.state, &self.synced, &skip, room);
+        let making = self.jobs.values().filter_map(|step| match step {
+            Step::MakeDir { path } => Some(path.clone()),
+            _ => None,
+        });
+        let planner = Planner {
+            view: &self.view,
+            state: &self.state,
+            synced: &self.synced,
+            skip: &skip,
+            making: making.collect(),
+            steps_max: STEPS_MAX.saturating_sub(self.jobs.len()),
+        };
+        let plan = planner.plan();
         self.pending = (plan.pending_files, plan.pending_bytes);
+        self.cut_off = plan.cut_off;
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
             self.synced.insert(path.clone(), entry);
@@ -376,7 +468,6 @@ impl Engine {
         if !dirty.is_empty() {
             self.remember(dirty);
         }
-        self.cancel_outdated();
         if plan.steps.is_empty() {
             return;
         }
@@ -384,7 +475,9 @@ impl Engine {
         for step in plan.steps {
             let id = StepId(self.next_step);
             self.next_step += 1;
-            self.busy.insert(step.path().clone(), id);
+            for path in step.paths() {
+                self.busy.insert(path.clone(), id);
+            }
             self.jobs.insert(id, step.clone());
             steps.push((id, step));
         }
@@ -410,8 +503,11 @@ impl Engine {
     }
 
     fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
-        let Some(step) = self.jobs.remove(&id) else { return };
-        self.busy.remove(step.path());
+        let Some(step) = self.end_step(id) else { return };
+        if let Step::Write { body, .. } = &step {
+            self.pending = (self.pending.0.saturating_sub(1), self.pending.1.saturating_sub(body.size));
+        }
+        self.tries.remove(step.path());
         let mut dirty = BTreeSet::new();
         match (&step, now_there) {
             (Step::MakeDir { path }, Some(Stat::Dir(file))) => {
@@ -453,16 +549,34 @@ impl Engine {
         }
         self.remember(dirty);
         self.out.push_back(Output::Tell(Event::Applied { path: step.path().clone() }));
-        if self.jobs.len() * 2 <= STEPS_MAX {
+        self.replan_if_idle();
+    }
+
+    /// Plans are not made for every step: each looks through the whole folder.
+    fn replan_if_idle(&mut self) {
+        if self.jobs.is_empty() || self.cut_off && self.jobs.len() * 2 <= STEPS_MAX {
             self.replan();
         }
+    }
+
+    fn end_step(&mut self, id: StepId) -> Option<Step> {
+        let step = self.jobs.remove(&id)?;
+        for path in step.paths() {
+            self.busy.remove(path);
+        }
+        let again: Vec<FolderPath> = step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
+        if !again.is_empty() {
+            self.out.push_back(Output::Rescan(again));
+        }
+        Some(step)
     }
 
     /// A write ended: the dots behind it are those whose content it was.
     fn wrote(&mut self, path: &FolderPath, kind: Kind, body: &Body, stamp: Stamp, dirty: &mut BTreeSet<FolderPath>) {
         let leaf = self.view.lookup(path).and_then(ViewEntry::shown);
-        let current =
-            leaf.is_some_and(|l| l.body(&self.state).is_some_and(|now| now.plain_digest == body.plain_digest));
+        let current = leaf
+            .and_then(|leaf| plan::shown(&self.state, &leaf.inode, &leaf.dot))
+            .is_some_and(|(k, now)| k == kind && now.plain_digest == body.plain_digest);
         let (inode, seen, twins) = match leaf {
             Some(leaf) if current => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
             // The view went on meanwhile. What was written is an old version: nobody's dots, so it is planned over again,
@@ -491,20 +605,17 @@ impl Engine {
     }
 
     fn step_failed(&mut self, id: StepId, why: StepError) {
-        let Some(step) = self.jobs.remove(&id) else { return };
+        let Some(step) = self.end_step(id) else { return };
         let path = step.path().clone();
-        self.busy.remove(&path);
         if why == StepError::Changed {
-            let mut again = vec![path.clone()];
-            if let Step::RenameFile { from, .. } | Step::RenameDir { from, .. } = &step {
-                again.push(from.clone());
+            let tries = self.tries.entry(path.clone()).or_insert(0);
+            *tries = tries.saturating_add(1).min(TRIES_MAX);
+            if *tries < TRIES_MAX {
+                self.out.push_back(Output::Rescan(step.paths().cloned().collect()));
             }
-            self.out.push_back(Output::Rescan(again));
         }
         self.stuck.insert(path, why);
-        if self.jobs.len() * 2 <= STEPS_MAX {
-            self.replan();
-        }
+        self.replan_if_idle();
     }
 
     /// Paths that could not be written are tried again: a disk has room, a holder appeared.

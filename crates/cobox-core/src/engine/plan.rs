@@ -1,8 +1,12 @@
 //! Compares what the folder should show (the view) with what the disk last agreed on (the synced tree) and names the next
-//! steps. A pure function of the two: nothing is queued or remembered, so a plan can always be made again. Steps of one
-//! plan do not depend on each other; what must wait (children of a directory about to move) comes with the next plan.
+//! steps. A pure function of the two: nothing is queued or remembered, so a plan can always be made again. The steps of one
+//! plan are begun in their order and may rest on earlier ones (a file on its directory, the removal of a directory on that of
+//! its files); if an earlier one fails, the later ones fail too and nothing is harmed.
+//!
+//! What moved is moved, never removed and written again: its content may be nowhere else. So a place is not cleared while
+//! what stands there is awaited at another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::id::Inode;
 
@@ -12,19 +16,21 @@ use crate::state::{Body, Dot, Kind, Shown, State, View, ViewEntry};
 
 /// A plan.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub(super) struct Plan {
     /// What to do now.
-    pub steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     /// Paths that are right already, with what the synced tree should say of them.
-    pub adopt: Vec<(FolderPath, Synced)>,
+    pub(super) adopt: Vec<(FolderPath, Synced)>,
     /// Files that still have to be written, here or later.
-    pub pending_files: u64,
+    pub(super) pending_files: u64,
     /// Their bytes.
-    pub pending_bytes: u64,
+    pub(super) pending_bytes: u64,
+    /// Whether there was more to do than fits.
+    pub(super) cut_off: bool,
 }
 
 /// The file or symlink a view entry shows.
-pub fn shown<'s>(state: &'s State, inode: &Inode, dot: &Dot) -> Option<(Kind, &'s Body)> {
+pub(super) fn shown<'s>(state: &'s State, inode: &Inode, dot: &Dot) -> Option<(Kind, &'s Body)> {
     let item = state.get(inode)?;
     let body = item.body.iter().find(|(d, _)| d == dot)?;
     Some((item.kind, &body.1))
@@ -35,138 +41,225 @@ pub fn same_time(a_ns: i64, b_ns: i64) -> bool {
     a_ns.abs_diff(b_ns) < 2_000_000_000
 }
 
-/// Plans at most `steps_max` steps; `skip` names paths that have a step under way or must wait.
-pub fn plan(
-    view: &View,
-    state: &State,
-    synced: &BTreeMap<FolderPath, Synced>,
-    skip: &dyn Fn(&FolderPath) -> bool,
-    steps_max: usize,
-) -> Plan {
-    let mut plan = Plan::default();
-    let moved = moved_items(view, synced);
-    if let Some(step) = next_dir_rename(view, synced, &moved, skip) {
-        plan.steps.push(step);
-        return plan;
-    }
-    for (path, entry) in &view.entries {
-        match entry {
-            ViewEntry::Dir { .. } => plan_dir(&mut plan, path, synced, skip),
-            ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
-                let Some((kind, body)) = shown(state, &leaf.inode, &leaf.dot) else { continue };
-                let target = Target { kind, body, leaf };
-                plan_leaf(&mut plan, path, target, view, synced, &moved, skip, steps_max);
-            }
-        }
-    }
-    plan_removals(&mut plan, view, synced, skip, steps_max);
-    plan
+/// What a plan is made from.
+pub(super) struct Planner<'a> {
+    /// What the folder should show.
+    pub(super) view: &'a View,
+    /// The state behind it.
+    pub(super) state: &'a State,
+    /// What the disk last agreed on.
+    pub(super) synced: &'a BTreeMap<FolderPath, Synced>,
+    /// Paths that have a step under way or must wait.
+    pub(super) skip: &'a dyn Fn(&FolderPath) -> bool,
+    /// Directories under way: what lies below may be planned, since steps are begun in order.
+    pub(super) making: BTreeSet<FolderPath>,
+    /// How many steps at most.
+    pub(super) steps_max: usize,
 }
 
-struct Target<'s> {
+/// Which content of which item; directories have none.
+type Thing = (Inode, Kind, [u8; 32]);
+
+/// Where things stand on disk that the view does not show there any more.
+#[derive(Default)]
+struct Moved<'a> {
+    sources: BTreeMap<Thing, &'a FolderPath>,
+    /// Of these, files whose new place is still empty, and that place.
+    awaited: BTreeMap<&'a FolderPath, &'a FolderPath>,
+    /// Directories whose new place is still empty, and that place.
+    dirs: Vec<(&'a FolderPath, &'a FolderPath)>,
+}
+
+struct Target<'a> {
     kind: Kind,
-    body: &'s Body,
-    leaf: &'s Shown,
+    body: &'a Body,
+    leaf: &'a Shown,
 }
 
-/// Where items stand on disk that the view shows somewhere else: the sources of renames. Empty when nothing moved.
-fn moved_items<'a>(view: &View, synced: &'a BTreeMap<FolderPath, Synced>) -> BTreeMap<Inode, &'a FolderPath> {
-    let stays = |path: &FolderPath, old: &Synced| match view.lookup(path) {
-        Some(ViewEntry::Dir { inodes }) => inodes.contains(&old.inode),
-        Some(ViewEntry::File(leaf) | ViewEntry::Symlink(leaf)) => leaf.inode == old.inode,
-        None => false,
-    };
-    synced.iter().filter(|(path, old)| !stays(path, old)).map(|(path, old)| (old.inode, path)).collect()
-}
-
-fn next_dir_rename(
-    view: &View,
-    synced: &BTreeMap<FolderPath, Synced>,
-    moved: &BTreeMap<Inode, &FolderPath>,
-    skip: &dyn Fn(&FolderPath) -> bool,
-) -> Option<Step> {
-    if moved.is_empty() {
-        return None;
-    }
-    view.entries.iter().find_map(|(to, entry)| {
-        let ViewEntry::Dir { inodes } = entry else { return None };
-        if synced.contains_key(to) || skip(to) || !has_parent(synced, to) {
-            return None;
+impl<'a> Planner<'a> {
+    /// Plans. A directory that moves is a plan of its own: all below it must wait.
+    pub(super) fn plan(mut self) -> Plan {
+        let mut plan = Plan::default();
+        let moved = self.moved();
+        let rename = moved.dirs.iter().find(|(from, to)| !(self.skip)(from) && !(self.skip)(to) && self.has_parent(to));
+        if let Some((from, to)) = rename {
+            plan.steps.push(Step::RenameDir { from: (*from).clone(), to: (*to).clone() });
+            return plan;
         }
-        let from = inodes.iter().filter_map(|inode| moved.get(inode)).find(|from| {
-            synced.get(**from).is_some_and(|old| old.kind == Kind::Dir) && !to.starts_with(from) && !skip(from)
-        })?;
-        Some(Step::RenameDir { from: (*from).clone(), to: to.clone() })
-    })
-}
-
-fn has_parent(synced: &BTreeMap<FolderPath, Synced>, path: &FolderPath) -> bool {
-    match path.parent() {
-        None => true,
-        Some(parent) => parent.is_root() || synced.get(&parent).is_some_and(|s| s.kind == Kind::Dir),
-    }
-}
-
-fn plan_dir(
-    plan: &mut Plan,
-    path: &FolderPath,
-    synced: &BTreeMap<FolderPath, Synced>,
-    skip: &dyn Fn(&FolderPath) -> bool,
-) {
-    match synced.get(path) {
-        Some(old) if old.kind == Kind::Dir => {}
-        Some(old) => {
-            if let (Some(expect), false) = (old.stamp, skip(path)) {
-                plan.steps.push(Step::Remove { path: path.clone(), expect });
+        let mut leaving = BTreeSet::new();
+        for (path, entry) in &self.view.entries {
+            match entry {
+                ViewEntry::Dir { .. } if moved.dirs.iter().any(|(_, to)| *to == path) => {
+                    // Its content stands elsewhere and comes with it; if only its parent is missing, that comes first.
+                }
+                ViewEntry::Dir { .. } => self.dir(&mut plan, path, &moved),
+                ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
+                    let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else { continue };
+                    self.leaf(&mut plan, path, &Target { kind, body, leaf }, &moved, &mut leaving);
+                }
             }
         }
-        None if skip(path) || !has_parent(synced, path) => {}
-        None => plan.steps.push(Step::MakeDir { path: path.clone() }),
+        self.removals(&mut plan, &moved, &leaving);
+        plan
     }
-}
 
-#[allow(clippy::too_many_arguments)] // one pass over the view; a struct for its fixed inputs would only rename them
-fn plan_leaf(
-    plan: &mut Plan,
-    path: &FolderPath,
-    target: Target<'_>,
-    view: &View,
-    synced: &BTreeMap<FolderPath, Synced>,
-    moved: &BTreeMap<Inode, &FolderPath>,
-    skip: &dyn Fn(&FolderPath) -> bool,
-    steps_max: usize,
-) {
-    let old = synced.get(path);
-    if let Some(old) = old
-        && old.kind == target.kind
-        && old.digest == target.body.plain_digest
-    {
-        settle_equal_content(plan, path, old, &target, skip);
-        return;
+    fn thing(&self, path: &FolderPath) -> Option<Thing> {
+        match self.view.lookup(path)? {
+            ViewEntry::Dir { .. } => None,
+            ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
+                let (kind, body) = shown(self.state, &leaf.inode, &leaf.dot)?;
+                Some((leaf.inode, kind, body.plain_digest))
+            }
+        }
     }
-    plan.pending_files += 1;
-    plan.pending_bytes += target.body.size;
-    if plan.steps.len() >= steps_max || skip(path) || !has_parent(synced, path) {
-        return;
-    }
-    match old {
-        Some(old) if old.kind == Kind::Dir => plan.steps.push(Step::RemoveDir { path: path.clone() }),
-        Some(old) => plan.steps.push(write(path, &target, old.stamp)),
-        None => {
-            let source = moved.get(&target.leaf.inode).and_then(|from| synced.get(*from).map(|s| (*from, s)));
-            match source {
-                Some((from, s))
-                    if s.kind == target.kind
-                        && s.digest == target.body.plain_digest
-                        && view.lookup(from).is_none()
-                        && !skip(from)
-                        && s.stamp.is_some() =>
-                {
-                    if let Some(expect) = s.stamp {
-                        plan.steps.push(Step::RenameFile { from: from.clone(), to: path.clone(), expect });
-                    }
+
+    fn moved(&self) -> Moved<'a> {
+        let stays = |path: &FolderPath, old: &Synced| match self.view.lookup(path) {
+            Some(ViewEntry::Dir { inodes }) => old.kind == Kind::Dir && inodes.contains(&old.inode),
+            // Another item of equal content is as good: the file stays and is that item's from now on.
+            Some(_) => self.thing(path).is_some_and(|(_, kind, digest)| (kind, digest) == (old.kind, old.digest)),
+            None => false,
+        };
+        let gone = self.synced.iter().filter(|(path, old)| !stays(path, old));
+        let sources: BTreeMap<Thing, &FolderPath> =
+            gone.map(|(path, old)| ((old.inode, old.kind, old.digest), path)).collect();
+        if sources.is_empty() {
+            return Moved::default();
+        }
+        let (mut awaited, mut dirs) = (BTreeMap::new(), Vec::new());
+        for (to, entry) in self.view.entries.iter().filter(|(to, _)| !self.synced.contains_key(*to)) {
+            match entry {
+                ViewEntry::Dir { inodes } => {
+                    let from = inodes.iter().find_map(|inode| sources.get(&(*inode, Kind::Dir, [0; 32])));
+                    dirs.extend(from.filter(|from| !to.starts_with(from)).map(|from| (*from, to)));
                 }
-                _ => plan.steps.push(write(path, &target, None)),
+                _ => awaited.extend(self.thing(to).and_then(|thing| Some((*sources.get(&thing)?, to)))),
+            }
+        }
+        Moved { sources, awaited, dirs }
+    }
+
+    fn has_parent(&self, path: &FolderPath) -> bool {
+        match path.parent() {
+            None => true,
+            Some(parent) => {
+                parent.is_root()
+                    || self.making.contains(&parent)
+                    || self.synced.get(&parent).is_some_and(|s| s.kind == Kind::Dir)
+            }
+        }
+    }
+
+    fn leaves_soon(&self, path: &FolderPath, moved: &Moved<'_>) -> bool {
+        moved.awaited.get(path).is_some_and(|to| self.has_parent(to))
+    }
+
+    fn is_full(&self, plan: &mut Plan) -> bool {
+        plan.cut_off |= plan.steps.len() >= self.steps_max;
+        plan.cut_off
+    }
+
+    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, moved: &Moved<'_>) {
+        match self.synced.get(path) {
+            Some(old) if old.kind == Kind::Dir => {}
+            Some(old) => {
+                // A file that only moves is out of the way soon; the rename is in this plan or under way.
+                if let (Some(expect), false, false) = (old.stamp, (self.skip)(path), self.leaves_soon(path, moved)) {
+                    plan.steps.push(Step::Remove { path: path.clone(), expect });
+                }
+            }
+            None if (self.skip)(path) || !self.has_parent(path) || self.is_full(plan) => {}
+            None => {
+                plan.steps.push(Step::MakeDir { path: path.clone() });
+                self.making.insert(path.clone());
+            }
+        }
+    }
+
+    fn leaf(
+        &self,
+        plan: &mut Plan,
+        path: &FolderPath,
+        target: &Target<'_>,
+        moved: &Moved<'a>,
+        leaving: &mut BTreeSet<&'a FolderPath>,
+    ) {
+        let old = self.synced.get(path);
+        if let Some(old) = old
+            && old.kind == target.kind
+            && old.digest == target.body.plain_digest
+        {
+            return self.equal_content(plan, path, old, target);
+        }
+        plan.pending_files += 1;
+        plan.pending_bytes += target.body.size;
+        if (self.skip)(path) || !self.has_parent(path) || self.is_full(plan) {
+            return;
+        }
+        match old {
+            // A directory goes with what is below it: see the removals.
+            Some(old) if old.kind == Kind::Dir => {}
+            Some(_) if self.leaves_soon(path, moved) => {}
+            Some(old) => plan.steps.push(write(path, target, old.stamp)),
+            None => {
+                let thing = (target.leaf.inode, target.kind, target.body.plain_digest);
+                let source = moved.sources.get(&thing).filter(|from| !(self.skip)(from) && leaving.insert(from));
+                let expect = source.and_then(|from| self.synced.get(*from)).and_then(|s| s.stamp);
+                match (source, expect) {
+                    (Some(from), Some(expect)) => {
+                        plan.steps.push(Step::RenameFile { from: (*from).clone(), to: path.clone(), expect });
+                    }
+                    _ => plan.steps.push(write(path, target, None)),
+                }
+            }
+        }
+    }
+
+    /// Same bytes: at most the time, the bit or the knowledge of who wrote them differ.
+    fn equal_content(&self, plan: &mut Plan, path: &FolderPath, old: &Synced, target: &Target<'_>) {
+        if let Some(expect) = old.stamp
+            && old.kind == Kind::File
+            && (expect.executable != target.body.executable || !same_time(expect.mtime_ns, target.body.mtime_ns))
+        {
+            if !(self.skip)(path) && !self.is_full(plan) {
+                let (mtime_ns, executable) = (target.body.mtime_ns, target.body.executable);
+                plan.steps.push(Step::SetMeta { path: path.clone(), mtime_ns, executable, expect });
+            }
+            return;
+        }
+        let seen = target.leaf.seen();
+        if old.inode != target.leaf.inode || old.seen[..] != seen[..] || old.twins != target.leaf.twins {
+            let (inode, twins) = (target.leaf.inode, target.leaf.twins.clone());
+            plan.adopt.push((path.clone(), Synced { inode, seen: seen.into(), twins, ..old.clone() }));
+        }
+    }
+
+    /// Clears what the view does not show, deepest first.
+    fn removals(&self, plan: &mut Plan, moved: &Moved<'_>, leaving: &BTreeSet<&FolderPath>) {
+        let mut last_kept: Option<&FolderPath> = None;
+        for (path, old) in self.synced.iter().rev() {
+            let stays = match self.view.lookup(path) {
+                Some(ViewEntry::Dir { .. }) => true,
+                Some(_) => old.kind != Kind::Dir,
+                None => false,
+            };
+            let moves = moved.awaited.contains_key(path) && !leaving.contains(path)
+                || moved.dirs.iter().any(|(from, _)| path.starts_with(from));
+            let kept_below = last_kept.is_some_and(|kept| kept.starts_with(path));
+            if stays || moves || (self.skip)(path) || old.kind == Kind::Dir && kept_below {
+                last_kept = Some(path);
+                continue;
+            }
+            if leaving.contains(path) {
+                continue;
+            }
+            if self.is_full(plan) {
+                return;
+            }
+            match (old.kind, old.stamp) {
+                (Kind::Dir, _) => plan.steps.push(Step::RemoveDir { path: path.clone() }),
+                (_, Some(expect)) => plan.steps.push(Step::Remove { path: path.clone(), expect }),
+                (_, None) => {}
             }
         }
     }
@@ -174,58 +267,4 @@ fn plan_leaf(
 
 fn write(path: &FolderPath, target: &Target<'_>, expect: Option<super::Stamp>) -> Step {
     Step::Write { path: path.clone(), kind: target.kind, body: Box::new(target.body.clone()), expect }
-}
-
-/// Same bytes: at most the time, the bit or the knowledge of who wrote them differ.
-fn settle_equal_content(
-    plan: &mut Plan,
-    path: &FolderPath,
-    old: &Synced,
-    target: &Target<'_>,
-    skip: &dyn Fn(&FolderPath) -> bool,
-) {
-    if let Some(expect) = old.stamp
-        && old.kind == Kind::File
-        && (expect.executable != target.body.executable || !same_time(expect.mtime_ns, target.body.mtime_ns))
-    {
-        if !skip(path) {
-            let (mtime_ns, executable) = (target.body.mtime_ns, target.body.executable);
-            plan.steps.push(Step::SetMeta { path: path.clone(), mtime_ns, executable, expect });
-        }
-        return;
-    }
-    let seen = target.leaf.seen();
-    if old.inode != target.leaf.inode || old.seen[..] != seen[..] || old.twins != target.leaf.twins {
-        let (inode, twins) = (target.leaf.inode, target.leaf.twins.clone());
-        plan.adopt.push((path.clone(), Synced { inode, seen: seen.into(), twins, ..old.clone() }));
-    }
-}
-
-fn plan_removals(
-    plan: &mut Plan,
-    view: &View,
-    synced: &BTreeMap<FolderPath, Synced>,
-    skip: &dyn Fn(&FolderPath) -> bool,
-    steps_max: usize,
-) {
-    let mut last_kept: Option<&FolderPath> = None;
-    for (path, old) in synced.iter().rev() {
-        let kept_below = last_kept.is_some_and(|kept| kept.starts_with(path));
-        if view.lookup(path).is_some() || skip(path) {
-            last_kept = Some(path);
-            continue;
-        }
-        if plan.steps.len() >= steps_max {
-            return;
-        }
-        match (old.kind, old.stamp) {
-            (Kind::Dir, _) if !kept_below => plan.steps.push(Step::RemoveDir { path: path.clone() }),
-            (Kind::Dir, _) => last_kept = Some(path),
-            (_, Some(expect)) => {
-                plan.steps.push(Step::Remove { path: path.clone(), expect });
-                last_kept = Some(path);
-            }
-            (_, None) => {}
-        }
-    }
 }

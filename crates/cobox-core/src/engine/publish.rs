@@ -171,8 +171,10 @@ impl Engine {
         self.own.merge_due_ms = None;
         self.note_head(&signed);
         self.merging.advance(signed.id());
-        self.remember(dirty);
+        // In this order: after a stop in between, the head is one of the known ones and is joined like any other. The other
+        // way round the folder would rest on a head that nobody has.
         self.out.push_back(Output::Publish(Box::new(signed)));
+        self.remember(dirty);
     }
 }
 

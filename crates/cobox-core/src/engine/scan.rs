@@ -37,6 +37,27 @@ pub(super) struct Finding {
     pub(super) found: BTreeMap<FolderPath, Found>,
     pub(super) gone: BTreeSet<FolderPath>,
     pub(super) moves: Vec<(FolderPath, FolderPath)>,
+    under: Vec<FolderPath>,
+    unreadable: Vec<FolderPath>,
+}
+
+impl Finding {
+    /// Whether the look says anything about this path.
+    pub(super) fn covers(&self, path: &FolderPath) -> bool {
+        covers(&self.under, &self.unreadable, path)
+    }
+
+    /// Leaves out all at and below a path; true if there was something.
+    pub(super) fn drop_below(&mut self, top: &FolderPath) -> bool {
+        let before = self.found.len() + self.gone.len();
+        self.found.retain(|path, _| !path.starts_with(top));
+        self.gone.retain(|path| !path.starts_with(top));
+        before > self.found.len() + self.gone.len()
+    }
+}
+
+fn covers(under: &[FolderPath], unreadable: &[FolderPath], path: &FolderPath) -> bool {
+    (under.is_empty() || under.iter().any(|u| path.starts_with(u))) && !unreadable.iter().any(|u| path.starts_with(u))
 }
 
 /// What the listing needs to compare with.
@@ -84,16 +105,22 @@ impl Scan {
     }
 
     fn dir(&mut self, known: &Known<'_>, path: FolderPath, id: FileId) {
-        if known.synced.get(&path).is_some_and(|s| s.kind == Kind::Dir) {
-            self.unchanged.insert(path);
-            return;
-        }
-        if let Some(before) = known.ids.get(&id)
-            && *before != path
-            && known.synced.get(before).is_some_and(|s| s.kind == Kind::Dir)
-            && !self.moves.iter().any(|(_, old)| before.starts_with(old))
-        {
-            self.moves.push((path.clone(), before.clone()));
+        match known.synced.get(&path).filter(|s| s.kind == Kind::Dir) {
+            Some(old) if old.id == id => {
+                self.unchanged.insert(path);
+                return;
+            }
+            // Another directory under the old name: the old one moved away, or a restored disk numbers anew.
+            Some(_) => {}
+            None => {
+                if let Some(before) = known.ids.get(&id)
+                    && *before != path
+                    && known.synced.get(before).is_some_and(|s| s.kind == Kind::Dir)
+                    && !self.moves.iter().any(|(_, old)| before.starts_with(old))
+                {
+                    self.moves.push((path.clone(), before.clone()));
+                }
+            }
         }
         self.found.insert(path, Found::Dir(id));
     }
@@ -126,13 +153,9 @@ impl Scan {
 
     /// Ends the look: what is known, in its scope, and was not met is gone.
     pub(super) fn finish(self, synced: &BTreeMap<FolderPath, Synced>) -> Finding {
-        let in_scope = |path: &FolderPath| self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u));
-        let doubtful = |path: &FolderPath| self.unreadable.iter().any(|u| path.starts_with(u));
-        let gone = synced
-            .keys()
-            .filter(|p| in_scope(p) && !self.unchanged.contains(p) && !self.found.contains_key(p) && !doubtful(p))
-            .cloned()
-            .collect();
-        Finding { found: self.found, gone, moves: self.moves }
+        let Self { under, unchanged, found, unreadable, moves, .. } = self;
+        let met = |path: &FolderPath| unchanged.contains(path) || found.contains_key(path);
+        let gone = synced.keys().filter(|p| covers(&under, &unreadable, p) && !met(p)).cloned().collect();
+        Finding { found, gone, moves, under, unreadable }
     }
 }

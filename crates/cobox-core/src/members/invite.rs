@@ -18,7 +18,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::epochs::{EpochError, grant_after};
 use super::names::{Label, LabelError};
-use super::ops::{Author, frontier, propose, unsigned};
+use super::ops::{Author, frontier, propose, propose_labelled, unsigned};
 use crate::keys::hpke::{EnvelopeError, Purpose, open_contact, seal_contact};
 use crate::keys::{ContactKey, ContactSecret, DeviceSecret, FolderKeys, InviteSecret, Slot, labels};
 
@@ -207,13 +207,31 @@ pub fn invite(
     tickets: Vec<Vec<u8>>,
     random: &InviteRandom,
 ) -> Result<Invitation, InviteError> {
+    invite_labelled(log, roster, keys, author, terms, tickets, None, random)
+}
+
+/// [`invite`] with a label in the op, for whoever the code opens the keys to: the folder's name.
+#[allow(clippy::too_many_arguments)] // the facts of an invite; a struct would name them once more
+pub fn invite_labelled(
+    log: &Log,
+    roster: &Roster,
+    keys: &FolderKeys,
+    author: Author<'_>,
+    terms: Terms,
+    tickets: Vec<Vec<u8>>,
+    label: Option<Label<'_>>,
+    random: &InviteRandom,
+) -> Result<Invitation, InviteError> {
     if tickets.len() > INVITE_TICKETS_MAX || tickets.iter().any(|ticket| ticket.len() > TICKET_BYTES_MAX) {
         return Err(InviteError::TooManyTickets);
     }
     let public = InviteSecret::from_seed(&random.seed).public();
     let Terms { role, max_uses, expires_ms, grant } = terms;
     let body = OpBody::Invite { sig: public.sig, hpke: public.hpke.clone(), role, max_uses, expires_ms, grant };
-    let op = propose(log, author, body)?;
+    let op = match label {
+        Some(label) => propose_labelled(log, author, body, label)?,
+        None => propose(log, author, body)?,
+    };
     let code = InviteCode { folder: log.folder(), invite: op.id(), seed: random.seed, tickets };
     let (mut ops, mut envelopes) = (vec![op], vec![]);
     if grant {

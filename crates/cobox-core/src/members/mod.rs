@@ -14,7 +14,8 @@ mod ops;
 pub use epochs::{EpochError, Granted, NewEpoch, OpenedEpochs, grant_epochs, mint_epoch, open_epochs, repair_grants};
 pub use founding::{Founded, Founding, FoundingError, FoundingRandom, found};
 pub use invite::{
-    INVITE_PREFIX, Invitation, InviteCode, InviteError, InviteRandom, InviteText, SealedInvite, Terms, invite, join,
+    INVITE_PREFIX, Invitation, InviteCode, InviteError, InviteRandom, InviteText, SealedInvite, Terms, invite,
+    invite_labelled, join,
 };
 pub use names::{Label, LabelError, open_label};
 pub use ops::{Author, add_device, device_proof, propose, propose_labelled, seeder_grant, witness};

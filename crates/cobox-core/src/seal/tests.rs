@@ -1,3 +1,5 @@
+//! Sealing and opening blocks: what must come out, and every way in which it must not.
+
 use super::*;
 use crate::keys::{EpochSecret, Profile, ShapeKey};
 use cobox_proto::id::FolderId;

@@ -1,7 +1,5 @@
 //! What cobox-core promises to its callers, tried from outside; its formats against the vectors in `spec/vectors`.
 
-// Helpers of tests are tests too.
-#![allow(clippy::unwrap_used)]
 #![allow(clippy::unwrap_used, reason = "a panic with its line is what a test wants")]
 
 mod block_vectors;

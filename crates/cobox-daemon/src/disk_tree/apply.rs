@@ -78,7 +78,9 @@ impl ApplyError {
 pub(super) fn io_error(path: &FolderPath, why: Errno) -> ApplyError {
     match why {
         Errno::NOSPC | Errno::DQUOT => ApplyError::DiskFull,
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::EXIST | Errno::ISDIR => ApplyError::Changed { path: path.clone() },
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::EXIST | Errno::ISDIR => {
+            ApplyError::Changed { path: path.clone() }
+        }
         Errno::NOTEMPTY => ApplyError::NotEmpty { path: path.clone() },
         why => ApplyError::Io { path: path.clone(), source: why.into() },
     }
@@ -232,7 +234,13 @@ impl DiskTree {
     }
 
     /// Sets time and executable bit of a file.
-    pub fn set_meta(&self, path: &FolderPath, expect: Expect, mtime_ns: i64, executable: bool) -> Result<Stamp, ApplyError> {
+    pub fn set_meta(
+        &self,
+        path: &FolderPath,
+        expect: Expect,
+        mtime_ns: i64,
+        executable: bool,
+    ) -> Result<Stamp, ApplyError> {
         let failed = |why| io_error(path, why);
         let changed = || ApplyError::Changed { path: path.clone() };
         let (dir, name) = self.open_parent(path).map_err(failed)?;

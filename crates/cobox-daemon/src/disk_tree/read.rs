@@ -98,8 +98,8 @@ impl DiskTree {
     }
 
     fn stamp_of(&self, file: &File, path: &FolderPath) -> Result<Stamp, ReadError> {
-        let stat = rustix::fs::fstat(file)
-            .map_err(|why| ReadError::Unreadable { path: path.clone(), source: why.into() })?;
+        let stat =
+            rustix::fs::fstat(file).map_err(|why| ReadError::Unreadable { path: path.clone(), source: why.into() })?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(ReadError::Gone { path: path.clone() });
         }

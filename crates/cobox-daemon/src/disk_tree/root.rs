@@ -65,7 +65,9 @@ impl DiskTree {
         let io = |source| RootError::Io { path: root.to_path_buf(), source };
         let is_link = fs::symlink_metadata(root).map(|m| m.file_type().is_symlink());
         match is_link {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(RootError::Missing { path: root.to_path_buf() }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(RootError::Missing { path: root.to_path_buf() });
+            }
             Err(e) => return Err(io(e)),
             Ok(true) => return Err(RootError::NotADirectory { path: root.to_path_buf() }),
             Ok(false) => {}
@@ -130,9 +132,8 @@ impl DiskTree {
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = |path: &Path, more: OFlags| {
-            rustix::fs::open(path, flags | more, Mode::empty()).map_err(|e| io(e.into()))
-        };
+        let open =
+            |path: &Path, more: OFlags| rustix::fs::open(path, flags | more, Mode::empty()).map_err(|e| io(e.into()));
         Ok(Self {
             handle: open(root, OFlags::empty())?,
             tmp: open(&control.join("tmp"), OFlags::NOFOLLOW)?,
@@ -154,7 +155,9 @@ impl DiskTree {
     /// Takes the mark away; the files stay.
     pub fn release(&self) -> Result<(), RootError> {
         match fs::remove_dir_all(self.root.join(CONTROL)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(RootError::Io { path: self.root.clone(), source: e }),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(RootError::Io { path: self.root.clone(), source: e })
+            }
             _ => Ok(()),
         }
     }

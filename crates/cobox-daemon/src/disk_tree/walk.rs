@@ -64,7 +64,8 @@ impl DiskTree {
             return report;
         }
         self.walk_above(start, sink);
-        let entry = self.open_parent(start).and_then(|(dir, name)| stat_at(&dir, name.as_str()).map(|stat| (dir, stat)));
+        let entry =
+            self.open_parent(start).and_then(|(dir, name)| stat_at(&dir, name.as_str()).map(|stat| (dir, stat)));
         match entry {
             Ok((dir, Some(stat))) => self.entry(&dir, start.clone(), stat, ignore, sink, &mut report),
             Ok((_, None)) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
@@ -140,7 +141,8 @@ impl DiskTree {
             | rustix::fs::OFlags::NOFOLLOW
             | rustix::fs::OFlags::CLOEXEC;
         let opened = rustix::fs::openat(dir, name.as_str(), flags, rustix::fs::Mode::empty());
-        let own_folder = opened.as_ref().is_ok_and(|sub| stat_at(sub, CONTROL).is_ok_and(|s| matches!(s, Some(Stat::Dir(_)))));
+        let own_folder =
+            opened.as_ref().is_ok_and(|sub| stat_at(sub, CONTROL).is_ok_and(|s| matches!(s, Some(Stat::Dir(_)))));
         if own_folder {
             report.skipped.push((path.to_string(), SkipReason::OtherFolder));
             return;

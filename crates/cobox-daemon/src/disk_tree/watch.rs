@@ -75,7 +75,9 @@ impl Watcher {
                         heard.recv_timeout(QUIET)
                     };
                     match next {
-                        Ok(Ok(event)) if event.need_rescan() => tell(WatchEvent::Rescan { why: "events were lost".into() }),
+                        Ok(Ok(event)) if event.need_rescan() => {
+                            tell(WatchEvent::Rescan { why: "events were lost".into() })
+                        }
                         Ok(Ok(event)) => take(&gather_root, &event, &mut paths),
                         Ok(Err(why)) => tell(WatchEvent::Dead { why: why.to_string() }),
                         Err(RecvTimeoutError::Timeout) => tell(WatchEvent::Changed(std::mem::take(&mut paths))),

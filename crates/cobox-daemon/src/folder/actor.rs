@@ -15,18 +15,20 @@ use cobox_core::path::FolderPath;
 use cobox_core::state::State;
 use cobox_core::tree::Fetch;
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
-use cobox_proto::hosting::{Holding, SignedReceipt};
+use cobox_proto::codec::Canonical;
+use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, OpId, SigKey};
-use cobox_proto::members::{EnvelopeList, OpBody, Role, SignedOp};
+use cobox_proto::members::{OpBody, Role, SignedOp};
 use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
-use cobox_proto::wire::{LogPart, Message, OpEnvelopes};
+use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes};
 use cobox_store::{BlockStore, HeadState};
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Applied, Applier, Order, Orders};
 use super::config::{FolderConfig, Sort};
 use super::db::FolderDb;
+use super::grant_envelope;
 use super::hash::{self, Ask, Asks, Hashed};
 use super::look::{self, Looked};
 use super::records::Records;
@@ -52,8 +54,8 @@ pub(crate) trait Surroundings: Send + Sync + 'static {
     fn random(&self) -> [u8; 32];
     /// Something happened that people may want to know.
     fn tell(&self, folder: &FolderConfig, what: Happened);
-    /// The person's name, for joins.
-    fn person(&self) -> String;
+    /// How others reach this device.
+    fn ticket(&self) -> Option<Ticket>;
 }
 
 /// What happened in a folder.
@@ -62,7 +64,6 @@ pub(crate) enum Happened {
     Engine(Event),
     BackupComplete { seeder: SigKey },
     PeersChanged,
-    MemberJoined { name: String },
     Problem { message: String },
 }
 
@@ -78,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) blocks: Arc<dyn BlockStore>,
     pub(crate) db_path: std::path::PathBuf,
     pub(crate) disk: Option<Arc<DiskTree>>,
+    pub(crate) root_lost: Option<String>,
     pub(crate) keep_keys: Box<dyn Fn(&FolderKeys) + Send>,
 }
 
@@ -109,7 +111,10 @@ impl std::fmt::Debug for FolderHandle {
 
 impl FolderHandle {
     /// Asks the folder's thread; `None` if it has stopped.
-    pub(crate) async fn ask<T: Send + 'static>(&self, f: impl FnOnce(&mut FolderActor) -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut FolderActor) -> T + Send + 'static,
+    ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let question: Question = Box::new(move |actor| {
             let _ = answer.send(f(actor));
@@ -176,6 +181,9 @@ pub(crate) struct FolderActor {
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) unreadable: Vec<(FolderPath, String)>,
     told_progress: Option<(Cid, u64)>,
+    announced: Option<Ticket>,
+    db_path: std::path::PathBuf,
+    next_attach_ms: u64,
     stopping: bool,
 }
 
@@ -191,12 +199,8 @@ pub(crate) fn start(
     let (inner, inner_rx) = mpsc::unbounded_channel();
     let db = FolderDb::open(&parts.db_path)?;
     let (server, server_rx) = std_mpsc::channel();
-    let serving = Server {
-        disk: parts.disk.clone(),
-        db: FolderDb::open(&parts.db_path)?,
-        blocks: parts.blocks.clone(),
-        runtime,
-    };
+    let serving =
+        Server { disk: parts.disk.clone(), db: FolderDb::open(&parts.db_path)?, blocks: parts.blocks.clone(), runtime };
     let tell = inner.clone();
     spawn(&folder, "serve", move || serving.run(&server_rx, move |served| drop(tell.send(Inner::Served(served)))));
     let mut actor = FolderActor {
@@ -230,10 +234,13 @@ pub(crate) fn start(
         scan_requested: VecDeque::new(),
         arriving: None,
         engine_wants: BTreeSet::new(),
-        root_lost: None,
+        root_lost: parts.root_lost,
         skipped: Vec::new(),
         unreadable: Vec::new(),
         told_progress: None,
+        announced: None,
+        db_path: parts.db_path.clone(),
+        next_attach_ms: 0,
         stopping: false,
     };
     if let Some(keys) = parts.keys {
@@ -320,7 +327,27 @@ impl FolderActor {
         if self.disk.is_some() && self.next_rescan_ms <= now {
             self.look_at(Vec::new());
         }
+        self.find_root_again(now);
+        self.announce();
         self.look_if_due(now);
+    }
+
+    /// A directory that was not there at the start may have come back.
+    fn find_root_again(&mut self, now: u64) {
+        let Some(path) = self.config.path.clone().filter(|_| self.disk.is_none() && self.next_attach_ms <= now) else {
+            return;
+        };
+        self.next_attach_ms = now + RESCAN_UNWATCHED_MS;
+        if let Ok(tree) = DiskTree::open(&path, self.folder) {
+            let db_path = self.db_path.clone();
+            match self.attach_disk(Arc::new(tree), &db_path) {
+                Ok(()) => {
+                    self.root_lost = None;
+                    self.look_at(Vec::new());
+                }
+                Err(why) => self.trouble(why.to_string()),
+            }
+        }
     }
 
     fn tell_engine(&mut self, input: Input) {
@@ -432,7 +459,11 @@ impl FolderActor {
     }
 
     /// Asks a connected seeder of this folder to keep the person's vault too.
-    pub(crate) fn attach_vault(&mut self, seeder: SigKey, vault: Vec<LogPart>) -> Option<oneshot::Receiver<Result<(), String>>> {
+    pub(crate) fn attach_vault(
+        &mut self,
+        seeder: SigKey,
+        vault: Vec<LogPart>,
+    ) -> Option<oneshot::Receiver<Result<(), String>>> {
         let row = self.peers.values().find(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder)?;
         for part in vault {
             row.peer.send(Message::AttachVault(part));
@@ -509,7 +540,10 @@ impl FolderActor {
                 self.trouble(format!("device {} sent a state that was refused: {why}", device.short()));
             }
             O::DeviceForked { device, .. } => {
-                self.trouble(format!("device {} seems to be duplicated: two copies of it write at once", device.short()));
+                self.trouble(format!(
+                    "device {} seems to be duplicated: two copies of it write at once",
+                    device.short()
+                ));
             }
             O::BlockTaken { cid, .. } => self.block_taken(cid),
             O::BlockDropped { .. } => {}
@@ -684,6 +718,7 @@ impl FolderActor {
         self.start_engine();
         let standing = self.standing();
         self.tell_engine(Input::Standing(standing));
+        self.announce();
     }
 
     fn open_keys(&mut self) {
@@ -761,10 +796,7 @@ impl FolderActor {
         }
         match repair_grants(membership.log(), membership.roster(), &keys, author, &random) {
             Ok(granted) if !granted.is_empty() => {
-                let envelopes = granted
-                    .iter()
-                    .map(|g| OpEnvelopes { op: g.op.id(), list: EnvelopeList::default(), envelopes: vec![g.envelope.clone()] })
-                    .collect();
+                let envelopes = granted.iter().map(|g| grant_envelope(g.op.id(), g.envelope.clone())).collect();
                 self.add_ops(granted.into_iter().map(|g| g.op).collect(), envelopes);
             }
             Ok(_) => {}
@@ -788,8 +820,17 @@ impl FolderActor {
 
     /// The names members gave themselves, by the op that admitted them.
     pub(crate) fn member_name(&self, grant: &OpId) -> Option<String> {
-        let op = self.replica.membership().op(grant)?;
-        open_label(self.keys.as_deref()?, op.op()).ok().flatten()
+        let membership = self.replica.membership();
+        let keys = self.keys.as_deref()?;
+        if let Some(op) = membership.op(grant) {
+            return open_label(keys, op.op()).ok().flatten();
+        }
+        // The founder came in by the genesis, which has no room for a name: their first policy says it.
+        let named = |op: &&SignedOp| {
+            matches!(op.op().body, OpBody::Policy { .. }) && op.op().signers.iter().any(|signer| signer.grant == *grant)
+        };
+        let op = membership.log().ops().find(named)?;
+        open_label(keys, op.op()).ok().flatten()
     }
 
     /// Writes an op of our own.
@@ -857,6 +898,68 @@ impl FolderActor {
         }
         self.engine = Some(engine);
         self.look_at(Vec::new());
+    }
+
+    // ---- addresses and settings ----------------------------------------------------------------------------------
+
+    /// Machines to be called about this folder: its seeders, members that an invite named, members that said where they are.
+    pub(crate) fn contacts(&self) -> Vec<Ticket> {
+        let seeders = self.config.seeders.iter().filter_map(|seeder| seeder.ticket());
+        let contacts = self.config.contacts.iter().filter_map(|text| Ticket::from_text(text).ok());
+        let own = self.device.public().sig;
+        let notes = self.replica.addresses().filter(|note| note.device != own).filter_map(|note| self.open_note(note));
+        seeders.chain(contacts).chain(notes).collect()
+    }
+
+    fn open_note(&self, note: &AddressNote) -> Option<Ticket> {
+        let (epoch, sealed) = note.sealed.split_first_chunk::<16>()?;
+        let plain = self.keys.as_deref()?.open_note(&EpochTag(*epoch), "addresses", &note.device.0, sealed).ok()?;
+        Ticket::from_bytes(&plain).ok()
+    }
+
+    /// Tells the other members, sealed, where this device is, if that is news.
+    fn announce(&mut self) {
+        let now = self.around.now_ms();
+        let (Some(ticket), Some(epoch)) = (self.around.ticket(), self.epoch()) else { return };
+        if self.announced.as_ref() == Some(&ticket) || self.author().is_none() {
+            return;
+        }
+        let device = self.device.public().sig;
+        let Some(Ok(sealed)) =
+            self.keys.as_deref().map(|keys| keys.seal_note(&epoch, "addresses", &device.0, &ticket.to_bytes()))
+        else {
+            return;
+        };
+        let note = AddressNote::sign(&self.device.sig, &self.folder, now, [&epoch.0[..], &sealed].concat());
+        self.announced = Some(ticket);
+        self.replica.handle(now, replicate::Input::LocalAddresses(note));
+    }
+
+    /// Whether this machine has the folder open with us already.
+    pub(crate) fn has_peer_at(&self, remote: &SigKey) -> bool {
+        self.peers.values().any(|row| row.peer.remote == *remote)
+            || self.claiming.values().any(|(p, _)| p.remote == *remote)
+    }
+
+    /// Neither sends nor receives from now on, or does again.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.config.paused = paused;
+        self.save_config();
+        if paused {
+            for row in self.peers.values() {
+                row.peer.close();
+            }
+        }
+    }
+
+    /// A person decided about held deletions.
+    pub(crate) fn decide(&mut self, approve: bool) {
+        self.tell_engine(Input::Decide { approve });
+    }
+
+    /// Whether every head that is known is joined, and at least one is.
+    pub(crate) fn tree_is_known(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| !engine.frontier().is_empty() && engine.is_merged())
     }
 
     /// Saves the folder's settings.
@@ -1069,7 +1172,9 @@ impl FolderActor {
             }
             Inner::Hashed(hashed) => self.hashed(hashed),
             Inner::Looked(looked) => self.looked(looked),
-            Inner::Served(Served::Sent(peer, cid)) => self.replica.handle(now, replicate::Input::BlockSent { peer, cid }),
+            Inner::Served(Served::Sent(peer, cid)) => {
+                self.replica.handle(now, replicate::Input::BlockSent { peer, cid })
+            }
             Inner::Served(Served::Missing(peer, cid)) => {
                 self.replica.handle(now, replicate::Input::BlockMissing { peer, cid });
             }
@@ -1120,7 +1225,9 @@ impl FolderActor {
                 self.root_lost = None;
                 self.unreadable = unreadable.clone();
                 self.skipped = skipped;
-                self.tell_engine(Input::ScanEnded { unreadable: unreadable.into_iter().map(|(path, _)| path).collect() });
+                self.tell_engine(Input::ScanEnded {
+                    unreadable: unreadable.into_iter().map(|(path, _)| path).collect(),
+                });
             }
             Looked::RootLost(lost) => {
                 self.lost_root(&lost);

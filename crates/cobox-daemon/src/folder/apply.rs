@@ -123,7 +123,7 @@ impl Applier {
     }
 
     /// Works until told to stop.
-    pub(super) fn run(mut self, orders: Receiver<Order>) {
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
         loop {
             let order = if !self.ready.is_empty() {
                 match orders.recv_timeout(GROUP_WAIT) {
@@ -168,7 +168,9 @@ impl Applier {
         while self.jobs.len() < OPEN_FILES_MAX && self.wanted_bytes < WANTED_BYTES_MAX {
             let Some((id, step)) = self.queue.pop_front() else { return };
             match step {
-                Step::Write { kind: Kind::Symlink, path, body, expect } => self.symlink(id, &path, &body, expect.into()),
+                Step::Write { kind: Kind::Symlink, path, body, expect } => {
+                    self.symlink(id, &path, &body, expect.into())
+                }
                 step @ Step::Write { .. } => self.begin_write(id, step),
                 step => self.quick(id, &step),
             }
@@ -208,7 +210,10 @@ impl Applier {
             Step::Write { .. } => Ok(None),
         };
         match done {
-            Ok(now_there) => (self.tell)(Applied::Done(id, now_there)),
+            Ok(now_there) => {
+                self.disk.sync_parents(std::iter::once(step.path()));
+                (self.tell)(Applied::Done(id, now_there));
+            }
             Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
         }
     }
@@ -300,7 +305,9 @@ impl Applier {
                 }
             }
         }
-        let Some(Listing { step: Step::Write { path, body, expect, .. }, reader }) = self.listings.remove(&id) else { return };
+        let Some(Listing { step: Step::Write { path, body, expect, .. }, reader }) = self.listings.remove(&id) else {
+            return;
+        };
         match reader.finish() {
             Ok(refs) => self.begin_assembly(id, &path, &body, expect.into(), refs),
             Err(why) => (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string()))),
@@ -470,7 +477,12 @@ impl Applier {
                 Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
             }
         }
-        let rows = placed.iter().filter(|(.., pieces)| !pieces.is_empty()).map(|(_, path, _, pieces)| (path, pieces.as_slice()));
+        // A move that a power cut undoes must not be remembered as done.
+        self.disk.sync_parents(placed.iter().map(|(_, path, ..)| path));
+        let rows = placed
+            .iter()
+            .filter(|(.., pieces)| !pieces.is_empty())
+            .map(|(_, path, _, pieces)| (path, pieces.as_slice()));
         if let Err(why) = self.db.put_pieces(rows) {
             tracing::warn!(%why, "the places of new blocks could not be noted; others have to serve them");
         }

@@ -161,8 +161,10 @@ impl FolderDb {
     /// The joined state's root and heads; `None` for a folder that never had one here.
     pub fn remembered(&self) -> Result<Option<Remembered>, DbError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self.run(|db| {
-            db.query_row("SELECT root, epoch, frontier FROM memory", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()
+            db.query_row("SELECT root, epoch, frontier FROM memory", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()
         })?;
         let Some((root, epoch, frontier)) = row else { return Ok(None) };
         let wrong = || self.damaged("memory");
@@ -181,7 +183,9 @@ impl FolderDb {
         let failed = |source| self.failed(source);
         let mut statement = self
             .db
-            .prepare("SELECT path, inode, kind, dev, ino, size, mtime_ns, ctime_ns, executable, digest, seen FROM synced")
+            .prepare(
+                "SELECT path, inode, kind, dev, ino, size, mtime_ns, ctime_ns, executable, digest, seen FROM synced",
+            )
             .map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
@@ -194,7 +198,7 @@ impl FolderDb {
     /// Makes a memory durable, in one transaction.
     pub fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
         let path = self.path.clone();
-        let work = || -> rusqlite::Result<()> {
+        let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
             let mut frontier = Writer::new();
             frontier.list(&memory.frontier);
@@ -203,7 +207,8 @@ impl FolderDb {
                 params![memory.root.0, memory.epoch.0, frontier.as_slice()],
             )?;
             {
-                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO synced VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
+                let mut put =
+                    tx.prepare_cached("INSERT OR REPLACE INTO synced VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
                 let mut drop = tx.prepare_cached("DELETE FROM synced WHERE path = ?1")?;
                 for (path, entry) in &memory.synced {
                     match entry {
@@ -216,7 +221,6 @@ impl FolderDb {
             }
             tx.commit()
         };
-        let mut work = work;
         work().map_err(|source| DbError::Sqlite { path, source })
     }
 
@@ -226,7 +230,7 @@ impl FolderDb {
         files: impl Iterator<Item = (&'p FolderPath, &'p [(Cid, Piece)])>,
     ) -> Result<(), DbError> {
         let place = self.path.clone();
-        let mut work = || -> rusqlite::Result<()> {
+        let work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
             {
                 let mut drop = tx.prepare_cached("DELETE FROM piece WHERE path = ?1")?;
@@ -234,7 +238,13 @@ impl FolderDb {
                 for (path, pieces) in files {
                     drop.execute([path.to_string()])?;
                     for (cid, piece) in pieces {
-                        put.execute(params![cid.0, piece.place.to_text(), piece.offset as i64, piece.len, piece.epoch.0])?;
+                        put.execute(params![
+                            cid.0,
+                            piece.place.to_text(),
+                            piece.offset as i64,
+                            piece.len,
+                            piece.epoch.0
+                        ])?;
                     }
                 }
             }
@@ -251,7 +261,8 @@ impl FolderDb {
 
     /// A version set aside was dropped.
     pub fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
-        self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()])).map(|_| ())
+        self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()]))
+            .map(|_| ())
     }
 
     /// A file or directory moved: what is known of its blocks moves along.
@@ -299,6 +310,10 @@ fn write_synced(put: &mut rusqlite::CachedStatement<'_>, path: &FolderPath, entr
     for dot in &entry.seen {
         seen.varint(dot.counter).put(&dot.actor);
     }
+    seen.varint(entry.twins.len() as u64);
+    for (inode, dot) in &entry.twins {
+        seen.put(inode).varint(dot.counter).put(&dot.actor);
+    }
     let stamp = entry.stamp;
     put.execute(params![
         path.to_string(),
@@ -317,24 +332,25 @@ fn write_synced(put: &mut rusqlite::CachedStatement<'_>, path: &FolderPath, entr
 }
 
 fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, Synced)>> {
-    let (path, inode, digest, seen): (String, Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(9)?, row.get(10)?);
+    let (path, inode, digest, seen): (String, Vec<u8>, Vec<u8>, Vec<u8>) =
+        (row.get(0)?, row.get(1)?, row.get(9)?, row.get(10)?);
     let id = FileId { dev: row.get::<_, i64>(3)? as u64, ino: row.get::<_, i64>(4)? as u64 };
     let size: Option<i64> = row.get(5)?;
     let stamp = match size {
-        Some(size) => Some(Stamp {
-            size: size as u64,
-            mtime_ns: row.get(6)?,
-            ctime_ns: row.get(7)?,
-            id,
-            executable: row.get(8)?,
-        }),
+        Some(size) => {
+            Some(Stamp { size: size as u64, mtime_ns: row.get(6)?, ctime_ns: row.get(7)?, id, executable: row.get(8)? })
+        }
         None => None,
     };
     let parsed = || {
         let mut r = Reader::new(&seen);
-        let mut dots = smallvec::SmallVec::new();
+        let (mut dots, mut twins) = (smallvec::SmallVec::new(), Vec::new());
         for _ in 0..r.varint_max(SEEN_MAX as u64, "seen").ok()? {
             dots.push(Dot { counter: r.varint().ok()?, actor: ActorId::decode(&mut r).ok()? });
+        }
+        for _ in 0..r.varint_max(SEEN_MAX as u64, "twins").ok()? {
+            let inode = Inode::decode(&mut r).ok()?;
+            twins.push((inode, Dot { counter: r.varint().ok()?, actor: ActorId::decode(&mut r).ok()? }));
         }
         r.finish().ok()?;
         let entry = Synced {
@@ -344,6 +360,7 @@ fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, 
             stamp,
             digest: digest.as_slice().try_into().ok()?,
             seen: dots,
+            twins,
         };
         Some((FolderPath::parse(&path).ok()?, entry))
     };
@@ -353,9 +370,12 @@ fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, 
 fn read_piece(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Piece>> {
     let (path, epoch): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
     let (offset, len): (i64, u32) = (row.get(1)?, row.get(2)?);
-    Ok(Place::parse(&path)
-        .zip(EpochTag::from_slice(&epoch))
-        .map(|(place, epoch)| Piece { place, offset: offset as u64, len, epoch }))
+    Ok(Place::parse(&path).zip(EpochTag::from_slice(&epoch)).map(|(place, epoch)| Piece {
+        place,
+        offset: offset as u64,
+        len,
+        epoch,
+    }))
 }
 
 fn kind_number(kind: Kind) -> i64 {

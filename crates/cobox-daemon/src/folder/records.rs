@@ -25,7 +25,12 @@ impl Records {
     }
 
     /// A new folder's first records, all or none.
-    pub(crate) fn found(&self, genesis: &Genesis, ops: &[SignedOp], envelopes: &[OpEnvelopes]) -> Result<(), StoreError> {
+    pub(crate) fn found(
+        &self,
+        genesis: &Genesis,
+        ops: &[SignedOp],
+        envelopes: &[OpEnvelopes],
+    ) -> Result<(), StoreError> {
         self.store.put_value(&self.folder, GENESIS, &genesis.to_bytes())?;
         self.put_ops(ops.iter())?;
         envelopes.iter().try_for_each(|sent| self.put_envelopes(sent))

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod conflicts;
 mod create;
+mod demo;
 mod down;
 mod events;
 mod folders;
@@ -66,13 +67,14 @@ verbs! {
     Recovery(recovery);
     Recover(recover);
     Events(events);
+    Demo(demo);
     Completions(completions);
 }
 
 impl Verb {
-    /// Whether this process becomes the service, which has its own way with Ctrl-C.
-    pub(crate) fn is_service(&self) -> bool {
-        matches!(self, Verb::Up(up::Args { foreground: true, .. }))
+    /// Whether it has its own way with Ctrl-C: the service stops, the demonstration ends what it started.
+    pub(crate) fn minds_interrupts(&self) -> bool {
+        matches!(self, Verb::Up(up::Args { foreground: true, .. }) | Verb::Demo(_))
     }
 }
 

@@ -2,6 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
+mod blind;
+mod e2e_backup;
+mod e2e_files;
+mod e2e_loss;
+mod e2e_refusals;
+mod e2e_silence;
+mod e2e_story;
+#[path = "../../src/commands/demo/tree.rs"]
+#[allow(dead_code, reason = "the demonstration uses more of it")]
+mod e2e_tree;
+mod e2e_world;
 mod life;
 #[path = "../../../cobox-daemon/tests/it/scripted.rs"]
 mod scripted;

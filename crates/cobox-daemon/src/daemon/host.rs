@@ -1,0 +1,102 @@
+//! The daemon as the network sees it: which folders are here, and where their messages go.
+
+use cobox_net::{Admitted, Host, Inbox, Opener};
+use cobox_proto::id::{FolderId, OfferId, SigKey};
+use cobox_proto::wire::{FoundFolder, Party};
+use futures_util::future::{BoxFuture, FutureExt, ready};
+
+use super::{Daemon, now_ms};
+use crate::api::{EventKind, News};
+use crate::folder::{FolderConfig, Happened};
+
+impl Host for Daemon {
+    fn party(&self) -> Party {
+        Party::Member
+    }
+
+    fn folder_called(&self, is_it: &dyn Fn(&FolderId) -> bool) -> Option<FolderId> {
+        self.folders.read().expect("no thread panics while it holds this lock").keys().find(|id| is_it(id)).copied()
+    }
+
+    fn inbox(&self, folder: &FolderId) -> Option<Inbox> {
+        let guests = self.guests.read().expect("no thread panics while it holds this lock");
+        guests.get(folder).cloned().or_else(|| self.running_folder(folder).map(|running| running.handle.inbox))
+    }
+
+    fn offer_secret(&self, _: OfferId) -> BoxFuture<'_, Option<[u8; 16]>> {
+        ready(None).boxed()
+    }
+
+    fn claimed(&self, _: OfferId, _: FolderId) -> BoxFuture<'_, Option<Admitted>> {
+        ready(None).boxed()
+    }
+
+    fn find(&self, _: Vec<SigKey>) -> BoxFuture<'_, Vec<FoundFolder>> {
+        // A member's device knows its folders' members too, but recovery asks seeders: they are there when devices are not.
+        ready(Vec::new()).boxed()
+    }
+
+    fn greet(&self, remote: SigKey, opener: Opener) {
+        self.links.write().expect("no thread panics while it holds this lock").insert(remote, opener);
+    }
+
+    fn parted(&self, remote: SigKey) {
+        let mut links = self.links.write().expect("no thread panics while it holds this lock");
+        if links.get(&remote).is_some_and(Opener::is_over) {
+            links.remove(&remote);
+        }
+    }
+}
+
+impl Daemon {
+    /// A folder says that something happened.
+    pub(super) fn happened(&self, config: &FolderConfig, what: Happened) {
+        use cobox_core::engine::Event;
+        let news = |kind, text: String| News::new(kind, text).folder(config.id.clone());
+        let name = &config.name;
+        let news = match what {
+            Happened::Engine(Event::Applied { path }) => {
+                news(EventKind::FilesReceived, format!("{name}: {path} arrived")).path(path.to_string())
+            }
+            Happened::Engine(Event::Committed { changed, removed }) => {
+                news(EventKind::FolderChanged, format!("{name}: {changed} changed and {removed} removed here"))
+            }
+            Happened::Engine(Event::Joined { .. }) => {
+                news(EventKind::FolderChanged, format!("{name}: changes of others"))
+            }
+            Happened::Engine(Event::Conflict { path }) => {
+                news(EventKind::Conflict, format!("{name}: two versions of {path}")).path(path.to_string())
+            }
+            Happened::Engine(Event::Held { files }) => {
+                news(EventKind::Held, format!("{name}: {files} files look deleted; this is held until you decide"))
+            }
+            Happened::Engine(Event::BadHead { why, .. }) => {
+                news(EventKind::Problem, format!("{name}: a change of another device was refused: {why}"))
+            }
+            Happened::Engine(Event::Duplicated { .. }) => {
+                news(EventKind::Problem, format!("{name}: this device seems to be duplicated"))
+            }
+            Happened::BackupComplete { seeder } => {
+                news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
+                    .who(seeder.to_string())
+            }
+            Happened::PeersChanged => news(EventKind::FolderChanged, format!("{name}: somebody came or went")),
+            Happened::Problem { message } => news(EventKind::Problem, format!("{name}: {message}")),
+        };
+        self.events.publish(news);
+    }
+
+    /// When a key was last connected.
+    pub(super) fn last_seen(&self, key: &SigKey) -> Option<u64> {
+        self.last_seen_ms.read().expect("no thread panics while it holds this lock").get(key).copied()
+    }
+
+    /// Notes keys that are connected now.
+    pub(super) fn note_seen(&self, keys: &[SigKey]) {
+        let mut seen = self.last_seen_ms.write().expect("no thread panics while it holds this lock");
+        let now = now_ms();
+        for key in keys {
+            seen.insert(*key, now);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The daemon as the API sees it. Each verb resolves the folder, asks its thread, and puts the answer into the API's shapes.
+
+mod backups;
+mod entering;
+mod folders;
+mod people;
+mod status;
+
+use std::sync::Arc;
+
+use cobox_proto::id::FolderId;
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::{Daemon, Running};
+use crate::api::dto::{
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FolderName, FolderReply,
+    FolderRow, FolderState, Folders, HeldChanges, HeldRequest, Invite, InviteRequest, JoinRequest, LeaveReply,
+    LeaveRequest, Members, RecoverRequest, Recovered, RecoveryKit, Status, WaitRequest, Whoami,
+};
+use crate::api::{Answer, ApiError, ErrorCode, EventLog, Service, find_folder};
+use crate::folder::Sort;
+
+impl Service for Daemon {
+    fn whoami(&self) -> Answer<'_, Whoami> {
+        async { Ok(self.who_am_i()) }.boxed()
+    }
+    fn status(&self, folder: Option<String>) -> Answer<'_, Status> {
+        self.status_of(folder).boxed()
+    }
+    fn wait(&self, request: WaitRequest) -> Answer<'_, Status> {
+        self.wait_in_step(request).boxed()
+    }
+    fn create(&self, request: CreateRequest) -> Answer<'_, FolderReply> {
+        self.create_folder(request).boxed()
+    }
+    fn folders(&self) -> Answer<'_, Folders> {
+        async { Ok(Folders { folders: self.rows().await }) }.boxed()
+    }
+    fn join(&self, request: JoinRequest) -> Answer<'_, FolderReply> {
+        self.join_folder(request).boxed()
+    }
+    fn leave(&self, folder: String, request: LeaveRequest) -> Answer<'_, LeaveReply> {
+        self.leave_folder(folder, request).boxed()
+    }
+    fn pause(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.set_paused(folder, true).boxed()
+    }
+    fn resume(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.set_paused(folder, false).boxed()
+    }
+    fn check(&self, folder: String) -> Answer<'_, CheckReport> {
+        self.check_folder(folder).boxed()
+    }
+    fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite> {
+        self.make_invite(folder, request).boxed()
+    }
+    fn members(&self, folder: String) -> Answer<'_, Members> {
+        self.list_members(folder).boxed()
+    }
+    fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded> {
+        self.add_backup(folder, request).boxed()
+    }
+    fn backup_list(&self, folder: String) -> Answer<'_, Backups> {
+        self.list_backups(folder).boxed()
+    }
+    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd> {
+        self.remove_backup(folder, seeder).boxed()
+    }
+    fn conflicts(&self, folder: String) -> Answer<'_, Conflicts> {
+        self.list_conflicts(folder).boxed()
+    }
+    fn held_list(&self, folder: Option<String>) -> Answer<'_, HeldChanges> {
+        self.list_held(folder).boxed()
+    }
+    fn held_approve(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges> {
+        self.decide_held(folder, request, true).boxed()
+    }
+    fn held_reject(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges> {
+        self.decide_held(folder, request, false).boxed()
+    }
+    fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
+        async { Ok(self.make_kit()) }.boxed()
+    }
+    fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered> {
+        self.recover_person(request).boxed()
+    }
+    fn events(&self) -> Arc<EventLog> {
+        self.events.clone()
+    }
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.stop_folders()
+    }
+}
+
+/// A folder's thread has ended.
+fn stopped() -> ApiError {
+    ApiError::new(ErrorCode::Stopping, "this folder is being stopped").hint("try again in a moment")
+}
+
+fn failed(why: impl std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorCode::Failed, why.to_string())
+}
+
+impl Daemon {
+    /// The folders with files, by name, without their figures.
+    fn plain_rows(&self) -> Vec<FolderRow> {
+        let mut rows: Vec<FolderRow> = self
+            .running()
+            .into_iter()
+            .filter(|running| running.config.sort == Sort::Folder)
+            .map(|running| FolderRow {
+                id: running.config.id.clone(),
+                name: running.config.name.clone(),
+                path: running.config.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
+                state: FolderState::Offline,
+                files: 0,
+                bytes: 0,
+            })
+            .collect();
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        rows
+    }
+
+    /// The folder that a person means.
+    fn find(&self, typed: &str) -> Result<Running, ApiError> {
+        let rows = self.plain_rows();
+        let row = find_folder(&rows, typed)?;
+        let id: FolderId = row.id.parse().map_err(failed)?;
+        self.running_folder(&id).ok_or_else(stopped)
+    }
+}
+
+fn folder_name(running: &Running) -> FolderName {
+    FolderName {
+        id: running.config.id.clone(),
+        name: running.config.name.clone(),
+        path: running.config.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
+    }
+}

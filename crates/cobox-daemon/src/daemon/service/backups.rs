@@ -1,0 +1,195 @@
+//! Placing a folder with a seeder, and ending that.
+
+use std::time::Duration;
+
+use cobox_proto::hosting::{Offer, OfferError};
+use cobox_proto::id::{Hash, SigKey};
+use cobox_proto::limits::VAULT_BYTES_MAX;
+use cobox_proto::members::{OpBody, Retention, Role};
+
+use super::super::{Daemon, Running, now_ms};
+use super::status::snapshot;
+use super::{failed, stopped};
+use crate::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, Backups, Time};
+use crate::api::{ApiError, ErrorCode};
+use crate::folder::{FolderActor, SeederConfig};
+
+/// How long a seeder may take to answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// One member may use at most this share of what is free, in percent (rule R8).
+const MEMBER_SHARE: u8 = 50;
+/// What is asked of a seeder: every head for an hour, then one an hour for a week, one a day for 90 days.
+const RETENTION: Retention = Retention { all_hours: 1, hourly_days: 7, daily_days: 90, monthly_months: 0 };
+
+impl Daemon {
+    pub(super) async fn add_backup(&self, folder: String, request: BackupAddRequest) -> Result<BackupAdded, ApiError> {
+        let running = self.find(&folder)?;
+        let offer = Offer::from_text(&request.offer).map_err(|why| match why {
+            OfferError::Text(_) | OfferError::Forged => ApiError::new(ErrorCode::CodeUnreadable, why.to_string()),
+        })?;
+        if now_ms() > offer.expires_ms {
+            return Err(ApiError::new(ErrorCode::CodeSpent, "the hosting offer has expired")
+                .hint("ask the seeder for a new one"));
+        }
+        let role = running.handle.ask(|actor| actor.role()).await.ok_or_else(stopped)?;
+        if role.is_none_or(|role| role < Role::Admin) {
+            return Err(ApiError::new(ErrorCode::RoleForbids, "only owners and admins of a folder place backups")
+                .hint("ask one of them: `cobox members list`"));
+        }
+        let seeder = offer.seeder;
+        if running.config.seeders.iter().any(|s| s.sig_key() == Some(seeder)) {
+            return Err(ApiError::new(ErrorCode::CodeSpent, "this seeder keeps the folder already")
+                .hint("`cobox backup list` shows it"));
+        }
+        let link = self.call_ticket(&offer.ticket).await.map_err(|why| {
+            ApiError::new(ErrorCode::Unreachable, format!("the seeder could not be reached: {why}"))
+                .hint("see that it is running and that this computer is connected to it")
+        })?;
+        let id = running.handle.id;
+        let body = OpBody::SeederGrant {
+            seeder,
+            offer_hash: offer.grant_hash(&id),
+            quota_bytes: offer.quota_bytes,
+            retention: RETENTION,
+            member_share: MEMBER_SHARE,
+        };
+        let (granted, answer) = running
+            .handle
+            .ask(move |actor| (actor.propose(body), actor.claim_when_open(seeder)))
+            .await
+            .ok_or_else(stopped)?;
+        let grant = granted.map_err(failed)?;
+        let taken = if link.claim(id, offer.id, offer.secret).await {
+            match tokio::time::timeout(ANSWER_WAIT, answer).await {
+                Ok(Ok(told)) => told,
+                _ => Err("the seeder did not answer".into()),
+            }
+        } else {
+            Err("the hosting offer is already used, or the seeder does not know it".into())
+        };
+        if let Err(why) = taken {
+            // The grant is taken back: nobody hosts by it.
+            let _ = running.handle.ask(move |actor| actor.propose(OpBody::SeederEnd { seeder: grant })).await;
+            return Err(ApiError::new(ErrorCode::CodeSpent, format!("the seeder does not take the folder: {why}"))
+                .hint("ask the seeder for a new offer"));
+        }
+        let entry =
+            SeederConfig { key: seeder.to_string(), ticket: offer.ticket.to_text(), quota_bytes: offer.quota_bytes };
+        let config = running
+            .handle
+            .ask({
+                let entry = entry.clone();
+                move |actor| {
+                    actor.config.seeders.push(entry);
+                    actor.save_config();
+                    actor.config.clone()
+                }
+            })
+            .await
+            .ok_or_else(stopped)?;
+        self.note_config(config);
+        let pass = running.handle.ask(|actor| actor.pass()).await.ok_or_else(stopped)?;
+        link.open_and_wait(id, pass).await;
+        self.place_vault(&running, seeder, entry, &link).await;
+        let shown = running.handle.ask(snapshot).await.ok_or_else(stopped)?;
+        let backup =
+            shown.backups.into_iter().find(|b| b.seeder == seeder.short()).ok_or_else(|| failed("no such backup"))?;
+        Ok(BackupAdded { backup, quota_bytes: offer.quota_bytes })
+    }
+
+    /// The person's vault goes wherever one of their folders goes, so that words and one seeder bring back everything.
+    async fn place_vault(&self, running: &Running, seeder: SigKey, entry: SeederConfig, link: &cobox_net::Opener) {
+        let Some(vault) = self.vault() else { return };
+        if !vault.config.seeders.iter().any(|s| s.sig_key() == Some(seeder)) {
+            let parts = vault
+                .handle
+                .ask(move |actor: &mut FolderActor| {
+                    let body = OpBody::SeederGrant {
+                        seeder,
+                        offer_hash: Hash::ZERO,
+                        quota_bytes: VAULT_BYTES_MAX,
+                        retention: RETENTION,
+                        member_share: MEMBER_SHARE,
+                    };
+                    actor.propose(body).map(|_| actor.log_parts())
+                })
+                .await;
+            let Some(Ok(parts)) = parts else { return };
+            let answer = wait_for(|| {
+                let parts = parts.clone();
+                running.handle.ask(move |actor| actor.attach_vault(seeder, parts))
+            })
+            .await;
+            let told = match answer {
+                Some(answer) => tokio::time::timeout(ANSWER_WAIT, answer).await,
+                None => return tracing::warn!("the vault could not be placed: the seeder is not connected"),
+            };
+            if let Ok(Ok(Err(why))) = &told {
+                tracing::warn!(why, "the seeder does not take the vault");
+            }
+            let entry = entry.clone();
+            let config = vault
+                .handle
+                .ask(move |actor| {
+                    actor.config.seeders.push(entry);
+                    actor.save_config();
+                    actor.config.clone()
+                })
+                .await;
+            if let Some(config) = config {
+                self.note_config(config);
+            }
+        }
+        self.write_vault().await;
+        if let Some(pass) = vault.handle.ask(|actor| actor.pass()).await {
+            link.open_and_wait(vault.handle.id, pass).await;
+        }
+    }
+
+    pub(super) async fn list_backups(&self, folder: String) -> Result<Backups, ApiError> {
+        let status = self.status_of(Some(folder)).await?;
+        Ok(Backups { backups: status.folders.into_iter().flat_map(|f| f.backups).collect() })
+    }
+
+    pub(super) async fn remove_backup(&self, folder: String, typed: String) -> Result<BackupEnd, ApiError> {
+        let running = self.find(&folder)?;
+        let wanted = typed.to_ascii_lowercase();
+        let ended = running
+            .handle
+            .ask(move |actor| {
+                let seeders = actor.replica.membership().roster().seeders();
+                let found =
+                    seeders.iter().find(|s| wanted.len() >= 6 && s.key.to_string().starts_with(&wanted))?.clone();
+                let kept_until =
+                    actor.newest_receipt(&found.key).map(|r| Time::from_ms(r.receipt().keep_until_ms as i64));
+                let told = actor.propose(OpBody::SeederEnd { seeder: found.grant });
+                actor.config.seeders.retain(|s| s.sig_key() != Some(found.key));
+                actor.save_config();
+                Some((told, actor.config.clone(), BackupEnd { seeder: found.key.short(), kept_until }))
+            })
+            .await
+            .ok_or_else(stopped)?;
+        let (told, config, end) = ended.ok_or_else(|| {
+            ApiError::new(ErrorCode::SeederNotFound, format!("no seeder \"{typed}\" keeps this folder"))
+                .hint("`cobox backup list` names them")
+        })?;
+        told.map_err(failed)?;
+        self.note_config(config);
+        self.write_vault().await;
+        Ok(end)
+    }
+}
+
+/// Asks again for a few seconds until there is an answer.
+async fn wait_for<T, F>(mut ask: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Option<Option<T>>>,
+{
+    for _ in 0..200 {
+        if let Some(Some(found)) = ask().await {
+            return Some(found);
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    None
+}

@@ -1,0 +1,318 @@
+//! How everything stands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cobox_core::engine::{StepError, Summary};
+use cobox_proto::hosting::Holding;
+use cobox_proto::id::SigKey;
+use cobox_proto::members::Role as MemberRole;
+use cobox_proto::wire::proof::KeyKind;
+use tokio::time::Instant;
+
+use super::super::{Daemon, Running};
+use super::{failed, stopped};
+use crate::api::ApiError;
+use crate::api::dto::{
+    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, Problem, Role, Status, Time, WaitRequest,
+    Whoami,
+};
+use crate::folder::{FolderActor, Sort};
+
+/// How often it is looked whether all is in step.
+const ROUND: Duration = Duration::from_millis(25);
+/// A wait that has time looks the disk through at most this long before it goes on looking at peers.
+const LOOK_MAX: Duration = Duration::from_secs(600);
+
+/// What a folder's thread says of itself.
+pub(super) struct Snapshot {
+    summary: Summary,
+    pub(super) in_step: bool,
+    members: Vec<MemberStatus>,
+    pub(super) backups: Vec<BackupStatus>,
+    peers: usize,
+    problems: Vec<Problem>,
+    online: Vec<SigKey>,
+}
+
+impl Snapshot {
+    /// Whether another member who is connected has everything.
+    pub(super) fn in_step_with_members(&self) -> bool {
+        self.members.iter().any(|member| !member.you && member.in_step)
+    }
+}
+
+pub(super) fn role(role: MemberRole) -> Role {
+    match role {
+        MemberRole::Reader => Role::Reader,
+        MemberRole::Editor => Role::Editor,
+        MemberRole::Admin => Role::Admin,
+        MemberRole::Owner => Role::Owner,
+    }
+}
+
+fn time(ms: u64) -> Time {
+    Time::from_ms(ms.try_into().unwrap_or(i64::MAX))
+}
+
+/// Everything the status wants, taken in one go by the folder's own thread.
+pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
+    let summary = actor.engine.as_ref().map(|engine| engine.summary()).unwrap_or_default();
+    let root = actor.engine.as_ref().map(|engine| engine.root());
+    let roster = actor.replica.membership().roster();
+    let own = actor.device.public().sig;
+    let mut progress: BTreeMap<SigKey, Option<bool>> = BTreeMap::new();
+    for row in actor.peers.values() {
+        let in_step = row.progress.map(|(theirs, missing)| Some(theirs) == root && missing == 0);
+        progress.insert(row.who.key, in_step);
+    }
+    let members = roster
+        .members()
+        .map(|member| {
+            let you = member.devices.iter().any(|device| device.sig == own);
+            let states: Vec<Option<bool>> =
+                member.devices.iter().filter_map(|d| progress.get(&d.sig).copied()).collect();
+            MemberStatus {
+                name: if you {
+                    String::new()
+                } else {
+                    actor.member_name(&member.grant).unwrap_or_else(|| member.sig.short())
+                },
+                key: member.sig.to_string(),
+                role: role(member.role),
+                you,
+                online: you || !states.is_empty(),
+                in_step: if you {
+                    summary.pending_files == 0
+                } else {
+                    !states.is_empty() && states.iter().all(|s| *s == Some(true))
+                },
+                last_seen: None,
+            }
+        })
+        .collect();
+    Snapshot {
+        in_step: actor.in_step(),
+        members,
+        backups: backups(actor),
+        peers: actor.peers.len(),
+        problems: problems(actor, &summary),
+        online: actor.peers.values().map(|row| row.who.key).collect(),
+        summary,
+    }
+}
+
+fn backups(actor: &FolderActor) -> Vec<BackupStatus> {
+    let seeders = actor.replica.membership().roster().seeders();
+    seeders
+        .iter()
+        .map(|seeder| {
+            let online = actor.peers.values().any(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder.key);
+            let now = actor.backed_up(&seeder.key);
+            let complete: Vec<_> = actor
+                .replica
+                .receipts()
+                .map(|receipt| receipt.receipt())
+                .filter(|r| r.seeder == seeder.key && r.holding == Holding::Complete)
+                .collect();
+            let newest = complete.iter().max_by_key(|r| r.received_ms);
+            let head_at =
+                newest.and_then(|r| actor.replica.heads().get(&r.head)).map(|head| time(head.head().claimed_time_ms));
+            BackupStatus {
+                seeder: seeder.key.short(),
+                online,
+                complete: now.is_some(),
+                head_at,
+                receipt_at: newest.map(|r| time(r.received_ms)),
+                audited_at: None,
+                held_bytes: newest.map_or(0, |r| seeder.quota_bytes.saturating_sub(r.free_bytes)),
+            }
+        })
+        .collect()
+}
+
+fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
+    let problem = |code: &str, path: Option<String>, message: String, hint: &str| Problem {
+        code: code.into(),
+        path,
+        message,
+        hint: (!hint.is_empty()).then(|| hint.into()),
+    };
+    let mut all = Vec::new();
+    if let Some(why) = &actor.root_lost {
+        all.push(problem(
+            "folder_vanished",
+            None,
+            why.clone(),
+            "bring the directory back; nothing is deleted meanwhile",
+        ));
+    }
+    for seeder in actor.replica.membership().roster().seeders() {
+        let refused = actor.newest_receipt(&seeder.key).map(|r| r.receipt().holding);
+        if matches!(refused, Some(Holding::NoRoom | Holding::ShareUsed)) {
+            all.push(problem(
+                "quota",
+                None,
+                format!("seeder {} has no room for the newest state; what it had stays", seeder.key.short()),
+                "ask its owner for a larger offer, and add that with `cobox backup add`",
+            ));
+        }
+    }
+    for (path, why) in &actor.unreadable {
+        all.push(problem("unreadable", Some(path.to_string()), why.clone(), "make the file readable for you"));
+    }
+    for (name, why) in &actor.skipped {
+        all.push(problem("skipped", Some(name.clone()), format!("{name} is not synced: {why}"), ""));
+    }
+    for (path, why) in &summary.stuck {
+        let (code, message) = match why {
+            StepError::DiskFull => ("disk_full", "the disk is full".to_string()),
+            StepError::NoContent => ("waiting", "nobody who is connected has this file now".into()),
+            StepError::NotEmpty => {
+                ("not_empty", "the directory was deleted by others, but holds files that are not synced".into())
+            }
+            StepError::Changed => continue,
+            StepError::Failed(why) => ("not_written", why.clone()),
+        };
+        all.push(problem(code, Some(path.to_string()), message, ""));
+    }
+    all
+}
+
+impl Daemon {
+    pub(super) fn who_am_i(&self) -> Whoami {
+        let identity = self.identity();
+        Whoami {
+            name: identity.name.clone(),
+            cobox_key: identity.cobox_key(),
+            device_key: self.endpoint.id().to_string(),
+            addresses: self.endpoint.addrs().addrs.iter().map(ToString::to_string).collect(),
+            api: String::new(),
+        }
+    }
+
+    async fn snapshot_of(&self, running: &Running) -> Option<Snapshot> {
+        let snapshot = running.handle.ask(snapshot).await?;
+        self.note_seen(&snapshot.online);
+        Some(snapshot)
+    }
+
+    /// Folders with their figures, by name.
+    pub(super) async fn rows(&self) -> Vec<FolderRow> {
+        let mut rows = Vec::new();
+        for running in self.running().into_iter().filter(|r| r.config.sort == Sort::Folder) {
+            if let Some(snapshot) = self.snapshot_of(&running).await {
+                rows.push(row(&running, &snapshot));
+            }
+        }
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        rows
+    }
+
+    pub(super) async fn status_of(&self, folder: Option<String>) -> Result<Status, ApiError> {
+        let wanted = match folder {
+            Some(typed) => vec![self.find(&typed)?],
+            None => self.running().into_iter().filter(|r| r.config.sort == Sort::Folder).collect(),
+        };
+        let mut folders = Vec::new();
+        let mut in_step = true;
+        for running in wanted {
+            let snapshot = self.snapshot_of(&running).await.ok_or_else(stopped)?;
+            in_step &= snapshot.in_step || running.config.paused;
+            folders.push(self.folder_status(&running, snapshot));
+        }
+        folders.sort_by(|a, b| a.row.name.cmp(&b.row.name));
+        let identity = self.identity();
+        let device = Device {
+            name: identity.name,
+            key: self.endpoint.id().to_string(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        Ok(Status { device, folders, in_step })
+    }
+
+    fn folder_status(&self, running: &Running, snapshot: Snapshot) -> FolderStatus {
+        let row = row(running, &snapshot);
+        let person = self.identity().name;
+        let members = snapshot
+            .members
+            .into_iter()
+            .map(|mut member| {
+                if member.you {
+                    member.name.clone_from(&person);
+                }
+                member.last_seen = member.key.parse().ok().and_then(|key| self.last_seen(&key)).map(time);
+                member
+            })
+            .collect();
+        FolderStatus {
+            row,
+            pending_files: snapshot.summary.pending_files,
+            pending_bytes: snapshot.summary.pending_bytes,
+            members,
+            backups: snapshot.backups,
+            conflicts: snapshot.summary.conflicts,
+            held_changes: u64::from(snapshot.summary.held_files > 0),
+            problems: snapshot.problems,
+        }
+    }
+
+    pub(super) async fn wait_in_step(&self, request: WaitRequest) -> Result<Status, ApiError> {
+        let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
+        if request.rescan {
+            let wanted = match &request.folder {
+                Some(typed) => vec![self.find(typed)?],
+                None => self.running(),
+            };
+            let mut looks = Vec::new();
+            for running in wanted {
+                looks.extend(running.handle.ask(FolderActor::rescan).await.flatten());
+            }
+            for look in looks {
+                // The look goes on when the time is over; the answer then says "not in step".
+                let _ = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK_MAX), look).await;
+            }
+        }
+        loop {
+            let status = self.status_of(request.folder.clone()).await?;
+            let vault = match self.vault() {
+                Some(vault) => vault.handle.ask(|actor| actor.in_step()).await.unwrap_or(true),
+                None => true,
+            };
+            if status.in_step && vault || Instant::now() >= deadline {
+                return Ok(Status { in_step: status.in_step && vault, ..status });
+            }
+            tokio::time::sleep(ROUND).await;
+        }
+    }
+
+    pub(super) async fn folder_snapshot(&self, running: &Running) -> Result<Snapshot, ApiError> {
+        self.snapshot_of(running).await.ok_or_else(|| failed("the folder's thread has stopped"))
+    }
+}
+
+fn row(running: &Running, snapshot: &Snapshot) -> FolderRow {
+    let summary = &snapshot.summary;
+    let serious = snapshot.problems.iter().any(|p| !matches!(p.code.as_str(), "skipped" | "waiting"));
+    let state = if running.config.paused {
+        FolderState::Paused
+    } else if summary.held_files > 0 {
+        FolderState::Held
+    } else if serious || running.root_lost.is_some() {
+        FolderState::Problem
+    } else if snapshot.in_step && snapshot.peers == 0 {
+        FolderState::Offline
+    } else if snapshot.in_step {
+        FolderState::InStep
+    } else {
+        FolderState::Syncing
+    };
+    FolderRow {
+        id: running.config.id.clone(),
+        name: running.config.name.clone(),
+        path: running.config.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
+        state,
+        files: summary.files,
+        bytes: summary.bytes,
+    }
+}

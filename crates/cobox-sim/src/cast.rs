@@ -1,0 +1,66 @@
+//! The people of a world and the folder they share: one founder, the others joined by invites. Made once, for all seeds: what
+//! is tried here is the folder, not the way into it.
+
+use anyhow::{Context, Result};
+use cobox_core::keys::{DeviceSecret, FolderKeys, Profile, RootSecret, Slot};
+use cobox_core::members::{
+    Author, Founding, FoundingRandom, InviteRandom, Terms, found, invite, join, open_epochs, repair_grants, witness,
+};
+use cobox_proto::members::{Envelope, FolderKind, Genesis, Policy, Role, SignedOp, resolve};
+
+/// How many people there are at most.
+pub(crate) const PEOPLE_MAX: usize = 5;
+
+/// One person's device in the folder.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) device: DeviceSecret,
+    pub(crate) keys: FolderKeys,
+}
+
+/// Everybody, with their keys, and the membership log.
+#[derive(Debug)]
+pub struct Cast {
+    pub(crate) genesis: Genesis,
+    pub(crate) ops: Vec<SignedOp>,
+    pub(crate) people: Vec<Person>,
+}
+
+impl Cast {
+    /// Founds the folder and lets the others join.
+    pub fn gather() -> Result<Self> {
+        let mut secrets: Vec<(Slot, DeviceSecret)> = (0..PEOPLE_MAX as u8)
+            .map(|n| (RootSecret::from_entropy([n + 1; 16]).slot(1), DeviceSecret::from_seed(&[n + 1; 32])))
+            .collect();
+        let (slot, device) = &secrets[0];
+        let (kind, profile, policy) = (FolderKind::Folder, Profile::Uniform, Policy::default());
+        let founding = Founding { kind, slot, device, profile, high_privacy: false, policy };
+        let founded = found(founding, &FoundingRandom { nonce: [1; 32], shape: [2; 32], epoch: [3; 64] })?;
+        let (mut log, founder_keys) = (founded.log, founded.keys);
+        let mut envelopes: Vec<Envelope> = founded.epoch.envelopes;
+        let author = Author { grant: log.genesis().op_id(), key: &secrets[0].1.sig };
+        for (n, (slot, device)) in secrets.iter().enumerate().skip(1) {
+            let terms = Terms { role: Role::Editor, max_uses: 1, expires_ms: 1_000, grant: true };
+            let random = InviteRandom { seed: [n as u8; 16], encapsulation: [100 + n as u8; 32] };
+            let made = invite(&log, &resolve(&log), &founder_keys, author, terms, vec![], &random)?;
+            for op in made.ops {
+                log.add(op)?;
+            }
+            let joined = join(&log, &made.code, slot, device, None)?;
+            let id = joined.id();
+            log.add(joined)?;
+            log.add(witness(&log, author, id, 500)?)?;
+            for granted in repair_grants(&log, &resolve(&log), &founder_keys, author, &[200 + n as u8; 32])? {
+                envelopes.push(granted.envelope);
+                log.add(granted.op)?;
+            }
+        }
+        let roster = resolve(&log);
+        let mut people = Vec::new();
+        for (slot, device) in secrets.drain(..) {
+            let keys = open_epochs(&log, &roster, &envelopes, &[&device.hpke, &slot.hpke], None).keys;
+            people.push(Person { device, keys: keys.context("everybody can open the folder")? });
+        }
+        Ok(Self { genesis: log.genesis().clone(), ops: log.ops().cloned().collect(), people })
+    }
+}

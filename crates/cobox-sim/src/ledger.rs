@@ -1,0 +1,59 @@
+//! What people wrote, and what became of it: every content is unique, so it can be followed wherever it goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cobox_core::path::FolderPath;
+
+use crate::disk::{Bytes, Disk};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Every content ever written, with who wrote it where.
+    written: BTreeMap<[u8; 32], String>,
+    /// Contents that somebody who had them overwrote or deleted.
+    let_go: BTreeSet<[u8; 32]>,
+    /// Contents that were nowhere when all were equal.
+    dead: BTreeSet<[u8; 32]>,
+    pub(crate) count: u64,
+}
+
+impl Ledger {
+    pub(crate) fn wrote(&mut self, content: &Bytes, story: String) {
+        self.written.insert(content.hash, story);
+    }
+
+    /// A person overwrites or deletes what stands at and below a path of their disk.
+    pub(crate) fn let_go(&mut self, disk: &Disk, path: &FolderPath) {
+        let contents = disk.below(path).into_iter().filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
+        self.let_go.extend(contents);
+    }
+
+    /// Everything that this disk has and `newer` may lose by being set back to it.
+    pub(crate) fn set_back(&mut self, newer: &Disk, older: &Disk) {
+        let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(|node| node.content()).map(|c| c.hash).collect();
+        self.let_go.extend(newer.tree.values().filter_map(|node| node.content()).map(|c| c.hash).filter(|h| !old.contains(h)));
+    }
+
+    /// O1, O3 and O4 on a disk that all agree on.
+    pub(crate) fn check(&mut self, disk: &Disk) -> Result<(), String> {
+        let mut here = BTreeSet::new();
+        for (path, node) in &disk.tree {
+            let Some(content) = node.content() else { continue };
+            if !self.written.contains_key(&content.hash) {
+                return Err(format!("O3: {path} shows what nobody wrote"));
+            }
+            if self.dead.contains(&content.hash) {
+                return Err(format!("O4: {path} is back: {}", self.written[&content.hash]));
+            }
+            here.insert(content.hash);
+        }
+        for (hash, story) in &self.written {
+            if !here.contains(hash) && !self.let_go.contains(hash) {
+                return Err(format!("O1: lost what {story}"));
+            }
+        }
+        self.dead = self.written.keys().filter(|hash| !here.contains(*hash)).copied().collect();
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! The world in a seed: members with the real engine and the real replica, memory disks, links that delay and break, people
+//! who edit, machines that stop and are restored from backups, all under virtual time. After the storm comes a quiet phase;
+//! then the oracles look whether anything was lost, invented, brought back to life or left different.
+//!
+//! What must hold: one seed is one story, to the last byte (O10). Nothing here reads a clock or draws from the system.
+
+mod cast;
+mod dice;
+mod disk;
+mod ledger;
+mod member;
+mod people;
+mod scan;
+mod world;
+
+pub use cast::Cast;
+pub use world::{Options, Report, World, run};

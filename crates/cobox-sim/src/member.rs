@@ -1,0 +1,568 @@
+//! One member's machine: what survives a stop (blocks, records, memory, the disk) and what does not (engine, replica, work
+//! under way). It carries out what both brains ask, in order; a stop may come between any two durable things.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cobox_core::chunk::Cutter;
+use cobox_core::content::open_chunk;
+use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Standing, Step, StepError, StepId, Synced};
+use cobox_core::path::FolderPath;
+use cobox_core::state::{Body, Content, Kind, Ref, State};
+use cobox_core::tree::{Fetch, Tree};
+use cobox_proto::head::SignedHead;
+use cobox_proto::id::{Cid, EpochTag, HeadId};
+use cobox_proto::replicate::{self, Kept, PeerId, Priority, Replica};
+use cobox_proto::wire::Message;
+use cobox_proto::wire::proof::{KeyKind, Who};
+
+use crate::cast::{Cast, Person};
+use crate::disk::{Bytes, Disk, New};
+use crate::scan::{Scan, read};
+
+/// What a member sends over a channel.
+#[derive(Debug, Clone)]
+pub(crate) enum Packet {
+    Message(Message),
+    Block(Cid, Vec<u8>),
+}
+
+/// What a stop leaves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Durable {
+    pub(crate) disk: Disk,
+    blocks: BTreeMap<Cid, Vec<u8>>,
+    heads: BTreeMap<HeadId, SignedHead>,
+    memory: Option<(Cid, BTreeSet<HeadId>)>,
+    synced: BTreeMap<FolderPath, Synced>,
+    /// Where the bytes of a chunk are: in files of this content, from this byte on.
+    pieces: BTreeMap<Cid, ([u8; 32], usize, Ref)>,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) replica: Replica,
+    pub(crate) engine: Engine,
+    steps: VecDeque<(StepId, Step)>,
+    waiting: Vec<(StepId, Step)>,
+    /// Ended steps the engine has not heard of.
+    reports: VecDeque<Input>,
+    scan: Option<Scan>,
+    rescan: Option<Vec<FolderPath>>,
+    pub(crate) wake_ms: Option<u64>,
+    wants: BTreeSet<Cid>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Member<'c> {
+    pub(crate) name: char,
+    cast: &'c Cast,
+    person: &'c Person,
+    cutter: Cutter,
+    epoch: EpochTag,
+    standing: Standing,
+    pub(crate) durable: Durable,
+    pub(crate) live: Option<Live>,
+    /// After so many durable things the machine stops.
+    pub(crate) stop_after: Option<u32>,
+    pub(crate) outbox: Vec<(PeerId, Packet)>,
+    pub(crate) close: Vec<PeerId>,
+    pub(crate) events: Vec<String>,
+    pub(crate) published: u64,
+}
+
+impl<'c> Member<'c> {
+    pub(crate) fn new(cast: &'c Cast, index: usize) -> Self {
+        let person = &cast.people[index];
+        let replica = restored(cast, &Durable::default());
+        let membership = replica.membership();
+        let roster = membership.roster();
+        let epoch = roster.writable_epoch().expect("the founder started an epoch").tag();
+        let standing = Standing {
+            auth: membership.frontier(),
+            epoch: Some(epoch),
+            can_write: roster.can_write(&person.device.sig.public()),
+            depths: roster.epochs().map(|epoch| (epoch.id.tag(), epoch.depth.into())).collect(),
+        };
+        Self {
+            name: (b'A' + index as u8) as char,
+            cast,
+            person,
+            cutter: Cutter::new(person.keys.shape(), person.keys.profile()),
+            epoch,
+            standing,
+            durable: Durable::default(),
+            live: None,
+            stop_after: None,
+            outbox: Vec::new(),
+            close: Vec::new(),
+            events: Vec::new(),
+            published: 0,
+        }
+    }
+
+    pub(crate) fn who(&self) -> Who {
+        Who { kind: KeyKind::Device, key: self.person.device.sig.public() }
+    }
+
+    /// Starts the program on what is there.
+    pub(crate) fn start(&mut self, now_ms: u64, entropy: [u8; 32]) {
+        let setup = Setup {
+            folder: self.cast.genesis.folder_id(),
+            keys: self.person.keys.clone(),
+            device: self.person.device.sig.clone(),
+            entropy,
+            standing: self.standing.clone(),
+        };
+        let replica = restored(self.cast, &self.durable);
+        let heads: Vec<SignedHead> =
+            replica.heads().iter().filter(|head| replica.heads().counts(&head.id())).cloned().collect();
+        let engine = match &self.durable.memory {
+            Some((root, frontier)) => {
+                let (state, tree) = self.load(*root).expect("the blocks of a remembered root are stored before it");
+                Engine::new(setup, state, tree, frontier.clone(), &heads, self.durable.synced.clone())
+            }
+            None => {
+                let mut engine = Engine::empty(setup, self.epoch);
+                for head in heads {
+                    engine.handle(now_ms, Input::Head(Box::new(head)));
+                }
+                engine
+            }
+        };
+        self.live = Some(Live {
+            replica,
+            engine,
+            steps: VecDeque::new(),
+            waiting: Vec::new(),
+            reports: VecDeque::new(),
+            scan: None,
+            rescan: Some(Vec::new()),
+            wake_ms: None,
+            wants: BTreeSet::new(),
+        });
+        self.stop_after = None;
+        self.carry_out(now_ms);
+    }
+
+    fn load(&self, root: Cid) -> Option<(State, Tree)> {
+        let mut walk = Fetch::new(root, None);
+        loop {
+            let wanted = walk.wanted(256);
+            if wanted.is_empty() {
+                break;
+            }
+            for cid in wanted {
+                walk.supply(cid, self.durable.blocks.get(&cid)?, &self.person.keys).ok()?;
+            }
+        }
+        let mut state = State::new();
+        let remote = walk.done(&state, &self.person.keys).ok()?;
+        state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &self.standing);
+        Some((state, remote.tree))
+    }
+
+    /// The machine stops: nothing but the durable stays.
+    pub(crate) fn stop(&mut self) {
+        self.live = None;
+        self.stop_after = None;
+        self.outbox.clear();
+        self.close.clear();
+    }
+
+    /// Counts a durable thing; true if the machine stops before it.
+    fn stops_now(&mut self) -> bool {
+        match &mut self.stop_after {
+            Some(0) => {
+                self.stop();
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn tell_engine(&mut self, now_ms: u64, input: Input) {
+        if let Some(live) = &mut self.live {
+            live.engine.handle(now_ms, input);
+        }
+        self.carry_out(now_ms);
+    }
+
+    pub(crate) fn tell_replica(&mut self, now_ms: u64, input: replicate::Input) {
+        if let Some(live) = &mut self.live {
+            live.replica.handle(now_ms, input);
+        }
+        self.carry_out(now_ms);
+    }
+
+    /// A packet came over a channel.
+    pub(crate) fn receive(&mut self, now_ms: u64, peer: PeerId, packet: Packet) {
+        match packet {
+            Packet::Message(message) => self.tell_replica(now_ms, replicate::Input::Received { peer, message }),
+            Packet::Block(cid, bytes) => {
+                let Some(live) = &mut self.live else { return };
+                let wanted = live.replica.wants(&cid);
+                live.replica.handle(now_ms, replicate::Input::BlockArrived { peer, cid, bytes: bytes.len() as u64 });
+                if wanted {
+                    if self.stops_now() {
+                        return;
+                    }
+                    self.durable.blocks.insert(cid, bytes.clone());
+                    let Some(live) = &mut self.live else { return };
+                    if live.wants.remove(&cid) {
+                        live.engine.handle(now_ms, Input::Block { cid, bytes });
+                    }
+                    let waiting = std::mem::take(&mut live.waiting);
+                    live.steps.extend(waiting);
+                }
+                self.carry_out(now_ms);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now_ms: u64) {
+        loop {
+            let Some(live) = &mut self.live else { return };
+            if let Some(output) = live.replica.poll_output() {
+                self.replica_output(now_ms, output);
+            } else if let Some(output) = live.engine.poll_output() {
+                self.engine_output(now_ms, output);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn replica_output(&mut self, now_ms: u64, output: replicate::Output) {
+        use replicate::Output as O;
+        match output {
+            O::Send { peer, message } => self.outbox.push((peer, Packet::Message(message))),
+            O::SendBlock { peer, cid } => {
+                let block = self.block(&cid);
+                let Some(live) = &mut self.live else { return };
+                match block {
+                    Some(bytes) => {
+                        self.outbox.push((peer, Packet::Block(cid, bytes)));
+                        live.replica.handle(now_ms, replicate::Input::BlockSent { peer, cid });
+                    }
+                    None => live.replica.handle(now_ms, replicate::Input::BlockMissing { peer, cid }),
+                }
+            }
+            O::HeadAccepted(id) => {
+                let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else { return };
+                if self.stops_now() {
+                    return;
+                }
+                self.durable.heads.insert(id, head.clone());
+                if let Some(live) = &mut self.live {
+                    live.engine.handle(now_ms, Input::Head(Box::new(head)));
+                }
+            }
+            O::HeadRefused { why, .. } => self.events.push(format!("refuses a head: {why}")),
+            O::ClosePeer { peer, .. } => self.close.push(peer),
+            _ => {}
+        }
+    }
+
+    fn engine_output(&mut self, now_ms: u64, output: Output) {
+        match output {
+            Output::Hash(files) => {
+                if let Some(scan) = self.live.as_mut().and_then(|live| live.scan.as_mut()) {
+                    scan.to_read.extend(files.into_iter().map(|(path, _)| path));
+                }
+            }
+            Output::Store(blocks) => {
+                if !self.stops_now() {
+                    self.durable.blocks.extend(blocks.into_iter().map(|block| (block.cid, block.bytes)));
+                }
+            }
+            Output::Remember(memory) => {
+                if !self.stops_now() {
+                    self.remember(memory);
+                }
+            }
+            Output::Publish(head) => {
+                if !self.stops_now() {
+                    self.durable.heads.insert(head.id(), (*head).clone());
+                    self.published += 1;
+                    self.events.push(format!("publishes {}", head.id().short()));
+                    if let Some(live) = &mut self.live {
+                        live.replica.handle(now_ms, replicate::Input::LocalHead(head));
+                    }
+                }
+            }
+            Output::Want(cids) => {
+                let Some(live) = &mut self.live else { return };
+                let mut missing = Vec::new();
+                for cid in cids {
+                    match self.durable.blocks.get(&cid) {
+                        Some(bytes) => live.engine.handle(now_ms, Input::Block { cid, bytes: bytes.clone() }),
+                        None => {
+                            live.wants.insert(cid);
+                            missing.push(cid);
+                        }
+                    }
+                }
+                if !missing.is_empty() {
+                    live.replica.handle(now_ms, replicate::Input::Want { cids: missing, priority: Priority::Tree });
+                }
+            }
+            Output::Do(steps) => {
+                if let Some(live) = &mut self.live {
+                    live.steps.extend(steps);
+                }
+            }
+            Output::Cancel(id) => {
+                let Some(live) = &mut self.live else { return };
+                let known = live.steps.len() + live.waiting.len();
+                live.steps.retain(|(step, _)| *step != id);
+                live.waiting.retain(|(step, _)| *step != id);
+                if live.steps.len() + live.waiting.len() < known {
+                    live.reports.push_back(Input::StepFailed { id, why: StepError::Changed });
+                }
+            }
+            Output::Rescan(paths) => self.look_at(paths),
+            Output::Tell(Event::BadHead { head, why }) => self.events.push(format!("BAD HEAD {}: {why}", head.short())),
+            Output::Tell(event) => self.events.push(format!("{event:?}")),
+            Output::WakeAt(at) => {
+                if let Some(live) = &mut self.live {
+                    live.wake_ms = Some(live.wake_ms.map_or(at, |due| due.min(at)));
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, memory: Memory) {
+        self.durable.memory = Some((memory.root, memory.frontier.into_iter().collect()));
+        for (path, entry) in memory.synced {
+            match entry {
+                Some(entry) => drop(self.durable.synced.insert(path, entry)),
+                None => drop(self.durable.synced.remove(&path)),
+            }
+        }
+    }
+
+    /// A block as it is kept, or made again from a file that has the bytes.
+    fn block(&self, cid: &Cid) -> Option<Vec<u8>> {
+        if let Some(bytes) = self.durable.blocks.get(cid) {
+            return Some(bytes.clone());
+        }
+        let (_, start, piece) = self.durable.pieces.get(cid)?;
+        let plain = self.plain(cid)?;
+        debug_assert!(*start < usize::MAX);
+        cobox_core::content::reseal(&self.person.keys, piece, &plain).map(|sealed| sealed.bytes)
+    }
+
+    /// The bytes of a chunk from a file here that holds them, or from one that was set aside.
+    fn plain(&self, cid: &Cid) -> Option<Vec<u8>> {
+        let (hash, start, piece) = self.durable.pieces.get(cid)?;
+        let disk = &self.durable.disk;
+        let mut files = disk.tree.values().filter_map(|node| node.content()).chain(&disk.kept);
+        let content = files.find(|content| content.hash == *hash)?;
+        Some(content.bytes[*start..*start + piece.len as usize].to_vec())
+    }
+
+    /// Plans a look at these places; at everything if there are none.
+    pub(crate) fn look_at(&mut self, paths: Vec<FolderPath>) {
+        let Some(live) = &mut self.live else { return };
+        match &mut live.rescan {
+            Some(waiting) if waiting.is_empty() || paths.is_empty() => waiting.clear(),
+            Some(waiting) => waiting.extend(paths),
+            None => live.rescan = Some(paths),
+        }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| {
+            !live.steps.is_empty() || !live.reports.is_empty() || live.scan.is_some() || live.rescan.is_some()
+        })
+    }
+
+    /// Does one of the things at hand; `choice` says which.
+    pub(crate) fn work(&mut self, now_ms: u64, choice: usize) {
+        let Some(live) = &mut self.live else { return };
+        for turn in 0..3 {
+            match (choice + turn) % 3 {
+                0 if !live.reports.is_empty() => {
+                    let report = live.reports.pop_front().expect("there is one");
+                    return self.tell_engine(now_ms, report);
+                }
+                1 if !live.steps.is_empty() => {
+                    let (id, step) = live.steps.pop_front().expect("there is one");
+                    return self.step(now_ms, id, step);
+                }
+                2 if live.scan.is_some() || live.rescan.is_some() => return self.scan(now_ms, 1 + choice % 7),
+                _ => {}
+            }
+        }
+    }
+
+    fn scan(&mut self, now_ms: u64, max: usize) {
+        let Some(live) = &mut self.live else { return };
+        if let Some(scan) = &mut live.scan {
+            let next = match scan.to_read.pop_front() {
+                Some(path) if max.is_multiple_of(2) || scan.is_over() => Some(self.hash(path)),
+                Some(path) => {
+                    scan.to_read.push_front(path.clone());
+                    match scan.go_on(&self.durable.disk, max) {
+                        Some(input) => Some(input),
+                        None => {
+                            scan.to_read.pop_front();
+                            Some(self.hash(path))
+                        }
+                    }
+                }
+                None => scan.go_on(&self.durable.disk, max),
+            };
+            if let Some(input) = next {
+                self.tell_engine(now_ms, input);
+            }
+            if let Some(live) = &mut self.live
+                && live.scan.as_ref().is_some_and(Scan::is_over)
+            {
+                live.scan = None;
+                debug_assert!(!live.engine.is_scanning());
+            }
+        } else if let Some(mut under) = live.rescan.take() {
+            under.sort();
+            under.dedup();
+            live.scan = Some(Scan::begin(under.clone()));
+            self.tell_engine(now_ms, Input::ScanBegun { under });
+        }
+    }
+
+    fn hash(&mut self, path: FolderPath) -> Input {
+        match read(self.person, &self.cutter, self.epoch, &self.durable.disk, &path) {
+            Some(read) => {
+                self.durable.blocks.extend(read.blocks.into_iter().map(|block| (block.cid, block.bytes)));
+                self.note_pieces(&read.content, &read.chunks);
+                Input::Hashed { path, stamp: read.stamp, body: Box::new(read.body) }
+            }
+            None => Input::HashFailed { path },
+        }
+    }
+
+    fn note_pieces(&mut self, content: &Bytes, chunks: &[Ref]) {
+        let mut start = 0;
+        for piece in chunks {
+            self.durable.pieces.insert(piece.cid, (content.hash, start, *piece));
+            start += piece.len as usize;
+        }
+    }
+
+    fn step(&mut self, now_ms: u64, id: StepId, step: Step) {
+        let made = match &step {
+            Step::Write { body, .. } => match self.assemble(body) {
+                Ok(content) => Some(content),
+                Err(missing) => {
+                    let wants = replicate::Input::Want { cids: missing, priority: Priority::Recent };
+                    if let Some(live) = &mut self.live {
+                        live.waiting.push((id, step));
+                    }
+                    return self.tell_replica(now_ms, wants);
+                }
+            },
+            _ => None,
+        };
+        if self.stops_now() {
+            return;
+        }
+        let disk = &mut self.durable.disk;
+        let done = match &step {
+            Step::MakeDir { path } => disk.step_make_dir(path).map(Some),
+            Step::RenameDir { from, to } => disk.step_rename_dir(from, to).map(Some),
+            Step::RenameFile { from, to, expect } => disk.step_rename_file(from, to, *expect).map(Some),
+            Step::SetMeta { path, mtime_ns, executable, expect } => {
+                disk.step_set_meta(path, *mtime_ns, *executable, *expect).map(Some)
+            }
+            Step::Remove { path, expect } => disk.step_remove(path, *expect).map(|()| None),
+            Step::RemoveDir { path } => disk.step_remove_dir(path).map(|()| None),
+            Step::Write { path, kind, body, expect } => {
+                let content = made.clone().expect("a write was assembled above");
+                let link = *kind == Kind::Symlink;
+                let new = New { content, link, mtime_ns: body.mtime_ns, executable: body.executable };
+                disk.step_write(path, new, *expect).map(Some)
+            }
+        };
+        if let (Step::Write { body, .. }, Some(content), Ok(_)) = (&step, &made, &done)
+            && let Content::Refs(refs) = &body.content
+        {
+            self.note_pieces(content, &refs.clone());
+        }
+        self.events.push(format!("{} {}", if done.is_ok() { "did" } else { "could not" }, tell(&step)));
+        let report = match done {
+            Ok(now_there) => Input::StepDone { id, now_there },
+            Err(why) => Input::StepFailed { id, why },
+        };
+        if let Some(live) = &mut self.live {
+            live.reports.push_back(report);
+        }
+    }
+
+    fn assemble(&self, body: &Body) -> Result<Bytes, Vec<Cid>> {
+        match &body.content {
+            Content::Inline(bytes) => Ok(Bytes::new(bytes)),
+            Content::Refs(refs) => {
+                let (mut whole, mut missing) = (Vec::new(), Vec::new());
+                for piece in refs.iter() {
+                    let kept = self.durable.blocks.get(&piece.cid);
+                    let plain = kept
+                        .and_then(|sealed| open_chunk(&self.person.keys, piece, sealed).ok())
+                        .or_else(|| self.plain(&piece.cid));
+                    match plain {
+                        Some(plain) => whole.extend(plain),
+                        None => missing.push(piece.cid),
+                    }
+                }
+                if missing.is_empty() { Ok(Bytes::new(&whole)) } else { Err(missing) }
+            }
+            Content::Manifest(_) => unreachable!("files here have at most 64 chunks"),
+        }
+    }
+
+    /// When it wants to be told that time has passed.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        let live = self.live.as_ref()?;
+        live.replica.poll_timeout().into_iter().chain(live.wake_ms).min()
+    }
+
+    pub(crate) fn time_passed(&mut self, now_ms: u64) {
+        self.tell_replica(now_ms, replicate::Input::Tick);
+        if let Some(live) = &mut self.live
+            && live.wake_ms.is_some_and(|due| due <= now_ms)
+        {
+            live.wake_ms = None;
+            self.tell_engine(now_ms, Input::Woken);
+        }
+    }
+
+    /// What could not be written is tried again.
+    pub(crate) fn retry(&mut self, now_ms: u64) {
+        if let Some(live) = &mut self.live {
+            live.engine.retry_stuck();
+        }
+        self.carry_out(now_ms);
+    }
+}
+
+fn restored(cast: &Cast, durable: &Durable) -> Replica {
+    let heads = durable.heads.values().cloned().collect();
+    Replica::restore(cast.genesis.clone(), Kept { ops: cast.ops.clone(), heads, ..Kept::default() })
+}
+
+fn tell(step: &Step) -> String {
+    match step {
+        Step::MakeDir { path } => format!("make dir {path}"),
+        Step::RenameDir { from, to } => format!("move dir {from} -> {to}"),
+        Step::RenameFile { from, to, .. } => format!("move {from} -> {to}"),
+        Step::Write { path, expect, .. } => format!("write {path}{}", if expect.is_some() { " over" } else { "" }),
+        Step::SetMeta { path, .. } => format!("set time and mode of {path}"),
+        Step::Remove { path, .. } => format!("remove {path}"),
+        Step::RemoveDir { path } => format!("remove dir {path}"),
+    }
+}

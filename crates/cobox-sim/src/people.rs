@@ -1,0 +1,127 @@
+//! What people do to their disks: they write, rename, move, copy, touch and delete, mostly among a few names, so that they meet.
+
+use cobox_core::path::{FolderPath, Name};
+
+use crate::dice::Dice;
+use crate::disk::{Bytes, Disk, New, Node};
+use crate::ledger::Ledger;
+
+const FILES: &[&str] = &["a.txt", "b.txt", "B.txt", "plan", "x"];
+const DIRS: &[&str] = &["d", "e", "f"];
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("the names here are good")
+}
+
+fn some_dir(dice: &mut Dice, disk: &Disk) -> FolderPath {
+    let dirs: Vec<FolderPath> =
+        disk.tree.iter().filter(|(_, node)| matches!(node, Node::Dir(_))).map(|(path, _)| path.clone()).collect();
+    if dice.one_in(3) { FolderPath::root() } else { dice.pick(&dirs).cloned().unwrap_or_default() }
+}
+
+fn some(dice: &mut Dice, disk: &Disk, wanted: impl Fn(&Node) -> bool) -> Option<FolderPath> {
+    let paths: Vec<&FolderPath> = disk.tree.iter().filter(|(_, node)| wanted(node)).map(|(path, _)| path).collect();
+    dice.pick(&paths).map(|path| (*path).clone())
+}
+
+fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPath, link: bool) -> Bytes {
+    ledger.count += 1;
+    let mut text = format!("{who} wrote no. {} ", ledger.count);
+    if !link && dice.one_in(3) {
+        let long = 513 + dice.below(3000);
+        text = text.repeat(long / text.len() + 1);
+    }
+    let content = Bytes::new(text.as_bytes());
+    ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));
+    content
+}
+
+/// One thing somebody does; what it was, if anything.
+pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, now_ms: u64) -> Option<String> {
+    let mtime_ns = now_ms as i64 * 1_000_000;
+    let is_leaf = |node: &Node| !matches!(node, Node::Dir(_));
+    match dice.below(20) {
+        0..=4 => {
+            let file = dice.pick(FILES).copied().unwrap_or("x");
+            let path = some_dir(dice, disk).join(name(file));
+            if matches!(disk.tree.get(&path), Some(Node::Dir(_))) {
+                return None;
+            }
+            ledger.let_go(disk, &path);
+            let link = dice.one_in(12);
+            let content = new_content(dice, ledger, who, &path, link);
+            let in_place = !link && matches!(disk.tree.get(&path), Some(Node::File { .. })) && dice.one_in(2);
+            disk.put(&path, New { content, link, mtime_ns, executable: false }, in_place);
+            Some(format!("writes {path}"))
+        }
+        5..=8 => {
+            let path = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
+            ledger.let_go(disk, &path);
+            let content = new_content(dice, ledger, who, &path, false);
+            let in_place = dice.one_in(2);
+            disk.put(&path, New { content, link: false, mtime_ns, executable: false }, in_place);
+            Some(format!("edits {path}"))
+        }
+        9 | 10 => {
+            let path = some_dir(dice, disk).join(name(dice.pick(DIRS).copied().unwrap_or("d")));
+            if disk.tree.contains_key(&path) || path.components().len() > 4 {
+                return None;
+            }
+            disk.make_dir(&path);
+            Some(format!("makes dir {path}"))
+        }
+        11 | 12 => {
+            let from = some(dice, disk, is_leaf)?;
+            let file = dice.pick(FILES).copied().unwrap_or("x");
+            let to = some_dir(dice, disk).join(name(file));
+            if from == to || matches!(disk.tree.get(&to), Some(Node::Dir(_))) {
+                return None;
+            }
+            ledger.let_go(disk, &to);
+            disk.erase(&to);
+            disk.rename(&from, &to);
+            Some(format!("renames {from} -> {to}"))
+        }
+        13 | 14 => {
+            let from = some(dice, disk, |node| matches!(node, Node::Dir(_)))?;
+            let to = some_dir(dice, disk).join(name(dice.pick(DIRS).copied().unwrap_or("d")));
+            if disk.tree.contains_key(&to) || to.starts_with(&from) {
+                return None;
+            }
+            disk.rename(&from, &to);
+            if dice.one_in(4) {
+                disk.make_dir(&from);
+                return Some(format!("moves dir {from} -> {to} and makes it anew"));
+            }
+            Some(format!("moves dir {from} -> {to}"))
+        }
+        15 | 16 => {
+            let path = some(dice, disk, is_leaf)?;
+            ledger.let_go(disk, &path);
+            disk.erase(&path);
+            Some(format!("deletes {path}"))
+        }
+        17 => {
+            let path = some(dice, disk, |node| matches!(node, Node::Dir(_)))?;
+            ledger.let_go(disk, &path);
+            disk.erase(&path);
+            Some(format!("deletes dir {path}"))
+        }
+        18 => {
+            let path = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
+            disk.touch(&path, mtime_ns, dice.one_in(2));
+            Some(format!("touches {path}"))
+        }
+        _ => {
+            let from = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
+            let file = dice.pick(FILES).copied().unwrap_or("x");
+            let to = some_dir(dice, disk).join(name(file));
+            if disk.tree.contains_key(&to) {
+                return None;
+            }
+            let content = disk.tree.get(&from)?.content()?.clone();
+            disk.put(&to, New { content, link: false, mtime_ns, executable: false }, false);
+            Some(format!("copies {from} -> {to}"))
+        }
+    }
+}

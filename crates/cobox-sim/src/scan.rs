@@ -1,0 +1,79 @@
+//! A look at a disk that goes on changing meanwhile: a few entries at a time, then the files to read, one by one.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use cobox_core::content::{ContentWriter, Written};
+use cobox_core::engine::{Input, Stamp, Stat};
+use cobox_core::path::FolderPath;
+use cobox_core::seal::SealedBlock;
+use cobox_core::state::{Body, Ref};
+use cobox_proto::id::EpochTag;
+
+use crate::cast::Person;
+use crate::disk::{Bytes, Disk, Node};
+
+/// Where the look is.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    under: Vec<FolderPath>,
+    last: Option<FolderPath>,
+    listed: bool,
+    pub(crate) to_read: VecDeque<FolderPath>,
+}
+
+impl Scan {
+    pub(crate) fn begin(under: Vec<FolderPath>) -> Self {
+        Self { under, last: None, listed: false, to_read: VecDeque::new() }
+    }
+
+    /// The next piece of the listing: at most `max` entries; the end when there are no more.
+    pub(crate) fn go_on(&mut self, disk: &Disk, max: usize) -> Option<Input> {
+        if self.listed {
+            return None;
+        }
+        let from = self.last.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let covered = |path: &FolderPath| self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u));
+        let entries: Vec<(FolderPath, Stat)> = disk
+            .tree
+            .range((from, Bound::Unbounded))
+            .filter(|(path, _)| covered(path))
+            .take(max)
+            .map(|(path, node)| (path.clone(), node.stat()))
+            .collect();
+        if let Some((last, _)) = entries.last() {
+            self.last = Some(last.clone());
+            return Some(Input::Listed(entries));
+        }
+        self.listed = true;
+        Some(Input::ScanEnded { unreadable: Vec::new() })
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.listed && self.to_read.is_empty()
+    }
+}
+
+/// A file that was read and sealed.
+pub(crate) struct Read {
+    pub(crate) stamp: Stamp,
+    pub(crate) body: Body,
+    pub(crate) chunks: Vec<Ref>,
+    pub(crate) blocks: Vec<SealedBlock>,
+    pub(crate) content: Bytes,
+}
+
+/// Reads a file; `None` if none is there any more.
+pub(crate) fn read(person: &Person, cutter: &cobox_core::chunk::Cutter, epoch: EpochTag, disk: &Disk, path: &FolderPath) -> Option<Read> {
+    let node = disk.tree.get(path)?;
+    let (stamp, content) = match node {
+        Node::File { stamp, content } => (*stamp, content.clone()),
+        Node::Link { .. } | Node::Dir(_) => return None,
+    };
+    let mut writer = ContentWriter::new(&person.keys, cutter, epoch);
+    writer.push(&content.bytes);
+    let Written { content: sealed, plain_digest, size, chunks, blocks } = writer.finish();
+    let body =
+        Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };
+    Some(Read { stamp, body, chunks, blocks, content })
+}

@@ -1,0 +1,407 @@
+//! One run: a storm of edits, delays, broken links, stops and restored backups; a quiet phase; the oracles; and once more.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+
+use cobox_core::engine::Input;
+use cobox_proto::replicate::{self, PeerId};
+
+use crate::cast::{Cast, PEOPLE_MAX};
+use crate::dice::Dice;
+use crate::disk::Disk;
+use crate::ledger::Ledger;
+use crate::member::{Durable, Member, Packet};
+use crate::people;
+
+/// What a run is made of; which faults happen at all is drawn from the seed (a storm that does everything at once hides much).
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Things that happen in each storm.
+    pub storm_steps: usize,
+    /// Storms, each with its quiet phase.
+    pub storms: usize,
+    /// Print the story as it goes.
+    pub verbose: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { storm_steps: 400, storms: 2, verbose: false }
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Over all that happened, in order (O10).
+    pub trace: [u8; 32],
+    /// The first promise that was broken.
+    pub failure: Option<String>,
+    /// Heads published.
+    pub heads: u64,
+    /// Contents written.
+    pub contents: u64,
+}
+
+/// Runs one seed.
+pub fn run(cast: &Cast, seed: u64, options: &Options) -> Report {
+    World::new(cast, seed, options.clone()).run()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct End {
+    member: usize,
+    peer: PeerId,
+}
+
+#[derive(Debug)]
+struct Faults {
+    cuts: bool,
+    stops: bool,
+    backups: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct World<'c> {
+    options: Options,
+    dice: Dice,
+    faults: Faults,
+    now_ms: u64,
+    members: Vec<Member<'c>>,
+    backups: Vec<Option<(Durable, u64)>>,
+    other: BTreeMap<End, End>,
+    queues: BTreeMap<End, VecDeque<Packet>>,
+    next_peer: u64,
+    ledger: Ledger,
+    /// A backup was restored: what was published after it and fetched by nobody is gone for good, and is waited for.
+    set_back: bool,
+    trace: blake3::Hasher,
+}
+
+impl<'c> World<'c> {
+    fn new(cast: &'c Cast, seed: u64, options: Options) -> Self {
+        let mut dice = Dice::new(seed);
+        let count = 2 + dice.below(PEOPLE_MAX - 1);
+        let faults = Faults { cuts: !dice.one_in(4), stops: dice.one_in(2), backups: dice.one_in(3) };
+        let members: Vec<Member<'_>> = (0..count).map(|n| Member::new(cast, n)).collect();
+        Self {
+            options,
+            dice,
+            faults,
+            now_ms: 1_700_000_000_000,
+            backups: vec![None; members.len()],
+            members,
+            other: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            next_peer: 0,
+            ledger: Ledger::default(),
+            set_back: false,
+            trace: blake3::Hasher::new(),
+        }
+    }
+
+    fn run(mut self) -> Report {
+        let mut failure = None;
+        for storm in 0..self.options.storms {
+            self.storm();
+            if let Err(why) = self.quiet() {
+                self.note(&format!("storm {storm}: {why}"));
+                failure = Some(why);
+                break;
+            }
+        }
+        Report {
+            trace: *self.trace.finalize().as_bytes(),
+            failure,
+            heads: self.members.iter().map(|member| member.published).sum(),
+            contents: self.ledger.count,
+        }
+    }
+
+    fn note(&mut self, what: &str) {
+        self.trace.update(what.as_bytes()).update(b"\n");
+        if self.options.verbose {
+            println!("{:>9} {what}", self.now_ms - 1_700_000_000_000);
+        }
+    }
+
+    // ---- what happens ----
+
+    fn storm(&mut self) {
+        for _ in 0..self.options.storm_steps {
+            let member = self.dice.below(self.members.len());
+            match self.dice.below(100) {
+                0..=34 => self.deliver(),
+                35..=69 => self.work(member),
+                70..=79 => self.edit(member),
+                80..=83 => self.look(member),
+                84..=92 => {
+                    let ms = 1 + self.dice.below(3_000) as u64;
+                    self.pass(ms);
+                }
+                93 | 94 => self.connect_some(),
+                95 if self.faults.cuts => self.cut_some(),
+                96 if self.faults.stops => {
+                    self.members[member].stop_after = Some(self.dice.below(12) as u32);
+                }
+                97 if self.faults.backups => self.back_up_or_restore(member),
+                _ => self.start_if_stopped(member),
+            }
+            self.tidy();
+        }
+    }
+
+    fn work(&mut self, member: usize) {
+        let choice = self.dice.below(1_000);
+        self.members[member].work(self.now_ms, choice);
+    }
+
+    fn edit(&mut self, member: usize) {
+        let Self { dice, members, ledger, now_ms, .. } = self;
+        let here = &mut members[member];
+        if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, here.name, *now_ms) {
+            let name = here.name;
+            self.note(&format!("{name} {what}"));
+        }
+    }
+
+    fn look(&mut self, member: usize) {
+        let disk = &self.members[member].durable.disk;
+        let some = self.dice.below(disk.tree.len() + 1);
+        let under = if self.dice.one_in(2) { disk.tree.keys().nth(some).cloned() } else { None };
+        self.members[member].look_at(under.into_iter().collect());
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        for member in 0..self.members.len() {
+            if self.members[member].due_ms().is_some_and(|due| due <= self.now_ms) {
+                self.members[member].time_passed(self.now_ms);
+                self.tidy();
+            }
+        }
+    }
+
+    fn back_up_or_restore(&mut self, member: usize) {
+        let name = self.members[member].name;
+        match self.backups[member].take() {
+            Some((old, at_ms)) => {
+                self.members[member].stop();
+                let with_disk = self.dice.one_in(2);
+                self.set_back = true;
+                let newer = std::mem::replace(&mut self.members[member].durable, old);
+                if with_disk {
+                    self.ledger.set_back(&newer.disk, &self.members[member].durable.disk);
+                } else {
+                    self.members[member].durable.disk = newer.disk;
+                }
+                self.note(&format!("{name} is set back to {at_ms}{}", if with_disk { " with its disk" } else { "" }));
+            }
+            None if self.members[member].live.is_some() => {
+                self.backups[member] = Some((self.members[member].durable.clone(), self.now_ms));
+                self.note(&format!("{name} is backed up"));
+            }
+            None => {}
+        }
+    }
+
+    fn start_if_stopped(&mut self, member: usize) {
+        if self.members[member].live.is_none() {
+            let entropy = self.dice.bytes32();
+            self.members[member].start(self.now_ms, entropy);
+            let name = self.members[member].name;
+            self.note(&format!("{name} starts"));
+        }
+    }
+
+    // ---- the links ----
+
+    fn is_linked(&self, a: usize, b: usize) -> bool {
+        self.other.iter().any(|(here, there)| here.member == a && there.member == b)
+    }
+
+    fn connect_some(&mut self) {
+        let (a, b) = (self.dice.below(self.members.len()), self.dice.below(self.members.len()));
+        self.connect(a, b);
+    }
+
+    fn connect(&mut self, a: usize, b: usize) {
+        if a == b || self.is_linked(a, b) || [a, b].iter().any(|n| self.members[*n].live.is_none()) {
+            return;
+        }
+        let ends = [a, b].map(|member| {
+            self.next_peer += 1;
+            End { member, peer: PeerId(self.next_peer) }
+        });
+        for (here, there) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+            self.other.insert(here, there);
+            self.queues.insert(here, VecDeque::new());
+        }
+        for (here, there) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+            let (who, ours) = (self.members[there.member].who(), self.members[here.member].who().kind);
+            let opened = replicate::Input::PeerOpened { peer: here.peer, who, ours };
+            self.members[here.member].tell_replica(self.now_ms, opened);
+        }
+        let (a, b) = (self.members[a].name, self.members[b].name);
+        self.note(&format!("{a} and {b} meet"));
+    }
+
+    fn cut_some(&mut self) {
+        let ends: Vec<End> = self.other.keys().copied().collect();
+        if let Some(end) = self.dice.pick(&ends).copied() {
+            self.close(end);
+        }
+    }
+
+    fn close(&mut self, end: End) {
+        let Some(there) = self.other.remove(&end) else { return };
+        self.other.remove(&there);
+        for end in [end, there] {
+            self.queues.remove(&end);
+            self.members[end.member].tell_replica(self.now_ms, replicate::Input::PeerClosed { peer: end.peer });
+        }
+        let (a, b) = (self.members[end.member].name, self.members[there.member].name);
+        self.note(&format!("{a} and {b} part"));
+    }
+
+    /// One packet of some channel arrives.
+    fn deliver(&mut self) {
+        let ready: Vec<End> = self.queues.iter().filter(|(_, queue)| !queue.is_empty()).map(|(end, _)| *end).collect();
+        let Some(end) = self.dice.pick(&ready).copied() else { return };
+        if let Some(packet) = self.queues.get_mut(&end).and_then(VecDeque::pop_front) {
+            self.members[end.member].receive(self.now_ms, end.peer, packet);
+        }
+    }
+
+    /// Takes what members have to say; closes the channels of the stopped.
+    fn tidy(&mut self) {
+        for member in 0..self.members.len() {
+            for what in std::mem::take(&mut self.members[member].events) {
+                let name = self.members[member].name;
+                self.note(&format!("{name} {what}"));
+            }
+            for (peer, packet) in std::mem::take(&mut self.members[member].outbox) {
+                if let Some(there) = self.other.get(&End { member, peer })
+                    && let Some(queue) = self.queues.get_mut(there)
+                {
+                    queue.push_back(packet);
+                }
+            }
+            for peer in std::mem::take(&mut self.members[member].close) {
+                self.close(End { member, peer });
+            }
+            if self.members[member].live.is_none() {
+                let ends: Vec<End> = self.other.keys().filter(|end| end.member == member).copied().collect();
+                for end in ends {
+                    self.close(end);
+                }
+            }
+        }
+    }
+
+    // ---- the end ----
+
+    /// Faults and edits stop, everybody meets; when nothing is left to do, nothing may be lost or differ.
+    fn quiet(&mut self) -> Result<(), String> {
+        self.note("quiet");
+        for member in 0..self.members.len() {
+            self.members[member].stop_after = None;
+            self.start_if_stopped(member);
+            self.members[member].look_at(Vec::new());
+        }
+        for a in 0..self.members.len() {
+            for b in 0..a {
+                self.connect(a, b);
+            }
+        }
+        self.tidy();
+        self.settle()?;
+        self.members_agree()?;
+        let published: u64 = self.members.iter().map(|member| member.published).sum();
+        for member in 0..self.members.len() {
+            self.members[member].look_at(Vec::new());
+        }
+        self.settle()?;
+        let now: u64 = self.members.iter().map(|member| member.published).sum();
+        if now > published {
+            return Err(format!("O7: {} heads were published although nothing had changed", now - published));
+        }
+        self.members_agree()?;
+        self.ledger.check(&self.members[0].durable.disk)
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        let (mut steps, mut retries) = (0, 0);
+        loop {
+            steps += 1;
+            if steps > 60_000 {
+                return Err("O7: it never comes to rest".into());
+            }
+            let busy: Vec<usize> = (0..self.members.len()).filter(|n| self.members[*n].has_work()).collect();
+            let on_the_way = self.queues.values().any(|queue| !queue.is_empty());
+            if let Some(member) = self.dice.pick(&busy).copied()
+                && (!on_the_way || self.dice.one_in(2))
+            {
+                self.work(member);
+            } else if on_the_way {
+                self.deliver();
+            } else if let Some(held) =
+                self.members.iter().position(|m| m.live.as_ref().is_some_and(|live| live.engine.held().is_some()))
+            {
+                let approve = !self.dice.one_in(3);
+                let name = self.members[held].name;
+                self.note(&format!("{name} is asked about deletions: {approve}"));
+                self.members[held].tell_engine(self.now_ms, Input::Decide { approve });
+            } else if let Some(due) = self.members.iter().filter_map(Member::due_ms).min()
+                && retries < 40
+            {
+                let ms = due.saturating_sub(self.now_ms).max(1);
+                retries += 1;
+                self.pass(ms);
+            } else if retries < 43 {
+                retries = retries.max(40) + 1;
+                for member in 0..self.members.len() {
+                    self.members[member].retry(self.now_ms);
+                    self.members[member].look_at(Vec::new());
+                }
+            } else {
+                return Ok(());
+            }
+            self.tidy();
+        }
+    }
+
+    /// O2: all disks are equal, and nobody waits for anything.
+    fn members_agree(&mut self) -> Result<(), String> {
+        let shows: Vec<String> = self.members.iter().map(|member| show(&member.durable.disk)).collect();
+        for (n, member) in self.members.iter().enumerate() {
+            let Some(live) = &member.live else { continue };
+            let summary = live.engine.summary();
+            if shows[n] != shows[0] {
+                let (a, b) = (self.members[0].name, member.name);
+                return Err(format!("O2: disks differ: {a} has\n{}{b} has\n{}{summary:?}", shows[0], shows[n]));
+            }
+            let waits = summary.pending_files > 0 || !summary.settled;
+            if waits && !self.set_back || !summary.stuck.is_empty() {
+                let wanted = live.engine.view().entries.keys();
+                let missing: Vec<String> =
+                    wanted.filter(|path| !member.durable.disk.tree.contains_key(*path)).map(ToString::to_string).collect();
+                return Err(format!("O8: {} does not rest: {summary:?}; missing: {missing:?}", member.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(disk: &Disk) -> String {
+    let mut text = String::new();
+    for (path, node) in &disk.tree {
+        let content = node.content().map_or("/".into(), |content| {
+            let start: Vec<u8> = content.bytes.iter().take(16).copied().collect();
+            format!(": {}", String::from_utf8_lossy(&start))
+        });
+        let _ = writeln!(text, "    {path}{content}");
+    }
+    text
+}

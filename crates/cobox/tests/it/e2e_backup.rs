@@ -1,0 +1,187 @@
+//! Encrypted copies: offers that do not fit, words that are wrong, everything back from a seeder alone.
+
+use std::fs;
+use std::path::Path;
+
+use crate::e2e_tree::Tree;
+use crate::e2e_world::{Computer, PATIENCE, World, becomes, noise, same_and, until};
+
+/// Ana with a folder "docs" of this size.
+fn ana_with(world: &World, bytes: usize) -> Computer {
+    let ana = world.person("Ana");
+    fs::create_dir_all(ana.folder("docs")).unwrap();
+    fs::write(ana.folder("docs").join("content"), noise(1, bytes)).unwrap();
+    ana.create("docs");
+    ana
+}
+
+#[test]
+fn d4_an_offer_that_is_too_small_is_said_and_what_fits_stays() {
+    let world = World::new();
+    let (ana, the_box) = (ana_with(&world, 8 << 20), world.seeder("box"));
+    let added = ana.run(&["backup", "add", "docs", &the_box.offer("2MB"), "--json"]);
+    match added.code {
+        Some(0) => {
+            until("status says that the space is used up", PATIENCE, || {
+                let status = ana.status("docs");
+                let quota = |problem: &serde_json::Value| problem["code"] == "quota" && problem["hint"].is_string();
+                let said = status["problems"].as_array().unwrap().iter().any(quota);
+                if said { Ok(()) } else { Err(status) }
+            });
+            assert_eq!(ana.status("docs")["backups"][0]["complete"], false, "o8: it is not backed up");
+            let used = the_box.json(&["folders"])["folders"][0]["used_bytes"].as_u64().unwrap();
+            assert!(used <= 2_000_000, "{used}");
+        }
+        _ => assert_eq!(added.json_error(), (5, "quota_exceeded".into())),
+    }
+}
+
+#[test]
+fn an_offer_is_good_once_whole_and_in_time() {
+    let world = World::new();
+    let (ana, the_box) = (ana_with(&world, 1000), world.seeder("box"));
+    let notes = ana.create("notes");
+    fs::write(notes.join("note"), "x").unwrap();
+
+    let offer = the_box.offer("1GB");
+    let (head, tail) = offer.split_at(offer.len() / 2);
+    let wrong = if tail.starts_with('q') { 'p' } else { 'q' };
+    let damaged = format!("{head}{wrong}{}", &tail[1..]);
+    assert_eq!(ana.refused(&["backup", "add", "docs", &damaged]), (2, "code_unreadable".into()));
+    assert_eq!(ana.refused(&["backup", "add", "docs", head]), (2, "code_unreadable".into()));
+    assert_eq!(ana.status("docs")["backups"].as_array().unwrap().len(), 0, "nothing half-made");
+
+    // As mail makes it: wrapped, and with spaces.
+    let mailed = format!("  {head}\n {tail} \n");
+    ana.json(&["backup", "add", "docs", &mailed]);
+    assert_eq!(ana.refused(&["backup", "add", "notes", &offer]), (5, "code_spent".into()), "used already");
+    assert_eq!(ana.status("notes")["backups"].as_array().unwrap().len(), 0, "nothing half-made");
+
+    let brief = the_box.json(&["offer", "--space", "1GB", "--expires", "1s"])["offer"].as_str().unwrap().to_owned();
+    until("the offer has expired", PATIENCE, || {
+        let again = ana.run(&["backup", "add", "notes", &brief, "--json"]);
+        match again.code {
+            Some(5) => Ok(assert_eq!(again.json_error().1, "code_spent")),
+            // Asked too early: it was still good. End it, and nothing more can be tried with it.
+            Some(0) => panic!("the second was not over yet"),
+            _ => Err(again),
+        }
+    });
+}
+
+#[test]
+fn r1_words_bring_everything_back_and_wrong_ones_say_what_is_wrong() {
+    let world = World::new();
+    let (ana, the_box) = (ana_with(&world, 3 << 20), world.seeder("box"));
+    let root = ana.folder("docs");
+    fs::create_dir(root.join("sub")).unwrap();
+    fs::write(root.join("sub/né 🎶.txt"), "hello").unwrap();
+    let notes = ana.create("notes, too");
+    fs::write(notes.join("note"), "x").unwrap();
+    ana.back_up("docs", &the_box);
+    ana.back_up("notes, too", &the_box);
+    let (_, words, tickets) = ana.kit();
+    let key = ana.key();
+    let (docs, notes) = (Tree::read(&root).unwrap(), Tree::read(&notes).unwrap());
+
+    // Somebody whose words the box knows nothing of.
+    let stranger = world.person("Mallory");
+    let (_, strange_words, _) = stranger.kit();
+    drop((ana, stranger));
+
+    let new = world.person("new");
+    let to = new.folder("back");
+    let recover = |words: &str| {
+        let file = new.words_file(words);
+        let to = to.to_str().unwrap();
+        new.run(&["recover", "--words-file", file.to_str().unwrap(), "--seeder", &tickets[0], "--to", to, "--json"])
+    };
+    let list: Vec<&str> = words.split_whitespace().collect();
+    let with = |at: usize, word: &str| {
+        let mut list = list.clone();
+        list[at] = word;
+        list.join(" ")
+    };
+    assert_eq!(recover(&with(4, "cobox")).json_error(), (2, "words_wrong".into()), "not in the list of words");
+    assert_eq!(recover(&list[..11].join(" ")).json_error(), (2, "words_wrong".into()), "one is missing");
+    let mut swapped_refused = 0;
+    for at in 0..11 {
+        let mut swapped = list.clone();
+        swapped.swap(at, at + 1);
+        if swapped == list {
+            continue;
+        }
+        // One order in sixteen has a right checksum by chance; then nothing is known of such words.
+        match recover(&swapped.join(" ")).json_error() {
+            (2, code) if code == "words_wrong" => swapped_refused += 1,
+            (5 | 6, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(swapped_refused >= 6, "{swapped_refused}");
+    let nobody = recover(&strange_words);
+    assert!(nobody.err.contains("no such vault here"), "{nobody:?}");
+    assert_ne!(nobody.code, Some(0));
+    assert_eq!(new.json(&["folders"])["folders"].as_array().unwrap().len(), 0, "nothing half-made");
+    assert_eq!(new.json(&["whoami"])["name"], "new", "still who one was");
+
+    let typed = format!("  {}\n\n", list.join("  \n").to_uppercase());
+    let back = recover(&typed).json();
+    assert_eq!((back["name"].as_str(), back["cobox_key"].as_str()), (Some("Ana"), Some(key.as_str())));
+    let mut names: Vec<&str> =
+        back["folders"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["docs", "notes, too"]);
+    becomes(&to.join("docs"), &docs);
+    becomes(&to.join("notes, too"), &notes);
+    assert_eq!(
+        recover(&words).json_error(),
+        (5, "identity_in_use".into()),
+        "once there are folders, nothing replaces them"
+    );
+}
+
+#[test]
+fn who_recovered_goes_on_working_with_the_others() {
+    let world = World::new();
+    let (ana, ben, the_box) = (ana_with(&world, 100_000), world.person("Ben"), world.seeder("box"));
+    ana.back_up("docs", &the_box);
+    let theirs = ben.join("docs", &ana.invite("docs", &ben));
+    becomes(&theirs, &Tree::read(&ana.folder("docs")).unwrap());
+    ana.wait_for_receipt("docs");
+    let (_, words, tickets) = ana.kit();
+    drop(ana);
+
+    let new = world.person("new");
+    let file = new.words_file(&words);
+    let to = new.folder("back");
+    let args =
+        ["recover", "--words-file", file.to_str().unwrap(), "--seeder", &tickets[0], "--to", to.to_str().unwrap()];
+    new.json(&args);
+    let mine = to.join("docs");
+    becomes(&mine, &Tree::read(&theirs).unwrap());
+    fs::write(mine.join("from Ana again.txt"), "I am back").unwrap();
+    fs::write(theirs.join("from Ben.txt"), "welcome").unwrap();
+    let both =
+        |tree: &Tree| ["from Ana again.txt", "from Ben.txt"].iter().all(|name| tree.0.contains_key(Path::new(name)));
+    same_and(&[&mine, &theirs], "they meet again", both);
+}
+
+#[test]
+fn a_new_member_joins_while_only_the_seeder_runs() {
+    let world = World::new();
+    let (mut ana, ben, the_box) = (ana_with(&world, 5 << 20), world.person("Ben"), world.seeder("box"));
+    ana.back_up("docs", &the_box);
+    let code = ana.invite("docs", &ben);
+    ana.wait_for_receipt("docs");
+    let whole = Tree::read(&ana.folder("docs")).unwrap();
+    ana.down();
+    let theirs = ben.join("docs", &code);
+    becomes(&theirs, &whole);
+    fs::write(theirs.join("while you slept.txt"), "hello").unwrap();
+    ben.wait_for_receipt("docs");
+    drop(ben);
+    ana.up();
+    let there = |tree: &Tree| tree.0.contains_key(Path::new("while you slept.txt"));
+    same_and(&[&ana.folder("docs"), &theirs], "Ana reads what Ben wrote, from the box alone", there);
+}

@@ -1,0 +1,163 @@
+//! Nothing is lost: deletes that arrive late, directories that vanish, receivers that are killed.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::e2e_tree::Tree;
+use crate::e2e_world::{Computer, World, ana_and_ben, becomes, noise, same, same_and, until};
+
+fn has(tree: &Tree, path: &str) -> bool {
+    tree.0.contains_key(Path::new(path))
+}
+
+#[test]
+fn c8_a_delete_stays_when_a_long_absent_member_returns() {
+    let world = World::new();
+    let (ana, mut ben) = ana_and_ben(&world, |root| {
+        for n in 0..10 {
+            fs::write(root.join(format!("page {n}.txt")), format!("page {n}")).unwrap();
+        }
+    });
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    ben.down();
+    fs::remove_file(mine.join("page 3.txt")).unwrap();
+    ana.wait("docs");
+    for n in 0..40 {
+        fs::write(mine.join("diary.txt"), format!("day {n}")).unwrap();
+        ana.wait("docs");
+    }
+    fs::write(theirs.join("from far away.txt"), "here I am again").unwrap();
+    ben.up();
+    let gone = |tree: &Tree| has(tree, "from far away.txt") && !has(tree, "page 3.txt");
+    let tree = same_and(&[&mine, &theirs], "the delete arrived", gone);
+    assert_eq!(tree.files(), 9 + 2);
+    ben.restart();
+    ana.wait("docs");
+    ben.wait("docs");
+    assert_eq!(same_and(&[&mine, &theirs], "it stays", gone), tree, "nothing came back");
+}
+
+#[test]
+fn c2_an_edit_beats_a_delete_and_nothing_is_lost() {
+    let world = World::new();
+    let (ana, mut ben) = ana_and_ben(&world, |root| fs::write(root.join("minutes.txt"), "draft").unwrap());
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    ben.down();
+    fs::remove_file(mine.join("minutes.txt")).unwrap();
+    fs::write(mine.join("other.txt"), "x").unwrap();
+    ana.wait("docs");
+    fs::write(theirs.join("minutes.txt"), "edited on the train").unwrap();
+    ben.up();
+    same_and(&[&mine, &theirs], "the edit survives", |tree| has(tree, "minutes.txt") && has(tree, "other.txt"));
+    assert_eq!(fs::read_to_string(mine.join("minutes.txt")).unwrap(), "edited on the train");
+}
+
+fn thirty(root: &Path) {
+    fs::create_dir(root.join("deep")).unwrap();
+    for n in 0..30 {
+        fs::write(root.join(format!("deep/page {n}.txt")), noise(n, 3000 + n as usize)).unwrap();
+    }
+}
+
+fn held(computer: &Computer) -> bool {
+    computer.status("docs")["held_changes"].as_u64() == Some(1)
+}
+
+#[test]
+fn h1_an_emptied_folder_is_held_and_reject_brings_everything_back() {
+    let world = World::new();
+    let (mut ana, ben) = ana_and_ben(&world, thirty);
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let whole = Tree::read(&mine).unwrap();
+    for restarted in [false, true] {
+        fs::remove_dir_all(mine.join("deep")).unwrap();
+        until("it is held", Duration::from_secs(60), || if held(&ana) { Ok(()) } else { Err(ana.status("docs")) });
+        if restarted {
+            ana.restart();
+        }
+        let listed = ana.json(&["held", "list", "docs"]);
+        let change = &listed["held"][0];
+        assert_eq!((change["deleted_files"].as_u64(), change["direction"].as_str()), (Some(30), Some("outgoing")));
+        assert_eq!(ana.status("docs")["state"], "held");
+        // Something else still goes through, and so has had time to carry the deletes with it.
+        fs::write(theirs.join("meanwhile.txt"), format!("{restarted}")).unwrap();
+        until("others' work still arrives", Duration::from_secs(60), || {
+            let arrived = fs::read_to_string(mine.join("meanwhile.txt")).unwrap_or_default();
+            if arrived == format!("{restarted}") { Ok(()) } else { Err(ana.status("docs")) }
+        });
+        assert_eq!(fs::read_dir(theirs.join("deep")).unwrap().count(), 30, "nobody else lost anything");
+        ana.json(&["held", "reject", "docs"]);
+        let tree = same_and(&[&mine, &theirs], "everything is back", |tree| tree.files() == 31);
+        assert_eq!(tree.0.iter().filter(|(path, entry)| whole.0.get(*path) == Some(entry)).count(), whole.0.len());
+        assert!(!held(&ana));
+    }
+}
+
+#[test]
+fn h1_held_deletes_happen_once_approved() {
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, thirty);
+    fs::remove_dir_all(ana.folder("docs").join("deep")).unwrap();
+    until("it is held", Duration::from_secs(60), || if held(&ana) { Ok(()) } else { Err(ana.status("docs")) });
+    assert_eq!(ana.json(&["held", "approve", "docs"])["held"].as_array().unwrap().len(), 1);
+    same_and(&[&ana.folder("docs"), &ben.folder("docs")], "approved", |tree| tree.files() == 0);
+}
+
+#[test]
+fn h1_a_directory_that_is_moved_away_deletes_nothing() {
+    let world = World::new();
+    let (mut ana, ben) = ana_and_ben(&world, thirty);
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let whole = Tree::read(&mine).unwrap();
+    let away = world.path().join("away");
+    for restarted in [false, true] {
+        fs::rename(&mine, &away).unwrap();
+        if restarted {
+            ana.restart();
+        }
+        // Waiting looks at the disk; in step it can not be.
+        let waited = ana.run(&["status", "docs", "--wait", "--timeout", "2", "--json"]);
+        assert_eq!(waited.code, Some(1), "{waited:?}");
+        let status = ana.status("docs");
+        assert!(status["state"] == "problem" || status["state"] == "held", "{status}");
+        assert!(!status["problems"].as_array().unwrap().is_empty() || status["held_changes"] == 1, "{status}");
+        assert_eq!(Tree::read(&theirs).unwrap(), whole, "nobody else lost anything");
+        // An empty directory in its place, like a disk that is not mounted.
+        fs::create_dir(&mine).unwrap();
+        let waited = ana.run(&["status", "docs", "--wait", "--timeout", "2", "--json"]);
+        assert_eq!(waited.code, Some(1), "{waited:?}");
+        assert_eq!(fs::read_dir(&mine).unwrap().count(), 0, "nothing is written where the disk is missing");
+        assert_eq!(Tree::read(&theirs).unwrap(), whole, "nobody else lost anything");
+        fs::remove_dir(&mine).unwrap();
+        fs::rename(&away, &mine).unwrap();
+        ana.wait("docs");
+        assert_eq!(ana.status("docs")["held_changes"], 0);
+        assert_eq!(same(&[&mine, &theirs]), whole);
+    }
+}
+
+#[test]
+fn k2_a_receiver_killed_in_the_middle_of_a_large_file_completes_it() {
+    const LARGE: usize = 256 << 20;
+    let world = World::new();
+    let (ana, mut ben) = ana_and_ben(&world, |root| fs::write(root.join("small.txt"), "hello").unwrap());
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    fs::write(mine.join("recording.raw"), noise(7, LARGE)).unwrap();
+    for part in [3, 2] {
+        until("the receiver is in the middle", Duration::from_secs(90), || {
+            let status = ben.status("docs");
+            let pending = status["pending_bytes"].as_u64().unwrap();
+            let coming = pending > 0 && pending < (LARGE - LARGE / (part + 1)) as u64;
+            let done = fs::metadata(theirs.join("recording.raw")).is_ok();
+            if coming || done { Ok(()) } else { Err(status) }
+        });
+        ben.crash();
+        if let Ok(there) = fs::read(theirs.join("recording.raw")) {
+            assert!(there == noise(7, LARGE), "o3: whole or not there");
+        }
+        ben.up();
+    }
+    becomes(&theirs, &Tree::read(&mine).unwrap());
+    assert_eq!(ben.run(&["check", "docs"]).code, Some(0));
+}
