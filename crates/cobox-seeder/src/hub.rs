@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use cobox_net::{Admitted, Host, INBOX_MAX, Inbox, Opener, Pass};
-use cobox_proto::hosting::Delivered;
+use cobox_proto::hosting::{Delivered, Promise};
 use cobox_proto::id::{FolderId, OfferId, OpId, SigKey};
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::proof::KeyKind;
@@ -78,14 +78,8 @@ impl Hub {
         hub.forget_what_was_left()?;
         let folders: Vec<FolderId> = hub.register().hosted().map(|hosting| hosting.folder).collect();
         for folder in folders {
-            let hosted = match hub.start(folder) {
-                Ok(tenant) => Hosted::Running(Arc::new(tenant)),
-                Err(error) => {
-                    tracing::error!(folder = %folder.short(), %error, "a folder can not be opened");
-                    Hosted::Broken(error.to_string())
-                }
-            };
-            hub.write_tenants().insert(folder, hosted);
+            let promise = hub.register().promise(&folder, hub.key.public());
+            let _broken_is_shown = hub.run(folder, promise);
         }
         Ok(hub)
     }
@@ -124,17 +118,26 @@ impl Hub {
         }
     }
 
-    fn start(&self, folder: FolderId) -> Result<TenantHandle, StoreError> {
-        let vaults: Arc<dyn VaultDesk> = Arc::new(self.me.clone());
+    /// Starts a hosted folder. One that can not be started stays hosted, and is tried again at the next start.
+    fn run(&self, folder: FolderId, promise: Promise) -> Result<(), StoreError> {
         let setup = Setup {
             folder,
             store: self.store.clone(),
             key: self.key.clone(),
+            promise,
             clock: self.clock.clone(),
             runtime: self.runtime.clone(),
-            vaults,
+            vaults: Arc::new(self.me.clone()),
         };
-        TenantHandle::start(setup, &self.dir(&folder))
+        let (hosted, result) = match TenantHandle::start(setup, &self.dir(&folder)) {
+            Ok(tenant) => (Hosted::Running(Arc::new(tenant)), Ok(())),
+            Err(error) => {
+                tracing::error!(folder = %folder.short(), %error, "a folder can not be opened");
+                (Hosted::Broken(error.to_string()), Err(error))
+            }
+        };
+        self.write_tenants().insert(folder, hosted);
+        result
     }
 
     fn dir(&self, folder: &FolderId) -> PathBuf {
@@ -167,20 +170,17 @@ impl Hub {
         let folder = hosting.folder;
         if let Some(tenant) = self.running(&folder) {
             register.host(hosting, offer).map_err(no_room)?;
-            tenant.order(Order::Ops(delivered.ops));
+            let promise = register.promise(&folder, self.key.public());
+            tenant.order(Order::Claimed(delivered.ops, promise));
             return Ok(());
         }
         if register.hosting(&folder).is_some() {
             return Err(ClaimRefusal::NoRoom); // Hosted, but broken.
         }
         Records::new(self.store.clone(), folder).found(&delivered.genesis, &delivered.ops).map_err(no_room)?;
-        let tenant = self.start(folder).map_err(no_room)?;
-        if let Err(error) = register.host(hosting, offer) {
-            tenant.order(Order::Stop);
-            return Err(no_room(error));
-        }
-        self.write_tenants().insert(folder, Hosted::Running(Arc::new(tenant)));
-        Ok(())
+        register.host(hosting, offer).map_err(no_room)?;
+        let promise = register.promise(&folder, self.key.public());
+        self.run(folder, promise).map_err(no_room)
     }
 
     /// Ends hosting a folder and the vaults beside it, and deletes all of it. Blocks. `false`: it is not hosted.

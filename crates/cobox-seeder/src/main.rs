@@ -3,6 +3,7 @@
 
 mod client;
 mod commands;
+mod interrupt;
 mod output;
 mod units;
 
@@ -75,6 +76,9 @@ fn main() -> ExitCode {
         Err(error) => return refuse_usage(&error, arguments.iter().any(|a| a == "--json")),
     };
     let out = Output { json: cli.global.json, quiet: cli.global.quiet };
+    if !cli.verb.is_service() {
+        interrupt::watch(out);
+    }
     match cli.verb.run(&Context { global: cli.global, out }) {
         Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(failure) => {

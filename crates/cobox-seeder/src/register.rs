@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cobox_proto::codec::{Canonical, DecodeError, Reader, Writer};
-use cobox_proto::hosting::{Offer, Ticket};
+use cobox_proto::hosting::{Offer, Promise, Ticket};
 use cobox_proto::id::{EndpointId, FolderId, OfferId, OpId, SigKey};
 use cobox_proto::limits::LABEL_BYTES_MAX;
 use cobox_proto::wire::Party;
@@ -137,6 +137,15 @@ impl Register {
     }
     pub(crate) fn hosted(&self) -> impl Iterator<Item = &Hosting> {
         self.hosted.values()
+    }
+    /// What was promised to a hosted folder.
+    pub(crate) fn promise(&self, folder: &FolderId, seeder: SigKey) -> Promise {
+        if self.hosted.get(folder).is_some_and(|hosting| matches!(hosting.source, Source::Vault { .. })) {
+            return Promise::Vault;
+        }
+        let bound = self.offers.values().filter(|offer| offer.used_by == Some(*folder));
+        let offers: Vec<Offer> = bound.map(|offer| offer.to_offer(seeder)).collect();
+        Promise::of(folder, &offers)
     }
     /// The vaults of the members of a folder.
     pub(crate) fn vaults_beside(&self, folder: &FolderId) -> Vec<(FolderId, OpId)> {

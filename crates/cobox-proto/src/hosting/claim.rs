@@ -4,10 +4,10 @@
 //!
 //! Binding an offer to a folder must be one transaction of the host's; these functions only judge.
 
-use crate::hosting::Offer;
+use crate::hosting::{Offer, Promise};
 use crate::id::{FolderId, OpId, SigKey};
-use crate::limits::{CLAIM_BYTES_MAX, LOG_OPS_MAX, VAULT_BYTES_MAX};
-use crate::members::{FolderKind, Genesis, OpBody, SignedOp};
+use crate::limits::{CLAIM_BYTES_MAX, LOG_OPS_MAX};
+use crate::members::{FolderKind, Genesis, SignedOp};
 use crate::replicate::{Kept, Membership};
 use crate::wire::{ClaimRefusal, LogPart};
 
@@ -79,14 +79,7 @@ impl Delivered {
             None if now_ms > offer.expires_ms => return Err(ClaimRefusal::Expired),
             _ => {}
         }
-        let grant = self.grant_of(&offer.seeder).ok_or(ClaimRefusal::NotGranted)?;
-        let hash = offer.grant_hash(&folder);
-        match self.membership.op(&grant).map(|op| &op.op().body) {
-            Some(OpBody::SeederGrant { offer_hash, quota_bytes, .. }) if *offer_hash == hash => {
-                if *quota_bytes <= offer.quota_bytes { Ok(grant) } else { Err(ClaimRefusal::NotGranted) }
-            }
-            _ => Err(ClaimRefusal::NotGranted),
-        }
+        self.grant_of(&offer.seeder, &Promise::of(&folder, [offer])).ok_or(ClaimRefusal::NotGranted)
     }
 
     /// Whether this is a vault that may be kept beside a hosted folder: signed by its founder, and its owner asks this seeder.
@@ -94,14 +87,12 @@ impl Delivered {
         if self.genesis.kind != FolderKind::Vault || vaults_of_member > 0 {
             return Err(ClaimRefusal::VaultRefused);
         }
-        let grant = self.grant_of(seeder).ok_or(ClaimRefusal::NotGranted)?;
-        match self.membership.op(&grant).map(|op| &op.op().body) {
-            Some(OpBody::SeederGrant { quota_bytes, .. }) if *quota_bytes <= VAULT_BYTES_MAX => Ok(grant),
-            _ => Err(ClaimRefusal::VaultRefused),
-        }
+        let refusal =
+            if self.membership.is_seeder(seeder) { ClaimRefusal::VaultRefused } else { ClaimRefusal::NotGranted };
+        self.grant_of(seeder, &Promise::Vault).ok_or(refusal)
     }
 
-    fn grant_of(&self, seeder: &SigKey) -> Option<OpId> {
-        self.membership.seeder(seeder).map(|seeder| seeder.grant)
+    fn grant_of(&self, seeder: &SigKey, promise: &Promise) -> Option<OpId> {
+        self.membership.hired(seeder, promise).map(|grant| grant.grant)
     }
 }

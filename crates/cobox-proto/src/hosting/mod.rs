@@ -3,6 +3,7 @@
 mod claim;
 mod ingest;
 mod offer;
+mod promise;
 mod quota;
 mod receipt;
 mod retention;
@@ -20,6 +21,7 @@ pub use retention::{Aging, kept_by_age, sure_until_ms};
 pub use shelf::{Shelf, Status, reach, recheck};
 
 pub use offer::{OFFER_PREFIX, OFFER_VERSION, Offer, OfferError};
+pub use promise::Promise;
 pub use receipt::{Holding, RECEIPT_VERSION, Receipt, ReceiptError, SignedReceipt};
 pub use tenant::{Tenant, TenantInput, TenantOutput};
 pub use ticket::{Address, TICKET_PREFIX, TICKET_VERSION, Ticket};

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::head::SignedHead;
 use crate::hosting::ingest::{Ingest, Step};
+use crate::hosting::promise::Promise;
 use crate::hosting::quota::{Quota, Room};
 use crate::hosting::receipt::{Holding, Receipt};
 use crate::hosting::retention::{Aging, kept_by_age, sure_until_ms};
@@ -86,6 +87,7 @@ impl Budget {
 pub struct Tenant {
     replica: Replica,
     key: SecretKey,
+    promise: Promise,
     ingest: Ingest,
     quota: Quota,
     /// Heads that are complete here, and since when.
@@ -113,11 +115,13 @@ impl Tenant {
         kept: Kept,
         complete: BTreeMap<HeadId, u64>,
         key: SecretKey,
+        promise: Promise,
         shelf: &mut dyn Shelf,
     ) -> Self {
         let mut tenant = Self {
             replica: Replica::restore(genesis, kept),
             key,
+            promise,
             ingest: Ingest::default(),
             quota: Quota::default(),
             complete,
@@ -152,7 +156,13 @@ impl Tenant {
     }
     /// The grant under which the folder is hosted. `None`: its members ended it; nothing new is taken in.
     pub fn terms(&self) -> Option<&Seeder> {
-        self.replica.membership().seeder(&self.key.public())
+        self.replica.membership().hired(&self.key.public(), &self.promise)
+    }
+
+    /// The host promises more, or something else.
+    pub fn promise(&mut self, now_ms: u64, promise: Promise, shelf: &mut dyn Shelf) {
+        self.promise = promise;
+        self.follow(now_ms, shelf);
     }
 
     /// The next output.

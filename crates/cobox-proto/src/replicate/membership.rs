@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::hosting::Promise;
 use crate::id::{EpochTag, HeadId, OpId, SigKey};
 use crate::members::HeadAuthority;
 use crate::members::{Added, Genesis, InviteInfo, Log, Roster, Seeder, SignedOp, resolve, resolve_at};
@@ -106,12 +107,12 @@ impl Membership {
     }
     /// Whether it is a granted seeder.
     pub fn is_seeder(&self, key: &SigKey) -> bool {
-        self.seeder(key).is_some()
+        self.roster.seeders().iter().any(|seeder| seeder.key == *key)
     }
-    /// The grant of a seeder; of several the one that gives most room, then the least id.
-    pub fn seeder(&self, key: &SigKey) -> Option<&Seeder> {
-        let of_key = self.roster.seeders().iter().filter(|seeder| seeder.key == *key);
-        of_key.max_by_key(|seeder| (seeder.quota_bytes, std::cmp::Reverse(seeder.grant)))
+    /// The grant of a seeder that stays within what it promised; of several the one that gives most room, then the least id.
+    pub fn hired(&self, key: &SigKey, promise: &Promise) -> Option<&Seeder> {
+        let grants = self.roster.seeders().iter().filter(|grant| grant.key == *key && promise.covers(grant));
+        grants.max_by_key(|grant| (grant.quota_bytes, std::cmp::Reverse(grant.grant)))
     }
     /// Whether one may write under this epoch by all that is known now.
     pub fn epoch_usable(&self, epoch: &EpochTag) -> bool {

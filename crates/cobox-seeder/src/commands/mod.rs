@@ -47,6 +47,13 @@ verbs! {
     Completions(completions);
 }
 
+impl Verb {
+    /// Whether this process becomes the service, which has its own way with Ctrl-C.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Verb::Up(args) if args.foreground)
+    }
+}
+
 /// A folder's label, or what stands for it.
 fn label(row: &FolderRow) -> String {
     let label = if row.label.is_empty() { "-" } else { &row.label };

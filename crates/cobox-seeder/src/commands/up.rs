@@ -33,7 +33,7 @@ pub(crate) struct Args {
     name: Option<String>,
     /// Stay in this terminal, until Ctrl-C
     #[arg(long)]
-    foreground: bool,
+    pub(crate) foreground: bool,
     /// Where members find this seeder (UDP); otherwise a free port, chosen once and kept
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,

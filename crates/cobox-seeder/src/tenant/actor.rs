@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cobox_net::{FolderEvent, Pass, Peer};
 use cobox_proto::hosting::{Arriving, Tenant, TenantInput};
-use cobox_proto::id::{Cid, FolderId};
+use cobox_proto::id::FolderId;
 use cobox_proto::members::{FolderKind, Genesis};
 use cobox_proto::replicate::{Input, PeerId, Reach};
 use cobox_proto::wire::proof::{KeyKind, Who};
@@ -114,7 +114,8 @@ impl Actor {
         let mut shelf = DiskShelf::new(self.blocks.clone());
         let (genesis, kept, complete) = (restored.genesis, restored.kept, restored.complete);
         self.show(|view| view.vault = genesis.kind == FolderKind::Vault);
-        let tenant = Tenant::restore(now_ms, genesis, kept, complete, self.setup.key.clone(), &mut shelf);
+        let (key, promise) = (self.setup.key.clone(), self.setup.promise.clone());
+        let tenant = Tenant::restore(now_ms, genesis, kept, complete, key, promise, &mut shelf);
         shelf.trouble()?;
         let mut brain = Brain { tenant, shelf };
         if self.records.is_in_doubt()? {
@@ -153,7 +154,7 @@ impl Actor {
             }
             self.finish_turn(brain)?;
         }
-        Ok(())
+        Ok(brain.shelf.flush()?)
     }
 
     fn due_ms(&self, brain: &Brain) -> u64 {
@@ -231,7 +232,12 @@ impl Actor {
     fn obey(&mut self, brain: &mut Brain, order: Order) -> Result<(), Trouble> {
         let now_ms = self.setup.clock.now_ms();
         match order {
-            Order::Ops(ops) => brain.replica(now_ms, Input::LocalOps { ops, envelopes: vec![] }),
+            Order::Claimed(ops, promise) => {
+                self.setup.promise = promise.clone();
+                brain.replica(now_ms, Input::LocalOps { ops, envelopes: vec![] })?;
+                brain.tenant.promise(now_ms, promise, &mut brain.shelf);
+                brain.shelf.trouble()
+            }
             Order::Recheck(done) => {
                 self.carrier.recheck(brain, now_ms)?;
                 self.finish_turn(brain)?;

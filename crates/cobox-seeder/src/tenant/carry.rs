@@ -30,6 +30,8 @@ pub(super) const GATHERED_BYTES_MAX: usize = 8 << 20;
 const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// How long to wait after the disk refused blocks.
 const FULL_DISK_MS: u64 = 30_000;
+/// Marks of completeness that wait to be written.
+const MARKS_MAX: usize = 4096;
 /// How long garbage lies before it is deleted.
 const GARBAGE_MS: u64 = 3_600_000;
 /// ... and how long if very much is to go: time for somebody to see that it is a mistake.
@@ -222,7 +224,11 @@ impl Carrier {
     /// Writes what must be kept.
     pub(super) fn keep(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
         self.drain(brain, None);
-        brain.shelf.flush()?;
+        // Marks only save work after a restart, except those beneath a head that is called complete.
+        let completed = self.unkept.iter().any(|record| matches!(record, Record::Complete(..)));
+        if completed || brain.shelf.marks() > MARKS_MAX {
+            brain.shelf.flush()?;
+        }
         if !self.unkept.is_empty() {
             self.records.keep(&self.unkept)?;
             self.unkept.clear();

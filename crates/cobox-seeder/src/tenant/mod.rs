@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use cobox_net::{INBOX_MAX, Inbox};
-use cobox_proto::hosting::Delivered;
+use cobox_proto::hosting::{Delivered, Promise};
 use cobox_proto::id::{Cid, FolderId, OpId, SigKey};
 use cobox_proto::members::SignedOp;
 use cobox_proto::sign::SecretKey;
@@ -58,6 +58,7 @@ pub(crate) struct Setup {
     pub(crate) folder: FolderId,
     pub(crate) store: Arc<FolderStore>,
     pub(crate) key: SecretKey,
+    pub(crate) promise: Promise,
     pub(crate) clock: Clock,
     /// Where blocks are read, written and sent.
     pub(crate) runtime: Handle,
@@ -87,8 +88,8 @@ pub(crate) struct View {
 
 /// What a tenant is told by the seeder.
 pub(crate) enum Order {
-    /// Ops that came with a second claim.
-    Ops(Vec<SignedOp>),
+    /// A log that came with a second claim, and what is promised from now on.
+    Claimed(Vec<SignedOp>, Promise),
     /// Blocks may be gone: look at everything again, and say when that is done.
     Recheck(oneshot::Sender<()>),
     /// Collect garbage; the answer is how many blocks went.

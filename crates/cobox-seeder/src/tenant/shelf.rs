@@ -35,6 +35,11 @@ impl DiskShelf {
         self.trouble.get_mut().take().map_or(Ok(()), Err)
     }
 
+    /// How many marks are not written yet.
+    pub(super) fn marks(&self) -> usize {
+        self.marks.len()
+    }
+
     /// Writes the marks; durable when it returns.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         for wanted in [false, true] {

@@ -167,3 +167,17 @@ async fn talk_between_members_is_not_for_a_seeder_and_does_no_harm() {
     ana.publish(&tree, &head);
     ana.until_held(&head.id(), Holding::Complete).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g5_an_admin_can_not_grant_the_folder_more_room_than_was_offered() {
+    let host = Host::new().await;
+    let (mut folder, offer) = hosted(&host, &[], 2 * MIB as u64).await;
+    folder.hire_for(&offer, 1 << 40);
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    let tree = folder.tree(1, MIB);
+    let head = folder.head(None, &tree);
+    ana.publish(&tree, &head);
+    ana.until_held(&head.id(), Holding::NoRoom).await;
+    let host = host.restart().await;
+    assert_eq!(host.seeder.folders().await[0].quota_bytes, 2 * MIB as u64);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cobox_proto::id::Cid;
-use cobox_store::{BlockStore, DiskStore, MemStore, Stats, Status, StoreError};
+use cobox_store::{BlockStore, DiskStore, Entry, MemStore, Stats, Status, StoreError};
 use proptest::prelude::*;
 
 use crate::{assert_holds, block, block_with, blocks, cids, put};
@@ -16,6 +16,10 @@ fn blocks_come_back_as_they_went_in(store: &dyn BlockStore) {
     assert_eq!(store.get(&absent).unwrap(), None);
     assert_eq!(store.links(&absent).unwrap(), None);
     assert_eq!(store.status(&absent).unwrap(), Status::Missing);
+    assert_eq!(store.entry(&absent).unwrap(), None);
+    let (cid, bytes) = &all[7];
+    let entry = Entry { cid: *cid, len: bytes.len() as u32, complete: false };
+    assert_eq!(store.entry(cid).unwrap(), Some(entry));
     assert!(store.has(&all[7].0).unwrap() && !store.has(&absent).unwrap());
     store.put_many(&[]).unwrap();
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::MemShelf;
 use crate::head::{Head, SignedHead};
-use crate::hosting::{Holding, Receipt, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput};
-use crate::id::{Cid, HeadId};
+use crate::hosting::{Holding, Promise, Receipt, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput};
+use crate::id::{Cid, Hash, HeadId};
 use crate::members::OpBody;
 use crate::replicate::tests::{Folder, cid, device, key};
 use crate::replicate::{Input, Kept, Output, PeerId};
@@ -32,11 +32,24 @@ struct Host {
 
 const BLOCK_BYTES: u64 = 1000;
 
+/// Of as much as an admin grants, up to 1 GiB.
+fn promise() -> Promise {
+    Promise::Offers([(Hash([0; 32]), 1 << 30)].into())
+}
+
 impl Host {
     fn of(folder: Folder) -> Self {
         let mut shelf = MemShelf::default();
         let now_ms = 20_000 * DAY_MS;
-        let tenant = Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(SEEDER), &mut shelf);
+        let tenant = Tenant::restore(
+            now_ms,
+            folder.genesis(),
+            folder.kept(),
+            BTreeMap::new(),
+            key(SEEDER),
+            promise(),
+            &mut shelf,
+        );
         let (world, withheld) = (BTreeMap::new(), BTreeSet::new());
         let mut host = Self { folder, tenant, shelf, world, withheld, said: vec![], fetched: vec![], now_ms, peers: 0 };
         host.meet();
@@ -125,7 +138,15 @@ impl Host {
             ..Kept::default()
         };
         let complete = self.tenant.complete().clone();
-        self.tenant = Tenant::restore(self.now_ms, self.folder.genesis(), kept, complete, key(SEEDER), &mut self.shelf);
+        self.tenant = Tenant::restore(
+            self.now_ms,
+            self.folder.genesis(),
+            kept,
+            complete,
+            key(SEEDER),
+            promise(),
+            &mut self.shelf,
+        );
         self.meet();
     }
 
@@ -206,7 +227,8 @@ fn without_room_the_new_is_refused_in_words_and_the_old_stays() {
     folder.hire(51, 100 * BLOCK_BYTES);
     let mut shelf = MemShelf::default();
     let now_ms = 20_000 * DAY_MS;
-    let tenant = Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(51), &mut shelf);
+    let tenant =
+        Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(51), promise(), &mut shelf);
     let mut host = Host { tenant, shelf, folder, ..host() };
     host.said.clear();
     host.meet();
@@ -348,4 +370,30 @@ fn r13_a_seeder_witnesses_as_many_joins_as_the_invite_allows_and_none_after_its_
     }
     let told = |o: &TenantOutput| matches!(o, TenantOutput::Replica(Output::Send { message: Message::Ops { .. }, .. }));
     assert!(host.said.iter().any(told), "and says so to all");
+}
+
+#[test]
+fn g5_a_grant_beyond_what_was_offered_is_none() {
+    let mut folder = Folder::of(&[]);
+    folder.hire(51, 100 * BLOCK_BYTES);
+    let mut shelf = MemShelf::default();
+    let offered = Promise::Offers([(Hash([0; 32]), 200 * BLOCK_BYTES)].into());
+    let (now_ms, kept) = (20_000 * DAY_MS, folder.kept());
+    let tenant = Tenant::restore(now_ms, folder.genesis(), kept, BTreeMap::new(), key(51), offered, &mut shelf);
+    let mut host = Host { tenant, shelf, folder, ..host() };
+    let quota = |host: &Host| host.tenant.terms().unwrap().quota_bytes;
+    let grant = |host: &mut Host, bytes: u64| {
+        let count = host.folder.ops.len();
+        host.folder.hire(51, bytes);
+        host.meet();
+        let ops = host.folder.ops[count..].iter().map(|op| op.bytes().to_vec()).collect();
+        host.replica(Input::Received { peer: PeerId(host.peers), message: Message::Ops { ops } });
+    };
+    grant(&mut host, 1 << 40);
+    assert_eq!(quota(&host), 100 * BLOCK_BYTES);
+    grant(&mut host, 150 * BLOCK_BYTES);
+    assert_eq!(quota(&host), 150 * BLOCK_BYTES);
+    let now_ms = host.now_ms;
+    host.tenant.promise(now_ms, Promise::Offers(BTreeMap::new()), &mut host.shelf);
+    assert!(host.tenant.terms().is_none());
 }
