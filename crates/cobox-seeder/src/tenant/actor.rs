@@ -142,7 +142,7 @@ impl Actor {
             let has_room = self.carrier.gathered_bytes() < GATHERED_BYTES_MAX;
             tokio::select! {
                 event = events.recv(), if has_room && !self.stopping => match event {
-                    Some(event) => self.take_events(brain, event, events)?,
+                    Some(event) => self.take_events(brain, event, events, orders)?,
                     None => self.stopping = true,
                 },
                 order = orders.recv() => match order {
@@ -171,19 +171,28 @@ impl Actor {
         Ok(())
     }
 
+    /// Takes an event and what else waits. An order given before an event came is obeyed before it: who was told that its claim
+    /// is accepted finds it so.
     fn take_events(
         &mut self,
         brain: &mut Brain,
         first: FolderEvent,
         events: &mut mpsc::Receiver<FolderEvent>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Result<(), Trouble> {
-        self.take(brain, first)?;
-        for _ in 1..EVENTS_PER_TURN {
-            if self.carrier.gathered_bytes() >= GATHERED_BYTES_MAX {
+        let mut event = first;
+        for turn in 1.. {
+            while let Ok(order) = orders.try_recv() {
+                self.obey(brain, order)?;
+            }
+            self.take(brain, event)?;
+            if turn == EVENTS_PER_TURN || self.carrier.gathered_bytes() >= GATHERED_BYTES_MAX {
                 break;
             }
-            let Ok(event) = events.try_recv() else { break };
-            self.take(brain, event)?;
+            match events.try_recv() {
+                Ok(next) => event = next,
+                Err(_) => break,
+            }
         }
         Ok(())
     }
