@@ -360,7 +360,7 @@ impl Daemon {
         };
         let chances = FoundingRandom { nonce: random(), shape: random(), epoch: random() };
         let Founded { log, keys, epoch } = found(founding, &chances).map_err(|why| why.to_string())?;
-        let envelopes = crate::folder::bundle_envelopes(epoch.op.id(), epoch.envelopes);
+        let envelopes = folder::bundle_envelopes(epoch.op.id(), epoch.envelopes);
         let config = FolderConfig {
             id: log.folder().to_string(),
             sort: if kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder },

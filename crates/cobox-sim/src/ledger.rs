@@ -32,7 +32,8 @@ impl Ledger {
     /// Everything that this disk has and `newer` may lose by being set back to it.
     pub(crate) fn set_back(&mut self, newer: &Disk, older: &Disk) {
         let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(|node| node.content()).map(|c| c.hash).collect();
-        self.let_go.extend(newer.tree.values().filter_map(|node| node.content()).map(|c| c.hash).filter(|h| !old.contains(h)));
+        self.let_go
+            .extend(newer.tree.values().filter_map(|node| node.content()).map(|c| c.hash).filter(|h| !old.contains(h)));
     }
 
     /// O1, O3 and O4 on a disk that all agree on.

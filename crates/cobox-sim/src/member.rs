@@ -254,7 +254,9 @@ impl<'c> Member<'c> {
                 }
             }
             O::HeadAccepted(id) => {
-                let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else { return };
+                let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else {
+                    return;
+                };
                 if self.stops_now() {
                     return;
                 }

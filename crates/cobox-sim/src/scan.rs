@@ -64,7 +64,13 @@ pub(crate) struct Read {
 }
 
 /// Reads a file; `None` if none is there any more.
-pub(crate) fn read(person: &Person, cutter: &cobox_core::chunk::Cutter, epoch: EpochTag, disk: &Disk, path: &FolderPath) -> Option<Read> {
+pub(crate) fn read(
+    person: &Person,
+    cutter: &cobox_core::chunk::Cutter,
+    epoch: EpochTag,
+    disk: &Disk,
+    path: &FolderPath,
+) -> Option<Read> {
     let node = disk.tree.get(path)?;
     let (stamp, content) = match node {
         Node::File { stamp, content } => (*stamp, content.clone()),
@@ -73,7 +79,6 @@ pub(crate) fn read(person: &Person, cutter: &cobox_core::chunk::Cutter, epoch: E
     let mut writer = ContentWriter::new(&person.keys, cutter, epoch);
     writer.push(&content.bytes);
     let Written { content: sealed, plain_digest, size, chunks, blocks } = writer.finish();
-    let body =
-        Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };
+    let body = Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };
     Some(Read { stamp, body, chunks, blocks, content })
 }

@@ -385,8 +385,10 @@ impl<'c> World<'c> {
             let waits = summary.pending_files > 0 || !summary.settled;
             if waits && !self.set_back || !summary.stuck.is_empty() {
                 let wanted = live.engine.view().entries.keys();
-                let missing: Vec<String> =
-                    wanted.filter(|path| !member.durable.disk.tree.contains_key(*path)).map(ToString::to_string).collect();
+                let missing: Vec<String> = wanted
+                    .filter(|path| !member.durable.disk.tree.contains_key(*path))
+                    .map(ToString::to_string)
+                    .collect();
                 return Err(format!("O8: {} does not rest: {summary:?}; missing: {missing:?}", member.name));
             }
         }

@@ -103,8 +103,7 @@ impl Engine {
                     if shown(&self.state, &leaf.inode, &leaf.dot)
                         .is_some_and(|(k, theirs)| k == *kind && theirs.plain_digest == body.plain_digest) =>
                 {
-                    let behind =
-                        Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
+                    let behind = Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
                     self.place(path.clone(), behind.synced(*kind, *stamp, body.plain_digest), &mut dirty);
                 }
                 _ => {
@@ -353,8 +352,11 @@ impl Writing<'_> {
     fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
         let leaf = self.lookup(path)?.shown()?;
         let (k, theirs) = shown(self.commit.state(), &leaf.inode, &leaf.dot)?;
-        (k == kind && theirs.same_value(body))
-            .then(|| Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() })
+        (k == kind && theirs.same_value(body)).then(|| Behind {
+            inode: leaf.inode,
+            seen: leaf.seen().into(),
+            twins: leaf.twins.clone(),
+        })
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
@@ -433,7 +435,8 @@ impl Writing<'_> {
             }
         } else {
             let here = self.lookup(path).and_then(ViewEntry::shown);
-            if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot))) {
+            if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot)))
+            {
                 self.commit.remove(old.inode, &old.seen);
                 self.remove_twins(&old);
             }

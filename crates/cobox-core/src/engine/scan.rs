@@ -18,6 +18,9 @@ pub(super) enum Found {
     Same(Stamp),
 }
 
+/// A symbolic link and its target.
+pub(super) type FoundLink = (FolderPath, Stamp, String);
+
 /// A look under way.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -76,7 +79,7 @@ impl Scan {
         &mut self,
         known: &Known<'_>,
         entries: Vec<(FolderPath, Stat)>,
-    ) -> (Vec<(FolderPath, Stamp)>, Vec<(FolderPath, Stamp, String)>) {
+    ) -> (Vec<(FolderPath, Stamp)>, Vec<FoundLink>) {
         let (mut read, mut links) = (Vec::new(), Vec::new());
         for (path, stat) in entries {
             match stat {
