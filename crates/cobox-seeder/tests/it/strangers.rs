@@ -123,6 +123,7 @@ async fn a_join_by_invite_is_witnessed_by_the_seeder_with_nobody_else_there() {
     }
     let line = Line::to(&host.seeder.addrs()).await;
     assert!(line.open(folder.id(), KeyKind::Device, key(3)).await, "a member now");
+    let line = Line::to(&host.seeder.addrs()).await;
     assert!(!line.open(folder.id(), KeyKind::Invite, key(30)).await, "the invite is used up");
     let host = host.restart().await;
     assert_eq!(host.seeder.folders().await[0].members, 2, "kept");
