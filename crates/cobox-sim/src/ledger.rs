@@ -32,6 +32,8 @@ impl Ledger {
     /// Everything that this disk has and `newer` may lose by being set back to it.
     pub(crate) fn set_back(&mut self, newer: &Disk, older: &Disk) {
         let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(|node| node.content()).map(|c| c.hash).collect();
+        // What the old disk holds may not have been looked at when it was backed up: then it is as good as written today.
+        self.dead.retain(|hash| !old.contains(hash));
         self.let_go.extend(newer.tree.values().filter_map(|node| node.content()).map(|c| c.hash).filter(|h| !old.contains(h)));
     }
 

@@ -541,6 +541,12 @@ impl<'c> Member<'c> {
         }
     }
 
+    /// Steps whose content is not here.
+    pub(crate) fn waits_for(&self) -> String {
+        let Some(live) = &self.live else { return "nothing: it is stopped".into() };
+        live.waiting.iter().map(|(_, step)| tell(step)).collect::<Vec<_>>().join(", ")
+    }
+
     /// What could not be written is tried again.
     pub(crate) fn retry(&mut self, now_ms: u64) {
         if let Some(live) = &mut self.live {

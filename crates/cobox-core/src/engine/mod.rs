@@ -103,6 +103,8 @@ pub struct Engine {
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
+    /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
+    looked_at_all: bool,
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -148,6 +150,7 @@ impl Engine {
             ids,
             scan: None,
             scanned_once: false,
+            looked_at_all: false,
             held: None,
             merging: Merging::new(frontier),
             jobs: BTreeMap::new(),
@@ -344,7 +347,9 @@ impl Engine {
             let (stuck, tries) = (&mut self.stuck, &self.tries);
             stuck.retain(|path, _| tries.get(path).is_some_and(|tries| *tries >= TRIES_MAX));
             self.leave_out_own_steps(&mut finding);
+            let whole = finding.is_whole();
             self.commit_finding(now_ms, finding);
+            self.looked_at_all |= whole;
             self.publish_merge_soon(now_ms);
             self.replan();
         }
