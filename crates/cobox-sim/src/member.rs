@@ -38,6 +38,12 @@ pub(crate) struct Durable {
     pieces: BTreeMap<Cid, ([u8; 32], usize, Ref)>,
 }
 
+impl Durable {
+    pub(crate) fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+}
+
 /// What runs.
 #[derive(Debug)]
 pub(crate) struct Live {
