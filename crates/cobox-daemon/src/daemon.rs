@@ -123,8 +123,6 @@ impl StartError {
 pub(crate) struct Running {
     pub(crate) handle: FolderHandle,
     pub(crate) config: FolderConfig,
-    /// Why its directory could not be opened, if it could not.
-    pub(crate) root_lost: Option<String>,
 }
 
 /// See the module.
@@ -308,7 +306,7 @@ impl Daemon {
             blocks: Arc::new(DiskStore::open(&dir.join("blocks"))?),
             db_path: dir.join("tree.db"),
             disk,
-            root_lost: root_lost.clone(),
+            root_lost,
             keep_keys: Box::new(move |keys| {
                 if let Err(why) = keystore.put(&format!("folder-{}", keys.folder()), &keys.to_storage()) {
                     tracing::error!(%why, "a folder's keys could not be kept");
@@ -317,7 +315,7 @@ impl Daemon {
         };
         let around: Arc<dyn Surroundings> = Arc::new(Around { daemon: self.me.clone() });
         let handle = folder::start(parts, around, self.runtime.clone())?;
-        let running = Running { handle: handle.clone(), config, root_lost };
+        let running = Running { handle: handle.clone(), config };
         self.folders.write().expect("no thread panics while it holds this lock").insert(id, running);
         Ok(handle)
     }

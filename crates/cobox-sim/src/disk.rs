@@ -75,6 +75,8 @@ pub(crate) struct Disk {
     pub(crate) tree: BTreeMap<FolderPath, Node>,
     /// Versions set aside when they were replaced or removed by the program.
     pub(crate) kept: Vec<Bytes>,
+    /// Places whose listing fails, or that the person wants ignored: nothing is concluded about them.
+    pub(crate) hidden: std::collections::BTreeSet<FolderPath>,
     ticks: u64,
 }
 

@@ -21,6 +21,8 @@ struct Writing<'e> {
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
+    /// No look at everything has ended since the start.
+    first_look: bool,
     /// Paths whose synced entry changed, to be remembered.
     dirty: BTreeSet<FolderPath>,
     /// Paths of which this look did not see enough.
@@ -124,6 +126,7 @@ impl Engine {
             synced: &mut self.synced,
             ids: &mut self.ids,
             moved: Vec::new(),
+            first_look: !self.looked_at_all,
             dirty: BTreeSet::new(),
             again: Vec::new(),
             changed: 0,
@@ -186,6 +189,11 @@ impl Writing<'_> {
             }
         }
         self.view.lookup(&at)
+    }
+
+    fn is_shown(&self, path: &FolderPath, old: &Synced) -> bool {
+        let leaf = self.lookup(path).and_then(ViewEntry::shown);
+        leaf.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot)))
     }
 
     /// The inodes shown at a directory's path, if it is still the directory that was synced.
@@ -424,8 +432,9 @@ impl Writing<'_> {
         self.set(to, behind.synced(kind, stamp, digest));
     }
 
-    /// A path is gone from the disk. Only what the folder still shows at this path is deleted: what others moved meanwhile
-    /// may have been moved here too, by a step that a stop kept from being remembered (K5).
+    /// A path is gone from the disk. At the first look after a start, only what the folder still shows at this path is
+    /// deleted: what others moved meanwhile may have been moved here too, by a step that a stop kept from being remembered
+    /// (K5).
     fn remove(&mut self, path: &FolderPath) {
         let Some(old) = self.synced.get(path).cloned() else { return };
         self.removed += 1;
@@ -433,6 +442,7 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
+<<<<<<< HEAD
         } else {
             let here = self.lookup(path).and_then(ViewEntry::shown);
             if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot)))
@@ -440,6 +450,11 @@ impl Writing<'_> {
                 self.commit.remove(old.inode, &old.seen);
                 self.remove_twins(&old);
             }
+=======
+        } else if !self.first_look || self.is_shown(path, &old) {
+            self.commit.remove(old.inode, &old.seen);
+            self.remove_twins(&old);
+>>>>>>> partK
         }
         self.unset(path);
     }

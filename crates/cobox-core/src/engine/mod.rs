@@ -103,7 +103,12 @@ pub struct Engine {
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
+<<<<<<< HEAD
     without_disk: bool,
+=======
+    /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
+    looked_at_all: bool,
+>>>>>>> partK
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -149,7 +154,11 @@ impl Engine {
             ids,
             scan: None,
             scanned_once: false,
+<<<<<<< HEAD
             without_disk: false,
+=======
+            looked_at_all: false,
+>>>>>>> partK
             held: None,
             merging: Merging::new(frontier),
             jobs: BTreeMap::new(),
@@ -362,7 +371,9 @@ impl Engine {
             let (stuck, tries) = (&mut self.stuck, &self.tries);
             stuck.retain(|path, _| tries.get(path).is_some_and(|tries| *tries >= TRIES_MAX));
             self.leave_out_own_steps(&mut finding);
+            let whole = finding.is_whole();
             self.commit_finding(now_ms, finding);
+            self.looked_at_all |= whole;
             self.publish_merge_soon(now_ms);
             self.replan();
         }

@@ -50,6 +50,11 @@ impl Finding {
         covers(&self.under, &self.unreadable, path)
     }
 
+    /// Whether the look saw everything.
+    pub(super) fn is_whole(&self) -> bool {
+        self.under.is_empty() && self.unreadable.is_empty()
+    }
+
     /// Leaves out all at and below a path; true if there was something.
     pub(super) fn drop_below(&mut self, top: &FolderPath) -> bool {
         let before = self.found.len() + self.gone.len();
