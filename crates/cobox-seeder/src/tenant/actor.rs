@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cobox_net::{FolderEvent, Pass, Peer};
 use cobox_proto::hosting::{Arriving, Tenant, TenantInput};
-use cobox_proto::id::{Cid, FolderId};
+use cobox_proto::id::FolderId;
 use cobox_proto::members::{FolderKind, Genesis};
 use cobox_proto::replicate::{Input, PeerId, Reach};
 use cobox_proto::wire::proof::{KeyKind, Who};
