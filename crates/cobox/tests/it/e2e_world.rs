@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -132,9 +133,10 @@ impl Computer {
 
     pub(crate) fn run_within(&self, args: &[&str], patience: Duration) -> Ran {
         let (out, err) = (self.dir.join("out"), self.dir.join("err"));
+        // Recovery words go to no file that others could read.
+        let private = |path: &Path| File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
         let mut command = self.command(args);
-        let mut child =
-            command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).spawn().unwrap();
+        let mut child = command.stdout(private(&out).unwrap()).stderr(private(&err).unwrap()).spawn().unwrap();
         let until = Instant::now() + patience;
         let code = loop {
             match child.try_wait().unwrap() {
