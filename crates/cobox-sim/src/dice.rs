@@ -6,7 +6,10 @@ pub(crate) struct Dice(u64);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1))
+        // Hashed, so that neighbouring seeds are not the same stream a little later.
+        let mut start = [0; 8];
+        start.copy_from_slice(&blake3::hash(&seed.to_le_bytes()).as_bytes()[..8]);
+        Self(u64::from_le_bytes(start))
     }
 
     pub(crate) fn next(&mut self) -> u64 {

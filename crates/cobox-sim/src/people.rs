@@ -24,10 +24,10 @@ fn some(dice: &mut Dice, disk: &Disk, wanted: impl Fn(&Node) -> bool) -> Option<
     dice.pick(&paths).map(|path| (*path).clone())
 }
 
-fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPath) -> Bytes {
+fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPath, link: bool) -> Bytes {
     ledger.count += 1;
     let mut text = format!("{who} wrote no. {} ", ledger.count);
-    if dice.one_in(3) {
+    if !link && dice.one_in(3) {
         let long = 513 + dice.below(3000);
         text = text.repeat(long / text.len() + 1);
     }
@@ -48,7 +48,8 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
                 return None;
             }
             ledger.let_go(disk, &path);
-            let (content, link) = (new_content(dice, ledger, who, &path), dice.one_in(12));
+            let link = dice.one_in(12);
+            let content = new_content(dice, ledger, who, &path, link);
             let in_place = !link && matches!(disk.tree.get(&path), Some(Node::File { .. })) && dice.one_in(2);
             disk.put(&path, New { content, link, mtime_ns, executable: false }, in_place);
             Some(format!("writes {path}"))
@@ -56,7 +57,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
         5..=8 => {
             let path = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
             ledger.let_go(disk, &path);
-            let content = new_content(dice, ledger, who, &path);
+            let content = new_content(dice, ledger, who, &path, false);
             let in_place = dice.one_in(2);
             disk.put(&path, New { content, link: false, mtime_ns, executable: false }, in_place);
             Some(format!("edits {path}"))

@@ -21,6 +21,8 @@ struct Writing<'e> {
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
+    /// No look at everything has ended since the start.
+    first_look: bool,
     /// Paths whose synced entry changed, to be remembered.
     dirty: BTreeSet<FolderPath>,
     /// Paths of which this look did not see enough.
@@ -52,6 +54,11 @@ impl Engine {
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
         let held_now = if brake::holds(gone_files, known_files) { std::mem::take(&mut gone) } else { BTreeSet::new() };
+        // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
+        // deletion takes along what equals the seen value.
+        for path in gone.iter().rev() {
+            writing.remove(path);
+        }
         for (path, what) in found {
             if let Some(unknown) = writing.unknown_parent(&path) {
                 writing.again.push(unknown);
@@ -69,9 +76,6 @@ impl Engine {
                     }
                 }
             }
-        }
-        for path in gone.iter().rev() {
-            writing.remove(path);
         }
         let Writing { commit, dirty, changed, removed, again, .. } = writing;
         let written = commit.finish();
@@ -101,8 +105,7 @@ impl Engine {
                     if shown(&self.state, &leaf.inode, &leaf.dot)
                         .is_some_and(|(k, theirs)| k == *kind && theirs.plain_digest == body.plain_digest) =>
                 {
-                    let behind =
-                        Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
+                    let behind = Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
                     self.place(path.clone(), behind.synced(*kind, *stamp, body.plain_digest), &mut dirty);
                 }
                 _ => {
@@ -123,6 +126,7 @@ impl Engine {
             synced: &mut self.synced,
             ids: &mut self.ids,
             moved: Vec::new(),
+            first_look: !self.looked_at_all,
             dirty: BTreeSet::new(),
             again: Vec::new(),
             changed: 0,
@@ -185,6 +189,11 @@ impl Writing<'_> {
             }
         }
         self.view.lookup(&at)
+    }
+
+    fn is_shown(&self, path: &FolderPath, old: &Synced) -> bool {
+        let leaf = self.lookup(path).and_then(ViewEntry::shown);
+        leaf.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot)))
     }
 
     /// The inodes shown at a directory's path, if it is still the directory that was synced.
@@ -351,8 +360,11 @@ impl Writing<'_> {
     fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
         let leaf = self.lookup(path)?.shown()?;
         let (k, theirs) = shown(self.commit.state(), &leaf.inode, &leaf.dot)?;
-        (k == kind && theirs.same_value(body))
-            .then(|| Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() })
+        (k == kind && theirs.same_value(body)).then(|| Behind {
+            inode: leaf.inode,
+            seen: leaf.seen().into(),
+            twins: leaf.twins.clone(),
+        })
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
@@ -420,8 +432,9 @@ impl Writing<'_> {
         self.set(to, behind.synced(kind, stamp, digest));
     }
 
-    /// A path is gone from the disk. Only what the folder still shows at this path is deleted: what others moved meanwhile
-    /// may have been moved here too, by a step that a stop kept from being remembered (K5).
+    /// A path is gone from the disk. At the first look after a start, only what the folder still shows at this path is
+    /// deleted: what others moved meanwhile may have been moved here too, by a step that a stop kept from being remembered
+    /// (K5).
     fn remove(&mut self, path: &FolderPath) {
         let Some(old) = self.synced.get(path).cloned() else { return };
         self.removed += 1;
@@ -429,12 +442,19 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
+<<<<<<< HEAD
         } else {
             let here = self.lookup(path).and_then(ViewEntry::shown);
-            if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot))) {
+            if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot)))
+            {
                 self.commit.remove(old.inode, &old.seen);
                 self.remove_twins(&old);
             }
+=======
+        } else if !self.first_look || self.is_shown(path, &old) {
+            self.commit.remove(old.inode, &old.seen);
+            self.remove_twins(&old);
+>>>>>>> partK
         }
         self.unset(path);
     }

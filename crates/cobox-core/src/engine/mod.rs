@@ -22,6 +22,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
+use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
 
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
@@ -33,8 +34,8 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
 use merge::Merging;
-use publish::OwnChain;
 use plan::Planner;
+use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
@@ -102,7 +103,12 @@ pub struct Engine {
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
+<<<<<<< HEAD
     without_disk: bool,
+=======
+    /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
+    looked_at_all: bool,
+>>>>>>> partK
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -148,7 +154,11 @@ impl Engine {
             ids,
             scan: None,
             scanned_once: false,
+<<<<<<< HEAD
             without_disk: false,
+=======
+            looked_at_all: false,
+>>>>>>> partK
             held: None,
             merging: Merging::new(frontier),
             jobs: BTreeMap::new(),
@@ -331,6 +341,11 @@ impl Engine {
         let Some(scan) = &mut self.scan else { return };
         let (read, links) = scan.listed(&Known { synced: &self.synced, ids: &self.ids }, entries);
         for (path, stamp, target) in links {
+            if target.len() > INLINE_BYTES_MAX {
+                // A link's target stands in its record. Longer ones stay on this disk alone.
+                scan.unreadable(path);
+                continue;
+            }
             let body = symlink_body(&self.keys, &target, stamp.mtime_ns);
             scan.content(path, Kind::Symlink, stamp, Box::new(body));
         }
@@ -356,7 +371,9 @@ impl Engine {
             let (stuck, tries) = (&mut self.stuck, &self.tries);
             stuck.retain(|path, _| tries.get(path).is_some_and(|tries| *tries >= TRIES_MAX));
             self.leave_out_own_steps(&mut finding);
+            let whole = finding.is_whole();
             self.commit_finding(now_ms, finding);
+            self.looked_at_all |= whole;
             self.publish_merge_soon(now_ms);
             self.replan();
         }
@@ -558,7 +575,8 @@ impl Engine {
         for path in step.paths() {
             self.busy.remove(path);
         }
-        let again: Vec<FolderPath> = step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
+        let again: Vec<FolderPath> =
+            step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
         if !again.is_empty() {
             self.out.push_back(Output::Rescan(again));
         }

@@ -116,7 +116,8 @@ impl<'a> Planner<'a> {
     fn moved(&self) -> Moved<'a> {
         let stays = |path: &FolderPath, old: &Synced| match self.view.lookup(path) {
             Some(ViewEntry::Dir { inodes }) => old.kind == Kind::Dir && inodes.contains(&old.inode),
-            Some(_) => self.thing(path) == Some((old.inode, old.kind, old.digest)),
+            // Another item of equal content is as good: the file stays and is that item's from now on.
+            Some(_) => self.thing(path).is_some_and(|(_, kind, digest)| (kind, digest) == (old.kind, old.digest)),
             None => false,
         };
         let gone = self.synced.iter().filter(|(path, old)| !stays(path, old));
@@ -134,6 +135,13 @@ impl<'a> Planner<'a> {
                 }
                 _ => awaited.extend(self.thing(to).and_then(|thing| Some((*sources.get(&thing)?, to)))),
             }
+        }
+        // A place that is taken counts as empty if what stands there leaves first. One step deep: chains then come one by one,
+        // and two files that change places do not wait for each other.
+        let taken = self.view.entries.keys().filter(|to| awaited.contains_key(*to));
+        let next: Vec<_> = taken.filter_map(|to| Some((*sources.get(&self.thing(to)?)?, to))).collect();
+        for (from, to) in next {
+            awaited.entry(from).or_insert(to);
         }
         Moved { sources, awaited, dirs }
     }

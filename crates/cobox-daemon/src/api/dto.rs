@@ -125,7 +125,7 @@ pub struct CreateRequest {
     pub profile: Profile,
 }
 
-/// `POST folders/join`.
+/// `POST join`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {

@@ -118,7 +118,7 @@ impl Actor {
         shelf.trouble()?;
         let mut brain = Brain { tenant, shelf };
         if self.records.is_in_doubt()? {
-            self.recheck(&mut brain, now_ms)?;
+            self.carrier.recheck(&mut brain, now_ms)?;
         }
         for (id, visitor) in &self.carrier.visitors {
             let opened = Input::PeerOpened { peer: *id, who: visitor.who, ours: KeyKind::Seeder };
@@ -162,10 +162,11 @@ impl Actor {
         due.map_or(LOOK_MS, |due| due.saturating_sub(self.setup.clock.now_ms()).min(LOOK_MS))
     }
 
-    /// Writes what must be kept, then says what is to be said.
+    /// Writes what must be kept, then shows and says what rests on it.
     fn finish_turn(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
-        self.carrier.finish_turn(brain)?;
+        self.carrier.keep(brain)?;
         self.show(|view| self.carrier.describe(brain, view));
+        self.carrier.go_on();
         Ok(())
     }
 
@@ -232,7 +233,7 @@ impl Actor {
         match order {
             Order::Ops(ops) => brain.replica(now_ms, Input::LocalOps { ops, envelopes: vec![] }),
             Order::Recheck(done) => {
-                self.recheck(brain, now_ms)?;
+                self.carrier.recheck(brain, now_ms)?;
                 self.finish_turn(brain)?;
                 let _nobody_waits = done.send(());
                 Ok(())
@@ -254,19 +255,12 @@ impl Actor {
         if self.carrier.retry_ms.is_some_and(|due| due <= now_ms) {
             self.carrier.retry_ms = None;
             // Blocks that the disk did not take count as lost: they are wanted again.
-            self.recheck(brain, now_ms)?;
+            self.carrier.recheck(brain, now_ms)?;
         }
         if self.next_sweep_ms <= now_ms {
             self.sweep(brain, now_ms)?;
         }
         Ok(())
-    }
-
-    /// Looks at all that stands above lost blocks.
-    fn recheck(&mut self, brain: &mut Brain, now_ms: u64) -> Result<(), Trouble> {
-        brain.handle(now_ms, TenantInput::BlockLost(Cid::ZERO))?;
-        brain.shelf.flush()?;
-        Ok(self.records.set_in_doubt(false)?)
     }
 
     fn sweep(&mut self, brain: &mut Brain, now_ms: u64) -> Result<usize, Trouble> {

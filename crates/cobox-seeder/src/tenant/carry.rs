@@ -49,7 +49,7 @@ pub(super) enum Inner {
     /// It is not here, or the peer is gone.
     Missing(PeerId, Cid),
     /// It was damaged, and is off the shelf.
-    Damaged(Cid),
+    Damaged(PeerId, Cid),
     /// Space was given back, and these were found damaged.
     Compacted(Vec<Cid>),
 }
@@ -219,19 +219,23 @@ impl Carrier {
         }
     }
 
-    /// Writes what must be kept, then says what waits to be said.
-    pub(super) fn finish_turn(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
+    /// Writes what must be kept.
+    pub(super) fn keep(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
         self.drain(brain, None);
         brain.shelf.flush()?;
         if !self.unkept.is_empty() {
             self.records.keep(&self.unkept)?;
             self.unkept.clear();
         }
+        Ok(())
+    }
+
+    /// Says what waits to be said, and lets the disk have what was gathered.
+    pub(super) fn go_on(&mut self) {
         while let Some(word) = self.unsaid.pop_front() {
             self.say(word);
         }
         self.write_gathered();
-        Ok(())
     }
 
     fn say(&mut self, word: Word) {
@@ -263,7 +267,7 @@ impl Carrier {
                     Ok(()) => Inner::Sent(peer.id, cid),
                     Err(_) => Inner::Missing(peer.id, cid),
                 },
-                Ok(Err(StoreError::DamagedBlock { .. })) => Inner::Damaged(cid),
+                Ok(Err(StoreError::DamagedBlock { .. })) => Inner::Damaged(peer.id, cid),
                 Ok(Err(error)) => {
                     tracing::error!(%error, "a block can not be read");
                     Inner::Missing(peer.id, cid)
@@ -307,17 +311,29 @@ impl Carrier {
             Inner::Missing(peer, cid) => {
                 brain.handle(now_ms, TenantInput::Replica(Input::BlockMissing { peer, cid }))?;
             }
-            Inner::Damaged(cid) => return Err(Trouble::Damaged(cid)),
-            Inner::Compacted(damaged) => {
-                if let Some(cid) = damaged.first() {
-                    return Err(Trouble::Damaged(*cid));
-                }
+            Inner::Damaged(peer, cid) => {
+                tracing::warn!(cid = %cid.short(), "a block was damaged; it is wanted again");
+                self.records.set_in_doubt(true)?;
+                brain.handle(now_ms, TenantInput::Replica(Input::BlockMissing { peer, cid }))?;
+                self.recheck(brain, now_ms)?;
+            }
+            Inner::Compacted(damaged) if damaged.is_empty() => {}
+            Inner::Compacted(_) => {
+                self.records.set_in_doubt(true)?;
+                self.recheck(brain, now_ms)?;
             }
         }
         Ok(())
     }
 
-    /// The same while there is no brain to be told.
+    /// Looks at all that stands above lost blocks, which are then wanted again.
+    pub(super) fn recheck(&self, brain: &mut Brain, now_ms: u64) -> Result<(), Trouble> {
+        brain.handle(now_ms, TenantInput::BlockLost(Cid::ZERO))?;
+        brain.shelf.flush()?;
+        Ok(self.records.set_in_doubt(false)?)
+    }
+
+    /// What is to be done about it while there is no brain to be told.
     pub(super) fn done_without_brain(&mut self, inner: &Inner) {
         match inner {
             Inner::Written(..) => self.writing = false,

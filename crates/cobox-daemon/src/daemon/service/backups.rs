@@ -59,19 +59,28 @@ impl Daemon {
             .await
             .ok_or_else(stopped)?;
         let grant = granted.map_err(failed)?;
+        let spent = |why: String| {
+            ApiError::new(ErrorCode::CodeSpent, format!("the seeder does not take the folder: {why}"))
+                .hint("ask the seeder for a new offer")
+        };
+        let silent = || {
+            ApiError::new(ErrorCode::Unreachable, "the connection to the seeder ended before it answered")
+                .hint("try again; the offer is not used up")
+        };
         let taken = if link.claim(id, offer.id, offer.secret).await {
             match tokio::time::timeout(ANSWER_WAIT, answer).await {
-                Ok(Ok(told)) => told,
-                _ => Err("the seeder did not answer".into()),
+                Ok(Ok(told)) => told.map_err(spent),
+                _ => Err(silent()),
             }
+        } else if link.is_over() {
+            Err(silent())
         } else {
-            Err("the hosting offer is already used, or the seeder does not know it".into())
+            Err(spent("the hosting offer is already used, or the seeder does not know it".into()))
         };
         if let Err(why) = taken {
             // The grant is taken back: nobody hosts by it.
             let _ = running.handle.ask(move |actor| actor.propose(OpBody::SeederEnd { seeder: grant })).await;
-            return Err(ApiError::new(ErrorCode::CodeSpent, format!("the seeder does not take the folder: {why}"))
-                .hint("ask the seeder for a new offer"));
+            return Err(why);
         }
         let entry =
             SeederConfig { key: seeder.to_string(), ticket: offer.ticket.to_text(), quota_bytes: offer.quota_bytes };
