@@ -41,6 +41,11 @@ pub(crate) fn programs() -> (PathBuf, PathBuf) {
     (cobox, seeder)
 }
 
+/// With `COBOX_E2E_KEEP` set, homes stay after a test, and logs tell more.
+fn kept() -> bool {
+    std::env::var_os("COBOX_E2E_KEEP").is_some()
+}
+
 /// A temporary directory for several computers.
 pub(crate) struct World {
     dir: tempfile::TempDir,
@@ -68,7 +73,12 @@ impl World {
     /// One whose programs run behind these words, with these settings.
     pub(crate) fn inside(prefix: &[&str], config: &'static str) -> Self {
         let prefix = prefix.iter().map(ToString::to_string).collect();
-        Self { dir: tempfile::tempdir().unwrap(), prefix, config, everywhere: false }
+        let mut dir = tempfile::tempdir().unwrap();
+        if kept() {
+            dir.disable_cleanup(true);
+            eprintln!("kept in {}", dir.path().display());
+        }
+        Self { dir, prefix, config, everywhere: false }
     }
 
     /// Listens where a new installation would, on all interfaces, not on loopback alone.
@@ -122,6 +132,9 @@ impl Computer {
         command.args(words).arg("--home").arg(self.home()).args(args);
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().env("HOME", &self.dir).env("PATH", path).current_dir(&self.dir).stdin(Stdio::null());
+        if kept() {
+            command.env("COBOX_LOG", "debug").env("COBOX_SEEDER_LOG", "debug");
+        }
         command.process_group(0);
         command
     }
