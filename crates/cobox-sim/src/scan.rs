@@ -68,17 +68,7 @@ pub(crate) struct Read {
 }
 
 /// Reads a file; `None` if none is there any more.
-<<<<<<< HEAD
-pub(crate) fn read(
-    person: &Person,
-    cutter: &cobox_core::chunk::Cutter,
-    epoch: EpochTag,
-    disk: &Disk,
-    path: &FolderPath,
-) -> Option<Read> {
-=======
 pub(crate) fn read(person: &Person, cutter: &Cutter, epoch: EpochTag, disk: &Disk, path: &FolderPath) -> Option<Read> {
->>>>>>> partK
     let node = disk.tree.get(path)?;
     let (stamp, content) = match node {
         Node::File { stamp, content } => (*stamp, content.clone()),

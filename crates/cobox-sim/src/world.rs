@@ -357,7 +357,9 @@ impl<'c> World<'c> {
             } else if on_the_way {
                 self.deliver();
             } else if let Some(held) = (!self.faults.scripted)
-                .then(|| self.members.iter().position(|m| m.live.as_ref().is_some_and(|live| live.engine.held().is_some())))
+                .then(|| {
+                    self.members.iter().position(|m| m.live.as_ref().is_some_and(|live| live.engine.held().is_some()))
+                })
                 .flatten()
             {
                 let approve = !self.dice.one_in(3);
@@ -392,22 +394,23 @@ impl<'c> World<'c> {
             if shows[n] != shows[0] {
                 let (a, b) = (self.members[0].name, member.name);
                 let waits: Vec<String> = self.members.iter().map(Member::waits_for).collect();
-                return Err(format!("O2: disks differ: {a} has\n{}{b} has\n{}{summary:?} {waits:?}", shows[0], shows[n]));
+                return Err(format!(
+                    "O2: disks differ: {a} has\n{}{b} has\n{}{summary:?} {waits:?}",
+                    shows[0], shows[n]
+                ));
             }
             let waits = summary.pending_files > 0 || !summary.settled;
             if waits && !self.set_back && !self.faults.stops || !summary.stuck.is_empty() {
                 let wanted = live.engine.view().entries.keys();
-<<<<<<< HEAD
                 let missing: Vec<String> = wanted
                     .filter(|path| !member.durable.disk.tree.contains_key(*path))
                     .map(ToString::to_string)
                     .collect();
-                return Err(format!("O8: {} does not rest: {summary:?}; missing: {missing:?}", member.name));
-=======
-                let missing: Vec<String> =
-                    wanted.filter(|path| !member.durable.disk.tree.contains_key(*path)).map(ToString::to_string).collect();
-                return Err(format!("O8: {} does not rest: {summary:?}; missing: {missing:?}, waits for {}", member.name, member.waits_for()));
->>>>>>> partK
+                return Err(format!(
+                    "O8: {} does not rest: {summary:?}; missing: {missing:?}, waits for {}",
+                    member.name,
+                    member.waits_for()
+                ));
             }
         }
         Ok(())

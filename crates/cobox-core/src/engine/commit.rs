@@ -442,19 +442,9 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
-<<<<<<< HEAD
-        } else {
-            let here = self.lookup(path).and_then(ViewEntry::shown);
-            if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot)))
-            {
-                self.commit.remove(old.inode, &old.seen);
-                self.remove_twins(&old);
-            }
-=======
         } else if !self.first_look || self.is_shown(path, &old) {
             self.commit.remove(old.inode, &old.seen);
             self.remove_twins(&old);
->>>>>>> partK
         }
         self.unset(path);
     }

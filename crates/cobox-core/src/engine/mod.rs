@@ -103,12 +103,9 @@ pub struct Engine {
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
-<<<<<<< HEAD
     without_disk: bool,
-=======
     /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
     looked_at_all: bool,
->>>>>>> partK
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -154,11 +151,8 @@ impl Engine {
             ids,
             scan: None,
             scanned_once: false,
-<<<<<<< HEAD
             without_disk: false,
-=======
             looked_at_all: false,
->>>>>>> partK
             held: None,
             merging: Merging::new(frontier),
             jobs: BTreeMap::new(),
