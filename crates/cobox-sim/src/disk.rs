@@ -47,7 +47,9 @@ impl Node {
         match self {
             Node::Dir(ino) => Stat::Dir(FileId { dev: 1, ino: *ino }),
             Node::File { stamp, .. } => Stat::File(*stamp),
-            Node::Link { stamp, content } => Stat::Symlink(*stamp, String::from_utf8_lossy(&content.bytes).into_owned()),
+            Node::Link { stamp, content } => {
+                Stat::Symlink(*stamp, String::from_utf8_lossy(&content.bytes).into_owned())
+            }
         }
     }
 

@@ -260,7 +260,9 @@ impl<'c> Member<'c> {
                 }
             }
             O::HeadAccepted(id) => {
-                let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else { return };
+                let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else {
+                    return;
+                };
                 if self.stops_now() {
                     return;
                 }
@@ -449,7 +451,10 @@ impl<'c> Member<'c> {
                 self.note_pieces(&read.content, &read.chunks);
                 Input::Hashed { path, stamp: read.stamp, body: Box::new(read.body) }
             }
-            None => Input::HashFailed { path },
+            None => {
+                self.look_at(vec![path.clone()]);
+                Input::HashFailed { path }
+            }
         }
     }
 

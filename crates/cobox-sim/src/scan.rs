@@ -77,7 +77,6 @@ pub(crate) fn read(person: &Person, cutter: &Cutter, epoch: EpochTag, disk: &Dis
     let mut writer = ContentWriter::new(&person.keys, cutter, epoch);
     writer.push(&content.bytes);
     let Written { content: sealed, plain_digest, size, chunks, blocks } = writer.finish();
-    let body =
-        Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };
+    let body = Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };
     Some(Read { stamp, body, chunks, blocks, content })
 }

@@ -23,6 +23,9 @@ struct Writing<'e> {
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
     first_look: bool,
+    /// At the first look: values found at places where the folder shows them and the memory does not know them. A step of an
+    /// earlier run brought them there, so what stands at their old place now was not made from them (K5).
+    arrived: BTreeSet<(Inode, Dot)>,
     /// Paths whose synced entry changed, to be remembered.
     dirty: BTreeSet<FolderPath>,
     /// Paths of which this look did not see enough.
@@ -47,6 +50,7 @@ impl Engine {
         self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves);
+        writing.note_arrived(&found);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
             gone.remove(from);
@@ -105,8 +109,7 @@ impl Engine {
                     if shown(&self.state, &leaf.inode, &leaf.dot)
                         .is_some_and(|(k, theirs)| k == *kind && theirs.plain_digest == body.plain_digest) =>
                 {
-                    let behind =
-                        Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
+                    let behind = Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
                     self.place(path.clone(), behind.synced(*kind, *stamp, body.plain_digest), &mut dirty);
                 }
                 _ => {
@@ -128,6 +131,7 @@ impl Engine {
             ids: &mut self.ids,
             moved: Vec::new(),
             first_look: !self.looked_at_all,
+            arrived: BTreeSet::new(),
             dirty: BTreeSet::new(),
             again: Vec::new(),
             changed: 0,
@@ -190,6 +194,19 @@ impl Writing<'_> {
             }
         }
         self.view.lookup(&at)
+    }
+
+    fn note_arrived(&mut self, found: &BTreeMap<FolderPath, Found>) {
+        if !self.first_look {
+            return;
+        }
+        for (path, what) in found {
+            if let (Found::Leaf(kind, _, body), false) = (what, self.synced.contains_key(path))
+                && let Some(there) = self.shown_already(path, *kind, body)
+            {
+                self.arrived.extend(there.seen.iter().map(|dot| (there.inode, *dot)));
+            }
+        }
     }
 
     fn is_shown(&self, path: &FolderPath, old: &Synced) -> bool {
@@ -361,12 +378,17 @@ impl Writing<'_> {
     fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
         let leaf = self.lookup(path)?.shown()?;
         let (k, theirs) = shown(self.commit.state(), &leaf.inode, &leaf.dot)?;
-        (k == kind && theirs.same_value(body))
-            .then(|| Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() })
+        (k == kind && theirs.same_value(body)).then(|| Behind {
+            inode: leaf.inode,
+            seen: leaf.seen().into(),
+            twins: leaf.twins.clone(),
+        })
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
-        if self.commit.edit(old.inode, &old.seen, body.clone()).is_err() {
+        let seen: SmallVec<[Dot; 1]> =
+            old.seen.iter().filter(|dot| !self.arrived.contains(&(old.inode, **dot))).copied().collect();
+        if self.commit.edit(old.inode, &seen, body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
         }

@@ -34,8 +34,8 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
 use merge::Merging;
-use publish::OwnChain;
 use plan::Planner;
+use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
@@ -551,7 +551,8 @@ impl Engine {
         for path in step.paths() {
             self.busy.remove(path);
         }
-        let again: Vec<FolderPath> = step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
+        let again: Vec<FolderPath> =
+            step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
         if !again.is_empty() {
             self.out.push_back(Output::Rescan(again));
         }
