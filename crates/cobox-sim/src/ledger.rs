@@ -38,6 +38,11 @@ impl Ledger {
         self.let_go.extend(lost.filter(|hash| !old.contains(hash)));
     }
 
+    /// What only the program's own keeping has is lost when its memory is set back.
+    pub(crate) fn let_go_kept(&mut self, disk: &Disk) {
+        self.let_go.extend(disk.kept.iter().map(|content| content.hash));
+    }
+
     /// O1, O3 and O4 on a disk that all agree on.
     pub(crate) fn check(&mut self, disk: &Disk) -> Result<(), String> {
         let mut here = BTreeSet::new();

@@ -451,7 +451,10 @@ impl<'c> Member<'c> {
                 self.note_pieces(&read.content, &read.chunks);
                 Input::Hashed { path, stamp: read.stamp, body: Box::new(read.body) }
             }
-            None => Input::HashFailed { path },
+            None => {
+                self.look_at(vec![path.clone()]);
+                Input::HashFailed { path }
+            }
         }
     }
 

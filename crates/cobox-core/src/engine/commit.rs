@@ -23,6 +23,9 @@ struct Writing<'e> {
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
     first_look: bool,
+    /// At the first look: values found at places where the folder shows them and the memory does not know them. A step of an
+    /// earlier run brought them there, so what stands at their old place now was not made from them (K5).
+    arrived: BTreeSet<(Inode, Dot)>,
     /// Paths whose synced entry changed, to be remembered.
     dirty: BTreeSet<FolderPath>,
     /// Paths of which this look did not see enough.
@@ -47,6 +50,7 @@ impl Engine {
         self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves);
+        writing.note_arrived(&found);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
             gone.remove(from);
@@ -127,6 +131,7 @@ impl Engine {
             ids: &mut self.ids,
             moved: Vec::new(),
             first_look: !self.looked_at_all,
+            arrived: BTreeSet::new(),
             dirty: BTreeSet::new(),
             again: Vec::new(),
             changed: 0,
@@ -189,6 +194,19 @@ impl Writing<'_> {
             }
         }
         self.view.lookup(&at)
+    }
+
+    fn note_arrived(&mut self, found: &BTreeMap<FolderPath, Found>) {
+        if !self.first_look {
+            return;
+        }
+        for (path, what) in found {
+            if let (Found::Leaf(kind, _, body), false) = (what, self.synced.contains_key(path))
+                && let Some(there) = self.shown_already(path, *kind, body)
+            {
+                self.arrived.extend(there.seen.iter().map(|dot| (there.inode, *dot)));
+            }
+        }
     }
 
     fn is_shown(&self, path: &FolderPath, old: &Synced) -> bool {
@@ -368,7 +386,9 @@ impl Writing<'_> {
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
-        if self.commit.edit(old.inode, &old.seen, body.clone()).is_err() {
+        let seen: SmallVec<[Dot; 1]> =
+            old.seen.iter().filter(|dot| !self.arrived.contains(&(old.inode, **dot))).copied().collect();
+        if self.commit.edit(old.inode, &seen, body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
         }
