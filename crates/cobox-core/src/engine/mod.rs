@@ -171,6 +171,11 @@ impl Engine {
             engine.note_head(head);
         }
         engine.seal_past();
+        if !engine.root_is_published() {
+            // A join that was not published before the stop. What it brought is not known any more; the whole tree is sure to
+            // cover it, and announcing too much does no harm.
+            engine.new_nodes = (engine.tree.cids().count() as u64, engine.tree.stored_bytes());
+        }
         engine
     }
 

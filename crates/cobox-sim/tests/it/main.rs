@@ -1,5 +1,7 @@
 //! Seeds that must hold, for ever and a fresh few hundred; `COBOX_SIM_SEEDS=from..to` runs a campaign instead.
 
+#![allow(clippy::unwrap_used, reason = "a panic with its line is what a test wants")]
+
 mod stories;
 
 use cobox_sim::{Cast, Options, run};
