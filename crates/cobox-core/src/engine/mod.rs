@@ -419,7 +419,9 @@ impl Engine {
             .tree
             .update(&self.state, touched, &self.keys, epoch)
             .expect("the epoch is one of the keys, and the state's own items fit into nodes");
-        self.new_nodes = (blocks.len() as u64, blocks.iter().map(|block| block.bytes.len() as u64).sum());
+        // Several joins may come before one head announces them all.
+        self.new_nodes.0 += blocks.len() as u64;
+        self.new_nodes.1 += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         self.tree = tree;
         self.view = view(&self.state);
         if !blocks.is_empty() {

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::kept::KeptId;
 use super::temp::TempFile;
 use super::{DiskTree, stat_at};
+use crate::files::persons_mode;
 
 /// What must stand at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +98,8 @@ impl DiskTree {
         executable: bool,
     ) -> Result<Applied, ApplyError> {
         let failed = |why| io_error(path, why);
-        // What the umask allows, as for any file a person makes; the owner's bit alone is synced.
-        let mode = if executable { 0o755 } else { 0o644 };
+        // What the person's umask allows, as for any file they make; the owner's bit alone is synced.
+        let mode = persons_mode(if executable { 0o777 } else { 0o666 });
         rustix::fs::fchmod(&temp.file, Mode::from_raw_mode(mode)).map_err(failed)?;
         set_time(&temp.file, mtime_ns).map_err(failed)?;
         let (dir, name) = self.open_parent(path).map_err(failed)?;
@@ -183,7 +184,11 @@ impl DiskTree {
         let failed = |why| io_error(path, why);
         let (dir, name) = self.open_parent(path).map_err(failed)?;
         match rustix::fs::mkdirat(&dir, name.as_str(), Mode::from_raw_mode(0o777)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Ok(()) => {
+                let mode = Mode::from_raw_mode(persons_mode(0o777));
+                rustix::fs::chmodat(&dir, name.as_str(), mode, AtFlags::empty()).map_err(failed)?;
+            }
+            Err(Errno::EXIST) => {}
             Err(why) => return Err(failed(why)),
         }
         match stat_at(&dir, name.as_str()).map_err(failed)? {
