@@ -123,8 +123,6 @@ impl StartError {
 pub(crate) struct Running {
     pub(crate) handle: FolderHandle,
     pub(crate) config: FolderConfig,
-    /// Why its directory could not be opened, if it could not.
-    pub(crate) root_lost: Option<String>,
 }
 
 /// See the module.
@@ -308,7 +306,7 @@ impl Daemon {
             blocks: Arc::new(DiskStore::open(&dir.join("blocks"))?),
             db_path: dir.join("tree.db"),
             disk,
-            root_lost: root_lost.clone(),
+            root_lost,
             keep_keys: Box::new(move |keys| {
                 if let Err(why) = keystore.put(&format!("folder-{}", keys.folder()), &keys.to_storage()) {
                     tracing::error!(%why, "a folder's keys could not be kept");
@@ -317,7 +315,7 @@ impl Daemon {
         };
         let around: Arc<dyn Surroundings> = Arc::new(Around { daemon: self.me.clone() });
         let handle = folder::start(parts, around, self.runtime.clone())?;
-        let running = Running { handle: handle.clone(), config, root_lost };
+        let running = Running { handle: handle.clone(), config };
         self.folders.write().expect("no thread panics while it holds this lock").insert(id, running);
         Ok(handle)
     }
@@ -360,7 +358,7 @@ impl Daemon {
         };
         let chances = FoundingRandom { nonce: random(), shape: random(), epoch: random() };
         let Founded { log, keys, epoch } = found(founding, &chances).map_err(|why| why.to_string())?;
-        let envelopes = crate::folder::bundle_envelopes(epoch.op.id(), epoch.envelopes);
+        let envelopes = folder::bundle_envelopes(epoch.op.id(), epoch.envelopes);
         let config = FolderConfig {
             id: log.folder().to_string(),
             sort: if kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder },

@@ -4,6 +4,22 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::OnceLock;
+
+/// What the person's own umask takes away; known once [`keep_private`] has set another.
+static PERSON_UMASK: OnceLock<u32> = OnceLock::new();
+
+/// From now on nothing this process makes is for others to read, unless its mode is set outright.
+pub(crate) fn keep_private() {
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // A second call would find our own mask: the first one counts.
+    let _ = PERSON_UMASK.set(before.as_raw_mode());
+}
+
+/// The mode a person's own programs would give a file or directory.
+pub(crate) fn persons_mode(mode: u32) -> u32 {
+    mode & !PERSON_UMASK.get().copied().unwrap_or(0o022)
+}
 
 /// Replaces the file in one step, with mode 0600: a temporary file beside it, synced, renamed, and the directory synced.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -38,13 +38,13 @@ pub enum KeystoreError {
 
 /// The secrets of one home.
 #[derive(Debug, Clone)]
-pub struct Keystore {
+pub(crate) struct Keystore {
     dir: PathBuf,
 }
 
 impl Keystore {
     /// In this directory, which exists with mode 0700.
-    pub fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_path_buf() }
     }
 
@@ -53,7 +53,7 @@ impl Keystore {
     }
 
     /// One secret; `None` if there is none of that name.
-    pub fn get(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeystoreError> {
+    pub(crate) fn get(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeystoreError> {
         let path = self.path(name);
         let bytes = match fs::read(&path) {
             Ok(bytes) => Zeroizing::new(bytes),
@@ -64,7 +64,7 @@ impl Keystore {
     }
 
     /// Keeps a secret, durably.
-    pub fn put(&self, name: &str, secret: &[u8]) -> Result<(), KeystoreError> {
+    pub(crate) fn put(&self, name: &str, secret: &[u8]) -> Result<(), KeystoreError> {
         let path = self.path(name);
         let mut framed = Zeroizing::new(Vec::with_capacity(MAGIC.len() + 5 + secret.len() + SUM_BYTES));
         framed.extend_from_slice(MAGIC);
@@ -76,7 +76,7 @@ impl Keystore {
     }
 
     /// Forgets a secret.
-    pub fn remove(&self, name: &str) -> Result<(), KeystoreError> {
+    pub(crate) fn remove(&self, name: &str) -> Result<(), KeystoreError> {
         let path = self.path(name);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(KeystoreError::Io { path, source }),

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiError, ErrorCode, Exit, ServeError, serve};
 use crate::daemon::{StartError, StartOptions};
+use crate::files::keep_private;
 use crate::{ApiFile, ApiFileError, Config, ConfigError, Home, HomeError, Lock, LockError, daemon, log, random_token};
 
 /// How long a graceful stop may take.
@@ -111,6 +112,7 @@ pub fn run(home: &Home, options: UpOptions, ready: impl FnOnce(&ApiFile)) -> Res
     if let Some(address) = options.api.filter(|a| !a.ip().is_loopback()) {
         return Err(ServeError::NotLoopback { address }.into());
     }
+    keep_private();
     home.prepare(std::env::var_os("HOME").map(PathBuf::from).as_deref())?;
     let _lock = Lock::acquire(&home.lock())?;
     // What a crash left behind would look valid from now on, since the lock is held.

@@ -47,7 +47,9 @@ impl Node {
         match self {
             Node::Dir(ino) => Stat::Dir(FileId { dev: 1, ino: *ino }),
             Node::File { stamp, .. } => Stat::File(*stamp),
-            Node::Link { stamp, content } => Stat::Symlink(*stamp, String::from_utf8_lossy(&content.bytes).into_owned()),
+            Node::Link { stamp, content } => {
+                Stat::Symlink(*stamp, String::from_utf8_lossy(&content.bytes).into_owned())
+            }
         }
     }
 
@@ -73,6 +75,8 @@ pub(crate) struct Disk {
     pub(crate) tree: BTreeMap<FolderPath, Node>,
     /// Versions set aside when they were replaced or removed by the program.
     pub(crate) kept: Vec<Bytes>,
+    /// Places whose listing fails, or that the person wants ignored: nothing is concluded about them.
+    pub(crate) hidden: std::collections::BTreeSet<FolderPath>,
     ticks: u64,
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_core::path::FolderPath;
 
-use crate::disk::{Bytes, Disk};
+use crate::disk::{Bytes, Disk, Node};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -31,8 +31,16 @@ impl Ledger {
 
     /// Everything that this disk has and `newer` may lose by being set back to it.
     pub(crate) fn set_back(&mut self, newer: &Disk, older: &Disk) {
-        let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(|node| node.content()).map(|c| c.hash).collect();
-        self.let_go.extend(newer.tree.values().filter_map(|node| node.content()).map(|c| c.hash).filter(|h| !old.contains(h)));
+        let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(Node::content).map(|c| c.hash).collect();
+        // What the old disk holds may not have been looked at when it was backed up: then it is as good as written today.
+        self.dead.retain(|hash| !old.contains(hash));
+        let lost = newer.tree.values().filter_map(Node::content).chain(&newer.kept).map(|content| content.hash);
+        self.let_go.extend(lost.filter(|hash| !old.contains(hash)));
+    }
+
+    /// What only the program's own keeping has is lost when its memory is set back.
+    pub(crate) fn let_go_kept(&mut self, disk: &Disk) {
+        self.let_go.extend(disk.kept.iter().map(|content| content.hash));
     }
 
     /// O1, O3 and O4 on a disk that all agree on.

@@ -11,7 +11,9 @@ mod ledger;
 mod member;
 mod people;
 mod scan;
+mod script;
 mod world;
 
 pub use cast::Cast;
+pub use script::Backup;
 pub use world::{Options, Report, World, run};

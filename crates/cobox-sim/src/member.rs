@@ -38,6 +38,12 @@ pub(crate) struct Durable {
     pieces: BTreeMap<Cid, ([u8; 32], usize, Ref)>,
 }
 
+impl Durable {
+    pub(crate) fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+}
+
 /// What runs.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -254,7 +260,9 @@ impl<'c> Member<'c> {
                 }
             }
             O::HeadAccepted(id) => {
-                let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else { return };
+                let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else {
+                    return;
+                };
                 if self.stops_now() {
                     return;
                 }
@@ -443,7 +451,10 @@ impl<'c> Member<'c> {
                 self.note_pieces(&read.content, &read.chunks);
                 Input::Hashed { path, stamp: read.stamp, body: Box::new(read.body) }
             }
-            None => Input::HashFailed { path },
+            None => {
+                self.look_at(vec![path.clone()]);
+                Input::HashFailed { path }
+            }
         }
     }
 
@@ -539,6 +550,12 @@ impl<'c> Member<'c> {
             live.wake_ms = None;
             self.tell_engine(now_ms, Input::Woken);
         }
+    }
+
+    /// Steps whose content is not here.
+    pub(crate) fn waits_for(&self) -> String {
+        let Some(live) = &self.live else { return "nothing: it is stopped".into() };
+        live.waiting.iter().map(|(_, step)| tell(step)).collect::<Vec<_>>().join(", ")
     }
 
     /// What could not be written is tried again.

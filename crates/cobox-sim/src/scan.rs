@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Bound;
 
+use cobox_core::chunk::Cutter;
 use cobox_core::content::{ContentWriter, Written};
 use cobox_core::engine::{Input, Stamp, Stat};
 use cobox_core::path::FolderPath;
@@ -33,7 +34,10 @@ impl Scan {
             return None;
         }
         let from = self.last.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let covered = |path: &FolderPath| self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u));
+        let covered = |path: &FolderPath| {
+            (self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u)))
+                && !disk.hidden.iter().any(|h| path.starts_with(h))
+        };
         let entries: Vec<(FolderPath, Stat)> = disk
             .tree
             .range((from, Bound::Unbounded))
@@ -46,7 +50,7 @@ impl Scan {
             return Some(Input::Listed(entries));
         }
         self.listed = true;
-        Some(Input::ScanEnded { unreadable: Vec::new() })
+        Some(Input::ScanEnded { unreadable: disk.hidden.iter().cloned().collect() })
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -64,7 +68,7 @@ pub(crate) struct Read {
 }
 
 /// Reads a file; `None` if none is there any more.
-pub(crate) fn read(person: &Person, cutter: &cobox_core::chunk::Cutter, epoch: EpochTag, disk: &Disk, path: &FolderPath) -> Option<Read> {
+pub(crate) fn read(person: &Person, cutter: &Cutter, epoch: EpochTag, disk: &Disk, path: &FolderPath) -> Option<Read> {
     let node = disk.tree.get(path)?;
     let (stamp, content) = match node {
         Node::File { stamp, content } => (*stamp, content.clone()),
@@ -73,7 +77,6 @@ pub(crate) fn read(person: &Person, cutter: &cobox_core::chunk::Cutter, epoch: E
     let mut writer = ContentWriter::new(&person.keys, cutter, epoch);
     writer.push(&content.bytes);
     let Written { content: sealed, plain_digest, size, chunks, blocks } = writer.finish();
-    let body =
-        Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };
+    let body = Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };
     Some(Read { stamp, body, chunks, blocks, content })
 }

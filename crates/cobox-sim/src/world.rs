@@ -13,6 +13,9 @@ use crate::ledger::Ledger;
 use crate::member::{Durable, Member, Packet};
 use crate::people;
 
+/// Timers that may ring in each round of a quiet phase.
+const TICKS_MAX: usize = 100;
+
 /// What a run is made of; which faults happen at all is drawn from the seed (a storm that does everything at once hides much).
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -49,41 +52,44 @@ pub fn run(cast: &Cast, seed: u64, options: &Options) -> Report {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct End {
+pub(crate) struct End {
     member: usize,
     peer: PeerId,
 }
 
 #[derive(Debug)]
-struct Faults {
+pub(crate) struct Faults {
     cuts: bool,
     stops: bool,
     backups: bool,
+    /// Held deletions wait for the script instead of being decided by chance.
+    pub(crate) scripted: bool,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct World<'c> {
     options: Options,
-    dice: Dice,
-    faults: Faults,
-    now_ms: u64,
-    members: Vec<Member<'c>>,
+    pub(crate) dice: Dice,
+    pub(crate) faults: Faults,
+    pub(crate) now_ms: u64,
+    pub(crate) members: Vec<Member<'c>>,
     backups: Vec<Option<(Durable, u64)>>,
-    other: BTreeMap<End, End>,
+    pub(crate) other: BTreeMap<End, End>,
     queues: BTreeMap<End, VecDeque<Packet>>,
     next_peer: u64,
-    ledger: Ledger,
-    /// A backup was restored: what was published after it and fetched by nobody is gone for good, and is waited for.
-    set_back: bool,
+    pub(crate) ledger: Ledger,
+    /// A backup was restored, or a deletion refused: what was published and fetched by nobody may be gone for good, and is
+    /// waited for.
+    may_lack: bool,
     trace: blake3::Hasher,
 }
 
 impl<'c> World<'c> {
-    fn new(cast: &'c Cast, seed: u64, options: Options) -> Self {
+    pub(crate) fn new(cast: &'c Cast, seed: u64, options: Options) -> Self {
         let mut dice = Dice::new(seed);
         let count = 2 + dice.below(PEOPLE_MAX - 1);
-        let faults = Faults { cuts: !dice.one_in(4), stops: dice.one_in(2), backups: dice.one_in(3) };
+        let faults = Faults { cuts: !dice.one_in(4), stops: dice.one_in(2), backups: dice.one_in(3), scripted: false };
         let members: Vec<Member<'_>> = (0..count).map(|n| Member::new(cast, n)).collect();
         Self {
             options,
@@ -96,7 +102,7 @@ impl<'c> World<'c> {
             queues: BTreeMap::new(),
             next_peer: 0,
             ledger: Ledger::default(),
-            set_back: false,
+            may_lack: false,
             trace: blake3::Hasher::new(),
         }
     }
@@ -189,11 +195,13 @@ impl<'c> World<'c> {
             Some((old, at_ms)) => {
                 self.members[member].stop();
                 let with_disk = self.dice.one_in(2);
-                self.set_back = true;
+                self.may_lack = true;
                 let newer = std::mem::replace(&mut self.members[member].durable, old);
                 if with_disk {
                     self.ledger.set_back(&newer.disk, &self.members[member].durable.disk);
                 } else {
+                    // A file on its way from one name to another may be in what was set aside alone.
+                    self.ledger.let_go_kept(&newer.disk);
                     self.members[member].durable.disk = newer.disk;
                 }
                 self.note(&format!("{name} is set back to {at_ms}{}", if with_disk { " with its disk" } else { "" }));
@@ -206,7 +214,7 @@ impl<'c> World<'c> {
         }
     }
 
-    fn start_if_stopped(&mut self, member: usize) {
+    pub(crate) fn start_if_stopped(&mut self, member: usize) {
         if self.members[member].live.is_none() {
             let entropy = self.dice.bytes32();
             self.members[member].start(self.now_ms, entropy);
@@ -226,7 +234,7 @@ impl<'c> World<'c> {
         self.connect(a, b);
     }
 
-    fn connect(&mut self, a: usize, b: usize) {
+    pub(crate) fn connect(&mut self, a: usize, b: usize) {
         if a == b || self.is_linked(a, b) || [a, b].iter().any(|n| self.members[*n].live.is_none()) {
             return;
         }
@@ -254,7 +262,7 @@ impl<'c> World<'c> {
         }
     }
 
-    fn close(&mut self, end: End) {
+    pub(crate) fn close(&mut self, end: End) {
         let Some(there) = self.other.remove(&end) else { return };
         self.other.remove(&there);
         for end in [end, there] {
@@ -275,7 +283,7 @@ impl<'c> World<'c> {
     }
 
     /// Takes what members have to say; closes the channels of the stopped.
-    fn tidy(&mut self) {
+    pub(crate) fn tidy(&mut self) {
         for member in 0..self.members.len() {
             for what in std::mem::take(&mut self.members[member].events) {
                 let name = self.members[member].name;
@@ -317,7 +325,14 @@ impl<'c> World<'c> {
         }
         self.tidy();
         self.settle()?;
+        if (self.may_lack || self.faults.stops) && self.members.iter().any(|member| !member.waits_for().is_empty()) {
+            // Content that was published and fetched by nobody, and then lost with the disk that had it or deleted there
+            // while the program was stopped and could not tell why: nobody can end up equal.
+            self.note("something is nowhere any more");
+            return Ok(());
+        }
         self.members_agree()?;
+        self.note("all agree; once more");
         let published: u64 = self.members.iter().map(|member| member.published).sum();
         for member in 0..self.members.len() {
             self.members[member].look_at(Vec::new());
@@ -331,11 +346,11 @@ impl<'c> World<'c> {
         self.ledger.check(&self.members[0].durable.disk)
     }
 
-    fn settle(&mut self) -> Result<(), String> {
-        let (mut steps, mut retries) = (0, 0);
+    pub(crate) fn settle(&mut self) -> Result<(), String> {
+        let (mut steps, mut ticks, mut rounds) = (0, 0, 0);
         loop {
             steps += 1;
-            if steps > 60_000 {
+            if steps > 100_000 {
                 return Err("O7: it never comes to rest".into());
             }
             let busy: Vec<usize> = (0..self.members.len()).filter(|n| self.members[*n].has_work()).collect();
@@ -346,21 +361,26 @@ impl<'c> World<'c> {
                 self.work(member);
             } else if on_the_way {
                 self.deliver();
-            } else if let Some(held) =
-                self.members.iter().position(|m| m.live.as_ref().is_some_and(|live| live.engine.held().is_some()))
+            } else if let Some(held) = (!self.faults.scripted)
+                .then(|| {
+                    self.members.iter().position(|m| m.live.as_ref().is_some_and(|live| live.engine.held().is_some()))
+                })
+                .flatten()
             {
-                let approve = !self.dice.one_in(3);
+                // Refusing brings back only what somebody else has got meanwhile.
+                let approve = self.may_lack || !self.dice.one_in(3);
+                self.may_lack |= !approve;
                 let name = self.members[held].name;
                 self.note(&format!("{name} is asked about deletions: {approve}"));
                 self.members[held].tell_engine(self.now_ms, Input::Decide { approve });
             } else if let Some(due) = self.members.iter().filter_map(Member::due_ms).min()
-                && retries < 40
+                && ticks < TICKS_MAX
             {
                 let ms = due.saturating_sub(self.now_ms).max(1);
-                retries += 1;
+                ticks += 1;
                 self.pass(ms);
-            } else if retries < 43 {
-                retries = retries.max(40) + 1;
+            } else if rounds < 3 {
+                (rounds, ticks) = (rounds + 1, 0);
                 for member in 0..self.members.len() {
                     self.members[member].retry(self.now_ms);
                     self.members[member].look_at(Vec::new());
@@ -373,21 +393,31 @@ impl<'c> World<'c> {
     }
 
     /// O2: all disks are equal, and nobody waits for anything.
-    fn members_agree(&mut self) -> Result<(), String> {
+    pub(crate) fn members_agree(&mut self) -> Result<(), String> {
         let shows: Vec<String> = self.members.iter().map(|member| show(&member.durable.disk)).collect();
         for (n, member) in self.members.iter().enumerate() {
             let Some(live) = &member.live else { continue };
             let summary = live.engine.summary();
             if shows[n] != shows[0] {
                 let (a, b) = (self.members[0].name, member.name);
-                return Err(format!("O2: disks differ: {a} has\n{}{b} has\n{}{summary:?}", shows[0], shows[n]));
+                let waits: Vec<String> = self.members.iter().map(Member::waits_for).collect();
+                return Err(format!(
+                    "O2: disks differ: {a} has\n{}{b} has\n{}{summary:?} {waits:?}",
+                    shows[0], shows[n]
+                ));
             }
             let waits = summary.pending_files > 0 || !summary.settled;
-            if waits && !self.set_back || !summary.stuck.is_empty() {
+            if waits && !self.may_lack && !self.faults.stops || !summary.stuck.is_empty() {
                 let wanted = live.engine.view().entries.keys();
-                let missing: Vec<String> =
-                    wanted.filter(|path| !member.durable.disk.tree.contains_key(*path)).map(ToString::to_string).collect();
-                return Err(format!("O8: {} does not rest: {summary:?}; missing: {missing:?}", member.name));
+                let missing: Vec<String> = wanted
+                    .filter(|path| !member.durable.disk.tree.contains_key(*path))
+                    .map(ToString::to_string)
+                    .collect();
+                return Err(format!(
+                    "O8: {} does not rest: {summary:?}; missing: {missing:?}, waits for {}",
+                    member.name,
+                    member.waits_for()
+                ));
             }
         }
         Ok(())

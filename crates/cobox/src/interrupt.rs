@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use cobox_daemon::api::{ErrorCode, Exit};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::ASKED;
 use crate::error::Failure;
@@ -12,8 +13,9 @@ use crate::prompt;
 /// Watches for Ctrl-C in a thread of its own until the command ends.
 pub(crate) fn watch(out: Output) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    let Ok(mut interrupts) = runtime.block_on(async { signal(SignalKind::interrupt()) }) else { return };
     let _no_threads_left = std::thread::Builder::new().name("interrupt".into()).spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        if runtime.block_on(interrupts.recv()).is_some() {
             prompt::echo_on();
             let message = if ASKED.load(Ordering::Relaxed) {
                 "interrupted; cobox itself goes on with the work"

@@ -21,6 +21,11 @@ struct Writing<'e> {
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
+    /// No look at everything has ended since the start.
+    first_look: bool,
+    /// At the first look: values found at places where the folder shows them and the memory does not know them. A step of an
+    /// earlier run brought them there, so what stands at their old place now was not made from them (K5).
+    arrived: BTreeSet<(Inode, Dot)>,
     /// Paths whose synced entry changed, to be remembered.
     dirty: BTreeSet<FolderPath>,
     /// Paths of which this look did not see enough.
@@ -45,6 +50,7 @@ impl Engine {
         self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves);
+        writing.note_arrived(&found);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
             gone.remove(from);
@@ -103,8 +109,7 @@ impl Engine {
                     if shown(&self.state, &leaf.inode, &leaf.dot)
                         .is_some_and(|(k, theirs)| k == *kind && theirs.plain_digest == body.plain_digest) =>
                 {
-                    let behind =
-                        Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
+                    let behind = Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
                     self.place(path.clone(), behind.synced(*kind, *stamp, body.plain_digest), &mut dirty);
                 }
                 _ => {
@@ -125,6 +130,8 @@ impl Engine {
             synced: &mut self.synced,
             ids: &mut self.ids,
             moved: Vec::new(),
+            first_look: !self.looked_at_all,
+            arrived: BTreeSet::new(),
             dirty: BTreeSet::new(),
             again: Vec::new(),
             changed: 0,
@@ -187,6 +194,24 @@ impl Writing<'_> {
             }
         }
         self.view.lookup(&at)
+    }
+
+    fn note_arrived(&mut self, found: &BTreeMap<FolderPath, Found>) {
+        if !self.first_look {
+            return;
+        }
+        for (path, what) in found {
+            if let (Found::Leaf(kind, _, body), false) = (what, self.synced.contains_key(path))
+                && let Some(there) = self.shown_already(path, *kind, body)
+            {
+                self.arrived.extend(there.seen.iter().map(|dot| (there.inode, *dot)));
+            }
+        }
+    }
+
+    fn is_shown(&self, path: &FolderPath, old: &Synced) -> bool {
+        let leaf = self.lookup(path).and_then(ViewEntry::shown);
+        leaf.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot)))
     }
 
     /// The inodes shown at a directory's path, if it is still the directory that was synced.
@@ -353,12 +378,17 @@ impl Writing<'_> {
     fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
         let leaf = self.lookup(path)?.shown()?;
         let (k, theirs) = shown(self.commit.state(), &leaf.inode, &leaf.dot)?;
-        (k == kind && theirs.same_value(body))
-            .then(|| Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() })
+        (k == kind && theirs.same_value(body)).then(|| Behind {
+            inode: leaf.inode,
+            seen: leaf.seen().into(),
+            twins: leaf.twins.clone(),
+        })
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
-        if self.commit.edit(old.inode, &old.seen, body.clone()).is_err() {
+        let seen: SmallVec<[Dot; 1]> =
+            old.seen.iter().filter(|dot| !self.arrived.contains(&(old.inode, **dot))).copied().collect();
+        if self.commit.edit(old.inode, &seen, body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
         }
@@ -422,8 +452,9 @@ impl Writing<'_> {
         self.set(to, behind.synced(kind, stamp, digest));
     }
 
-    /// A path is gone from the disk. Only what the folder still shows at this path is deleted: what others moved meanwhile
-    /// may have been moved here too, by a step that a stop kept from being remembered (K5).
+    /// A path is gone from the disk. At the first look after a start, only what the folder still shows at this path is
+    /// deleted: what others moved meanwhile may have been moved here too, by a step that a stop kept from being remembered
+    /// (K5).
     fn remove(&mut self, path: &FolderPath) {
         let Some(old) = self.synced.get(path).cloned() else { return };
         self.removed += 1;
@@ -431,12 +462,9 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
-        } else {
-            let here = self.lookup(path).and_then(ViewEntry::shown);
-            if here.is_some_and(|leaf| leaf.inode == old.inode && leaf.seen().iter().any(|dot| old.seen.contains(dot))) {
-                self.commit.remove(old.inode, &old.seen);
-                self.remove_twins(&old);
-            }
+        } else if !self.first_look || self.is_shown(path, &old) {
+            self.commit.remove(old.inode, &old.seen);
+            self.remove_twins(&old);
         }
         self.unset(path);
     }

@@ -34,8 +34,8 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
 use merge::Merging;
-use publish::OwnChain;
 use plan::Planner;
+use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
@@ -104,6 +104,8 @@ pub struct Engine {
     scan: Option<Scan>,
     scanned_once: bool,
     without_disk: bool,
+    /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
+    looked_at_all: bool,
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -150,6 +152,7 @@ impl Engine {
             scan: None,
             scanned_once: false,
             without_disk: false,
+            looked_at_all: false,
             held: None,
             merging: Merging::new(frontier),
             jobs: BTreeMap::new(),
@@ -168,6 +171,11 @@ impl Engine {
             engine.note_head(head);
         }
         engine.seal_past();
+        if !engine.root_is_published() {
+            // A join that was not published before the stop. What it brought is not known any more; the whole tree is sure to
+            // cover it, and announcing too much does no harm.
+            engine.new_nodes = (engine.tree.cids().count() as u64, engine.tree.stored_bytes());
+        }
         engine
     }
 
@@ -362,7 +370,9 @@ impl Engine {
             let (stuck, tries) = (&mut self.stuck, &self.tries);
             stuck.retain(|path, _| tries.get(path).is_some_and(|tries| *tries >= TRIES_MAX));
             self.leave_out_own_steps(&mut finding);
+            let whole = finding.is_whole();
             self.commit_finding(now_ms, finding);
+            self.looked_at_all |= whole;
             self.publish_merge_soon(now_ms);
             self.replan();
         }
@@ -409,7 +419,9 @@ impl Engine {
             .tree
             .update(&self.state, touched, &self.keys, epoch)
             .expect("the epoch is one of the keys, and the state's own items fit into nodes");
-        self.new_nodes = (blocks.len() as u64, blocks.iter().map(|block| block.bytes.len() as u64).sum());
+        // Several joins may come before one head announces them all.
+        self.new_nodes.0 += blocks.len() as u64;
+        self.new_nodes.1 += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         self.tree = tree;
         self.view = view(&self.state);
         if !blocks.is_empty() {
@@ -564,7 +576,8 @@ impl Engine {
         for path in step.paths() {
             self.busy.remove(path);
         }
-        let again: Vec<FolderPath> = step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
+        let again: Vec<FolderPath> =
+            step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
         if !again.is_empty() {
             self.out.push_back(Output::Rescan(again));
         }

@@ -136,6 +136,13 @@ impl<'a> Planner<'a> {
                 _ => awaited.extend(self.thing(to).and_then(|thing| Some((*sources.get(&thing)?, to)))),
             }
         }
+        // A place that is taken counts as empty if what stands there leaves first. One step deep: chains then come one by one,
+        // and two files that change places do not wait for each other.
+        let taken = self.view.entries.keys().filter(|to| awaited.contains_key(*to));
+        let next: Vec<_> = taken.filter_map(|to| Some((*sources.get(&self.thing(to)?)?, to))).collect();
+        for (from, to) in next {
+            awaited.entry(from).or_insert(to);
+        }
         Moved { sources, awaited, dirs }
     }
 

@@ -18,6 +18,9 @@ pub(super) enum Found {
     Same(Stamp),
 }
 
+/// A symbolic link and its target.
+pub(super) type FoundLink = (FolderPath, Stamp, String);
+
 /// A look under way.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -45,6 +48,11 @@ impl Finding {
     /// Whether the look says anything about this path.
     pub(super) fn covers(&self, path: &FolderPath) -> bool {
         covers(&self.under, &self.unreadable, path)
+    }
+
+    /// Whether the look saw everything.
+    pub(super) fn is_whole(&self) -> bool {
+        self.under.is_empty() && self.unreadable.is_empty()
     }
 
     /// Leaves out all at and below a path; true if there was something.
@@ -76,7 +84,7 @@ impl Scan {
         &mut self,
         known: &Known<'_>,
         entries: Vec<(FolderPath, Stat)>,
-    ) -> (Vec<(FolderPath, Stamp)>, Vec<(FolderPath, Stamp, String)>) {
+    ) -> (Vec<(FolderPath, Stamp)>, Vec<FoundLink>) {
         let (mut read, mut links) = (Vec::new(), Vec::new());
         for (path, stat) in entries {
             match stat {

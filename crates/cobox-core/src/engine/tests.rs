@@ -1,1 +1,249 @@
+//! What an engine refuses. How several of them work together is told in the simulator.
 
+use std::collections::BTreeSet;
+
+use cobox_proto::head::{Head, SignedHead};
+use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId};
+use cobox_proto::limits::COUNTER_JUMP_MAX;
+use cobox_proto::members::{FolderKind, Policy};
+use cobox_proto::sign::SecretKey;
+
+use super::*;
+use crate::keys::{DeviceSecret, Profile, RootSecret};
+use crate::members::{Founding, FoundingRandom, found};
+use crate::seal::SealedBlock;
+use crate::state::{Commit, Content, CtxRow};
+
+/// Alice's engine, and the keys that Mallory has too.
+struct Folder {
+    id: FolderId,
+    keys: FolderKeys,
+    epoch: EpochTag,
+    alice: Engine,
+    told: Vec<Event>,
+    published: Vec<SignedHead>,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let (slot, device) = (RootSecret::from_entropy([1; 16]).slot(1), DeviceSecret::from_seed(&[1; 32]));
+        let (kind, profile, policy) = (FolderKind::Folder, Profile::Uniform, Policy::default());
+        let founding = Founding { kind, slot: &slot, device: &device, profile, high_privacy: false, policy };
+        let founded = found(founding, &FoundingRandom { nonce: [1; 32], shape: [2; 32], epoch: [3; 64] }).unwrap();
+        let (id, epoch) = (founded.log.folder(), founded.epoch.id.tag());
+        let standing =
+            Standing { auth: founded.log.frontier(), epoch: Some(epoch), can_write: true, depths: BTreeMap::new() };
+        let keys = founded.keys;
+        let setup = Setup { folder: id, keys: keys.clone(), device: device.sig.clone(), entropy: [7; 32], standing };
+        let alice = Engine::empty(setup, epoch);
+        Self { id, keys, epoch, alice, told: Vec::new(), published: Vec::new() }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.alice.handle(1_000, input);
+        while let Some(output) = self.alice.poll_output() {
+            match output {
+                Output::Tell(event) => self.told.push(event),
+                Output::Publish(head) => self.published.push(*head),
+                _ => {}
+            }
+        }
+    }
+
+    fn alice_writes(&mut self, path: &str, text: &[u8]) {
+        let body = body(&self.keys, text);
+        self.alice.put_virtual(1_000, &FolderPath::parse(path).unwrap(), body);
+        self.tell(Input::Woken);
+    }
+
+    /// Mallory's head of these blocks, which come at once.
+    fn mallory(&mut self, head: &SignedHead, blocks: &[SealedBlock]) {
+        self.tell(Input::Head(Box::new(head.clone())));
+        // In the order in which they may be wanted, parents first.
+        for block in blocks.iter().rev().chain(blocks) {
+            self.tell(Input::Block { cid: block.cid, bytes: block.bytes.clone() });
+        }
+    }
+
+    fn refused(&self) -> BTreeSet<HeadId> {
+        let bad = |event: &Event| if let Event::BadHead { head, .. } = event { Some(*head) } else { None };
+        self.told.iter().filter_map(bad).collect()
+    }
+
+    fn shows(&self) -> Vec<String> {
+        self.alice.view().entries.keys().map(ToString::to_string).collect()
+    }
+}
+
+fn body(keys: &FolderKeys, text: &[u8]) -> Body {
+    let plain_digest = crate::content::inline_digest(keys, text);
+    Body {
+        size: text.len() as u64,
+        mtime_ns: 0,
+        executable: false,
+        plain_digest,
+        content: Content::Inline(text.into()),
+    }
+}
+
+/// Mallory, a member who breaks the rules.
+struct Mallory {
+    key: SecretKey,
+    actor: ActorId,
+    state: State,
+    chain: Vec<HeadId>,
+}
+
+impl Mallory {
+    fn new(folder: &Folder) -> Self {
+        let key = SecretKey::from_seed(&[66; 32]);
+        let actor = ActorId::of(&folder.id, &key.public(), &[66; 16]);
+        Self { key, actor, state: State::new(), chain: Vec::new() }
+    }
+
+    fn writes(&mut self, folder: &Folder, name: &str) {
+        let mut commit = Commit::new(&mut self.state, self.actor, self.key.public(), folder.keys.shape());
+        commit.create(Inode::ZERO, &name.parse().unwrap(), Kind::File, body(&folder.keys, name.as_bytes()));
+        commit.finish();
+    }
+
+    fn seals(&self, folder: &Folder) -> (Cid, Vec<SealedBlock>) {
+        let (tree, blocks) = Tree::build(&self.state, &folder.keys, folder.epoch).unwrap();
+        (tree.root(), blocks)
+    }
+
+    fn publishes(&mut self, folder: &Folder, root: Cid, counter: u64) -> SignedHead {
+        let seq = self.chain.len() as u64 + 1;
+        let skip = seq & (seq - 1);
+        let mut head = Head {
+            folder: folder.id,
+            device: self.key.public(),
+            actor: self.actor,
+            actor_nonce: (seq == 1).then_some([66; 16]),
+            seq,
+            prev: self.chain.last().copied(),
+            skip: (skip > 0).then(|| self.chain[skip as usize - 1]),
+            root,
+            epoch: folder.epoch,
+            auth: vec![],
+            merged: vec![],
+            new_blocks: 1,
+            new_bytes: 1,
+            claimed_time_ms: 0,
+            delta: None,
+            sealed: vec![],
+        };
+        let mut note = cobox_proto::codec::Writer::new();
+        note.u8(1).varint(counter);
+        head.sealed = folder.keys.seal_note(&folder.epoch, "head", &head.clear_bytes(), note.as_slice()).unwrap();
+        let signed = head.sign(&self.key).unwrap();
+        self.chain.push(signed.id());
+        signed
+    }
+
+    fn counter(&self) -> u64 {
+        self.state.ctx.get(&self.actor).map_or(0, |row| row.counter)
+    }
+}
+
+#[test]
+fn x6_a_context_that_claims_unwritten_edits_is_refused_and_later_heads_count() {
+    let mut folder = Folder::new();
+    folder.alice_writes("mine", b"Alice's");
+    let alice = folder.published[0].head().clone();
+    let mut mallory = Mallory::new(&folder);
+    mallory.writes(&folder, "bait");
+    let honest = mallory.state.clone();
+    // "I have seen, and deleted, what Alice writes next."
+    mallory.state.ctx.set(alice.actor, Some(CtxRow { counter: 50, device: alice.device }));
+    let (root, blocks) = mallory.seals(&folder);
+    let counter = mallory.counter();
+    let head = mallory.publishes(&folder, root, counter);
+    folder.mallory(&head, &blocks);
+    assert_eq!(folder.refused(), BTreeSet::from([head.id()]));
+    assert_eq!(folder.shows(), ["mine"]);
+
+    mallory.state = honest;
+    mallory.writes(&folder, "honest");
+    let (root, blocks) = mallory.seals(&folder);
+    let counter = mallory.counter();
+    let head = mallory.publishes(&folder, root, counter);
+    folder.mallory(&head, &blocks);
+    assert_eq!(folder.shows(), ["bait", "honest", "mine"]);
+}
+
+#[test]
+fn t3_a_counter_that_jumps_far_ahead_is_refused_with_all_that_rests_on_it() {
+    let mut folder = Folder::new();
+    let mut mallory = Mallory::new(&folder);
+    let (actor, device) = (mallory.actor, mallory.key.public());
+    mallory.state.ctx.set(actor, Some(CtxRow { counter: COUNTER_JUMP_MAX + 1, device }));
+    for name in ["first", "second"] {
+        mallory.writes(&folder, name);
+        let (root, blocks) = mallory.seals(&folder);
+        let counter = mallory.counter();
+        let head = mallory.publishes(&folder, root, counter);
+        folder.mallory(&head, &blocks);
+    }
+    assert_eq!(folder.refused().len(), 2);
+    assert!(folder.shows().is_empty());
+}
+
+#[test]
+fn a_tree_that_is_not_one_is_refused_and_later_heads_count() {
+    let mut folder = Folder::new();
+    let mut mallory = Mallory::new(&folder);
+    let nonsense = folder.keys.seal_block(&folder.epoch, crate::seal::BlockKind::Chunk, &[], b"no root").unwrap();
+    let head = mallory.publishes(&folder, nonsense.cid, 0);
+    folder.mallory(&head, &[nonsense]);
+    assert_eq!(folder.refused(), BTreeSet::from([head.id()]));
+    mallory.writes(&folder, "good");
+    let (root, blocks) = mallory.seals(&folder);
+    let counter = mallory.counter();
+    let head = mallory.publishes(&folder, root, counter);
+    folder.mallory(&head, &blocks);
+    assert_eq!(folder.shows(), ["good"]);
+}
+
+#[test]
+fn a_head_whose_blocks_nobody_has_keeps_no_other_waiting() {
+    let mut folder = Folder::new();
+    let mut mallory = Mallory::new(&folder);
+    let lost = mallory.publishes(&folder, Cid([9; 32]), 0);
+    folder.tell(Input::Head(Box::new(lost)));
+    let mut other = Mallory { key: SecretKey::from_seed(&[67; 32]), ..Mallory::new(&folder) };
+    other.actor = ActorId::of(&folder.id, &other.key.public(), &[66; 16]);
+    other.writes(&folder, "there");
+    let (root, blocks) = other.seals(&folder);
+    let counter = other.counter();
+    let head = other.publishes(&folder, root, counter);
+    folder.mallory(&head, &blocks);
+    assert_eq!(folder.shows(), ["there"]);
+}
+
+#[test]
+fn n8_who_finds_its_chain_continued_says_so_and_goes_on_under_another_name() {
+    let mut folder = Folder::new();
+    folder.alice_writes("mine", b"one");
+    let ours = folder.published[0].clone();
+    // The same machine, waking up twice from one memory image, writes on as the same actor.
+    let mut clone = Folder::new();
+    clone.alice_writes("mine", b"one");
+    clone.alice_writes("theirs", b"two");
+    assert_eq!(clone.published[0].id(), ours.id());
+    folder.tell(Input::Head(Box::new(clone.published[1].clone())));
+    assert!(folder.told.contains(&Event::Duplicated { head: clone.published[1].id() }));
+    folder.alice_writes("next", b"three");
+    let next = folder.published.last().unwrap().head();
+    assert_ne!(next.actor, ours.head().actor);
+    assert_eq!(next.device, ours.head().device);
+}
+
+#[test]
+fn a_reader_publishes_nothing() {
+    let mut folder = Folder::new();
+    let standing = Standing { can_write: false, ..folder.alice.standing.clone() };
+    folder.tell(Input::Standing(standing));
+    folder.alice_writes("mine", b"Alice's");
+    assert!(folder.published.is_empty() && folder.shows().is_empty());
+}

@@ -13,10 +13,11 @@ use rustix::io::Errno;
 use super::kept::KeptId;
 use super::temp::TempFile;
 use super::{DiskTree, stat_at};
+use crate::files::persons_mode;
 
 /// What must stand at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
+pub(crate) enum Expect {
     /// Nothing.
     Absent,
     /// Exactly this.
@@ -31,7 +32,7 @@ impl From<Option<Stamp>> for Expect {
 
 /// A file put in place.
 #[derive(Debug)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// As it stands now.
     pub stamp: Stamp,
     /// The version it replaced.
@@ -40,7 +41,7 @@ pub struct Applied {
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
+pub(crate) enum ApplyError {
     /// Something else is there: look again.
     #[error("{path} has changed; it is looked at again before anything is done to it")]
     Changed {
@@ -88,7 +89,7 @@ pub(super) fn io_error(path: &FolderPath, why: Errno) -> ApplyError {
 
 impl DiskTree {
     /// Puts a finished file in place. Its bytes must be durable already ([`DiskTree::sync_temps`]).
-    pub fn replace(
+    pub(crate) fn replace(
         &self,
         temp: TempFile,
         path: &FolderPath,
@@ -97,8 +98,8 @@ impl DiskTree {
         executable: bool,
     ) -> Result<Applied, ApplyError> {
         let failed = |why| io_error(path, why);
-        // What the umask allows, as for any file a person makes; the owner's bit alone is synced.
-        let mode = if executable { 0o755 } else { 0o644 };
+        // What the person's umask allows, as for any file they make; the owner's bit alone is synced.
+        let mode = persons_mode(if executable { 0o777 } else { 0o666 });
         rustix::fs::fchmod(&temp.file, Mode::from_raw_mode(mode)).map_err(failed)?;
         set_time(&temp.file, mtime_ns).map_err(failed)?;
         let (dir, name) = self.open_parent(path).map_err(failed)?;
@@ -164,7 +165,7 @@ impl DiskTree {
     }
 
     /// Removes a file or link: it is set aside.
-    pub fn remove(&self, path: &FolderPath, expect: Expect) -> Result<Option<KeptId>, ApplyError> {
+    pub(crate) fn remove(&self, path: &FolderPath, expect: Expect) -> Result<Option<KeptId>, ApplyError> {
         let (dir, _) = match self.open_parent(path) {
             Ok(opened) => opened,
             Err(Errno::NOENT) => return Ok(None),
@@ -179,11 +180,15 @@ impl DiskTree {
     }
 
     /// Makes a directory; one that is there already is as good.
-    pub fn make_dir(&self, path: &FolderPath) -> Result<Stat, ApplyError> {
+    pub(crate) fn make_dir(&self, path: &FolderPath) -> Result<Stat, ApplyError> {
         let failed = |why| io_error(path, why);
         let (dir, name) = self.open_parent(path).map_err(failed)?;
         match rustix::fs::mkdirat(&dir, name.as_str(), Mode::from_raw_mode(0o777)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Ok(()) => {
+                let mode = Mode::from_raw_mode(persons_mode(0o777));
+                rustix::fs::chmodat(&dir, name.as_str(), mode, AtFlags::empty()).map_err(failed)?;
+            }
+            Err(Errno::EXIST) => {}
             Err(why) => return Err(failed(why)),
         }
         match stat_at(&dir, name.as_str()).map_err(failed)? {
@@ -193,7 +198,7 @@ impl DiskTree {
     }
 
     /// Removes an empty directory.
-    pub fn remove_dir(&self, path: &FolderPath) -> Result<(), ApplyError> {
+    pub(crate) fn remove_dir(&self, path: &FolderPath) -> Result<(), ApplyError> {
         let removed = self
             .open_parent(path)
             .and_then(|(dir, name)| rustix::fs::unlinkat(&dir, name.as_str(), AtFlags::REMOVEDIR));
@@ -205,7 +210,7 @@ impl DiskTree {
     }
 
     /// Moves a file or link to a place where nothing is.
-    pub fn rename(&self, from: &FolderPath, to: &FolderPath, expect: Expect) -> Result<Stat, ApplyError> {
+    pub(crate) fn rename(&self, from: &FolderPath, to: &FolderPath, expect: Expect) -> Result<Stat, ApplyError> {
         let (dir, name) = self.open_parent(from).map_err(|why| io_error(from, why))?;
         let Expect::Stamp(stamp) = expect else { return Err(ApplyError::Changed { path: from.clone() }) };
         let there = stat_at(&dir, name.as_str()).map_err(|why| io_error(from, why))?;
@@ -216,7 +221,7 @@ impl DiskTree {
     }
 
     /// Moves a directory with all that is in it to a place where nothing is.
-    pub fn rename_dir(&self, from: &FolderPath, to: &FolderPath) -> Result<Stat, ApplyError> {
+    pub(crate) fn rename_dir(&self, from: &FolderPath, to: &FolderPath) -> Result<Stat, ApplyError> {
         let (dir, name) = self.open_parent(from).map_err(|why| io_error(from, why))?;
         match stat_at(&dir, name.as_str()).map_err(|why| io_error(from, why))? {
             Some(Stat::Dir(_)) => self.move_to(&dir, from, to),
@@ -234,7 +239,7 @@ impl DiskTree {
     }
 
     /// Sets time and executable bit of a file.
-    pub fn set_meta(
+    pub(crate) fn set_meta(
         &self,
         path: &FolderPath,
         expect: Expect,
@@ -263,7 +268,7 @@ impl DiskTree {
     }
 
     /// Makes a symbolic link that stays inside the folder; anything else is refused.
-    pub fn make_symlink(
+    pub(crate) fn make_symlink(
         &self,
         path: &FolderPath,
         target: &str,
@@ -283,7 +288,7 @@ impl DiskTree {
     }
 
     /// Makes moves in the directories of these paths durable.
-    pub fn sync_parents<'p>(&self, paths: impl Iterator<Item = &'p FolderPath>) {
+    pub(crate) fn sync_parents<'p>(&self, paths: impl Iterator<Item = &'p FolderPath>) {
         let dirs: BTreeSet<FolderPath> = paths.map(|path| path.parent().unwrap_or_else(FolderPath::root)).collect();
         for dir in dirs {
             // A directory that is gone meanwhile has nothing left to make durable.

@@ -14,13 +14,13 @@ const ALWAYS: [&str; 6] = ["*.swp", "*.swx", "4913", ".~lock.*#", "*.part", "*.c
 
 /// The rules of one folder.
 #[derive(Debug)]
-pub struct Ignore {
+pub(crate) struct Ignore {
     rules: Gitignore,
 }
 
 impl Ignore {
     /// The folder's rules as they are now; a line that can not be understood is left out.
-    pub fn load(disk: &DiskTree) -> Self {
+    pub(crate) fn load(disk: &DiskTree) -> Self {
         let mut text = Vec::new();
         if let Ok(path) = FolderPath::parse(IGNORE_FILE) {
             let read = disk.read_stable(&path, &mut |bytes| {
@@ -36,7 +36,7 @@ impl Ignore {
     }
 
     /// From the text of an ignore file.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut builder = GitignoreBuilder::new("");
         for line in ALWAYS.into_iter().chain(text.lines()) {
             if let Err(why) = builder.add_line(None, line) {
@@ -47,7 +47,7 @@ impl Ignore {
     }
 
     /// Whether the path is ignored, by itself or by a directory above it.
-    pub fn is_ignored(&self, path: &FolderPath, is_dir: bool) -> bool {
+    pub(crate) fn is_ignored(&self, path: &FolderPath, is_dir: bool) -> bool {
         self.rules.matched_path_or_any_parents(path.to_string(), is_dir).is_ignore()
     }
 }

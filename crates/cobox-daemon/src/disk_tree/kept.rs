@@ -9,7 +9,7 @@ use super::DiskTree;
 
 /// Names a version set aside.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KeptId(String);
+pub(crate) struct KeptId(String);
 
 impl KeptId {
     /// A new name.
@@ -18,16 +18,16 @@ impl KeptId {
         Self(format!("{:016x}-{ino:x}", at.as_nanos() as u64))
     }
     /// From its text.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let plain = text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
         (plain && !text.is_empty() && text.len() <= 64).then(|| Self(text.to_owned()))
     }
     /// Its text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
     /// When it was set aside.
-    pub fn kept_at(&self) -> Option<SystemTime> {
+    pub(crate) fn kept_at(&self) -> Option<SystemTime> {
         let nanos = u64::from_str_radix(self.0.split('-').next()?, 16).ok()?;
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
     }
@@ -41,7 +41,7 @@ impl std::fmt::Display for KeptId {
 
 impl DiskTree {
     /// All versions set aside, oldest first.
-    pub fn list_kept(&self) -> Result<Vec<KeptId>, std::io::Error> {
+    pub(crate) fn list_kept(&self) -> Result<Vec<KeptId>, std::io::Error> {
         let mut all = Vec::new();
         for entry in Dir::read_from(&self.keep)? {
             let entry = entry?;
@@ -52,7 +52,7 @@ impl DiskTree {
     }
 
     /// Drops one for good.
-    pub fn drop_kept(&self, kept: &KeptId) -> Result<(), std::io::Error> {
+    pub(crate) fn drop_kept(&self, kept: &KeptId) -> Result<(), std::io::Error> {
         Ok(rustix::fs::unlinkat(&self.keep, kept.as_str(), AtFlags::empty())?)
     }
 }

@@ -27,21 +27,20 @@ use cobox_proto::id::FolderId;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-pub use apply::{Applied, ApplyError, Expect};
-pub use ignore::Ignore;
-pub use kept::KeptId;
-pub use read::ReadError;
-pub use root::RootError;
-pub use temp::TempFile;
-pub use walk::{SkipReason, WalkReport};
-pub use watch::{WatchError, WatchEvent, Watcher};
+pub(crate) use apply::{ApplyError, Expect};
+pub(crate) use ignore::Ignore;
+pub(crate) use kept::KeptId;
+pub(crate) use read::ReadError;
+pub(crate) use root::RootError;
+pub(crate) use temp::TempFile;
+pub(crate) use watch::{WatchEvent, Watcher};
 
 /// The control directory's name.
 pub(crate) const CONTROL: &str = ".cobox";
 
 /// A folder's directory.
 #[derive(Debug)]
-pub struct DiskTree {
+pub(crate) struct DiskTree {
     root: PathBuf,
     folder: FolderId,
     handle: OwnedFd,
@@ -51,7 +50,7 @@ pub struct DiskTree {
 
 impl DiskTree {
     /// Where it lies.
-    pub fn root(&self) -> &std::path::Path {
+    pub(crate) fn root(&self) -> &std::path::Path {
         &self.root
     }
 
@@ -73,7 +72,7 @@ impl DiskTree {
     }
 
     /// What stands at a path; `None` if nothing does, or something that is never synced.
-    pub fn stat(&self, path: &FolderPath) -> Result<Option<Stat>, std::io::Error> {
+    pub(crate) fn stat(&self, path: &FolderPath) -> Result<Option<Stat>, std::io::Error> {
         let looked = self.open_parent(path).and_then(|(dir, name)| stat_at(&dir, name.as_str()));
         match looked {
             Ok(stat) => Ok(stat),
@@ -98,15 +97,15 @@ fn stat_at(dir: &OwnedFd, name: &str) -> Result<Option<Stat>, Errno> {
 }
 
 fn file_id(stat: &rustix::fs::Stat) -> FileId {
-    FileId { dev: stat.st_dev as u64, ino: stat.st_ino as u64 }
+    FileId { dev: stat.st_dev, ino: stat.st_ino }
 }
 
 fn stamp(stat: &rustix::fs::Stat) -> Stamp {
     let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
     Stamp {
         size: stat.st_size as u64,
-        mtime_ns: ns(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        ctime_ns: ns(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec as i64),
+        ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec as i64),
         id: file_id(stat),
         executable: stat.st_mode & 0o100 != 0,
     }

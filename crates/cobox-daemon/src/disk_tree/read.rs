@@ -19,7 +19,7 @@ const PIECE_BYTES_MAX: u32 = 8 << 20;
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// It is not there any more, or is no file.
     #[error("{path} is gone")]
     Gone {
@@ -44,7 +44,7 @@ pub enum ReadError {
 
 impl ReadError {
     /// Whether looking again soon is of no use.
-    pub fn is_lasting(&self) -> bool {
+    pub(crate) fn is_lasting(&self) -> bool {
         matches!(self, ReadError::Unreadable { .. })
     }
 }
@@ -52,7 +52,7 @@ impl ReadError {
 impl DiskTree {
     /// Reads a file from its first byte to its last. The stamp is the same before and after, and the path still leads to the
     /// file that was read; otherwise `Busy`, and what was handed to `sink` is to be thrown away.
-    pub fn read_stable(&self, path: &FolderPath, sink: &mut dyn FnMut(&[u8])) -> Result<Stamp, ReadError> {
+    pub(crate) fn read_stable(&self, path: &FolderPath, sink: &mut dyn FnMut(&[u8])) -> Result<Stamp, ReadError> {
         let mut file = self.open_file(path)?;
         let before = self.stamp_of(&file, path)?;
         let mut buffer = vec![0; BUFFER_BYTES.min(before.size.max(1) as usize)];
@@ -70,13 +70,13 @@ impl DiskTree {
     }
 
     /// Reads a piece of a file as it is now; the caller compares it with the name of the block it should be.
-    pub fn read_now(&self, path: &FolderPath, offset: u64, len: u32) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read_now(&self, path: &FolderPath, offset: u64, len: u32) -> Result<Vec<u8>, ReadError> {
         let file = self.open_file(path)?;
         piece(&file, path, offset, len)
     }
 
     /// Reads a piece of a version that was set aside.
-    pub fn read_kept(&self, kept: &KeptId, offset: u64, len: u32) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read_kept(&self, kept: &KeptId, offset: u64, len: u32) -> Result<Vec<u8>, ReadError> {
         let path = FolderPath::root();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::openat(&self.keep, kept.as_str(), flags, Mode::empty())

@@ -60,7 +60,7 @@ pub enum RootError {
 impl DiskTree {
     /// Whether a directory may become a folder. `forbidden` are places that may not, nor any directory above them: the home
     /// directory, the state directory.
-    pub fn may_adopt(root: &Path, forbidden: &[PathBuf]) -> Result<PathBuf, RootError> {
+    pub(crate) fn may_adopt(root: &Path, forbidden: &[PathBuf]) -> Result<PathBuf, RootError> {
         let unsuitable = |why| Err(RootError::Unsuitable { path: root.to_path_buf(), why });
         let io = |source| RootError::Io { path: root.to_path_buf(), source };
         let is_link = fs::symlink_metadata(root).map(|m| m.file_type().is_symlink());
@@ -98,7 +98,7 @@ impl DiskTree {
     }
 
     /// Marks a directory as this folder; what lies there is adopted. Marking it again changes nothing.
-    pub fn adopt(root: &Path, folder: FolderId) -> Result<Self, RootError> {
+    pub(crate) fn adopt(root: &Path, folder: FolderId) -> Result<Self, RootError> {
         let io = |source| RootError::Io { path: root.to_path_buf(), source };
         let control = root.join(CONTROL);
         let marker = control.join(MARKER);
@@ -119,7 +119,7 @@ impl DiskTree {
     }
 
     /// The folder's directory, found again.
-    pub fn open(root: &Path, folder: FolderId) -> Result<Self, RootError> {
+    pub(crate) fn open(root: &Path, folder: FolderId) -> Result<Self, RootError> {
         check_marker(root, &folder)?;
         let io = |source: std::io::Error| RootError::Io { path: root.to_path_buf(), source };
         let control = root.join(CONTROL);
@@ -144,7 +144,7 @@ impl DiskTree {
     }
 
     /// Whether the directory is still there, still the one that was opened, and still marked.
-    pub fn verify_root(&self) -> Result<(), RootError> {
+    pub(crate) fn verify_root(&self) -> Result<(), RootError> {
         check_marker(&self.root, &self.folder)?;
         let same = rustix::fs::fstat(&self.handle)
             .and_then(|opened| rustix::fs::stat(&self.root).map(|named| (opened, named)))
@@ -153,7 +153,7 @@ impl DiskTree {
     }
 
     /// Takes the mark away; the files stay.
-    pub fn release(&self) -> Result<(), RootError> {
+    pub(crate) fn release(&self) -> Result<(), RootError> {
         match fs::remove_dir_all(self.root.join(CONTROL)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(RootError::Io { path: self.root.clone(), source: e })

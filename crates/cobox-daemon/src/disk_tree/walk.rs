@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 256;
 
 /// Why something is not synced.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SkipReason {
+pub(crate) enum SkipReason {
     /// A device, socket or pipe.
     #[error("it is neither a file, a directory nor a link")]
     Special,
@@ -36,7 +36,7 @@ pub enum SkipReason {
 
 /// What a listing has to say beside its entries.
 #[derive(Debug, Default)]
-pub struct WalkReport {
+pub(crate) struct WalkReport {
     /// Paths below which nothing may be concluded, with the reason (D6, D7).
     pub unreadable: Vec<(FolderPath, String)>,
     /// What is not synced, as it is named on disk.
@@ -47,7 +47,7 @@ pub struct WalkReport {
 
 impl DiskTree {
     /// Lists everything, or one path and what is below it; directories before what is in them.
-    pub fn walk(
+    pub(crate) fn walk(
         &self,
         ignore: &Ignore,
         under: Option<&FolderPath>,

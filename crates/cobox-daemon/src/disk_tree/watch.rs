@@ -20,7 +20,7 @@ const PATHS_MAX: usize = 10_000;
 
 /// What is to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WatchEvent {
+pub(crate) enum WatchEvent {
     /// These paths and what is below them.
     Changed(BTreeSet<FolderPath>),
     /// Everything: events were lost.
@@ -38,14 +38,14 @@ pub enum WatchEvent {
 /// Why a folder can not be watched.
 #[derive(Debug, thiserror::Error)]
 #[error("changes in {path} can not be watched: {source}", path = .path.display())]
-pub struct WatchError {
+pub(crate) struct WatchError {
     path: std::path::PathBuf,
     #[source]
     source: notify::Error,
 }
 
 /// Watches until dropped.
-pub struct Watcher {
+pub(crate) struct Watcher {
     _watching: RecommendedWatcher,
 }
 
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Watcher {
 
 impl Watcher {
     /// Starts watching; `tell` is called from a thread of its own.
-    pub fn start(disk: &Arc<DiskTree>, tell: Box<dyn Fn(WatchEvent) + Send>) -> Result<Self, WatchError> {
+    pub(crate) fn start(disk: &Arc<DiskTree>, tell: Box<dyn Fn(WatchEvent) + Send>) -> Result<Self, WatchError> {
         let root = disk.root().to_path_buf();
         let failed = |source| WatchError { path: root.clone(), source };
         let (events, heard) = channel::<notify::Result<notify::Event>>();

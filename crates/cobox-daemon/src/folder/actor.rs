@@ -41,9 +41,15 @@ const SETTLE_MS: u64 = 60;
 const RESCAN_MS: u64 = 10 * 60 * 1000;
 /// ... and this often when there is no watcher.
 const RESCAN_UNWATCHED_MS: u64 = 20 * 1000;
-/// A seeder hears of new states no more often than this (rule R5).
+/// Paths that could not be written are tried again after this.
 const STUCK_RETRY_MS: u64 = 15_000;
-/// Blocks per message when a log is handed to a seeder.
+/// Versions set aside are looked through this often ...
+const KEPT_LOOK_MS: u64 = 60 * 60 * 1000;
+/// ... and dropped after this, when nobody has signed for having them ...
+const KEPT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// ... or after this, when every seeder of the folder has.
+const KEPT_BACKED_UP_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Ops per message when a log is handed to a seeder.
 const CLAIM_OPS_PART: usize = 256;
 
 /// What the daemon around a folder provides.
@@ -184,6 +190,7 @@ pub(crate) struct FolderActor {
     announced: Option<Ticket>,
     db_path: std::path::PathBuf,
     next_attach_ms: u64,
+    next_kept_look_ms: u64,
     stopping: bool,
 }
 
@@ -241,6 +248,7 @@ pub(crate) fn start(
         announced: None,
         db_path: parts.db_path.clone(),
         next_attach_ms: 0,
+        next_kept_look_ms: 0,
         stopping: false,
     };
     if let Some(keys) = parts.keys {
@@ -328,8 +336,28 @@ impl FolderActor {
             self.look_at(Vec::new());
         }
         self.find_root_again(now);
+        self.drop_old_versions(now);
         self.announce();
         self.look_if_due(now);
+    }
+
+    /// Versions set aside serve their blocks until others are known to have them, and do not fill the disk for ever.
+    fn drop_old_versions(&mut self, now: u64) {
+        let Some(disk) = self.disk.as_ref().filter(|_| self.next_kept_look_ms <= now) else { return };
+        self.next_kept_look_ms = now + KEPT_LOOK_MS;
+        let seeders = self.replica.membership().roster().seeders();
+        let safe = !seeders.is_empty() && seeders.iter().all(|seeder| self.backed_up(&seeder.key).is_some());
+        let age_max = if safe { KEPT_BACKED_UP_MAX } else { KEPT_MAX };
+        let kept = disk.tree.list_kept().unwrap_or_default();
+        let old = kept
+            .into_iter()
+            .filter(|id| id.kept_at().and_then(|at| at.elapsed().ok()).is_some_and(|age| age > age_max));
+        for id in old {
+            let dropped = self.db.drop_kept(&id).map_err(|why| why.to_string());
+            if let Err(why) = dropped.and_then(|()| disk.tree.drop_kept(&id).map_err(|why| why.to_string())) {
+                tracing::warn!(why, "an old version set aside could not be dropped");
+            }
+        }
     }
 
     /// A directory that was not there at the start may have come back.
@@ -1151,6 +1179,8 @@ impl FolderActor {
 
     /// Looks at everything; the receiver hears when what was found is committed.
     pub(crate) fn rescan(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.next_attach_ms = 0;
+        self.find_root_again(self.around.now_ms());
         self.disk.as_ref()?;
         let (done, waits) = oneshot::channel();
         self.scan_requested.push_back(done);

@@ -43,8 +43,6 @@ pub(super) enum Order {
     Cancel(StepId),
     /// A block that was wanted.
     Block(Cid, Bytes),
-    /// Nobody has this block now.
-    Missing(Cid),
     /// New keys.
     Keys(Arc<FolderKeys>),
     /// Finish nothing more and end.
@@ -154,11 +152,6 @@ impl Applier {
             Order::Do(steps) => self.queue.extend(steps),
             Order::Cancel(id) => self.drop_step(id, StepError::Changed, false),
             Order::Block(cid, bytes) => self.block(cid, &bytes),
-            Order::Missing(cid) => {
-                for (id, _) in self.waiting.get(&cid).cloned().unwrap_or_default() {
-                    self.drop_step(id, StepError::NoContent, true);
-                }
-            }
             Order::Keys(keys) => self.keys = keys,
             Order::Stop => {}
         }
@@ -500,7 +493,7 @@ fn step_error(why: ApplyError) -> StepError {
     match why {
         ApplyError::Changed { .. } => StepError::Changed,
         ApplyError::NotEmpty { .. } => StepError::NotEmpty,
-        ApplyError::DiskFull { .. } => StepError::DiskFull,
+        ApplyError::DiskFull => StepError::DiskFull,
         other => StepError::Failed(other.to_string()),
     }
 }

@@ -51,7 +51,7 @@ pub enum DbError {
 
 /// A file that holds a block's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     /// A file of the folder.
     File(FolderPath),
     /// A version set aside.
@@ -76,7 +76,7 @@ impl Place {
 
 /// Where the bytes of a sealed block lie in plain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub(super) struct Piece {
     /// The file.
     pub place: Place,
     /// From where.
@@ -89,14 +89,14 @@ pub struct Piece {
 
 /// One folder's database. One writer: the folder's own thread; readers open their own.
 #[derive(Debug)]
-pub struct FolderDb {
+pub(super) struct FolderDb {
     path: PathBuf,
     db: Connection,
 }
 
 /// What was remembered at the last stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+pub(super) struct Remembered {
     /// Root of the joined state.
     pub root: Cid,
     /// The epoch it is sealed under.
@@ -107,7 +107,7 @@ pub struct Remembered {
 
 impl FolderDb {
     /// Opens or makes it.
-    pub fn open(path: &Path) -> Result<Self, DbError> {
+    pub(super) fn open(path: &Path) -> Result<Self, DbError> {
         let failed = |source| DbError::Sqlite { path: path.to_path_buf(), source };
         let db = Connection::open(path).map_err(failed)?;
         let this = Self { path: path.to_path_buf(), db };
@@ -147,7 +147,6 @@ impl FolderDb {
                  CREATE INDEX IF NOT EXISTS piece_path ON piece (path);
                  CREATE TABLE IF NOT EXISTS memory (one INTEGER PRIMARY KEY CHECK (one = 1), root BLOB NOT NULL, epoch BLOB NOT NULL,
                    frontier BLOB NOT NULL);
-                 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
                  PRAGMA user_version = 1;
                  COMMIT;",
             )
@@ -159,7 +158,7 @@ impl FolderDb {
     }
 
     /// The joined state's root and heads; `None` for a folder that never had one here.
-    pub fn remembered(&self) -> Result<Option<Remembered>, DbError> {
+    pub(super) fn remembered(&self) -> Result<Option<Remembered>, DbError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self.run(|db| {
             db.query_row("SELECT root, epoch, frontier FROM memory", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -178,7 +177,7 @@ impl FolderDb {
     }
 
     /// The synced tree.
-    pub fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
+    pub(super) fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
         let mut all = BTreeMap::new();
         let failed = |source| self.failed(source);
         let mut statement = self
@@ -196,7 +195,7 @@ impl FolderDb {
     }
 
     /// Makes a memory durable, in one transaction.
-    pub fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
+    pub(super) fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
         let path = self.path.clone();
         let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
@@ -225,7 +224,7 @@ impl FolderDb {
     }
 
     /// Replaces what is known of where these files' blocks lie, in one transaction.
-    pub fn put_pieces<'p>(
+    pub(super) fn put_pieces<'p>(
         &mut self,
         files: impl Iterator<Item = (&'p FolderPath, &'p [(Cid, Piece)])>,
     ) -> Result<(), DbError> {
@@ -254,19 +253,19 @@ impl FolderDb {
     }
 
     /// A file was set aside: its blocks lie there now.
-    pub fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
+    pub(super) fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
         let (from, to) = (path.to_string(), Place::Kept(kept.clone()).to_text());
         self.run(|db| db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])).map(|_| ())
     }
 
     /// A version set aside was dropped.
-    pub fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
+    pub(super) fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
         self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()]))
             .map(|_| ())
     }
 
     /// A file or directory moved: what is known of its blocks moves along.
-    pub fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
+    pub(super) fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
         let (from, to) = (from.to_string(), to.to_string());
         self.run(|db| {
             db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])?;
@@ -280,7 +279,7 @@ impl FolderDb {
     }
 
     /// Where a block's bytes may lie; the caller verifies.
-    pub fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
+    pub(super) fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
         let failed = |source| self.failed(source);
         let mut statement =
             self.db.prepare_cached("SELECT path, start, len, epoch FROM piece WHERE cid = ?1").map_err(failed)?;
@@ -291,16 +290,6 @@ impl FolderDb {
             all.push(piece);
         }
         Ok(all)
-    }
-
-    /// A small value by name.
-    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, DbError> {
-        self.run(|db| db.query_row("SELECT value FROM note WHERE name = ?1", [name], |row| row.get(0)).optional())
-    }
-
-    /// Keeps a small value.
-    pub fn put_note(&self, name: &str, value: &[u8]) -> Result<(), DbError> {
-        self.run(|db| db.execute("INSERT OR REPLACE INTO note VALUES (?1, ?2)", params![name, value])).map(|_| ())
     }
 }
 

@@ -3,7 +3,7 @@
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::SignedReceipt;
-use cobox_proto::id::{FolderId, HeadId};
+use cobox_proto::id::FolderId;
 use cobox_proto::members::{Envelope, EnvelopeList, Genesis, SignedOp};
 use cobox_proto::replicate::{Kept, Replica};
 use cobox_proto::wire::{AddressNote, OpEnvelopes};
@@ -51,11 +51,6 @@ impl Records {
     pub(crate) fn put_head(&self, head: &SignedHead, state: HeadState, now_ms: u64) -> Result<(), StoreError> {
         let row = StoredHead { id: head.id(), state, received_at_ms: now_ms, bytes: head.bytes().to_vec() };
         self.store.put_head(&self.folder, &row)
-    }
-
-    /// When a head came here first.
-    pub(crate) fn head_received_ms(&self, id: &HeadId) -> Option<u64> {
-        self.store.head(&self.folder, id).ok().flatten().map(|head| head.received_at_ms)
     }
 
     pub(crate) fn put_receipt(&self, receipt: &SignedReceipt) -> Result<(), StoreError> {

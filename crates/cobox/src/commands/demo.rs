@@ -81,6 +81,9 @@ fn tell(context: &Context, world: &World) -> (Vec<StepTold>, Option<Seen>, Resul
     for step in &STEPS {
         let begun = Instant::now();
         let acted = (step.act)(world, &mut cast);
+        if acted.is_err() {
+            world.wait_if_ending();
+        }
         let seconds = begun.elapsed().as_secs_f64();
         let detail = acted.as_ref().cloned().unwrap_or_default();
         let line = StepTold { step: step.title, held: acted.is_ok(), seconds, detail };

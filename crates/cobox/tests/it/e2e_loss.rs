@@ -75,6 +75,9 @@ fn h1_an_emptied_folder_is_held_and_reject_brings_everything_back() {
         until("it is held", Duration::from_secs(60), || if held(&ana) { Ok(()) } else { Err(ana.status("docs")) });
         if restarted {
             ana.restart();
+            until("it is held again", Duration::from_secs(60), || {
+                if held(&ana) { Ok(()) } else { Err(ana.status("docs")) }
+            });
         }
         let listed = ana.json(&["held", "list", "docs"]);
         let change = &listed["held"][0];

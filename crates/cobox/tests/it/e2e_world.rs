@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -40,6 +41,11 @@ pub(crate) fn programs() -> (PathBuf, PathBuf) {
     (cobox, seeder)
 }
 
+/// With `COBOX_E2E_KEEP` set, homes stay after a test, and logs tell more.
+fn kept() -> bool {
+    std::env::var_os("COBOX_E2E_KEEP").is_some()
+}
+
 /// A temporary directory for several computers.
 pub(crate) struct World {
     dir: tempfile::TempDir,
@@ -67,7 +73,12 @@ impl World {
     /// One whose programs run behind these words, with these settings.
     pub(crate) fn inside(prefix: &[&str], config: &'static str) -> Self {
         let prefix = prefix.iter().map(ToString::to_string).collect();
-        Self { dir: tempfile::tempdir().unwrap(), prefix, config, everywhere: false }
+        let mut dir = tempfile::tempdir().unwrap();
+        if kept() {
+            dir.disable_cleanup(true);
+            eprintln!("kept in {}", dir.path().display());
+        }
+        Self { dir, prefix, config, everywhere: false }
     }
 
     /// Listens where a new installation would, on all interfaces, not on loopback alone.
@@ -121,6 +132,9 @@ impl Computer {
         command.args(words).arg("--home").arg(self.home()).args(args);
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().env("HOME", &self.dir).env("PATH", path).current_dir(&self.dir).stdin(Stdio::null());
+        if kept() {
+            command.env("COBOX_LOG", "debug").env("COBOX_SEEDER_LOG", "debug");
+        }
         command.process_group(0);
         command
     }
@@ -132,9 +146,10 @@ impl Computer {
 
     pub(crate) fn run_within(&self, args: &[&str], patience: Duration) -> Ran {
         let (out, err) = (self.dir.join("out"), self.dir.join("err"));
+        // Recovery words go to no file that others could read.
+        let private = |path: &Path| File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
         let mut command = self.command(args);
-        let mut child =
-            command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).spawn().unwrap();
+        let mut child = command.stdout(private(&out).unwrap()).stderr(private(&err).unwrap()).spawn().unwrap();
         let until = Instant::now() + patience;
         let code = loop {
             match child.try_wait().unwrap() {

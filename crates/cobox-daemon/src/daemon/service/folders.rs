@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cobox_core::chunk::Cutter;
-use cobox_core::content::{self, ContentWriter};
+use cobox_core::content::ContentWriter;
 use cobox_core::state::{Kind, ViewEntry};
 use cobox_proto::members::FolderKind;
 

@@ -36,9 +36,13 @@ impl Daemon {
                 return Err(ApiError::new(ErrorCode::RoleForbids, "nobody is invited as owner").hint("invite as admin"));
             }
         };
-        let max_uses = u16::try_from(request.uses).ok().filter(|uses| (1..=cobox_proto::limits::INVITE_USES_MAX).contains(uses)).ok_or_else(|| {
-            ApiError::new(ErrorCode::BadRequest, "an invite is good for 1 to 1000 people").hint("for example --uses 1")
-        })?;
+        let max_uses = u16::try_from(request.uses)
+            .ok()
+            .filter(|uses| (1..=cobox_proto::limits::INVITE_USES_MAX).contains(uses))
+            .ok_or_else(|| {
+                ApiError::new(ErrorCode::BadRequest, "an invite is good for 1 to 1000 people")
+                    .hint("for example --uses 1")
+            })?;
         let expires_ms = now_ms().saturating_add(request.expires_s.saturating_mul(1000));
         let terms = Terms { role, max_uses, expires_ms, grant: true };
         let own = self.ticket().to_bytes();

@@ -298,7 +298,7 @@ fn row(running: &Running, snapshot: &Snapshot) -> FolderRow {
         FolderState::Paused
     } else if summary.held_files > 0 {
         FolderState::Held
-    } else if serious || running.root_lost.is_some() {
+    } else if serious {
         FolderState::Problem
     } else if snapshot.in_step && snapshot.peers == 0 {
         FolderState::Offline

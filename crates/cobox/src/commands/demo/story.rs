@@ -1,5 +1,6 @@
 //! The story, step by step. Each step does what people would do, with the commands they would type, and then looks whether it is so.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use crate::units::show_bytes;
 
 /// How long files may take to arrive.
 const ARRIVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Planted strings that stand nowhere in the folder at the end: three people's names, the letter's name and content, the first rota.
+const IN_NO_FILE: usize = 6;
 /// The seeder's name: its owner's choice, not a secret.
 const BOX: &str = "Parish box";
 
@@ -236,7 +239,8 @@ fn ana_recovers(world: &World, cast: &mut Cast) -> Result<String> {
 fn the_box_knows_nothing(world: &World, cast: &mut Cast) -> Result<String> {
     let list = world.run(&cast.parish_box, &["folders"])?;
     let ids = list["folders"].as_array().into_iter().flatten().filter_map(|folder| folder["id"].as_str());
-    let folders: Vec<Value> = ids.map(|id| world.run(&cast.parish_box, &["show", id])).collect::<Result<_>>()?;
+    let folders: Vec<Value> =
+        ids.map(|id| Ok(world.run(&cast.parish_box, &["show", id])?["folder"].take())).collect::<Result<_>>()?;
     hold(!folders.is_empty(), "the box keeps something")?;
     // Switched off, so that nothing is only in its memory.
     world.stop(&mut cast.parish_box)?;
@@ -244,7 +248,8 @@ fn the_box_knows_nothing(world: &World, cast: &mut Cast) -> Result<String> {
     let search = Search::new(&planted);
     hold(search.finds_everything(), "the search finds what is there")?;
     let control = tried("the search of Ana's folder", search.below(&[&folder(&cast.new_ana)]))?;
-    hold(control.found.len() >= planted.len() - 4, "the search finds the planted strings in Ana's own folder")?;
+    let there: BTreeSet<&str> = control.found.iter().map(|found| found.text.as_str()).collect();
+    hold(there.len() + IN_NO_FILE == planted.len(), "the search finds the planted strings in Ana's own folder")?;
     let roots = [cast.parish_box.home(), cast.parish_box.said()];
     let searched = tried("the search of the box", search.below(&[&roots[0], &roots[1]]))?;
     if let Some(found) = searched.found.first() {

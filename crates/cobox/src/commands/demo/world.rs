@@ -197,6 +197,13 @@ impl World {
         });
     }
 
+    /// What failed because a signal just ended everything is not worth telling: waits for the process to end. Returns at once otherwise.
+    pub(crate) fn wait_if_ending(&self) {
+        while self.shared.processes().closed {
+            std::thread::park();
+        }
+    }
+
     /// A new computer for somebody.
     pub(crate) fn place(&self, who: &str, directory: &str, program: Program) -> Result<Place> {
         let place = Place {

@@ -1,0 +1,36 @@
+//! Seeds that must hold, for ever and a fresh few hundred; `COBOX_SIM_SEEDS=from..to` runs a campaign instead.
+
+#![allow(clippy::unwrap_used, reason = "a panic with its line is what a test wants")]
+
+mod stories;
+
+use cobox_sim::{Cast, Options, run};
+
+fn seeds() -> Vec<u64> {
+    if let Ok(range) = std::env::var("COBOX_SIM_SEEDS") {
+        let (from, to) = range.split_once("..").expect("COBOX_SIM_SEEDS is written from..to");
+        return (from.parse().unwrap()..to.parse().unwrap()).collect();
+    }
+    let kept = include_str!("../../seeds.txt").lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    kept.chain(10_000..10_300).collect()
+}
+
+#[test]
+fn nothing_is_lost_invented_revived_or_left_different() {
+    let cast = Cast::gather().unwrap();
+    let mut failed = Vec::new();
+    for seed in seeds() {
+        let report = run(&cast, seed, &Options::default());
+        failed.extend(report.failure.map(|why| format!("seed {seed}: {why}")));
+    }
+    assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn o10_one_seed_is_one_story() {
+    let cast = Cast::gather().unwrap();
+    for seed in 0..10 {
+        assert_eq!(run(&cast, seed, &Options::default()), run(&cast, seed, &Options::default()), "seed {seed}");
+    }
+    assert_ne!(run(&cast, 1, &Options::default()).trace, run(&cast, 2, &Options::default()).trace);
+}

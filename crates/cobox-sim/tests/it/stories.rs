@@ -1,0 +1,337 @@
+//! The cases of concurrency and disaster, told one by one.
+
+use std::sync::LazyLock;
+
+use cobox_sim::{Cast, World};
+
+static CAST: LazyLock<Cast> = LazyLock::new(|| Cast::gather().unwrap());
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const CAROL: usize = 2;
+
+fn world(members: usize) -> World<'static> {
+    World::of(&CAST, members)
+}
+
+/// Alice and Bob with these files.
+fn pair(files: &[&str]) -> World<'static> {
+    let mut world = world(2);
+    for file in files {
+        world.write(ALICE, file, &format!("first {file}"));
+    }
+    world.agree();
+    world
+}
+
+#[test]
+fn what_one_creates_edits_and_deletes_reaches_the_other() {
+    let mut world = pair(&["a.txt", "docs/b.txt"]);
+    assert_eq!(world.read(BOB, "docs/b.txt").unwrap(), "first docs/b.txt");
+    world.write(BOB, "a.txt", "second");
+    world.agree();
+    assert_eq!(world.read(ALICE, "a.txt").unwrap(), "second");
+    world.delete(ALICE, "a.txt");
+    world.delete(ALICE, "docs");
+    world.agree();
+    assert_eq!(world.paths(BOB), Vec::<String>::new());
+}
+
+#[test]
+fn long_files_travel_as_chunks() {
+    let mut world = world(2);
+    world.write(ALICE, "long", &"many words ".repeat(60_000));
+    world.agree();
+    assert_eq!(world.read(BOB, "long"), world.read(ALICE, "long"));
+}
+
+#[test]
+fn l1_a_case_only_rename_is_a_rename() {
+    let mut world = pair(&["A.txt", "Dir/inside"]);
+    world.rename(ALICE, "A.txt", "a.txt");
+    world.rename(ALICE, "Dir", "dir");
+    world.agree();
+    assert_eq!(world.paths(BOB), ["a.txt", "dir", "dir/inside"]);
+    assert_eq!(world.set_aside(BOB), 0, "nothing was removed and written again");
+}
+
+#[test]
+fn c1_two_edits_at_once_give_one_winner_and_one_copy_of_one_name_everywhere() {
+    let mut world = pair(&["a.txt"]);
+    world.part();
+    world.write(ALICE, "a.txt", "Alice's");
+    world.write(BOB, "a.txt", "Bob's");
+    world.sync();
+    world.meet();
+    world.agree();
+    let paths = world.paths(ALICE);
+    assert_eq!(paths.len(), 2, "{paths:?}");
+    assert!(paths[0].starts_with("a (conflict "), "{paths:?}");
+    let mut texts = [world.read(BOB, &paths[0]).unwrap(), world.read(BOB, &paths[1]).unwrap()];
+    texts.sort();
+    assert_eq!(texts, ["Alice's", "Bob's"]);
+    let published = world.published(ALICE) + world.published(BOB);
+    world.agree();
+    assert_eq!(world.published(ALICE) + world.published(BOB), published, "the copy is no news");
+}
+
+#[test]
+fn c1_equal_edits_are_no_conflict() {
+    let mut world = pair(&["a.txt"]);
+    world.part();
+    world.write(ALICE, "a.txt", "the same");
+    world.write(BOB, "a.txt", "the same");
+    world.sync();
+    world.meet();
+    world.agree();
+    assert_eq!(world.paths(BOB), ["a.txt"]);
+}
+
+#[test]
+fn c2_an_edit_survives_a_deletion_that_did_not_know_it() {
+    let mut world = pair(&["a.txt"]);
+    world.part();
+    world.write(ALICE, "a.txt", "edited");
+    world.delete(BOB, "a.txt");
+    world.sync();
+    world.meet();
+    world.agree();
+    assert_eq!(world.read(BOB, "a.txt").unwrap(), "edited");
+}
+
+#[test]
+fn c3_what_is_added_inside_follows_a_renamed_directory() {
+    let mut world = pair(&["dir/a.txt"]);
+    world.part();
+    world.rename(ALICE, "dir", "renamed");
+    world.write(BOB, "dir/b.txt", "new");
+    world.sync();
+    world.meet();
+    world.agree();
+    assert_eq!(world.paths(BOB), ["renamed", "renamed/a.txt", "renamed/b.txt"]);
+}
+
+#[test]
+fn c4_a_file_and_a_directory_of_one_name_are_both_kept() {
+    let mut world = world(2);
+    world.part();
+    world.write(ALICE, "thing", "a file");
+    world.write(BOB, "thing/inside", "in a directory");
+    world.sync();
+    world.meet();
+    world.agree();
+    let paths = world.paths(ALICE);
+    assert_eq!(paths.len(), 3, "{paths:?}");
+    assert_eq!(world.read(ALICE, "thing/inside").unwrap(), "in a directory");
+    assert_eq!(world.read(BOB, &paths[2]).or(world.read(BOB, &paths[1])).unwrap(), "a file");
+}
+
+#[test]
+fn c5_an_edit_deep_inside_survives_the_deletion_of_the_directory() {
+    let mut world = pair(&["a/b/c.txt", "a/d.txt"]);
+    world.part();
+    world.delete(ALICE, "a");
+    world.write(BOB, "a/b/c.txt", "edited");
+    world.sync();
+    world.meet();
+    world.agree();
+    assert_eq!(world.paths(ALICE), ["a", "a/b", "a/b/c.txt"]);
+    assert_eq!(world.read(ALICE, "a/b/c.txt").unwrap(), "edited");
+}
+
+/// Alice and Bob with a conflict; the path of the copy.
+fn conflict() -> (World<'static>, String) {
+    let mut world = pair(&["a.txt"]);
+    world.part();
+    world.write(ALICE, "a.txt", "Alice's");
+    world.write(BOB, "a.txt", "Bob's");
+    world.sync();
+    world.meet();
+    world.agree();
+    let copy = world.paths(ALICE).remove(0);
+    (world, copy)
+}
+
+#[test]
+fn c7_a_conflict_copy_can_be_deleted() {
+    let (mut world, copy) = conflict();
+    let winner = world.read(BOB, "a.txt");
+    world.delete(BOB, &copy);
+    world.agree();
+    assert_eq!(world.paths(ALICE), ["a.txt"]);
+    assert_eq!(world.read(ALICE, "a.txt"), winner);
+}
+
+#[test]
+fn c7_a_conflict_copy_can_be_edited() {
+    let (mut world, copy) = conflict();
+    world.write(ALICE, &copy, "merged by hand");
+    world.agree();
+    assert_eq!(world.files(BOB), 2);
+    let texts: Vec<String> = world.paths(BOB).iter().filter_map(|path| world.read(BOB, path)).collect();
+    assert!(texts.contains(&"merged by hand".to_owned()), "{texts:?}");
+}
+
+#[test]
+fn c7_a_conflict_copy_can_take_the_place_of_the_original() {
+    let (mut world, copy) = conflict();
+    let text = world.read(ALICE, &copy);
+    world.rename(ALICE, &copy, "a.txt");
+    world.agree();
+    assert_eq!(world.paths(BOB), ["a.txt"]);
+    assert_eq!(world.read(BOB, "a.txt"), text);
+}
+
+#[test]
+fn c8_who_was_away_for_long_keeps_its_edits_and_undoes_no_deletions() {
+    let mut world = pair(&["gone.txt", "kept.txt", "edited.txt"]);
+    world.part();
+    world.stop(BOB);
+    world.write(BOB, "edited.txt", "Bob's, while away");
+    world.delete(ALICE, "gone.txt");
+    for n in 0..30 {
+        world.write(ALICE, "kept.txt", &format!("version {n}"));
+        world.sync();
+    }
+    world.start(BOB);
+    world.meet();
+    world.agree();
+    assert_eq!(world.paths(ALICE), ["edited.txt", "kept.txt"]);
+    assert_eq!(world.read(ALICE, "edited.txt").unwrap(), "Bob's, while away");
+    assert_eq!(world.read(BOB, "kept.txt").unwrap(), "version 29");
+}
+
+#[test]
+fn c9_a_change_that_comes_by_three_routes_counts_once() {
+    let mut world = world(5);
+    world.write(ALICE, "a.txt", "one");
+    world.agree();
+    world.part();
+    for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)] {
+        world.introduce(a, b);
+    }
+    world.write(ALICE, "a.txt", "two");
+    world.agree();
+    assert_eq!(world.read(4, "a.txt").unwrap(), "two");
+    assert_eq!(world.files(4), 1);
+}
+
+#[test]
+fn c11_an_edit_after_the_plan_and_before_the_write_is_kept() {
+    let mut world = pair(&["a.txt"]);
+    world.part();
+    world.write(ALICE, "a.txt", "Alice's");
+    world.sync();
+    world.meet();
+    // Bob's disk is not looked at: the new version meets his unseen edit.
+    world.write(BOB, "a.txt", "Bob's");
+    world.settle_only();
+    world.agree();
+    let texts: Vec<String> = world.paths(ALICE).iter().filter_map(|path| world.read(ALICE, path)).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts.contains(&"Bob's".to_owned()) && texts.contains(&"Alice's".to_owned()));
+}
+
+#[test]
+fn h1_an_emptied_folder_is_held_until_a_person_says_so() {
+    let mut world = pair(&["a", "b", "c", "d"]);
+    for file in ["a", "b", "c", "d"] {
+        world.delete(BOB, file);
+    }
+    world.sync();
+    assert_eq!(world.engine(BOB).held().map(|held| held.paths.len()), Some(4));
+    assert_eq!(world.files(ALICE), 4, "nothing was deleted elsewhere");
+    world.decide(BOB, true);
+    world.agree();
+    assert_eq!(world.files(ALICE), 0);
+}
+
+#[test]
+fn h1_refused_deletions_bring_the_files_back() {
+    let mut world = pair(&["a", "b", "c", "d"]);
+    for file in ["a", "b", "c", "d"] {
+        world.delete(BOB, file);
+    }
+    world.sync();
+    world.decide(BOB, false);
+    world.agree();
+    assert_eq!(world.files(BOB), 4);
+    assert!(world.engine(BOB).held().is_none());
+}
+
+#[test]
+fn h3_joining_with_a_full_directory_merges_and_deletes_nothing() {
+    let mut world = world(3);
+    world.part();
+    world.write(ALICE, "same.txt", "the same");
+    world.write(ALICE, "other.txt", "Alice's");
+    world.write(CAROL, "same.txt", "the same");
+    world.write(CAROL, "other.txt", "Carol's");
+    world.write(CAROL, "mine.txt", "Carol's alone");
+    world.sync();
+    world.meet();
+    world.agree();
+    assert_eq!(world.files(BOB), 4, "{:?}", world.paths(BOB));
+    assert_eq!(world.read(BOB, "mine.txt").unwrap(), "Carol's alone");
+}
+
+#[test]
+fn k10_a_restored_state_deletes_and_reverts_nothing_newer() {
+    for with_disk in [false, true] {
+        let mut world = pair(&["a.txt", "b.txt", "dir/c.txt"]);
+        let backup = world.back_up(BOB);
+        world.write(BOB, "a.txt", "newer");
+        world.write(BOB, "new.txt", "later");
+        world.delete(ALICE, "b.txt");
+        world.rename(ALICE, "dir", "moved");
+        world.agree();
+        world.set_back(BOB, backup, with_disk);
+        world.start(BOB);
+        world.meet();
+        world.agree();
+        assert_eq!(world.paths(BOB), ["a.txt", "moved", "moved/c.txt", "new.txt"], "with its disk: {with_disk}");
+        assert_eq!(world.read(BOB, "a.txt").unwrap(), "newer");
+    }
+}
+
+#[test]
+fn l15_what_is_ignored_is_absent_and_not_deleted() {
+    let mut world = pair(&["a.txt", "private/b.txt"]);
+    world.hide(BOB, "private");
+    world.sync();
+    assert_eq!(world.read(ALICE, "private/b.txt").unwrap(), "first private/b.txt");
+}
+
+#[test]
+fn d6_nothing_is_concluded_about_what_can_not_be_read() {
+    let mut world = pair(&["a.txt", "dir/b.txt", "dir/c.txt"]);
+    world.hide(BOB, "dir");
+    world.delete(BOB, "dir");
+    world.sync();
+    assert_eq!(world.files(ALICE), 3);
+}
+
+#[test]
+fn moving_a_thousand_files_is_one_commit_and_no_content() {
+    let mut world = world(2);
+    for n in 0..1000 {
+        world.write(ALICE, &format!("dir/{n:04}"), &format!("file {n} {}", "long ".repeat(150)));
+    }
+    world.agree();
+    let (blocks, published) = (world.blocks(BOB), world.published(ALICE));
+    world.rename(ALICE, "dir", "moved");
+    world.agree();
+    assert_eq!(world.published(ALICE), published + 1);
+    assert!(world.blocks(BOB) - blocks < 10, "{} new blocks", world.blocks(BOB) - blocks);
+    assert_eq!(world.set_aside(BOB), 0);
+    assert_eq!((world.files(BOB), world.synced_files(BOB)), (1000, 1000));
+}
+
+#[test]
+fn a_moved_file_under_a_new_directory_is_moved_not_fetched() {
+    let mut world = pair(&["a.txt"]);
+    world.make_dir(ALICE, "new");
+    world.rename(ALICE, "a.txt", "new/a.txt");
+    world.agree();
+    assert_eq!(world.set_aside(BOB), 0);
+}
