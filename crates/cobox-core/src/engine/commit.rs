@@ -19,6 +19,9 @@ struct Writing<'e> {
     view: &'e View,
     synced: &'e mut BTreeMap<FolderPath, Synced>,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
+    /// At how many places a content of an item stands. At two, what happens to one place must not touch the value: a
+    /// deletion or edit takes along all that equals what was seen.
+    places: BTreeMap<(Inode, [u8; 32]), u32>,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
@@ -124,11 +127,16 @@ impl Engine {
     }
 
     fn writing(&mut self) -> Writing<'_> {
+        let mut places = BTreeMap::new();
+        for entry in self.synced.values() {
+            *places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
+        }
         Writing {
             commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
             synced: &mut self.synced,
             ids: &mut self.ids,
+            places,
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
@@ -160,6 +168,8 @@ impl Writing<'_> {
     }
 
     fn set(&mut self, path: &FolderPath, entry: Synced) {
+        self.unset(path);
+        *self.places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
         self.ids.insert(entry.id, path.clone());
         self.synced.insert(path.clone(), entry);
         self.dirty.insert(path.clone());
@@ -170,8 +180,15 @@ impl Writing<'_> {
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
         }
+        if let Some(places) = self.places.get_mut(&(old.inode, old.digest)) {
+            *places -= 1;
+        }
         self.dirty.insert(path.clone());
         Some(old)
+    }
+
+    fn stands_twice(&self, old: &Synced) -> bool {
+        self.places.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
     /// The nearest directory above that should be known and is not.
@@ -386,8 +403,8 @@ impl Writing<'_> {
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
-        let seen: SmallVec<[Dot; 1]> =
-            old.seen.iter().filter(|dot| !self.arrived.contains(&(old.inode, **dot))).copied().collect();
+        let stays = |dot: &Dot| self.stands_twice(old) || self.arrived.contains(&(old.inode, *dot));
+        let seen: SmallVec<[Dot; 1]> = old.seen.iter().filter(|dot| !stays(dot)).copied().collect();
         if self.commit.edit(old.inode, &seen, body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
@@ -462,7 +479,7 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.first_look || self.is_shown(path, &old) {
+        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
             self.commit.remove(old.inode, &old.seen);
             self.remove_twins(&old);
         }

@@ -65,6 +65,9 @@ fn covers(under: &[FolderPath], unreadable: &[FolderPath], path: &FolderPath) ->
     (under.is_empty() || under.iter().any(|u| path.starts_with(u))) && !unreadable.iter().any(|u| path.starts_with(u))
 }
 
+/// A symlink that was found: where, its stamp, its target.
+pub(super) type Link = (FolderPath, Stamp, String);
+
 /// What the listing needs to compare with.
 pub(super) struct Known<'a> {
     pub(super) synced: &'a BTreeMap<FolderPath, Synced>,
@@ -81,7 +84,7 @@ impl Scan {
         &mut self,
         known: &Known<'_>,
         entries: Vec<(FolderPath, Stat)>,
-    ) -> (Vec<(FolderPath, Stamp)>, Vec<(FolderPath, Stamp, String)>) {
+    ) -> (Vec<(FolderPath, Stamp)>, Vec<Link>) {
         let (mut read, mut links) = (Vec::new(), Vec::new());
         for (path, stat) in entries {
             match stat {
