@@ -77,11 +77,7 @@ impl Engine {
                     Some((from, split)) => writing.rename(from, *split, &path, kind, stamp, *body),
                     None => writing.leaf(&path, kind, stamp, *body),
                 },
-                Found::Same(stamp) => {
-                    if writing.synced.get(&path).is_none_or(|s| s.stamp != Some(stamp)) {
-                        writing.again.push(path);
-                    }
-                }
+                Found::Same(stamp) => writing.same(path, stamp),
             }
         }
         let Writing { commit, dirty, changed, removed, again, .. } = writing;
@@ -400,6 +396,19 @@ impl Writing<'_> {
             seen: leaf.seen().into(),
             twins: leaf.twins.clone(),
         })
+    }
+
+    /// A file that came along with its directory. It is read after all if it is not what is known there, or if the folder
+    /// lost it by a commit of an earlier run that was published and not remembered (K5).
+    fn same(&mut self, path: FolderPath, stamp: Stamp) {
+        let known = self.synced.get(&path).filter(|s| s.stamp == Some(stamp));
+        let alive = |s: &Synced| {
+            self.commit.state().get(&s.inode).is_some_and(|item| item.body.iter().any(|(dot, _)| s.seen.contains(dot)))
+        };
+        if !known.is_some_and(|s| !self.first_look || alive(s)) {
+            self.unset(&path);
+            self.again.push(path);
+        }
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
