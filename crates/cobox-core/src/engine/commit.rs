@@ -19,6 +19,9 @@ struct Writing<'e> {
     view: &'e View,
     synced: &'e mut BTreeMap<FolderPath, Synced>,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
+    /// At how many places a content of an item stands. At two, what happens to one place must not touch the value: a
+    /// deletion or edit takes along all that equals what was seen.
+    places: BTreeMap<(Inode, [u8; 32]), u32>,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
@@ -74,11 +77,7 @@ impl Engine {
                     Some((from, split)) => writing.rename(from, *split, &path, kind, stamp, *body),
                     None => writing.leaf(&path, kind, stamp, *body),
                 },
-                Found::Same(stamp) => {
-                    if writing.synced.get(&path).is_none_or(|s| s.stamp != Some(stamp)) {
-                        writing.again.push(path);
-                    }
-                }
+                Found::Same(stamp) => writing.same(path, stamp),
             }
         }
         let Writing { commit, dirty, changed, removed, again, .. } = writing;
@@ -124,11 +123,16 @@ impl Engine {
     }
 
     fn writing(&mut self) -> Writing<'_> {
+        let mut places = BTreeMap::new();
+        for entry in self.synced.values() {
+            *places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
+        }
         Writing {
             commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
             synced: &mut self.synced,
             ids: &mut self.ids,
+            places,
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
@@ -160,6 +164,8 @@ impl Writing<'_> {
     }
 
     fn set(&mut self, path: &FolderPath, entry: Synced) {
+        self.unset(path);
+        *self.places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
         self.ids.insert(entry.id, path.clone());
         self.synced.insert(path.clone(), entry);
         self.dirty.insert(path.clone());
@@ -170,8 +176,15 @@ impl Writing<'_> {
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
         }
+        if let Some(places) = self.places.get_mut(&(old.inode, old.digest)) {
+            *places -= 1;
+        }
         self.dirty.insert(path.clone());
         Some(old)
+    }
+
+    fn stands_twice(&self, old: &Synced) -> bool {
+        self.places.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
     /// The nearest directory above that should be known and is not.
@@ -385,9 +398,22 @@ impl Writing<'_> {
         })
     }
 
+    /// A file that came along with its directory. It is read after all if it is not what is known there, or if the folder
+    /// lost it by a commit of an earlier run that was published and not remembered (K5).
+    fn same(&mut self, path: FolderPath, stamp: Stamp) {
+        let known = self.synced.get(&path).filter(|s| s.stamp == Some(stamp));
+        let alive = |s: &Synced| {
+            self.commit.state().get(&s.inode).is_some_and(|item| item.body.iter().any(|(dot, _)| s.seen.contains(dot)))
+        };
+        if !known.is_some_and(|s| !self.first_look || alive(s)) {
+            self.unset(&path);
+            self.again.push(path);
+        }
+    }
+
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
-        let seen: SmallVec<[Dot; 1]> =
-            old.seen.iter().filter(|dot| !self.arrived.contains(&(old.inode, **dot))).copied().collect();
+        let stays = |dot: &Dot| self.stands_twice(old) || self.arrived.contains(&(old.inode, *dot));
+        let seen: SmallVec<[Dot; 1]> = old.seen.iter().filter(|dot| !stays(dot)).copied().collect();
         if self.commit.edit(old.inode, &seen, body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
@@ -462,7 +488,7 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.first_look || self.is_shown(path, &old) {
+        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
             self.commit.remove(old.inode, &old.seen);
             self.remove_twins(&old);
         }

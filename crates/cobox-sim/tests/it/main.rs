@@ -9,7 +9,8 @@ use cobox_sim::{Cast, Options, run};
 fn seeds() -> Vec<u64> {
     if let Ok(range) = std::env::var("COBOX_SIM_SEEDS") {
         let (from, to) = range.split_once("..").expect("COBOX_SIM_SEEDS is written from..to");
-        return (from.parse().unwrap()..to.parse().unwrap()).collect();
+        let number = |text: &str| text.parse::<u64>().expect("seeds are numbers");
+        return (number(from)..number(to)).collect();
     }
     let kept = include_str!("../../seeds.txt").lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
     kept.chain(10_000..10_300).collect()

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use cobox_sim::{Cast, World};
 
-static CAST: LazyLock<Cast> = LazyLock::new(|| Cast::gather().unwrap());
+static CAST: LazyLock<Cast> = LazyLock::new(|| Cast::gather().expect("the folder is founded"));
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
