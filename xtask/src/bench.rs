@@ -19,7 +19,7 @@ use self::place::{Computer, Place};
 use crate::run::{root, run, run_command};
 
 const USAGE: &str = "\
-cargo xtask bench ingest|sync|memory [WORKLOAD…] [--runs N] [--scale N] [--json]
+cargo xtask bench ingest|sync|memory [WORKLOAD…] [--runs N] [--scale N] [--json] [--programs DIR]
 
   ingest   a directory becomes a folder: everything read, cut, sealed and kept
   sync     from one member's full directory to another member's empty one; then to a seeder; then back from it with twelve words
@@ -28,7 +28,8 @@ cargo xtask bench ingest|sync|memory [WORKLOAD…] [--runs N] [--scale N] [--jso
   WORKLOAD big (one file of 1 GiB), small (10,000 files, 160 MB), tree100k (100,000 files, 20 MB); all three if none is named
   --runs   how often; medians are printed (3)
   --scale  divides sizes and counts, to try it out (1)
-  --json   every run as one JSON object a line";
+  --json   every run as one JSON object a line
+  --programs  measure the programs in DIR, instead of building them for release";
 
 /// What was typed.
 struct Asked {
@@ -36,6 +37,7 @@ struct Asked {
     runs: usize,
     scale: u64,
     json: bool,
+    programs: Option<PathBuf>,
 }
 
 /// One measured run.
@@ -53,24 +55,31 @@ struct Run {
 pub(crate) fn bench(args: &[&str]) -> Result<()> {
     let (what, rest) = args.split_first().context(USAGE)?;
     let asked = Asked::parse(rest)?;
-    run("cargo", &["build", "--release", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
+    let programs = match &asked.programs {
+        Some(programs) => programs.clone(),
+        None => {
+            run("cargo", &["build", "--release", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
+            root().join("target/release")
+        }
+    };
     let bench: fn(&Bench, &Data, usize) -> Result<Vec<Run>> = match *what {
         "ingest" => Bench::ingest,
         "sync" => Bench::sync,
-        "memory" => return memory(&asked),
+        "memory" => return memory(&asked, &programs),
         _ => bail!(USAGE),
     };
-    measure(&asked, bench)
+    measure(&asked, &programs, bench)
 }
 
 impl Asked {
     fn parse(args: &[&str]) -> Result<Self> {
-        let mut asked = Self { workloads: vec![], runs: 3, scale: 1, json: false };
+        let mut asked = Self { workloads: vec![], runs: 3, scale: 1, json: false, programs: None };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0).context(USAGE);
             match *word {
                 "--json" => asked.json = true,
+                "--programs" => asked.programs = Some(words.next().map(PathBuf::from).context(USAGE)?),
                 "--runs" => asked.runs = number()? as usize,
                 "--scale" => asked.scale = number()?,
                 name => asked.workloads.push(Workload::named(name).context(USAGE)?),
@@ -84,7 +93,7 @@ impl Asked {
 }
 
 /// Runs a benchmark over its workloads and prints the medians.
-fn measure(asked: &Asked, bench: fn(&Bench, &Data, usize) -> Result<Vec<Run>>) -> Result<()> {
+fn measure(asked: &Asked, programs: &Path, bench: fn(&Bench, &Data, usize) -> Result<Vec<Run>>) -> Result<()> {
     println!(
         "{:<10} {:<8} {:<8} {:>8} {:>8} {:>9} {:>9}",
         "workload", "peer", "op", "wall s", "cpu s", "MB/s", "files/s"
@@ -93,7 +102,7 @@ fn measure(asked: &Asked, bench: fn(&Bench, &Data, usize) -> Result<Vec<Run>>) -
         let data = Data::make(*workload, asked.scale, &data_place(asked.scale))?;
         let mut runs = Vec::new();
         for rep in 0..asked.runs {
-            runs.extend(bench(&Bench::new()?, &data, rep)?);
+            runs.extend(bench(&Bench::new(programs)?, &data, rep)?);
         }
         if asked.json {
             runs.iter().for_each(|run| println!("{}", run.json()));
@@ -145,8 +154,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Result<Self> {
-        Ok(Self { place: Place::new(&root().join("target/bench"), &root().join("target/release"))? })
+    fn new(programs: &Path) -> Result<Self> {
+        Ok(Self { place: Place::new(&root().join("target/bench"), programs)? })
     }
 
     fn ingest(&self, data: &Data, rep: usize) -> Result<Vec<Run>> {
@@ -235,12 +244,12 @@ impl Bench {
 }
 
 /// The peak of each process's memory, after a member made the folder, a seeder got it, and a second member received it.
-fn memory(asked: &Asked) -> Result<()> {
+fn memory(asked: &Asked, programs: &Path) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "the peak of a process's memory is read from /proc");
     println!("{:<10} {:>8} {:>8} {:>8}   peak MB", "workload", "member", "seeder", "receiver");
     for workload in [Workload::Large, Workload::Tree100k] {
         let data = Data::make(workload, asked.scale, &data_place(asked.scale))?;
-        let bench = Bench::new()?;
+        let bench = Bench::new(programs)?;
         let (ana, ben, seeder) = (bench.place.member("ana")?, bench.place.member("ben")?, bench.place.seeder("box")?);
         let folder = bench.stage(&data, &ana)?;
         ana.create(&folder)?;
