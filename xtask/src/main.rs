@@ -14,7 +14,7 @@ cargo xtask COMMAND
   up        build everything and start cobox on this computer
   check     every check and test, as CI runs them
   tidy      the house rules alone: borders, module heads, names, the lock file's size
-  bench     timings beside rsync and, where installed, syncthing: bench ingest|sync|memory";
+  bench     timings beside rsync, and memory: bench ingest|sync|memory";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -180,7 +180,11 @@ impl Computer {
         assert!(self.service.is_none(), "{} runs already", self.name);
         let log = File::options().append(true).create(true).open(self.dir.join("said")).unwrap();
         let listen = self.listen.map(|address| format!("--listen={address}"));
-        let mut args = vec!["up", "--foreground", "--json", "--quiet", "--name", &self.name];
+        let mut args = vec!["up", "--foreground", "--json", "--quiet"];
+        // A name at a later start would rename who came back from a loss.
+        if !self.home().join("keys").exists() {
+            args.extend(["--name", &self.name]);
+        }
         args.extend(listen.as_deref());
         let child = self.command(&args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         self.service = Some(child);
