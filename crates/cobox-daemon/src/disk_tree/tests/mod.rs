@@ -1,0 +1,1 @@
+//! Stories told on real directories.
