@@ -399,7 +399,7 @@ impl Inner {
     }
 
     /// Puts something back that should not have been moved; beside its place if that is taken.
-    fn return_to(&self, place: &Place, from: End<'_>) -> Result<(), DiskError> {
+    pub(crate) fn return_to(&self, place: &Place, from: End<'_>) -> Result<(), DiskError> {
         match self.rename_new(from, (&place.dir, &place.name)) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => {

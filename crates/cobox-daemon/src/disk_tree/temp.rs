@@ -248,3 +248,18 @@ pub(crate) fn remove_leftover(dir: &OwnedFd, name: impl rustix::path::Arg + Copy
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+impl Syncs {
+    pub(crate) fn fail_for_tests(&self) {
+        let ended = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        self.failed.fetch_max(ended, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+impl TempFile {
+    pub(crate) fn is_synced_for_tests(&self) -> bool {
+        self.written.is_none_or(|generation| generation < self.inner.syncs.durable.load(Ordering::SeqCst))
+    }
+}

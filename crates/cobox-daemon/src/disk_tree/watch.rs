@@ -153,7 +153,9 @@ impl Shared {
                     return;
                 }
                 for path in &event.paths {
-                    if path == &self.root && matches!(event.kind, EventKind::Remove(_)) {
+                    // Of the root itself nothing but its end is told.
+                    let ended = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+                    if path == &self.root && ended {
                         pending.die("the folder has been removed or moved".into());
                     }
                     match self.folder_path(tree, path) {
@@ -374,5 +376,19 @@ impl Worker {
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Watch {
+    pub(crate) fn hear_for_tests(&self, tree: &DiskTree, event: notify::Result<notify::Event>) {
+        self.shared.heard(tree, event);
+    }
+    pub(crate) fn hand_over_for_tests(&self) {
+        let mut pending = self.shared.lock();
+        let long_ago = Instant::now() - Duration::from_secs(120);
+        (pending.first, pending.last) = (Some(long_ago), Some(long_ago));
+        drop(pending);
+        self.shared.woken.notify_all();
     }
 }
