@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use cobox_proto::id::Cid;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// What a file opens with; the last byte is the version.
@@ -140,10 +140,7 @@ impl Keystore {
         }
         if meta.mode() & 0o077 != 0 {
             file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed("protect"))?;
-            tracing::warn!(
-                name,
-                "a key file could be read by other users of this machine; its permissions are set right"
-            );
+            tracing::warn!("a key file could be read by other users of this machine; its permissions are set right");
         }
         // Room for all of it at once: growing would leave copies behind.
         let most = HEADER_BYTES + SECRET_BYTES_MAX + SUM_BYTES;
@@ -206,12 +203,14 @@ impl Keystore {
     }
 
     fn repaired(&mut self, path: &Path, mode: u32) {
-        let mode = Mode::from_raw_mode(mode & 0o777).as_raw_mode();
+        let mode = mode & 0o777;
         let said = format!(
             "other users of this machine could read {} (mode {mode:03o}); they no longer can. If one may have, make new keys",
             path.display()
         );
-        tracing::warn!("{said}");
+        tracing::warn!(
+            "key files or their directory could be read by other users of this machine; their permissions are set right"
+        );
         self.repairs.push(said);
     }
 }

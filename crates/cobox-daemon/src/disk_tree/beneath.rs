@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use cobox_core::path::{CONTROL_DIR, FolderPath};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
@@ -110,7 +111,7 @@ impl Trouble {
 
 /// Where an entry lies or will lie: its directory, opened, and what this disk calls it.
 pub(crate) struct Place {
-    pub(crate) dir: OwnedFd,
+    pub(crate) dir: Rc<OwnedFd>,
     pub(crate) name: String,
     pub(crate) path: FolderPath,
 }
@@ -132,7 +133,7 @@ impl Inner {
         };
         let dir = self.open_dir(&parent, PASS)?;
         let name = self.read_names().local(&parent, name).to_owned();
-        Ok(Place { dir, name, path: path.clone() })
+        Ok(Place { dir: Rc::new(dir), name, path: path.clone() })
     }
 
     /// Opens a directory of the folder; [`LIST`] to read it.

@@ -207,7 +207,7 @@ impl TempFile {
         }
         let durable = syncs.durable.load(Ordering::SeqCst);
         if self.written.is_some_and(|generation| generation >= durable) {
-            if let Err(error) = again(|| rustix::fs::fdatasync(&self.file)) {
+            if let Err(error) = again(|| sync_file(&self.file)) {
                 let failed = self.failed("sync")(error);
                 self.inner.syncs.failed.fetch_max(self.opened + 1, Ordering::SeqCst);
                 return Err(failed);
@@ -225,6 +225,17 @@ impl TempFile {
     fn failed(&self, doing: &'static str) -> impl Fn(Errno) -> DiskError {
         move |error| DiskError::io(doing, format!(".cobox/{TMP}/{}", self.name), error)
     }
+}
+
+/// Apple's fsync stops at the disk's own cache.
+#[cfg(target_vendor = "apple")]
+fn sync_file(file: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::fcntl_fullfsync(file)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn sync_file(file: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::fdatasync(file)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

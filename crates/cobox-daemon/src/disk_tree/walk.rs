@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::vec::IntoIter;
 
 use cobox_core::path::{CONTROL_DIR, FolderPath, Name};
@@ -99,7 +100,7 @@ impl WalkReport {
 /// A directory that is being listed.
 struct Level {
     path: FolderPath,
-    dir: OwnedFd,
+    dir: Rc<OwnedFd>,
     /// By the folder's names, which is the order of the walk.
     entries: IntoIter<(Name, String)>,
 }
@@ -139,16 +140,8 @@ impl DiskTree {
                 levels.pop();
                 continue;
             };
-            let path = level.path.join(name);
-            let dir = match rustix::io::dup(&level.dir) {
-                Ok(dir) => dir,
-                Err(error) => {
-                    report.unreadable(&path, DiskError::io("open", &path, error).to_string());
-                    continue;
-                }
-            };
-            let below = self.visit(Place { dir, name: local, path }, ignore, &mut report, sink);
-            if let Some(below) = below {
+            let place = Place { dir: level.dir.clone(), name: local, path: level.path.join(name) };
+            if let Some(below) = self.visit(place, ignore, &mut report, sink) {
                 match levels.len() < DEPTH_MAX {
                     true => levels.push(below),
                     false => report.unreadable(&below.path, format!("it lies more than {DEPTH_MAX} directories deep")),
@@ -255,7 +248,7 @@ impl DiskTree {
         }
         drop(names);
         let entries: Vec<(Name, String)> = entries.into_iter().collect();
-        Some(Level { path, dir, entries: entries.into_iter() })
+        Some(Level { path, dir: Rc::new(dir), entries: entries.into_iter() })
     }
 }
 

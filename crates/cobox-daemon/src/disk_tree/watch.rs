@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cobox_core::path::{CONTROL_DIR, FolderPath, NameError};
+use cobox_core::path::{CONTROL_DIR, FolderPath};
 use notify::event::{CreateKind, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
@@ -158,10 +158,9 @@ impl Shared {
                     if path == &self.root && ended {
                         pending.die("the folder has been removed or moved".into());
                     }
-                    match self.folder_path(tree, path) {
-                        Some(Ok(path)) => pending.change(path, appeared),
-                        // A name that is no content; the scan reports it.
-                        Some(Err(_)) | None => {}
+                    // What has a name that can be no content the scan reports.
+                    if let Some(path) = self.folder_path(tree, path) {
+                        pending.change(path, appeared);
                     }
                 }
             }
@@ -171,8 +170,8 @@ impl Shared {
         self.woken.notify_all();
     }
 
-    /// What the folder calls a path on disk; `None` for the control directory and what lies outside.
-    fn folder_path(&self, tree: &DiskTree, path: &Path) -> Option<Result<FolderPath, NameError>> {
+    /// What the folder calls a path on disk; `None` for the control directory, what lies outside, and names that are none.
+    fn folder_path(&self, tree: &DiskTree, path: &Path) -> Option<FolderPath> {
         let below = path.strip_prefix(&self.root).ok()?;
         if below.starts_with(CONTROL_DIR) {
             return None;
@@ -180,12 +179,9 @@ impl Shared {
         let names = tree.0.read_names();
         let mut folder_path = FolderPath::root();
         for local in below {
-            match names.shared(&folder_path, local.to_str()?) {
-                Ok(name) => folder_path = folder_path.join(name?),
-                Err(error) => return Some(Err(error)),
-            }
+            folder_path = folder_path.join(names.shared(&folder_path, local.to_str()?).ok()??);
         }
-        Some(Ok(folder_path))
+        Some(folder_path)
     }
 }
 
@@ -300,6 +296,7 @@ impl Worker {
             (self.sink)(WatchEvent::Rescan { why });
             return true;
         }
+        self.forget_gone(&ready.changed);
         let ignore = &self.ignore;
         // Whether a path that is gone was a directory nobody knows; as either it may be ignored.
         let changed: BTreeSet<FolderPath> =
@@ -308,6 +305,18 @@ impl Worker {
             (self.sink)(WatchEvent::Changed(changed));
         }
         true
+    }
+
+    /// Directories that are gone, whose watches the system has ended.
+    fn forget_gone(&mut self, changed: &BTreeSet<FolderPath>) {
+        for path in changed {
+            if self.watched.contains(path) && !matches!(self.tree.stat(path), Ok(Some(Seen::Dir { .. }))) {
+                let gone = self.watched.range(path..).take_while(|dir| dir.starts_with(path)).cloned();
+                for dir in gone.collect::<Vec<_>>() {
+                    self.watched.remove(&dir);
+                }
+            }
+        }
     }
 
     /// Directories have come: watch them, then list what came into them before that.
@@ -348,7 +357,9 @@ impl Worker {
                     }
                 }
                 // Gone again, or not to be read: the scan tells.
-                Err(error) => tracing::debug!(%error, "a directory to be watched can not be listed"),
+                Err(error) => {
+                    tracing::debug!(trouble = ?error.trouble(), "a directory to be watched can not be listed")
+                }
             }
         }
         found

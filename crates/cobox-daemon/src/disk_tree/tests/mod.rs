@@ -4,6 +4,7 @@
 mod applying;
 mod crashes;
 mod folding;
+mod full_disk;
 mod hostile;
 mod racing;
 mod reading;
