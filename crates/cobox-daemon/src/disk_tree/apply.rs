@@ -126,6 +126,7 @@ impl DiskTree {
         let own = stamp_of(&rustix::fs::fstat(&temp.file).map_err(place.io("look at"))?);
         let tmp = inner.control_part(TMP)?;
         let kept = inner.put((&tmp, &temp.name), &own, &place, &expect)?;
+        inner.others_turn();
         let now = stamp_of(&rustix::fs::fstat(&temp.file).map_err(place.io("look at"))?);
         // ctime before the rename belongs to nothing on disk any more, which is what an edit since deserves.
         let stamp = if now.same_but_moved(&own) { now } else { own };

@@ -63,7 +63,7 @@ pub(crate) struct Inner {
     syncs: temp::Syncs,
     /// Read buffers at rest.
     buffers: Mutex<Vec<Vec<u8>>>,
-    /// Runs between the last comparison and the rename, so that tests can be the other program.
+    /// Runs between the last comparison and the rename, and once more after it, so that tests can be the other program.
     #[cfg(test)]
     before_swap: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }

@@ -64,8 +64,8 @@ impl DiskTree {
         let (file, before) = open_file(&place.dir, &place.name, &path.to_string())?;
         self.0.stream(&file, &before, &path.to_string(), sink)?;
         // The path may lead to another file by now: then this one is yesterday's.
-        match place.stat()? {
-            Some(stat) if stamp_of(&stat) == before => Ok(before),
+        match self.stat(path)? {
+            Some(Seen::File(now)) if now == before => Ok(before),
             _ => Err(ReadError::Busy { path: path.to_string() }),
         }
     }

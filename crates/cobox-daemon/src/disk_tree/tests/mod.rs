@@ -80,11 +80,19 @@ impl Desk {
     fn replace(&self, text: &str, bytes: &[u8], expect: Expect) -> Result<Applied, ApplyError> {
         self.tree.replace(self.received(bytes), &path(text), expect, 1_700_000_000_000_000_000, false)
     }
-    /// What another program does between the last comparison and the rename; once.
+    /// What another program does between the last comparison and the rename.
     fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
-        let mut act = Some(act);
+        self.at_turn(1, act);
+    }
+    /// The same just after the rename of a replacement.
+    fn just_after(&self, act: impl FnOnce() + Send + 'static) {
+        self.at_turn(2, act);
+    }
+    fn at_turn(&self, wanted: usize, act: impl FnOnce() + Send + 'static) {
+        let (mut act, mut turn) = (Some(act), 0);
         *self.tree.0.before_swap.lock().unwrap() = Some(Box::new(move || {
-            if let Some(act) = act.take() {
+            turn += 1;
+            if let Some(act) = act.take_if(|_| turn == wanted) {
                 act();
             }
         }));

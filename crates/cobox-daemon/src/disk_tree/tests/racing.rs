@@ -116,6 +116,22 @@ fn c11_a_file_made_where_none_was_expected_is_not_replaced() {
 }
 
 #[test]
+fn c11_an_edit_just_after_the_replacement_is_not_taken_for_it() {
+    for expect_old in [true, false] {
+        let desk = Desk::new();
+        if expect_old {
+            desk.write("x", "old");
+        }
+        let expect = if expect_old { desk.expect("x") } else { Expect::Absent };
+        let file = desk.at("x");
+        desk.just_after(move || std::fs::write(&file, "the person's").unwrap());
+        let applied = desk.replace("x", b"theirs", expect).unwrap();
+        assert_ne!(applied.stamp, desk.stamp("x"), "the next scan sees an edit");
+        assert_eq!(desk.read("x"), "the person's");
+    }
+}
+
+#[test]
 fn c11_a_file_removed_in_the_last_moment_stays_removed_for_the_scan_to_see() {
     for kind in KINDS {
         let desk = Desk::of_kind(kind);

@@ -73,6 +73,30 @@ fn l3_a_file_changed_while_it_is_read_is_busy_however_it_changes() {
 }
 
 #[test]
+fn l3_a_file_whose_directory_was_swapped_while_it_was_read_is_busy() {
+    let desk = Desk::new();
+    desk.write("dir/x", "yesterday's");
+    desk.write("other/x", "today's");
+    let result = desk.tree.read_stable(&path("dir/x"), &mut |_| {
+        std::fs::rename(desk.at("dir"), desk.at("old")).unwrap();
+        std::fs::rename(desk.at("other"), desk.at("dir")).unwrap();
+    });
+    assert!(matches!(result, Err(ReadError::Busy { .. })));
+}
+
+#[test]
+fn l3_a_kept_file_that_is_still_written_is_busy() {
+    let desk = Desk::new();
+    desk.write("x", "draft");
+    let mut editor = std::fs::OpenOptions::new().write(true).open(desk.at("x")).unwrap();
+    let id = desk.replace("x", b"theirs", desk.expect("x")).unwrap().kept.unwrap();
+    let kept = desk.tree.open_kept(&id).unwrap();
+    let result = kept.read_stable(&mut |_| editor.write_all(b"DRAFT").unwrap());
+    assert!(matches!(result, Err(ReadError::Busy { .. })));
+    assert!(matches!(kept.read_at(0, 5), Err(ReadError::Busy { .. })));
+}
+
+#[test]
 fn l4_a_log_that_grows_faster_than_it_is_read_does_not_hold_the_reader() {
     let desk = Desk::new();
     desk.write("log", vec![b'x'; 1 << 20]);
