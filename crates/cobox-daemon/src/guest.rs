@@ -116,12 +116,18 @@ impl Guest {
     }
 
     /// Hands every epoch on to keys that lack it: first of all our own, so that this device and our words open them.
-    pub(crate) fn give_missing_grants(&mut self, author: Author<'_>, keys: &cobox_core::keys::FolderKeys, random: &[u8; 32]) {
+    pub(crate) fn give_missing_grants(
+        &mut self,
+        author: Author<'_>,
+        keys: &cobox_core::keys::FolderKeys,
+        random: &[u8; 32],
+    ) {
         let Some(replica) = &self.replica else { return };
         let membership = replica.membership();
         match cobox_core::members::repair_grants(membership.log(), membership.roster(), keys, author, random) {
             Ok(granted) => {
-                let envelopes = granted.iter().map(|g| crate::folder::grant_envelope(g.op.id(), g.envelope.clone())).collect();
+                let envelopes =
+                    granted.iter().map(|g| crate::folder::grant_envelope(g.op.id(), g.envelope.clone())).collect();
                 self.hand_in(granted.into_iter().map(|g| g.op).collect(), envelopes);
             }
             Err(why) => tracing::warn!(%why, "keys could not be handed on"),

@@ -61,7 +61,9 @@ impl Daemon {
             Happened::Engine(Event::Committed { changed, removed }) => {
                 news(EventKind::FolderChanged, format!("{name}: {changed} changed and {removed} removed here"))
             }
-            Happened::Engine(Event::Joined { .. }) => news(EventKind::FolderChanged, format!("{name}: changes of others")),
+            Happened::Engine(Event::Joined { .. }) => {
+                news(EventKind::FolderChanged, format!("{name}: changes of others"))
+            }
             Happened::Engine(Event::Conflict { path }) => {
                 news(EventKind::Conflict, format!("{name}: two versions of {path}")).path(path.to_string())
             }
@@ -75,7 +77,8 @@ impl Daemon {
                 news(EventKind::Problem, format!("{name}: this device seems to be duplicated"))
             }
             Happened::BackupComplete { seeder } => {
-                news(EventKind::BackupComplete, format!("{name}: the newest state is backed up")).who(seeder.to_string())
+                news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
+                    .who(seeder.to_string())
             }
             Happened::PeersChanged => news(EventKind::FolderChanged, format!("{name}: somebody came or went")),
             Happened::Problem { message } => news(EventKind::Problem, format!("{name}: {message}")),

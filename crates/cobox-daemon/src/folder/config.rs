@@ -31,7 +31,7 @@ pub enum FolderConfigError {
 /// Folder or vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sort {
+pub(crate) enum Sort {
     /// Files in a directory.
     Folder,
     /// The person's own recovery data; no directory.
@@ -41,7 +41,7 @@ pub enum Sort {
 /// A seeder that keeps this folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeederConfig {
+pub(crate) struct SeederConfig {
     /// Its key, hex.
     pub key: String,
     /// How to reach it: a ticket.
@@ -52,11 +52,11 @@ pub struct SeederConfig {
 
 impl SeederConfig {
     /// Its key.
-    pub fn sig_key(&self) -> Option<SigKey> {
+    pub(crate) fn sig_key(&self) -> Option<SigKey> {
         self.key.parse().ok()
     }
     /// Its ticket.
-    pub fn ticket(&self) -> Option<Ticket> {
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
         Ticket::from_text(&self.ticket).ok()
     }
 }
@@ -64,7 +64,7 @@ impl SeederConfig {
 /// One folder on this device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FolderConfig {
+pub(crate) struct FolderConfig {
     /// Its id, hex.
     pub id: String,
     /// Folder or vault.
@@ -85,12 +85,12 @@ pub struct FolderConfig {
 
 impl FolderConfig {
     /// Its id.
-    pub fn folder(&self) -> Option<FolderId> {
+    pub(crate) fn folder(&self) -> Option<FolderId> {
         self.id.parse().ok()
     }
 
     /// Reads it.
-    pub fn load(path: &Path) -> Result<Self, FolderConfigError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, FolderConfigError> {
         let bytes = std::fs::read(path).map_err(|source| FolderConfigError::Io { path: path.into(), source })?;
         let damaged = |why: String| FolderConfigError::Damaged { path: path.into(), why };
         let config: Self = serde_json::from_slice(&bytes).map_err(|why| damaged(why.to_string()))?;
@@ -99,7 +99,7 @@ impl FolderConfig {
     }
 
     /// Writes it, whole or not at all.
-    pub fn save(&self, path: &Path) -> Result<(), FolderConfigError> {
+    pub(crate) fn save(&self, path: &Path) -> Result<(), FolderConfigError> {
         let bytes = serde_json::to_vec_pretty(self).expect("strings, numbers and lists have a JSON form");
         crate::files::replace(path, &bytes).map_err(|source| FolderConfigError::Io { path: path.into(), source })
     }

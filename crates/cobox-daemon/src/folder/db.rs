@@ -51,7 +51,7 @@ pub enum DbError {
 
 /// A file that holds a block's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A file of the folder.
     File(FolderPath),
     /// A version set aside.
@@ -63,12 +63,12 @@ impl Place {
     fn to_text(&self) -> String {
         match self {
             Place::File(path) => path.to_string(),
-            Place::Kept(id) => format!("/{id}"),
+            Place::Kept(id) => format!("/{}", id.as_str()),
         }
     }
     fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix('/') {
-            Some(id) => KeptId::parse(id).map(Place::Kept),
+            Some(id) => id.parse().ok().map(Place::Kept),
             None => FolderPath::parse(text).ok().map(Place::File),
         }
     }
@@ -76,7 +76,7 @@ impl Place {
 
 /// Where the bytes of a sealed block lie in plain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// The file.
     pub place: Place,
     /// From where.
@@ -89,14 +89,14 @@ pub struct Piece {
 
 /// One folder's database. One writer: the folder's own thread; readers open their own.
 #[derive(Debug)]
-pub struct FolderDb {
+pub(crate) struct FolderDb {
     path: PathBuf,
     db: Connection,
 }
 
 /// What was remembered at the last stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+pub(crate) struct Remembered {
     /// Root of the joined state.
     pub root: Cid,
     /// The epoch it is sealed under.
@@ -107,7 +107,7 @@ pub struct Remembered {
 
 impl FolderDb {
     /// Opens or makes it.
-    pub fn open(path: &Path) -> Result<Self, DbError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
         let failed = |source| DbError::Sqlite { path: path.to_path_buf(), source };
         let db = Connection::open(path).map_err(failed)?;
         let this = Self { path: path.to_path_buf(), db };
@@ -159,10 +159,12 @@ impl FolderDb {
     }
 
     /// The joined state's root and heads; `None` for a folder that never had one here.
-    pub fn remembered(&self) -> Result<Option<Remembered>, DbError> {
+    pub(crate) fn remembered(&self) -> Result<Option<Remembered>, DbError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self.run(|db| {
-            db.query_row("SELECT root, epoch, frontier FROM memory", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()
+            db.query_row("SELECT root, epoch, frontier FROM memory", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()
         })?;
         let Some((root, epoch, frontier)) = row else { return Ok(None) };
         let wrong = || self.damaged("memory");
@@ -176,12 +178,14 @@ impl FolderDb {
     }
 
     /// The synced tree.
-    pub fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
+    pub(crate) fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
         let mut all = BTreeMap::new();
         let failed = |source| self.failed(source);
         let mut statement = self
             .db
-            .prepare("SELECT path, inode, kind, dev, ino, size, mtime_ns, ctime_ns, executable, digest, seen FROM synced")
+            .prepare(
+                "SELECT path, inode, kind, dev, ino, size, mtime_ns, ctime_ns, executable, digest, seen FROM synced",
+            )
             .map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
@@ -192,7 +196,7 @@ impl FolderDb {
     }
 
     /// Makes a memory durable, in one transaction.
-    pub fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
+    pub(crate) fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
         let path = self.path.clone();
         let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
@@ -203,7 +207,8 @@ impl FolderDb {
                 params![memory.root.0, memory.epoch.0, frontier.as_slice()],
             )?;
             {
-                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO synced VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
+                let mut put =
+                    tx.prepare_cached("INSERT OR REPLACE INTO synced VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
                 let mut drop = tx.prepare_cached("DELETE FROM synced WHERE path = ?1")?;
                 for (path, entry) in &memory.synced {
                     match entry {
@@ -220,7 +225,7 @@ impl FolderDb {
     }
 
     /// Replaces what is known of where these files' blocks lie, in one transaction.
-    pub fn put_pieces<'p>(
+    pub(crate) fn put_pieces<'p>(
         &mut self,
         files: impl Iterator<Item = (&'p FolderPath, &'p [(Cid, Piece)])>,
     ) -> Result<(), DbError> {
@@ -233,7 +238,13 @@ impl FolderDb {
                 for (path, pieces) in files {
                     drop.execute([path.to_string()])?;
                     for (cid, piece) in pieces {
-                        put.execute(params![cid.0, piece.place.to_text(), piece.offset as i64, piece.len, piece.epoch.0])?;
+                        put.execute(params![
+                            cid.0,
+                            piece.place.to_text(),
+                            piece.offset as i64,
+                            piece.len,
+                            piece.epoch.0
+                        ])?;
                     }
                 }
             }
@@ -243,18 +254,19 @@ impl FolderDb {
     }
 
     /// A file was set aside: its blocks lie there now.
-    pub fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
+    pub(crate) fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
         let (from, to) = (path.to_string(), Place::Kept(kept.clone()).to_text());
         self.run(|db| db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])).map(|_| ())
     }
 
     /// A version set aside was dropped.
-    pub fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
-        self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()])).map(|_| ())
+    pub(crate) fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
+        self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()]))
+            .map(|_| ())
     }
 
     /// A file or directory moved: what is known of its blocks moves along.
-    pub fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
+    pub(crate) fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
         let (from, to) = (from.to_string(), to.to_string());
         self.run(|db| {
             db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])?;
@@ -268,7 +280,7 @@ impl FolderDb {
     }
 
     /// Where a block's bytes may lie; the caller verifies.
-    pub fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
+    pub(crate) fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
         let failed = |source| self.failed(source);
         let mut statement =
             self.db.prepare_cached("SELECT path, start, len, epoch FROM piece WHERE cid = ?1").map_err(failed)?;
@@ -282,12 +294,12 @@ impl FolderDb {
     }
 
     /// A small value by name.
-    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, DbError> {
+    pub(crate) fn note(&self, name: &str) -> Result<Option<Vec<u8>>, DbError> {
         self.run(|db| db.query_row("SELECT value FROM note WHERE name = ?1", [name], |row| row.get(0)).optional())
     }
 
     /// Keeps a small value.
-    pub fn put_note(&self, name: &str, value: &[u8]) -> Result<(), DbError> {
+    pub(crate) fn put_note(&self, name: &str, value: &[u8]) -> Result<(), DbError> {
         self.run(|db| db.execute("INSERT OR REPLACE INTO note VALUES (?1, ?2)", params![name, value])).map(|_| ())
     }
 }
@@ -320,17 +332,14 @@ fn write_synced(put: &mut rusqlite::CachedStatement<'_>, path: &FolderPath, entr
 }
 
 fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, Synced)>> {
-    let (path, inode, digest, seen): (String, Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(9)?, row.get(10)?);
+    let (path, inode, digest, seen): (String, Vec<u8>, Vec<u8>, Vec<u8>) =
+        (row.get(0)?, row.get(1)?, row.get(9)?, row.get(10)?);
     let id = FileId { dev: row.get::<_, i64>(3)? as u64, ino: row.get::<_, i64>(4)? as u64 };
     let size: Option<i64> = row.get(5)?;
     let stamp = match size {
-        Some(size) => Some(Stamp {
-            size: size as u64,
-            mtime_ns: row.get(6)?,
-            ctime_ns: row.get(7)?,
-            id,
-            executable: row.get(8)?,
-        }),
+        Some(size) => {
+            Some(Stamp { size: size as u64, mtime_ns: row.get(6)?, ctime_ns: row.get(7)?, id, executable: row.get(8)? })
+        }
         None => None,
     };
     let parsed = || {
@@ -361,9 +370,12 @@ fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, 
 fn read_piece(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Piece>> {
     let (path, epoch): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
     let (offset, len): (i64, u32) = (row.get(1)?, row.get(2)?);
-    Ok(Place::parse(&path)
-        .zip(EpochTag::from_slice(&epoch))
-        .map(|(place, epoch)| Piece { place, offset: offset as u64, len, epoch }))
+    Ok(Place::parse(&path).zip(EpochTag::from_slice(&epoch)).map(|(place, epoch)| Piece {
+        place,
+        offset: offset as u64,
+        len,
+        epoch,
+    }))
 }
 
 fn kind_number(kind: Kind) -> i64 {

@@ -25,7 +25,12 @@ impl Records {
     }
 
     /// A new folder's first records, all or none.
-    pub(crate) fn found(&self, genesis: &Genesis, ops: &[SignedOp], envelopes: &[OpEnvelopes]) -> Result<(), StoreError> {
+    pub(crate) fn found(
+        &self,
+        genesis: &Genesis,
+        ops: &[SignedOp],
+        envelopes: &[OpEnvelopes],
+    ) -> Result<(), StoreError> {
         self.store.put_value(&self.folder, GENESIS, &genesis.to_bytes())?;
         self.put_ops(ops.iter())?;
         envelopes.iter().try_for_each(|sent| self.put_envelopes(sent))
@@ -46,11 +51,6 @@ impl Records {
     pub(crate) fn put_head(&self, head: &SignedHead, state: HeadState, now_ms: u64) -> Result<(), StoreError> {
         let row = StoredHead { id: head.id(), state, received_at_ms: now_ms, bytes: head.bytes().to_vec() };
         self.store.put_head(&self.folder, &row)
-    }
-
-    /// When a head came here first.
-    pub(crate) fn head_received_ms(&self, id: &HeadId) -> Option<u64> {
-        self.store.head(&self.folder, id).ok().flatten().map(|head| head.received_at_ms)
     }
 
     pub(crate) fn put_receipt(&self, receipt: &SignedReceipt) -> Result<(), StoreError> {

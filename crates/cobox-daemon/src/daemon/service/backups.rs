@@ -28,7 +28,8 @@ impl Daemon {
             OfferError::Text(_) | OfferError::Forged => ApiError::new(ErrorCode::CodeUnreadable, why.to_string()),
         })?;
         if now_ms() > offer.expires_ms {
-            return Err(ApiError::new(ErrorCode::CodeSpent, "the hosting offer has expired").hint("ask the seeder for a new one"));
+            return Err(ApiError::new(ErrorCode::CodeSpent, "the hosting offer has expired")
+                .hint("ask the seeder for a new one"));
         }
         let role = running.handle.ask(|actor| actor.role()).await.ok_or_else(stopped)?;
         if role.is_none_or(|role| role < Role::Admin) {
@@ -91,7 +92,8 @@ impl Daemon {
         link.open_and_wait(id, pass).await;
         self.place_vault(&running, seeder, entry, &link).await;
         let shown = running.handle.ask(snapshot).await.ok_or_else(stopped)?;
-        let backup = shown.backups.into_iter().find(|b| b.seeder == seeder.short()).ok_or_else(|| failed("no such backup"))?;
+        let backup =
+            shown.backups.into_iter().find(|b| b.seeder == seeder.short()).ok_or_else(|| failed("no such backup"))?;
         Ok(BackupAdded { backup, quota_bytes: offer.quota_bytes })
     }
 
@@ -156,8 +158,10 @@ impl Daemon {
             .handle
             .ask(move |actor| {
                 let seeders = actor.replica.membership().roster().seeders();
-                let found = seeders.iter().find(|s| wanted.len() >= 6 && s.key.to_string().starts_with(&wanted))?.clone();
-                let kept_until = actor.newest_receipt(&found.key).map(|r| Time::from_ms(r.receipt().keep_until_ms as i64));
+                let found =
+                    seeders.iter().find(|s| wanted.len() >= 6 && s.key.to_string().starts_with(&wanted))?.clone();
+                let kept_until =
+                    actor.newest_receipt(&found.key).map(|r| Time::from_ms(r.receipt().keep_until_ms as i64));
                 let told = actor.propose(OpBody::SeederEnd { seeder: found.grant });
                 actor.config.seeders.retain(|s| s.sig_key() != Some(found.key));
                 actor.save_config();

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use cobox_core::keys::phrase::Words;
 use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret, RootSecret};
-use cobox_core::members::{Author, InviteCode, InviteText, Label, add_device, device_proof, join, open_epochs, open_label};
+use cobox_core::members::{
+    Author, InviteCode, InviteText, Label, add_device, device_proof, join, open_epochs, open_label,
+};
 use cobox_net::{Opener, Pass};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::Ticket;
@@ -35,7 +37,8 @@ impl Daemon {
         let unreadable = |why: String| {
             ApiError::new(ErrorCode::CodeUnreadable, why).hint("copy the whole code again, or ask for a new one")
         };
-        let pasted: InviteText = request.code.parse().map_err(|why: cobox_core::members::InviteError| unreadable(why.to_string()))?;
+        let pasted: InviteText =
+            request.code.parse().map_err(|why: cobox_core::members::InviteError| unreadable(why.to_string()))?;
         let code = match pasted {
             InviteText::Code(code) => code,
             InviteText::Sealed(sealed) => sealed.open(&self.identity().root.contact()).map_err(|why| {
@@ -67,12 +70,23 @@ impl Daemon {
         let seeders = seeders_of(&entered, &tickets);
         let contacts = tickets.iter().map(Ticket::to_text).collect();
         let slot = self.free_slot();
-        let handle = self.settle_in(code.folder, entered, keys, device_seed, slot, name.clone(), Some(root.clone()), seeders, contacts)?;
+        let handle = self.settle_in(
+            code.folder,
+            entered,
+            keys,
+            device_seed,
+            slot,
+            name.clone(),
+            Some(root.clone()),
+            seeders,
+            contacts,
+        )?;
         let pass = handle.ask(|actor| actor.pass()).await.ok_or_else(super::stopped)?;
         link.open_and_wait(code.folder, pass).await;
         self.wait_for_tree(&handle, deadline).await;
         self.write_vault().await;
-        self.events.publish(News::new(EventKind::FolderAdded, format!("{name} was joined")).folder(code.folder.to_string()));
+        self.events
+            .publish(News::new(EventKind::FolderAdded, format!("{name} was joined")).folder(code.folder.to_string()));
         let folder = FolderName { id: code.folder.to_string(), name, path: root.display().to_string() };
         Ok(FolderReply { folder, already: false })
     }
@@ -91,8 +105,10 @@ impl Daemon {
                 let Ok(Ok(link)) = tokio::time::timeout_at(deadline, self.call_ticket(ticket)).await else { continue };
                 let pass = Pass { kind: KeyKind::Invite, key: secret.sig.clone() };
                 let Some(mut guest) = self.knock(&link, code.folder, pass, KeyKind::Invite).await else {
-                    spent = Some(ApiError::new(ErrorCode::CodeSpent, "the invite is used up, cancelled or expired")
-                        .hint("ask for a new one"));
+                    spent = Some(
+                        ApiError::new(ErrorCode::CodeSpent, "the invite is used up, cancelled or expired")
+                            .hint("ask for a new one"),
+                    );
                     continue;
                 };
                 let joined = self.join_as(&mut guest, code, deadline.min(Instant::now() + STEP_WAIT)).await;
@@ -106,8 +122,11 @@ impl Daemon {
                 return Err(spent);
             }
             if Instant::now() + Duration::from_millis(500) >= deadline {
-                return Err(ApiError::new(ErrorCode::Unreachable, "nobody who could let you in was reached; the code is not used up")
-                    .hint("try again when the person who invited you, or a seeder of the folder, is connected"));
+                return Err(ApiError::new(
+                    ErrorCode::Unreachable,
+                    "nobody who could let you in was reached; the code is not used up",
+                )
+                .hint("try again when the person who invited you, or a seeder of the folder, is connected"));
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -126,7 +145,12 @@ impl Daemon {
 
     /// Receives the log, opens the keys with the invite, joins, waits for a witness, and gives the keys to its own device and
     /// words.
-    async fn join_as(&self, guest: &mut Guest, code: &InviteCode, deadline: Instant) -> Option<(FolderKeys, Zeroizing<[u8; 32]>)> {
+    async fn join_as(
+        &self,
+        guest: &mut Guest,
+        code: &InviteCode,
+        deadline: Instant,
+    ) -> Option<(FolderKeys, Zeroizing<[u8; 32]>)> {
         let invite = code.secret();
         let keys = guest.until(deadline, |guest| open(guest, &[&invite.hpke])).await?;
         let device_seed = Zeroizing::new(random::<32>());
@@ -160,10 +184,12 @@ impl Daemon {
         contacts: Vec<String>,
     ) -> Result<FolderHandle, ApiError> {
         if let Some(root) = &root {
-            DiskTree::adopt(root, id).map_err(|why| ApiError::from(why).hint("choose another directory"))?;
+            DiskTree::adopt(root, id, &self.off_limits())
+                .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         }
         let sort = if entered.genesis.kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder };
-        let config = FolderConfig { id: id.to_string(), sort, name, path: root, slot, paused: false, seeders, contacts };
+        let config =
+            FolderConfig { id: id.to_string(), sort, name, path: root, slot, paused: false, seeders, contacts };
         let Entered { genesis, ops, envelopes } = entered;
         let new = NewFolder { config, genesis, ops, envelopes, keys: Some(keys), device_seed };
         self.take_folder(new).map_err(|why| ApiError::new(why.code(), why.to_string()).hint(why.hint()))
@@ -205,7 +231,7 @@ impl Daemon {
             ApiError::new(ErrorCode::PathUnsuitable, format!("{} can not be made: {e}", path.display()))
                 .hint("choose another directory")
         })?;
-        let root = DiskTree::may_adopt(path, &self.forbidden_places())
+        let root = DiskTree::may_adopt(path, &self.off_limits())
             .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         self.refuse_overlap(&root)?;
         Ok(root)
@@ -227,18 +253,17 @@ impl Daemon {
 
     pub(super) async fn recover_person(&self, request: RecoverRequest) -> Result<Recovered, ApiError> {
         let words = Words::parse(&request.words.0).map_err(|why| {
-            ApiError::new(ErrorCode::WordsWrong, why.to_string()).hint("compare them with your recovery kit, word by word")
+            ApiError::new(ErrorCode::WordsWrong, why.to_string())
+                .hint("compare them with your recovery kit, word by word")
         })?;
         if self.running().iter().any(|running| running.config.sort == Sort::Folder) {
             return Err(ApiError::new(ErrorCode::IdentityInUse, "this device has folders of its own already")
                 .hint("recover into another home: `cobox --home DIR up`, then `cobox --home DIR recover`"));
         }
-        let tickets: Vec<Ticket> = request
-            .seeders
-            .iter()
-            .map(|text| Ticket::from_text(text))
-            .collect::<Result<_, _>>()
-            .map_err(|why| ApiError::new(ErrorCode::CodeUnreadable, why.to_string()).hint("copy the seeder's ticket again"))?;
+        let tickets: Vec<Ticket> =
+            request.seeders.iter().map(|text| Ticket::from_text(text)).collect::<Result<_, _>>().map_err(|why| {
+                ApiError::new(ErrorCode::CodeUnreadable, why.to_string()).hint("copy the seeder's ticket again")
+            })?;
         if tickets.is_empty() {
             return Err(ApiError::new(ErrorCode::BadRequest, "where your copies lie is not said")
                 .hint("give the ticket from your recovery kit with --seeder"));
@@ -246,14 +271,21 @@ impl Daemon {
         let root = RootSecret::from_words(&words);
         let (found, links) = self.find_folders(&root, &tickets).await?;
         if found.is_empty() {
-            return Err(ApiError::new(ErrorCode::Refused, "no such vault here: these seeders know no folder of these words")
-                .hint("check the words, and that this is the seeder that kept your copies"));
+            return Err(ApiError::new(
+                ErrorCode::Refused,
+                "no such vault here: these seeders know no folder of these words",
+            )
+            .hint("check the words, and that this is the seeder that kept your copies"));
         }
         self.bring_back(request, root, found, links, &tickets).await
     }
 
     /// Which folders the seeders know for the person's keys: folder -> (slot, vault, index of the seeder).
-    async fn find_folders(&self, root: &RootSecret, tickets: &[Ticket]) -> Result<(Found, Vec<Option<Opener>>), ApiError> {
+    async fn find_folders(
+        &self,
+        root: &RootSecret,
+        tickets: &[Ticket],
+    ) -> Result<(Found, Vec<Option<Opener>>), ApiError> {
         let slots: Vec<_> = (0..MEMBER_SLOTS as u16).map(|n| root.slot(n)).collect();
         let mut found = Found::new();
         let mut links = Vec::new();
@@ -305,7 +337,8 @@ impl Daemon {
         let (mut folders, mut states) = (Vec::new(), Vec::new());
         for (id, (slot, is_vault, seeder)) in in_order {
             let (Some(link), Some(ticket)) = (links[seeder].clone(), tickets.get(seeder)) else { continue };
-            let Some((entered, keys, device_seed)) = self.return_to(&link, id, slot, deadline.max(Instant::now() + STEP_WAIT)).await
+            let Some((entered, keys, device_seed)) =
+                self.return_to(&link, id, slot, deadline.max(Instant::now() + STEP_WAIT)).await
             else {
                 tracing::warn!(folder = %id.short(), "a folder that the seeder knows could not be entered");
                 continue;
@@ -399,7 +432,10 @@ impl Daemon {
         let newest = folder
             .ask(|actor| {
                 let heads = actor.frontier_heads();
-                let newest = heads.iter().filter_map(|id| actor.replica.heads().get(id)).max_by_key(|h| h.head().claimed_time_ms)?;
+                let newest = heads
+                    .iter()
+                    .filter_map(|id| actor.replica.heads().get(id))
+                    .max_by_key(|h| h.head().claimed_time_ms)?;
                 let member = actor.replica.membership().roster().device(&newest.head().device).map(|(_, m)| m.grant);
                 let by = member.and_then(|grant| actor.member_name(&grant));
                 Some((newest.head().claimed_time_ms, by.unwrap_or_else(|| newest.head().device.short())))

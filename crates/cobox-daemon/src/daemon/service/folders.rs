@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cobox_core::content::{self, ContentWriter};
 use cobox_core::chunk::Cutter;
+use cobox_core::content::ContentWriter;
 use cobox_core::state::{Kind, ViewEntry};
 use cobox_proto::members::FolderKind;
 
@@ -22,7 +22,7 @@ const EXAMPLES_MAX: usize = 5;
 
 impl Daemon {
     pub(super) async fn create_folder(&self, request: CreateRequest) -> Result<FolderReply, ApiError> {
-        let root = DiskTree::may_adopt(Path::new(&request.path), &self.forbidden_places())
+        let root = DiskTree::may_adopt(Path::new(&request.path), &self.off_limits())
             .map_err(|why| ApiError::from(why).hint("choose or make another directory"))?;
         self.refuse_overlap(&root)?;
         let name = match request.name {
@@ -34,12 +34,16 @@ impl Daemon {
             Profile::Cdc => cobox_core::keys::Profile::Cdc,
             Profile::Uniform => cobox_core::keys::Profile::Uniform,
         };
-        let new = self.found(FolderKind::Folder, self.free_slot(), name.clone(), Some(root.clone()), profile).map_err(failed)?;
+        let new = self
+            .found(FolderKind::Folder, self.free_slot(), name.clone(), Some(root.clone()), profile)
+            .map_err(failed)?;
         let id = new.genesis.folder_id();
-        DiskTree::adopt(&root, id).map_err(|why| ApiError::from(why).hint("choose another directory"))?;
+        DiskTree::adopt(&root, id, &self.off_limits())
+            .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         self.take_folder(new).map_err(|why| ApiError::new(why.code(), why.to_string()).hint(why.hint()))?;
         self.write_vault().await;
-        self.events.publish(News::new(EventKind::FolderAdded, format!("{name} is a folder now")).folder(id.to_string()));
+        self.events
+            .publish(News::new(EventKind::FolderAdded, format!("{name} is a folder now")).folder(id.to_string()));
         let folder = FolderName { id: id.to_string(), name, path: root.display().to_string() };
         Ok(FolderReply { folder, already: false })
     }
@@ -61,12 +65,18 @@ impl Daemon {
 
     pub(super) fn refuse_name(&self, name: &str) -> Result<(), ApiError> {
         if name.is_empty() || name.len() > cobox_proto::limits::LABEL_BYTES_MAX || name.chars().any(char::is_control) {
-            return Err(ApiError::new(ErrorCode::BadRequest, "a folder's name has 1 to 128 bytes and no control characters")
-                .hint("give one with --name"));
+            return Err(ApiError::new(
+                ErrorCode::BadRequest,
+                "a folder's name has 1 to 128 bytes and no control characters",
+            )
+            .hint("give one with --name"));
         }
         if self.running().iter().any(|r| r.config.sort == Sort::Folder && r.config.name == name) {
-            return Err(ApiError::new(ErrorCode::FolderNameInUse, format!("you have a folder called \"{name}\" already"))
-                .hint("give another name with --name"));
+            return Err(ApiError::new(
+                ErrorCode::FolderNameInUse,
+                format!("you have a folder called \"{name}\" already"),
+            )
+            .hint("give another name with --name"));
         }
         Ok(())
     }
@@ -74,7 +84,8 @@ impl Daemon {
     pub(super) async fn leave_folder(&self, folder: String, request: LeaveRequest) -> Result<LeaveReply, ApiError> {
         let running = self.find(&folder)?;
         let snapshot = self.folder_snapshot(&running).await?;
-        let other_complete_copy = snapshot.backups.iter().any(|backup| backup.complete) || snapshot.in_step_with_members();
+        let other_complete_copy =
+            snapshot.backups.iter().any(|backup| backup.complete) || snapshot.in_step_with_members();
         let backups = running
             .handle
             .ask(|actor| {
@@ -83,7 +94,9 @@ impl Daemon {
                     .iter()
                     .map(|seeder| BackupEnd {
                         seeder: seeder.key.short(),
-                        kept_until: actor.newest_receipt(&seeder.key).map(|r| Time::from_ms(r.receipt().keep_until_ms as i64)),
+                        kept_until: actor
+                            .newest_receipt(&seeder.key)
+                            .map(|r| Time::from_ms(r.receipt().keep_until_ms as i64)),
                     })
                     .collect::<Vec<_>>()
             })
@@ -99,7 +112,8 @@ impl Daemon {
                 .map_err(|e| ApiError::new(ErrorCode::Disk, format!("{} could not be removed: {e}", path.display())))?;
             files_deleted = true;
         }
-        self.events.publish(News::new(EventKind::FolderLeft, format!("{} was left", folder.name)).folder(folder.id.clone()));
+        self.events
+            .publish(News::new(EventKind::FolderLeft, format!("{} was left", folder.name)).folder(folder.id.clone()));
         Ok(LeaveReply { folder, files_deleted, other_complete_copy, backups })
     }
 
@@ -144,7 +158,9 @@ impl Daemon {
                     code: "damaged".into(),
                     path: Some(path.to_string()),
                     message,
-                    hint: Some("if you changed the file just now, check again; otherwise restore it from a backup".into()),
+                    hint: Some(
+                        "if you changed the file just now, check again; otherwise restore it from a backup".into(),
+                    ),
                 });
             }
             report
@@ -173,7 +189,12 @@ impl Daemon {
         Ok(HeldChanges { held })
     }
 
-    pub(super) async fn decide_held(&self, folder: String, request: HeldRequest, approve: bool) -> Result<HeldChanges, ApiError> {
+    pub(super) async fn decide_held(
+        &self,
+        folder: String,
+        request: HeldRequest,
+        approve: bool,
+    ) -> Result<HeldChanges, ApiError> {
         let running = self.find(&folder)?;
         let person = self.identity().name;
         let decided = running
@@ -187,18 +208,16 @@ impl Daemon {
             .ok_or_else(stopped)?;
         match decided {
             Some(held) => Ok(HeldChanges { held: vec![held] }),
-            None => Err(ApiError::new(ErrorCode::HeldNotFound, format!("nothing is held back in {}", running.config.name))
-                .hint("`cobox held list` shows what is")),
+            None => {
+                Err(ApiError::new(ErrorCode::HeldNotFound, format!("nothing is held back in {}", running.config.name))
+                    .hint("`cobox held list` shows what is"))
+            }
         }
     }
 }
 
-type ToCheck = (
-    std::sync::Arc<DiskTree>,
-    cobox_core::keys::FolderKeys,
-    cobox_proto::id::EpochTag,
-    Vec<(cobox_core::path::FolderPath, [u8; 32])>,
-);
+type ToCheck =
+    (DiskTree, cobox_core::keys::FolderKeys, cobox_proto::id::EpochTag, Vec<(cobox_core::path::FolderPath, [u8; 32])>);
 
 fn to_check(actor: &mut FolderActor) -> Option<ToCheck> {
     let engine = actor.engine.as_ref()?;

@@ -25,7 +25,8 @@ impl Daemon {
                 .hint("they find it with `cobox whoami`; give it with --to"));
         };
         let to: ContactKey = to.parse().map_err(|why: cobox_proto::text::TextError| {
-            ApiError::new(ErrorCode::CodeUnreadable, why.to_string()).hint("ask for their CoBox key again: `cobox whoami`")
+            ApiError::new(ErrorCode::CodeUnreadable, why.to_string())
+                .hint("ask for their CoBox key again: `cobox whoami`")
         })?;
         let role = match request.role {
             Role::Reader => MemberRole::Reader,

@@ -70,14 +70,23 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
         .members()
         .map(|member| {
             let you = member.devices.iter().any(|device| device.sig == own);
-            let states: Vec<Option<bool>> = member.devices.iter().filter_map(|d| progress.get(&d.sig).copied()).collect();
+            let states: Vec<Option<bool>> =
+                member.devices.iter().filter_map(|d| progress.get(&d.sig).copied()).collect();
             MemberStatus {
-                name: if you { String::new() } else { actor.member_name(&member.grant).unwrap_or_else(|| member.sig.short()) },
+                name: if you {
+                    String::new()
+                } else {
+                    actor.member_name(&member.grant).unwrap_or_else(|| member.sig.short())
+                },
                 key: member.sig.to_string(),
                 role: role(member.role),
                 you,
                 online: you || !states.is_empty(),
-                in_step: if you { summary.pending_files == 0 } else { !states.is_empty() && states.iter().all(|s| *s == Some(true)) },
+                in_step: if you {
+                    summary.pending_files == 0
+                } else {
+                    !states.is_empty() && states.iter().all(|s| *s == Some(true))
+                },
                 last_seen: None,
             }
         })
@@ -107,7 +116,8 @@ fn backups(actor: &FolderActor) -> Vec<BackupStatus> {
                 .filter(|r| r.seeder == seeder.key && r.holding == Holding::Complete)
                 .collect();
             let newest = complete.iter().max_by_key(|r| r.received_ms);
-            let head_at = newest.and_then(|r| actor.replica.heads().get(&r.head)).map(|head| time(head.head().claimed_time_ms));
+            let head_at =
+                newest.and_then(|r| actor.replica.heads().get(&r.head)).map(|head| time(head.head().claimed_time_ms));
             BackupStatus {
                 seeder: seeder.key.short(),
                 online,
@@ -130,7 +140,12 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
     };
     let mut all = Vec::new();
     if let Some(why) = &actor.root_lost {
-        all.push(problem("folder_vanished", None, why.clone(), "bring the directory back; nothing is deleted meanwhile"));
+        all.push(problem(
+            "folder_vanished",
+            None,
+            why.clone(),
+            "bring the directory back; nothing is deleted meanwhile",
+        ));
     }
     for seeder in actor.replica.membership().roster().seeders() {
         let refused = actor.newest_receipt(&seeder.key).map(|r| r.receipt().holding);
@@ -153,7 +168,9 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         let (code, message) = match why {
             StepError::DiskFull => ("disk_full", "the disk is full".to_string()),
             StepError::NoContent => ("waiting", "nobody who is connected has this file now".into()),
-            StepError::NotEmpty => ("not_empty", "the directory was deleted by others, but holds files that are not synced".into()),
+            StepError::NotEmpty => {
+                ("not_empty", "the directory was deleted by others, but holds files that are not synced".into())
+            }
             StepError::Changed => continue,
             StepError::Failed(why) => ("not_written", why.clone()),
         };
