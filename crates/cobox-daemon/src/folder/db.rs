@@ -394,3 +394,91 @@ fn kind_of(number: i64) -> Option<Kind> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> FolderPath {
+        FolderPath::parse(text).unwrap()
+    }
+
+    fn piece(place: Place, offset: u64) -> Piece {
+        Piece { place, offset, len: 7, epoch: EpochTag([2; 16]) }
+    }
+
+    #[test]
+    fn what_is_remembered_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tree.db");
+        let dot = |counter| Dot { counter, actor: ActorId([9; 16]) };
+        let id = FileId { dev: u64::MAX, ino: 5 };
+        let entry = Synced {
+            inode: Inode([1; 16]),
+            kind: Kind::File,
+            id,
+            stamp: Some(Stamp { size: 3, mtime_ns: -1, ctime_ns: 8, id, executable: true }),
+            digest: [4; 32],
+            seen: [dot(1), dot(2)].into_iter().collect(),
+            twins: vec![(Inode([7; 16]), dot(3))],
+        };
+        let folder = Synced::dir(Inode([3; 16]), id);
+        let mut memory = Memory {
+            root: Cid([1; 32]),
+            epoch: EpochTag([2; 16]),
+            frontier: vec![HeadId([3; 32])],
+            synced: vec![
+                (path("a"), Some(folder.clone())),
+                (path("a/b"), Some(entry.clone())),
+                (path("c"), Some(folder)),
+            ],
+        };
+        let mut db = FolderDb::open(&file).unwrap();
+        assert_eq!(db.remembered().unwrap(), None);
+        db.remember(&memory).unwrap();
+        memory.synced = vec![(path("c"), None)];
+        db.remember(&memory).unwrap();
+        drop(db);
+        let db = FolderDb::open(&file).unwrap();
+        let found = db.remembered().unwrap().unwrap();
+        assert_eq!((found.root, found.frontier.len()), (memory.root, 1));
+        let synced = db.synced().unwrap();
+        assert_eq!(synced.keys().cloned().collect::<Vec<_>>(), [path("a"), path("a/b")]);
+        assert_eq!(synced[&path("a/b")], entry);
+    }
+
+    #[test]
+    fn places_of_blocks_follow_files_that_move_or_are_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = FolderDb::open(&dir.path().join("tree.db")).unwrap();
+        let (one, two) = (Cid([1; 32]), Cid([2; 32]));
+        let at = |text: &str| Place::File(path(text));
+        let (first, second) = (path("d/x"), path("d0"));
+        let rows = [(one, piece(at("d/x"), 0))];
+        let others = [(two, piece(at("d0"), 4))];
+        db.put_pieces([(&first, rows.as_slice()), (&second, others.as_slice())].into_iter()).unwrap();
+        db.move_pieces(&path("d"), &path("e")).unwrap();
+        assert_eq!(db.pieces(&one).unwrap(), [piece(at("e/x"), 0)]);
+        assert_eq!(db.pieces(&two).unwrap(), [piece(at("d0"), 4)], "a neighbour stays");
+        let kept: KeptId = "0123456789abcdef-1-2-3".parse().unwrap();
+        db.keep_pieces(&path("e/x"), &kept).unwrap();
+        assert_eq!(db.pieces(&one).unwrap(), [piece(Place::Kept(kept.clone()), 0)]);
+        db.drop_kept(&kept).unwrap();
+        assert!(db.pieces(&one).unwrap().is_empty());
+    }
+
+    #[test]
+    fn u2_i5_a_newer_or_damaged_database_is_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let newer = dir.path().join("newer.db");
+        FolderDb::open(&newer).unwrap().db.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        assert!(matches!(FolderDb::open(&newer), Err(DbError::Newer { found, .. }) if found == SCHEMA + 1));
+        let garbage = dir.path().join("garbage.db");
+        let bytes = [0x5a; 8192];
+        std::fs::write(&garbage, bytes).unwrap();
+        let error = FolderDb::open(&garbage).unwrap_err();
+        assert!(matches!(error, DbError::Sqlite { .. }));
+        assert!(error.to_string().contains("garbage.db") && error.to_string().contains("rebuilt"), "{error}");
+        assert_eq!(std::fs::read(&garbage).unwrap(), bytes);
+    }
+}

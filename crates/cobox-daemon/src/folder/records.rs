@@ -3,7 +3,7 @@
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::SignedReceipt;
-use cobox_proto::id::{FolderId, HeadId};
+use cobox_proto::id::FolderId;
 use cobox_proto::members::{Envelope, EnvelopeList, Genesis, SignedOp};
 use cobox_proto::replicate::{Kept, Replica};
 use cobox_proto::wire::{AddressNote, OpEnvelopes};

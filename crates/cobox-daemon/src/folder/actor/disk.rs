@@ -126,6 +126,8 @@ impl FolderActor {
 
     /// Looks at everything; the receiver hears when what was found is committed.
     pub(crate) fn rescan(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.next_attach_ms = 0;
+        self.find_root_again(self.around.now_ms());
         self.disk.as_ref()?;
         let (done, waits) = oneshot::channel();
         self.scan_requested.push_back(done);

@@ -35,7 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, ReadError, RootError, Watch, WatchEvent, WatchSettings};
 use crate::folder::apply::{Applied, Applier, Order, Orders};
-use crate::folder::config::{FolderConfig, SeederConfig, Sort};
+use crate::folder::config::{FolderConfig, Sort};
 use crate::folder::db::{DbError, FolderDb};
 use crate::folder::grant_envelope;
 use crate::folder::hash::{self, Ask, Asks, Hashed};

@@ -48,8 +48,8 @@ impl FolderActor {
 
     /// Whether each seeder of the folder, and there is one, has said that it holds all of the state there is now.
     fn is_at_every_seeder(&self) -> bool {
-        let mut seeders = self.config.seeders.iter().map(SeederConfig::sig_key).peekable();
-        seeders.peek().is_some() && seeders.all(|seeder| seeder.is_some_and(|seeder| self.backed_up(&seeder).is_some()))
+        let seeders = self.replica.membership().roster().seeders();
+        !seeders.is_empty() && seeders.iter().all(|seeder| self.backed_up(&seeder.key).is_some())
     }
 }
 
