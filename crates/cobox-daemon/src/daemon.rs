@@ -25,7 +25,7 @@ use cobox_store::{DiskStore, FolderStore, StoreError};
 use futures_util::future::BoxFuture;
 
 use crate::api::{ErrorCode, EventLog, Service};
-use crate::disk_tree::{DiskTree, RootError};
+use crate::disk_tree::{DiskTree, OffLimits, RootError};
 use crate::folder::{
     self, DbError, FolderConfig, FolderConfigError, FolderHandle, Happened, Parts, Records, Sort, Surroundings,
 };
@@ -128,7 +128,7 @@ pub(crate) struct Running {
 /// See the module.
 pub(crate) struct Daemon {
     home: Home,
-    keystore: Keystore,
+    keystore: Arc<Keystore>,
     store: Arc<FolderStore>,
     identity: RwLock<Identity>,
     endpoint: Arc<Endpoint>,
@@ -159,7 +159,7 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 /// Starts the daemon of a prepared and locked home.
 pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, StartError> {
     let StartOptions { home, config, name, listen } = options;
-    let keystore = Keystore::new(&home.keys());
+    let keystore = Arc::new(Keystore::open(&home.keys())?);
     let identity = Identity::open(&home, &keystore, name)?;
     let store = Arc::new(FolderStore::open(&home.state().join("folders.db"))?);
     let endpoint = bind(&home, &config, listen, &identity).await?;
@@ -288,8 +288,8 @@ impl Daemon {
         let keys = keys.and_then(|bytes| FolderKeys::from_storage(&bytes).ok());
         let (mut disk, mut root_lost) = (None, None);
         if let Some(path) = &config.path {
-            match DiskTree::open(path, id) {
-                Ok(tree) => disk = Some(Arc::new(tree)),
+            match DiskTree::open(path, &id) {
+                Ok(tree) => disk = Some(tree),
                 Err(why) => root_lost = Some(why.to_string()),
             }
         }
@@ -409,7 +409,7 @@ impl Daemon {
             disk
         });
         if let Some(Some(disk)) = released.await
-            && let Err(why) = disk.release()
+            && let Err(why) = release(disk)
         {
             tracing::warn!(%why, "the mark of a folder could not be taken away");
         }
@@ -431,9 +431,8 @@ impl Daemon {
     }
 
     /// Places that may not become folders.
-    pub(crate) fn forbidden_places(&self) -> Vec<PathBuf> {
-        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_else(|| PathBuf::from("/"));
-        vec![home, self.home.root().to_path_buf()]
+    pub(crate) fn off_limits(&self) -> OffLimits {
+        OffLimits { home: std::env::var_os("HOME").map(PathBuf::from), state: Some(self.home.root().to_path_buf()) }
     }
 
     fn stop_folders(&self) -> BoxFuture<'_, ()> {
@@ -444,6 +443,17 @@ impl Daemon {
             self.endpoint.close().await;
         })
     }
+}
+
+/// Makes a folder's directory an ordinary one again. Versions set aside go: the others' versions took their places, or nobody
+/// has the folder any more. What was changed after it was set aside stays, and with it the mark.
+fn release(disk: DiskTree) -> Result<(), RootError> {
+    for kept in disk.list_kept().unwrap_or_default() {
+        if let Err(why) = disk.drop_kept(&kept.id) {
+            tracing::warn!(%why, "a version set aside could not be dropped");
+        }
+    }
+    disk.release()
 }
 
 /// The daemon as its folders see it.

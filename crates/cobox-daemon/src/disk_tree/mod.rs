@@ -1,112 +1,94 @@
-//! The plain folder on this machine's disk. Every access starts at a handle of the folder's root and goes down one component
-//! at a time without following a symbolic link, so nothing outside the folder is ever read, written, moved or removed.
+//! One folder as it lies on this machine's disk: found, listed, read, watched and written, in plain files.
 //!
-//! It owns `.cobox/` at the folder's root: the marker that says which folder this is, `tmp/` where files are put together,
-//! `keep/` where replaced and removed versions are set aside. What must hold: a vanished or foreign root is an error, never
-//! an empty folder; a listing that failed is never an empty directory; nothing is replaced or removed that is not what the
-//! caller last saw.
+//! Owns everything below the folder's root, its control directory `.cobox` included. What must always hold:
+//! - Nothing outside the root is read, written or removed, and no symlink is ever followed: each path is opened component by
+//!   component, relative to a handle of the root.
+//! - A version that we have not seen is never lost. Files are moved aside into `.cobox/keep`, never unlinked, and what was
+//!   moved is looked at again; what was not expected goes back to where it was.
+//! - A folder that is gone is an error, never an empty folder; a directory that can not be read is reported, never empty.
+//!
+//! Control directory: `marker` (whose folder this is), `tmp/` (files being received), `keep/` (versions put aside), `names`
+//! (what this disk can not call by its name). Plain blocking code; it knows nothing of blocks, heads or peers, decides nothing
+//! and retries nothing: the folder's engine does.
 
 mod apply;
+mod beneath;
 mod ignore;
 mod kept;
-mod path;
+mod names;
+mod probe;
 mod read;
 mod root;
+mod seen;
+mod symlink;
 mod temp;
-#[cfg(test)]
-mod tests;
 mod walk;
 mod watch;
 
-use std::os::fd::OwnedFd;
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Applied, ApplyError, Expect};
+pub use beneath::{DiskError, Trouble};
+pub use ignore::{BadPattern, IGNORE_FILE, Ignore};
+pub use kept::{Kept, KeptId};
+pub use names::NamesError;
+pub use probe::DiskKind;
+pub use read::ReadError;
+pub use root::{CopyId, OffLimits, RootError};
+pub use seen::{Seen, Stamp};
+pub use temp::TempFile;
+pub use walk::{SkipReason, Skipped, WalkReport};
+pub use watch::{Watch, WatchEvent, WatchSettings};
+
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock};
 
-use cobox_core::engine::{FileId, Stamp, Stat};
-use cobox_core::path::{FolderPath, Name};
 use cobox_proto::id::FolderId;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
 
-pub(crate) use apply::{ApplyError, Expect};
-pub(crate) use ignore::Ignore;
-pub(crate) use kept::KeptId;
-pub(crate) use read::ReadError;
-pub(crate) use root::RootError;
-pub(crate) use temp::TempFile;
-pub(crate) use watch::{WatchEvent, Watcher};
+/// A folder on disk, verified to be the one it should be. Clones share one handle and may be used from several threads.
+#[derive(Clone)]
+pub struct DiskTree(Arc<Inner>);
 
-/// The control directory's name.
-pub(crate) const CONTROL: &str = ".cobox";
-
-/// A folder's directory.
-#[derive(Debug)]
-pub(crate) struct DiskTree {
-    root: PathBuf,
+pub(crate) struct Inner {
     folder: FolderId,
-    handle: OwnedFd,
-    tmp: OwnedFd,
-    keep: OwnedFd,
+    copy: CopyId,
+    /// Canonical, for messages, for the watcher, and to notice that another directory lies there now. Files are never opened by it.
+    path: PathBuf,
+    /// Held for as long as the tree is: every access starts here. A tree that is paused should be dropped, or its disk can not be
+    /// unmounted.
+    root: std::os::fd::OwnedFd,
+    kind: DiskKind,
+    names: RwLock<names::Names>,
+    syncs: temp::Syncs,
+    /// Read buffers at rest.
+    buffers: Mutex<Vec<Vec<u8>>>,
+    /// Runs between the last comparison and the rename, and once more after it, so that tests can be the other program.
+    #[cfg(test)]
+    before_swap: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }
 
 impl DiskTree {
+    /// Whose files these are.
+    pub fn folder(&self) -> &FolderId {
+        &self.0.folder
+    }
+    /// Which adoption this is: a marker made anew, even by hand, has another. What was agreed with one copy says nothing of another (h1).
+    pub fn copy_id(&self) -> CopyId {
+        self.0.copy
+    }
     /// Where it lies.
-    pub(crate) fn root(&self) -> &std::path::Path {
-        &self.root
+    pub fn path(&self) -> &std::path::Path {
+        &self.0.path
     }
-
-    /// A handle of a directory below the root; symbolic links on the way are refused.
-    fn open_dir(&self, path: &FolderPath) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut at = rustix::fs::openat(&self.handle, ".", flags, Mode::empty())?;
-        for name in path.iter() {
-            at = rustix::fs::openat(&at, name.as_str(), flags, Mode::empty())?;
-        }
-        Ok(at)
-    }
-
-    /// The handle of a path's directory, and its name there.
-    fn open_parent<'p>(&self, path: &'p FolderPath) -> Result<(OwnedFd, &'p Name), Errno> {
-        let name = path.name().ok_or(Errno::ISDIR)?;
-        let parent = path.parent().unwrap_or_else(FolderPath::root);
-        Ok((self.open_dir(&parent)?, name))
-    }
-
-    /// What stands at a path; `None` if nothing does, or something that is never synced.
-    pub(crate) fn stat(&self, path: &FolderPath) -> Result<Option<Stat>, std::io::Error> {
-        let looked = self.open_parent(path).and_then(|(dir, name)| stat_at(&dir, name.as_str()));
-        match looked {
-            Ok(stat) => Ok(stat),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-            Err(why) => Err(why.into()),
-        }
+    /// What the disk can and can not do.
+    pub fn kind(&self) -> DiskKind {
+        self.0.kind
     }
 }
 
-/// What stands under a name; `None` for what is never synced.
-fn stat_at(dir: &OwnedFd, name: &str) -> Result<Option<Stat>, Errno> {
-    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => Some(Stat::Dir(file_id(&stat))),
-        FileType::RegularFile => Some(Stat::File(stamp(&stat))),
-        FileType::Symlink => {
-            let target = rustix::fs::readlinkat(dir, name, Vec::new())?;
-            target.into_string().ok().map(|target| Stat::Symlink(stamp(&stat), target))
-        }
-        _ => None,
-    })
-}
-
-fn file_id(stat: &rustix::fs::Stat) -> FileId {
-    FileId { dev: stat.st_dev, ino: stat.st_ino }
-}
-
-fn stamp(stat: &rustix::fs::Stat) -> Stamp {
-    let ns = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
-    Stamp {
-        size: stat.st_size as u64,
-        mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec as i64),
-        ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec as i64),
-        id: file_id(stat),
-        executable: stat.st_mode & 0o100 != 0,
+impl std::fmt::Debug for DiskTree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskTree").field("folder", &self.0.folder).finish_non_exhaustive()
     }
 }

@@ -1,117 +1,193 @@
-//! Reads files that people may be writing at the same moment: what comes out is one whole version, or nothing (L3, L4).
+//! Reading files that others may be writing. A read counts only if the file is the same before and after, by its handle and by its
+//! path (l3); otherwise the caller hears that it is busy and decides when to try again (l4).
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
 
-use cobox_core::engine::Stamp;
 use cobox_core::path::FolderPath;
-use rustix::fs::{FileType, Mode, OFlags};
+use cobox_proto::limits::BLOCK_PAYLOAD_BYTES_MAX;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::kept::KeptId;
-use super::{DiskTree, stamp};
+use super::beneath::{Place, READ, again, open_at, stat_at};
+use super::seen::{Seen, Stamp, file_type, ino_dev, stamp_of};
+use super::symlink::stays_inside;
+use super::{DiskError, DiskTree, Inner};
 
-/// Bytes read at once.
 const BUFFER_BYTES: usize = 1 << 20;
-/// No piece of a file is longer.
-const PIECE_BYTES_MAX: u32 = 8 << 20;
 
-/// Why a file was not read.
+/// A file was not read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    /// It is not there any more, or is no file.
-    #[error("{path} is gone")]
+pub enum ReadError {
+    /// Nothing is there, or no regular file: look again.
+    #[error("\"{path}\" is gone")]
     Gone {
-        /// Which.
-        path: FolderPath,
+        /// The file.
+        path: String,
     },
-    /// It changed while it was read.
-    #[error("{path} is being written; it is read when it rests")]
+    /// It is not the version that was asked for: look again.
+    #[error("\"{path}\" has been changed since it was looked at")]
+    Changed {
+        /// The file.
+        path: String,
+    },
+    /// It changed while it was read: try again later.
+    #[error("\"{path}\" is being written by another program; it is read again when that is done")]
     Busy {
-        /// Which.
-        path: FolderPath,
+        /// The file.
+        path: String,
     },
-    /// The system refused.
-    #[error("{path} can not be read: {source}")]
-    Unreadable {
-        /// Which.
-        path: FolderPath,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-impl ReadError {
-    /// Whether looking again soon is of no use.
-    pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, ReadError::Unreadable { .. })
-    }
+    /// The system refuses. Nothing may be concluded about the file.
+    #[error(transparent)]
+    Unreadable(#[from] DiskError),
 }
 
 impl DiskTree {
-    /// Reads a file from its first byte to its last. The stamp is the same before and after, and the path still leads to the
-    /// file that was read; otherwise `Busy`, and what was handed to `sink` is to be thrown away.
-    pub(crate) fn read_stable(&self, path: &FolderPath, sink: &mut dyn FnMut(&[u8])) -> Result<Stamp, ReadError> {
-        let mut file = self.open_file(path)?;
-        let before = self.stamp_of(&file, path)?;
-        let mut buffer = vec![0; BUFFER_BYTES.min(before.size.max(1) as usize)];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => sink(&buffer[..n]),
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(ReadError::Unreadable { path: path.clone(), source }),
-            }
+    /// What lies at a path now; `None` if nothing does. Where a directory above is missing, is a symlink or a file, nothing lies at it.
+    pub fn stat(&self, path: &FolderPath) -> Result<Option<Seen>, DiskError> {
+        if path.is_root() {
+            let stat =
+                rustix::fs::fstat(&self.0.root).map_err(|error| DiskError::io("look at", "the folder", error))?;
+            let (ino, dev) = ino_dev(&stat);
+            return Ok(Some(Seen::Dir { ino, dev }));
         }
-        let after = self.stamp_of(&file, path)?;
-        let named = self.open_file(path).and_then(|now| self.stamp_of(&now, path)).ok();
-        if before == after && named == Some(after) { Ok(after) } else { Err(ReadError::Busy { path: path.clone() }) }
-    }
-
-    /// Reads a piece of a file as it is now; the caller compares it with the name of the block it should be.
-    pub(crate) fn read_now(&self, path: &FolderPath, offset: u64, len: u32) -> Result<Vec<u8>, ReadError> {
-        let file = self.open_file(path)?;
-        piece(&file, path, offset, len)
-    }
-
-    /// Reads a piece of a version that was set aside.
-    pub(crate) fn read_kept(&self, kept: &KeptId, offset: u64, len: u32) -> Result<Vec<u8>, ReadError> {
-        let path = FolderPath::root();
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(&self.keep, kept.as_str(), flags, Mode::empty())
-            .map_err(|_| ReadError::Gone { path: path.clone() })?;
-        piece(&File::from(file), &path, offset, len)
-    }
-
-    /// Opens a regular file; a pipe put in its place does not block (L10).
-    fn open_file(&self, path: &FolderPath) -> Result<File, ReadError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let opened = self
-            .open_parent(path)
-            .and_then(|(dir, name)| rustix::fs::openat(&dir, name.as_str(), flags, Mode::empty()));
-        match opened {
-            Ok(file) => Ok(File::from(file)),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Err(ReadError::Gone { path: path.clone() }),
-            Err(why) => Err(ReadError::Unreadable { path: path.clone(), source: why.into() }),
+        match self.0.place(path) {
+            Ok(place) => look(&place),
+            Err(DiskError::NoDirectory { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    fn stamp_of(&self, file: &File, path: &FolderPath) -> Result<Stamp, ReadError> {
-        let stat =
-            rustix::fs::fstat(file).map_err(|why| ReadError::Unreadable { path: path.clone(), source: why.into() })?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(ReadError::Gone { path: path.clone() });
+    /// Reads a whole file, as one version. On an error what the sink got is worth nothing.
+    pub fn read_stable(&self, path: &FolderPath, sink: &mut dyn FnMut(&[u8])) -> Result<Stamp, ReadError> {
+        let place = self.readable_place(path)?;
+        let (file, before) = open_file(&place.dir, &place.name, &path.to_string())?;
+        self.0.stream(&file, &before, &path.to_string(), sink)?;
+        // The path may lead to another file by now: then this one is yesterday's.
+        match self.stat(path)? {
+            Some(Seen::File(now)) if now == before => Ok(before),
+            _ => Err(ReadError::Busy { path: path.to_string() }),
         }
-        Ok(stamp(&stat))
+    }
+
+    /// Reads a part of a version that was looked at before, to make its ciphertext again. Exactly `len` bytes or an error.
+    pub fn read_at(&self, path: &FolderPath, version: &Stamp, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+        let place = self.readable_place(path)?;
+        let (file, now) = open_file(&place.dir, &place.name, &path.to_string())?;
+        if now != *version {
+            return Err(ReadError::Changed { path: path.to_string() });
+        }
+        part(&file, version, &path.to_string(), offset, len)
+    }
+
+    fn readable_place(&self, path: &FolderPath) -> Result<Place, ReadError> {
+        if path.is_root() {
+            return Err(ReadError::Gone { path: path.to_string() });
+        }
+        self.0.place(path).map_err(|error| match error {
+            DiskError::NoDirectory { .. } => ReadError::Gone { path: path.to_string() },
+            error => error.into(),
+        })
     }
 }
 
-fn piece(file: &File, path: &FolderPath, offset: u64, len: u32) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = vec![0; len.min(PIECE_BYTES_MAX) as usize];
-    match file.read_exact_at(&mut bytes, offset) {
-        Ok(()) => Ok(bytes),
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Err(ReadError::Busy { path: path.clone() }),
-        Err(source) => Err(ReadError::Unreadable { path: path.clone(), source }),
+/// What lies at a place.
+pub(crate) fn look(place: &Place) -> Result<Option<Seen>, DiskError> {
+    let Some(stat) = place.stat()? else { return Ok(None) };
+    let stamp = stamp_of(&stat);
+    Ok(Some(match file_type(&stat) {
+        FileType::Directory => Seen::Dir { ino: stamp.ino, dev: stamp.dev },
+        FileType::RegularFile => Seen::File(stamp),
+        FileType::Symlink => match again(|| rustix::fs::readlinkat(&place.dir, place.name.as_str(), Vec::new())) {
+            Ok(target) => match target.into_string() {
+                Ok(target) if stays_inside(&place.path, &target) => Seen::Symlink { stamp, target },
+                _ => Seen::Other,
+            },
+            // Replaced since by something that is no link.
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::INVAL) => Seen::Other,
+            Err(error) => return Err(place.io("read")(error)),
+        },
+        _ => Seen::Other,
+    }))
+}
+
+/// Opens a regular file and takes its stamp.
+pub(crate) fn open_file(dir: &OwnedFd, name: &str, path: &str) -> Result<(OwnedFd, Stamp), ReadError> {
+    let gone = || ReadError::Gone { path: path.to_owned() };
+    // Looked at first: opening a device or pipe may do something.
+    match stat_at(dir, name).map_err(|error| DiskError::io("look at", path, error))? {
+        Some(stat) if file_type(&stat) == FileType::RegularFile => {}
+        _ => return Err(gone()),
     }
+    let file = open_at(dir, name, READ).map_err(|error| match error {
+        Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO => gone(),
+        error => DiskError::io("read", path, error).into(),
+    })?;
+    let stat = rustix::fs::fstat(&file).map_err(|error| DiskError::io("look at", path, error))?;
+    if file_type(&stat) != FileType::RegularFile {
+        return Err(gone());
+    }
+    Ok((file, stamp_of(&stat)))
+}
+
+impl Inner {
+    /// Feeds a file's bytes through a reused buffer. Ends early when there are more bytes than the stamp says: a log that
+    /// grows for ever is not followed.
+    pub(crate) fn stream(
+        &self,
+        file: &OwnedFd,
+        version: &Stamp,
+        path: &str,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), ReadError> {
+        let pool = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = pool().pop().unwrap_or_else(|| vec![0; BUFFER_BYTES]);
+        let mut total = 0;
+        let end = loop {
+            match again(|| rustix::io::read(file, &mut buffer)) {
+                Ok(0) => break Ok(()),
+                Ok(read) => {
+                    total += read as u64;
+                    if total > version.size {
+                        break Err(ReadError::Busy { path: path.to_owned() });
+                    }
+                    sink(&buffer[..read]);
+                }
+                Err(error) => break Err(DiskError::io("read", path, error).into()),
+            }
+        };
+        pool().push(buffer);
+        end?;
+        match total == version.size && same_version(file, version, path)? {
+            true => Ok(()),
+            false => Err(ReadError::Busy { path: path.to_owned() }),
+        }
+    }
+}
+
+/// Reads a part of an open file and looks whether it is still this version.
+pub(crate) fn part(file: &OwnedFd, version: &Stamp, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+    let beyond = offset.checked_add(len as u64).is_none_or(|end| end > version.size);
+    if len > BLOCK_PAYLOAD_BYTES_MAX || beyond {
+        return Err(ReadError::Changed { path: path.to_owned() });
+    }
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match again(|| rustix::io::pread(file, &mut bytes[filled..], offset + filled as u64)) {
+            Ok(0) => return Err(ReadError::Busy { path: path.to_owned() }),
+            Ok(read) => filled += read,
+            Err(error) => return Err(DiskError::io("read", path, error).into()),
+        }
+    }
+    match same_version(file, version, path)? {
+        true => Ok(bytes),
+        false => Err(ReadError::Busy { path: path.to_owned() }),
+    }
+}
+
+fn same_version(file: &OwnedFd, version: &Stamp, path: &str) -> Result<bool, ReadError> {
+    let stat = rustix::fs::fstat(file).map_err(|error| DiskError::io("look at", path, error))?;
+    Ok(stamp_of(&stat) == *version)
 }

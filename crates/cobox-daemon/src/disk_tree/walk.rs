@@ -1,205 +1,284 @@
-//! Lists what is there, in order, without following links and without opening files. What can not be listed is named, so that
-//! nothing is concluded about it; what is never synced is named with the reason.
+//! Listing a folder as it is. Directory by directory, in the order of [`FolderPath`], so that a scan can be compared with
+//! what was known in one pass and a folder of a million files takes no more memory than its largest directory.
+//!
+//! What can not be listed is reported: of those subtrees nothing may be concluded, least of all that files are gone (d6, d7).
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::vec::IntoIter;
 
-use cobox_core::engine::Stat;
-use cobox_core::path::{FolderPath, Name};
-use rustix::fs::{Dir, FileType};
-use rustix::io::Errno;
+use cobox_core::path::{CONTROL_DIR, FolderPath, Name};
+use rustix::fs::FileType;
 
+use super::beneath::{LIST, Place, list, open_at, stat_at};
 use super::ignore::Ignore;
-use super::{CONTROL, DiskTree, stat_at};
+use super::read::look;
+use super::root::is_folder_root;
+use super::seen::{Seen, file_type, ino_dev};
+use super::{DiskError, DiskTree, RootError};
 
-/// How deep directories are followed; deeper ones are named as skipped.
+/// Directories inside each other that are entered; each holds a handle meanwhile.
 const DEPTH_MAX: usize = 256;
+/// Entries of each list of the report. More skipped ones are counted; with more unreadable ones the whole walk says nothing.
+const REPORTED_MAX: usize = 10_000;
 
-/// Why something is not synced.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SkipReason {
-    /// A device, socket or pipe.
-    #[error("it is neither a file, a directory nor a link")]
-    Special,
-    /// No name that other members can have.
-    #[error("its name can not be synced: {0}")]
-    Name(String),
-    /// A link to somewhere else.
-    #[error("it is a link that leads out of the folder")]
-    LeadsOut,
-    /// A directory that is a folder of its own.
-    #[error("it is a folder of its own")]
-    OtherFolder,
-    /// Too many directories above it.
-    #[error("it lies too deep")]
-    TooDeep,
+/// Why an entry is no content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// Its name is not UTF-8.
+    NotUtf8,
+    /// Its name can not be a name of a folder: it looks like the control directory.
+    BadName,
+    /// Another entry has that name already on a disk that can not hold all of them.
+    NameTaken,
+    /// A pipe, socket or device, or a symlink that is absolute or leads outside.
+    NoContent,
+    /// The root of another folder: it syncs by itself. Nothing may be concluded about what was there.
+    FolderRoot,
 }
 
-/// What a listing has to say beside its entries.
-#[derive(Debug, Default)]
-pub(crate) struct WalkReport {
-    /// Paths below which nothing may be concluded, with the reason (D6, D7).
+impl std::fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotUtf8 => "its name is not valid UTF-8; rename it",
+            Self::BadName => "its name looks like cobox's own directory; rename it",
+            Self::NameTaken => "another file of the folder has this name; rename it",
+            Self::NoContent => "it is a pipe, socket or device, or a symlink that leads outside of the folder",
+            Self::FolderRoot => "it is a folder of its own; move it out of this one",
+        })
+    }
+}
+
+/// An entry that is there but no content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The path, with marks where it is no text. Escape it before showing it.
+    pub shown: String,
+    /// The path, if it can be one.
+    pub path: Option<FolderPath>,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// What a walk could not say by its entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WalkReport {
+    /// Subtrees that could not be read, and why; the root stands for everything. What was seen in them is true, but nothing may be concluded from what was not.
     pub unreadable: Vec<(FolderPath, String)>,
-    /// What is not synced, as it is named on disk.
-    pub skipped: Vec<(String, SkipReason)>,
-    /// How many entries the ignore rules cover.
+    /// Entries that are no content, for the person.
+    pub skipped: Vec<Skipped>,
+    /// How many more there were.
+    pub skipped_more: u64,
+    /// Ignored entries; an ignored directory counts as one.
     pub ignored: u64,
 }
 
+impl WalkReport {
+    /// Whether a path's absence from the walk says that it is gone.
+    pub fn says_about(&self, path: &FolderPath) -> bool {
+        !self.unreadable.iter().any(|(subtree, _)| path.starts_with(subtree))
+    }
+
+    fn unreadable(&mut self, path: &FolderPath, why: impl Into<String>) {
+        match self.unreadable.len() {
+            len if len < REPORTED_MAX => self.unreadable.push((path.clone(), why.into())),
+            REPORTED_MAX => self.unreadable.push((FolderPath::root(), "too many directories can not be read".into())),
+            _ => {}
+        }
+    }
+
+    fn skip(&mut self, shown: String, path: Option<FolderPath>, reason: SkipReason) {
+        match self.skipped.len() < REPORTED_MAX {
+            true => self.skipped.push(Skipped { shown, path, reason }),
+            false => self.skipped_more += 1,
+        }
+    }
+}
+
+/// A directory that is being listed.
+struct Level {
+    path: FolderPath,
+    dir: Rc<OwnedFd>,
+    /// By the folder's names, which is the order of the walk.
+    entries: IntoIter<(Name, String)>,
+}
+
 impl DiskTree {
-    /// Lists everything, or one path and what is below it; directories before what is in them.
-    pub(crate) fn walk(
+    /// Lists the folder, or what lies at and below `under`, and hands over each entry, a directory before what is in it. An error says that
+    /// the folder is gone, before or meanwhile: what was handed over counts for nothing.
+    pub fn walk(
         &self,
         ignore: &Ignore,
         under: Option<&FolderPath>,
-        sink: &mut dyn FnMut(FolderPath, Stat),
-    ) -> WalkReport {
+        sink: &mut dyn FnMut(FolderPath, Seen),
+    ) -> Result<WalkReport, RootError> {
+        self.check()?;
         let mut report = WalkReport::default();
-        let root = FolderPath::root();
-        let start = under.unwrap_or(&root);
-        if start.is_root() {
-            match self.open_dir(start) {
-                Ok(dir) => self.walk_dir(&dir, start, ignore, sink, &mut report),
-                Err(why) => report.unreadable.push((root, why.to_string())),
+        let mut levels = Vec::new();
+        match under.filter(|path| !path.is_root()) {
+            None => match self.0.open_dir(&FolderPath::root(), LIST) {
+                Ok(dir) => levels.extend(self.level(FolderPath::root(), dir, &mut report)),
+                Err(error) => report.unreadable(&FolderPath::root(), error.to_string()),
+            },
+            Some(path) => match self.0.place(path) {
+                Ok(place) => {
+                    let ignored_above = path.parent().is_some_and(|parent| ignore.is_ignored(&parent, true));
+                    if ignored_above {
+                        report.ignored += 1;
+                    } else {
+                        levels.extend(self.visit(place, ignore, &mut report, sink));
+                    }
+                }
+                Err(DiskError::NoDirectory { .. }) => {}
+                Err(error) => report.unreadable(path, error.to_string()),
+            },
+        }
+        while let Some(level) = levels.last_mut() {
+            let Some((name, local)) = level.entries.next() else {
+                levels.pop();
+                continue;
+            };
+            let place = Place { dir: level.dir.clone(), name: local, path: level.path.join(name) };
+            if let Some(below) = self.visit(place, ignore, &mut report, sink) {
+                match levels.len() < DEPTH_MAX {
+                    true => levels.push(below),
+                    false => report.unreadable(&below.path, format!("it lies more than {DEPTH_MAX} directories deep")),
+                }
             }
-            return report;
         }
-        self.walk_above(start, sink);
-        let entry =
-            self.open_parent(start).and_then(|(dir, name)| stat_at(&dir, name.as_str()).map(|stat| (dir, stat)));
-        match entry {
-            Ok((dir, Some(stat))) => self.entry(&dir, start.clone(), stat, ignore, sink, &mut report),
-            Ok((_, None)) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-            Err(why) => report.unreadable.push((start.clone(), why.to_string())),
-        }
-        report
+        // A disk that vanished meanwhile looks like one whose files are gone.
+        self.check()?;
+        Ok(report)
     }
 
-    /// The directories above a path, so that whoever hears of a new file in a new directory hears of both.
-    fn walk_above(&self, path: &FolderPath, sink: &mut dyn FnMut(FolderPath, Stat)) {
-        let mut above = Vec::new();
-        let mut at = path.parent();
-        while let Some(dir) = at.filter(|dir| !dir.is_root()) {
-            at = dir.parent();
-            above.push(dir);
-        }
-        for dir in above.into_iter().rev() {
-            if let Ok(Some(stat @ Stat::Dir(_))) = self.stat(&dir) {
-                sink(dir, stat);
-            }
-        }
-    }
-
-    fn walk_dir(
+    /// Hands over one entry; returns what is in it if it is a directory of the folder.
+    fn visit(
         &self,
-        dir: &OwnedFd,
-        path: &FolderPath,
+        place: Place,
         ignore: &Ignore,
-        sink: &mut dyn FnMut(FolderPath, Stat),
         report: &mut WalkReport,
-    ) {
-        let names = match list(dir, path, report) {
-            Ok(names) => names,
-            Err(why) => return report.unreadable.push((path.clone(), why.to_string())),
+        sink: &mut dyn FnMut(FolderPath, Seen),
+    ) -> Option<Level> {
+        let seen = match look(&place) {
+            Ok(Some(seen)) => seen,
+            // Removed since its directory was listed.
+            Ok(None) => return None,
+            Err(error) => {
+                report.unreadable(&place.path, error.to_string());
+                return None;
+            }
         };
-        for name in names {
-            let below = path.join(name.clone());
-            match stat_at(dir, name.as_str()) {
-                Ok(Some(stat)) => self.entry(dir, below, stat, ignore, sink, report),
-                Ok(None) => report.skipped.push((below.to_string(), SkipReason::Special)),
-                Err(Errno::NOENT) => {}
-                Err(why) => report.unreadable.push((below, why.to_string())),
-            }
-        }
-    }
-
-    fn entry(
-        &self,
-        dir: &OwnedFd,
-        path: FolderPath,
-        stat: Stat,
-        ignore: &Ignore,
-        sink: &mut dyn FnMut(FolderPath, Stat),
-        report: &mut WalkReport,
-    ) {
-        let is_dir = matches!(stat, Stat::Dir(_));
-        if ignore.is_ignored(&path, is_dir) {
+        let is_dir = matches!(seen, Seen::Dir { .. });
+        if ignore.is_ignored_here(&place.path, is_dir) {
             report.ignored += 1;
-            return;
+            return None;
         }
-        if let Stat::Symlink(_, target) = &stat
-            && leads_out(&path, target)
-        {
-            report.skipped.push((path.to_string(), SkipReason::LeadsOut));
-            return;
+        if seen == Seen::Other {
+            report.skip(place.path.to_string(), Some(place.path), SkipReason::NoContent);
+            return None;
         }
         if !is_dir {
-            return sink(path, stat);
+            sink(place.path, seen);
+            return None;
         }
-        let Some(name) = path.name() else { return };
-        let flags = rustix::fs::OFlags::RDONLY
-            | rustix::fs::OFlags::DIRECTORY
-            | rustix::fs::OFlags::NOFOLLOW
-            | rustix::fs::OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(dir, name.as_str(), flags, rustix::fs::Mode::empty());
-        let own_folder =
-            opened.as_ref().is_ok_and(|sub| stat_at(sub, CONTROL).is_ok_and(|s| matches!(s, Some(Stat::Dir(_)))));
-        if own_folder {
-            report.skipped.push((path.to_string(), SkipReason::OtherFolder));
-            return;
-        }
-        if path.components().len() >= DEPTH_MAX {
-            report.skipped.push((path.to_string(), SkipReason::TooDeep));
-            return;
-        }
-        sink(path.clone(), stat);
+        let opened = open_at(&place.dir, &place.name, LIST).and_then(|dir| {
+            let stat = rustix::fs::fstat(&dir)?;
+            let root = is_folder_root(&dir)?;
+            Ok((dir, stat, root))
+        });
         match opened {
-            Ok(sub) => self.walk_dir(&sub, &path, ignore, sink, report),
-            Err(why) => report.unreadable.push((path, why.to_string())),
+            Ok((_, _, true)) => {
+                report.unreadable(&place.path, SkipReason::FolderRoot.to_string());
+                report.skip(place.path.to_string(), Some(place.path), SkipReason::FolderRoot);
+                None
+            }
+            Ok((dir, stat, false)) => {
+                let (ino, dev) = ino_dev(&stat);
+                sink(place.path.clone(), Seen::Dir { ino, dev });
+                self.level(place.path, dir, report)
+            }
+            Err(error) => {
+                // It is there, whatever is in it.
+                sink(place.path.clone(), seen);
+                report.unreadable(&place.path, DiskError::io("list", &place.path, error).to_string());
+                None
+            }
         }
     }
-}
 
-/// Names in a directory that can be synced, sorted; the control directory is left out.
-fn list(dir: &OwnedFd, path: &FolderPath, report: &mut WalkReport) -> Result<Vec<Name>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(dir)? {
-        let entry = entry?;
-        let bytes = entry.file_name().to_bytes();
-        if bytes == b"." || bytes == b".." || path.is_root() && bytes == CONTROL.as_bytes() {
-            continue;
-        }
-        let shown = || {
-            let name = String::from_utf8_lossy(bytes).into_owned();
-            if path.is_root() { name } else { format!("{path}/{name}") }
+    /// Lists a directory. On an error the subtree is reported and not entered.
+    fn level(&self, path: FolderPath, dir: OwnedFd, report: &mut WalkReport) -> Option<Level> {
+        let found = match list(&dir) {
+            Ok(found) => found,
+            Err(error) => {
+                report.unreadable(&path, DiskError::io("list", &path, error).to_string());
+                return None;
+            }
         };
-        match std::str::from_utf8(bytes) {
-            Ok(text) => match Name::new(text) {
-                Ok(name) => names.push(name),
-                Err(why) => report.skipped.push((shown(), SkipReason::Name(why.to_string()))),
-            },
-            Err(_) => report.skipped.push((shown(), SkipReason::Name("it is not valid UTF-8".into()))),
+        let names = self.0.read_names();
+        let mut entries = BTreeMap::new();
+        for local in found {
+            let show = |local: &[u8]| match path.is_root() {
+                true => String::from_utf8_lossy(local).into_owned(),
+                false => format!("{path}/{}", String::from_utf8_lossy(local)),
+            };
+            let local = match String::from_utf8(local) {
+                Ok(local) => local,
+                Err(error) => {
+                    report.skip(show(error.as_bytes()), None, SkipReason::NotUtf8);
+                    continue;
+                }
+            };
+            if local == CONTROL_DIR {
+                // Ours in the root. Elsewhere a former folder's, or someone's idea.
+                if !path.is_root() {
+                    report.skip(show(local.as_bytes()), None, SkipReason::BadName);
+                }
+                continue;
+            }
+            match names.shared(&path, &local) {
+                Ok(Some(name)) => {
+                    entries.insert(name, local);
+                }
+                Ok(None) => report.skip(show(local.as_bytes()), None, SkipReason::NameTaken),
+                Err(_) => report.skip(show(local.as_bytes()), None, SkipReason::BadName),
+            }
         }
-        debug_assert!(entry.file_type() != FileType::Unknown || !bytes.is_empty());
+        drop(names);
+        let entries: Vec<(Name, String)> = entries.into_iter().collect();
+        Some(Level { path, dir: Rc::new(dir), entries: entries.into_iter() })
     }
-    names.sort();
-    Ok(names)
 }
 
-/// Whether a link's target is absolute or climbs above the folder.
-fn leads_out(path: &FolderPath, target: &str) -> bool {
-    if target.starts_with('/') || target.is_empty() {
-        return true;
-    }
-    let mut depth = path.components().len() as i64 - 1;
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => depth -= 1,
-            _ => depth += 1,
+/// For the watcher, which needs to know what is where, not what it is.
+impl DiskTree {
+    /// The entries of one directory that can be content, and whether each is a directory.
+    pub(crate) fn entries(&self, path: &FolderPath) -> Result<Vec<(FolderPath, bool)>, DiskError> {
+        let dir = self.0.open_dir(path, LIST)?;
+        if !path.is_root() && is_folder_root(&dir).map_err(|error| DiskError::io("list", path, error))? {
+            return Ok(Vec::new());
         }
-        if depth < 0 {
-            return true;
-        }
+        let Some(level) = self.level(path.clone(), dir, &mut WalkReport::default()) else {
+            return Err(DiskError::NoDirectory { path: path.clone() });
+        };
+        let is_dir = |local: &str| {
+            stat_at(&level.dir, local)
+                .is_ok_and(|stat| stat.is_some_and(|stat| file_type(&stat) == FileType::Directory))
+        };
+        Ok(level.entries.as_slice().iter().map(|(name, local)| (path.join(name.clone()), is_dir(local))).collect())
     }
-    false
+
+    /// Where a path lies, for systems that take paths only. Nothing is opened by it.
+    pub(crate) fn disk_path(&self, path: &FolderPath) -> PathBuf {
+        let names = self.0.read_names();
+        let mut above = FolderPath::root();
+        let mut on_disk = self.0.path.clone();
+        for name in path.iter() {
+            on_disk.push(names.local(&above, name));
+            above = above.join(name.clone());
+        }
+        on_disk
+    }
 }

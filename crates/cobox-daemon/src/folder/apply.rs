@@ -21,7 +21,8 @@ use cobox_proto::id::Cid;
 use cobox_store::BlockStore;
 
 use super::db::{FolderDb, Piece, Place};
-use crate::disk_tree::{ApplyError, DiskTree, Expect, TempFile};
+use super::seen::{self, read_piece, step_error};
+use crate::disk_tree::{ApplyError, DiskError, DiskTree, Expect, KeptId, Seen, TempFile, Trouble};
 
 /// Bytes asked of peers and not yet here.
 const WANTED_BYTES_MAX: u64 = 64 << 20;
@@ -80,7 +81,7 @@ struct Listing {
 }
 
 pub(super) struct Applier {
-    pub(super) disk: Arc<DiskTree>,
+    pub(super) disk: DiskTree,
     pub(super) db: FolderDb,
     pub(super) blocks: Arc<dyn BlockStore>,
     pub(super) keys: Arc<FolderKeys>,
@@ -89,6 +90,9 @@ pub(super) struct Applier {
     jobs: BTreeMap<StepId, Job>,
     listings: BTreeMap<StepId, Listing>,
     ready: Vec<StepId>,
+    /// Made, and told when the directories they were made in are synced.
+    made: Vec<(StepId, Option<Stat>)>,
+    unsynced: BTreeSet<FolderPath>,
     /// Who waits for a block: (step, piece of its file).
     waiting: BTreeMap<Cid, Vec<(StepId, usize)>>,
     wanted_bytes: u64,
@@ -99,7 +103,7 @@ pub(super) type Orders = Sender<Order>;
 
 impl Applier {
     pub(super) fn new(
-        disk: Arc<DiskTree>,
+        disk: DiskTree,
         db: FolderDb,
         blocks: Arc<dyn BlockStore>,
         keys: Arc<FolderKeys>,
@@ -115,6 +119,8 @@ impl Applier {
             jobs: BTreeMap::new(),
             listings: BTreeMap::new(),
             ready: Vec::new(),
+            made: Vec::new(),
+            unsynced: BTreeSet::new(),
             waiting: BTreeMap::new(),
             wanted_bytes: 0,
         }
@@ -137,7 +143,7 @@ impl Applier {
             };
             match order {
                 None => self.commit_group(),
-                Some(Order::Stop) => return self.commit_group(),
+                Some(Order::Stop) => return self.end(),
                 Some(order) => self.order(order),
             }
             self.begin_more();
@@ -159,10 +165,10 @@ impl Applier {
 
     fn begin_more(&mut self) {
         while self.jobs.len() < OPEN_FILES_MAX && self.wanted_bytes < WANTED_BYTES_MAX {
-            let Some((id, step)) = self.queue.pop_front() else { return };
+            let Some((id, step)) = self.queue.pop_front() else { break };
             match step {
                 Step::Write { kind: Kind::Symlink, path, body, expect } => {
-                    self.symlink(id, &path, &body, expect.into())
+                    self.symlink(id, &path, &body, seen::expect(expect.as_ref()));
                 }
                 step @ Step::Write { .. } => self.begin_write(id, step),
                 step => self.quick(id, &step),
@@ -170,44 +176,75 @@ impl Applier {
             if self.ready.len() >= GROUP_FILES_MAX {
                 self.commit_group();
             }
+            if self.made.len() >= GROUP_FILES_MAX {
+                self.settle();
+            }
         }
+        self.settle();
     }
 
     /// A step without content.
     fn quick(&mut self, id: StepId, step: &Step) {
         let disk = self.disk.clone();
-        let done = match step {
-            Step::MakeDir { path } => disk.make_dir(path).map(Some),
-            Step::RenameDir { from, to } => {
-                let moved = disk.rename_dir(from, to).map(Some);
-                if moved.is_ok() {
-                    self.move_pieces(from, to);
-                }
-                moved
-            }
-            Step::RenameFile { from, to, expect } => {
-                let moved = disk.rename(from, to, Expect::Stamp(*expect)).map(Some);
-                if moved.is_ok() {
-                    self.move_pieces(from, to);
-                }
-                moved
-            }
-            Step::SetMeta { path, mtime_ns, executable, expect } => {
-                disk.set_meta(path, Expect::Stamp(*expect), *mtime_ns, *executable).map(|stamp| Some(Stat::File(stamp)))
-            }
-            Step::Remove { path, expect } => disk.remove(path, Expect::Stamp(*expect)).map(|kept| {
+        let made = match step {
+            Step::MakeDir { path } => disk.make_dir(path).map(seen::stat),
+            Step::RenameDir { from, to } => match disk.stat(from) {
+                Ok(Some(dir @ Seen::Dir { .. })) => self.rename(from, to, Expect::from(&dir)),
+                Ok(_) => Err(ApplyError::Changed { path: from.clone() }),
+                Err(why) => Err(why.into()),
+            },
+            Step::RenameFile { from, to, expect } => self.rename(from, to, seen::expect(Some(expect))),
+            Step::SetMeta { path, mtime_ns, executable, expect } => disk
+                .set_meta(path, seen::expect(Some(expect)), *mtime_ns, *executable)
+                .map(|stamp| Some(Stat::File(seen::stamp(&stamp)))),
+            Step::Remove { path, expect } => disk.remove(path, seen::expect(Some(expect))).map(|kept| {
                 self.keep_pieces(path, kept);
                 None
             }),
             Step::RemoveDir { path } => disk.remove_dir(path).map(|()| None),
             Step::Write { .. } => Ok(None),
         };
-        match done {
-            Ok(now_there) => {
-                self.disk.sync_parents(std::iter::once(step.path()));
-                (self.tell)(Applied::Done(id, now_there));
-            }
+        match made {
+            Ok(now_there) => self.made(id, step.path(), now_there),
             Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
+        }
+    }
+
+    fn rename(&mut self, from: &FolderPath, to: &FolderPath, expect: Expect) -> Result<Option<Stat>, ApplyError> {
+        let there = self.disk.rename(from, to, expect)?;
+        self.unsynced.insert(parent(from));
+        self.move_pieces(from, to);
+        Ok(seen::stat(there))
+    }
+
+    /// A step is made; it is told when it is durable.
+    fn made(&mut self, id: StepId, path: &FolderPath, now_there: Option<Stat>) {
+        self.unsynced.insert(parent(path));
+        self.made.push((id, now_there));
+    }
+
+    /// Makes what was made durable and tells of it: a move that a power cut undoes must not be remembered as done.
+    fn settle(&mut self) {
+        let made = std::mem::take(&mut self.made);
+        if made.is_empty() {
+            return;
+        }
+        let synced = self.disk.sync_dirs(&std::mem::take(&mut self.unsynced)).map_err(|why| step_error(why.into()));
+        for (id, now_there) in made {
+            (self.tell)(match &synced {
+                Ok(()) => Applied::Done(id, now_there),
+                Err(why) => Applied::Failed(id, why.clone()),
+            });
+        }
+    }
+
+    /// Finishes what is whole and says of the rest that it is not done.
+    fn end(mut self) {
+        self.commit_group();
+        self.settle();
+        let waiting = self.jobs.keys().chain(self.listings.keys()).chain(self.queue.iter().map(|(id, _)| id));
+        for id in waiting {
+            (self.tell)(Applied::Failed(*id, StepError::NoContent));
         }
     }
 
@@ -218,7 +255,7 @@ impl Applier {
     }
 
     /// The set-aside version goes on to serve its blocks until it is dropped.
-    fn keep_pieces(&mut self, path: &FolderPath, kept: Option<crate::disk_tree::KeptId>) {
+    fn keep_pieces(&mut self, path: &FolderPath, kept: Option<KeptId>) {
         let Some(kept) = kept else { return };
         if let Err(why) = self.db.keep_pieces(path, &kept) {
             tracing::warn!(%why, "the blocks of a version set aside are not known any more");
@@ -234,9 +271,9 @@ impl Applier {
             return (self.tell)(Applied::Failed(id, StepError::Failed("its target is not a path".into())));
         };
         match self.disk.make_symlink(path, target, expect) {
-            Ok((stamp, kept)) => {
-                self.keep_pieces(path, kept);
-                (self.tell)(Applied::Done(id, Some(Stat::Symlink(stamp, target.to_owned()))));
+            Ok(applied) => {
+                self.keep_pieces(path, applied.kept);
+                self.made(id, path, Some(Stat::Symlink(seen::stamp(&applied.stamp), target.to_owned())));
             }
             Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
         }
@@ -245,8 +282,8 @@ impl Applier {
     fn begin_write(&mut self, id: StepId, step: Step) {
         let Step::Write { path, body, expect, .. } = &step else { return };
         match &body.content {
-            Content::Inline(bytes) => self.begin_inline(id, path, body, (*expect).into(), bytes),
-            Content::Refs(refs) => self.begin_assembly(id, path, body, (*expect).into(), refs.to_vec()),
+            Content::Inline(bytes) => self.begin_inline(id, path, body, seen::expect(expect.as_ref()), bytes),
+            Content::Refs(refs) => self.begin_assembly(id, path, body, seen::expect(expect.as_ref()), refs.to_vec()),
             Content::Manifest(manifest) => {
                 let reader = ManifestReader::new(manifest, body.size);
                 self.listings.insert(id, Listing { step, reader });
@@ -258,7 +295,7 @@ impl Applier {
     fn begin_inline(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect, bytes: &[u8]) {
         let begun = self.open_temp(path, body).and_then(|mut temp| {
             temp.set_len(bytes.len() as u64)?;
-            temp.write_at(bytes, 0)?;
+            temp.write_at(0, bytes)?;
             Ok(temp)
         });
         match begun {
@@ -275,13 +312,13 @@ impl Applier {
                 self.jobs.insert(id, job);
                 self.ready.push(id);
             }
-            Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
+            Err(why) => (self.tell)(Applied::Failed(id, step_error(why.into()))),
         }
     }
 
-    fn open_temp(&self, path: &FolderPath, body: &Body) -> Result<TempFile, ApplyError> {
+    fn open_temp(&self, path: &FolderPath, body: &Body) -> Result<TempFile, DiskError> {
         // One name per place and content: a stopped transfer is found again, and two places never share a file.
-        let mut name = blake3_of(path, body);
+        let mut name = content::assembly_name(path, &body.plain_digest);
         name.truncate(40);
         self.disk.temp(&name)
     }
@@ -302,7 +339,7 @@ impl Applier {
             return;
         };
         match reader.finish() {
-            Ok(refs) => self.begin_assembly(id, &path, &body, expect.into(), refs),
+            Ok(refs) => self.begin_assembly(id, &path, &body, seen::expect(expect.as_ref()), refs),
             Err(why) => (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string()))),
         }
     }
@@ -319,17 +356,17 @@ impl Applier {
             return (self.tell)(Applied::Failed(id, why));
         }
         let opened = self.open_temp(path, body).and_then(|mut temp| {
-            let resumed = temp.len()? > 0;
+            let resumed = !temp.is_empty();
             temp.set_len(body.size)?;
             Ok((temp, resumed))
         });
         let (mut temp, resumed) = match opened {
             Ok(opened) => opened,
-            Err(why) => return (self.tell)(Applied::Failed(id, step_error(why))),
+            Err(why) => return (self.tell)(Applied::Failed(id, step_error(why.into()))),
         };
         let mut missing = BTreeSet::new();
         for (i, r) in refs.iter().enumerate() {
-            let here = resumed && self.holds(&mut temp, r, starts[i]);
+            let here = resumed && self.holds(&temp, r, starts[i]);
             match here || self.copy_local(&mut temp, r, starts[i]) {
                 true => {}
                 false => {
@@ -352,27 +389,23 @@ impl Applier {
     }
 
     /// Whether a piece of an earlier attempt is right already.
-    fn holds(&self, temp: &mut TempFile, r: &Ref, start: u64) -> bool {
-        temp.read_at(start, r.len).is_ok_and(|bytes| content::reseal(&self.keys, r, &bytes).is_some())
+    fn holds(&self, temp: &TempFile, r: &Ref, start: u64) -> bool {
+        temp.read_at(start, r.len as usize).is_ok_and(|bytes| content::reseal(&self.keys, r, &bytes).is_some())
     }
 
     /// Takes a piece from another file of this folder, or from a block kept here, if one has it.
     fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> bool {
         let places = self.db.pieces(&r.cid).unwrap_or_default();
-        for Piece { place, offset, len, .. } in places {
-            let bytes = match &place {
-                Place::File(path) => self.disk.read_now(path, offset, len),
-                Place::Kept(id) => self.disk.read_kept(id, offset, len),
-            };
-            if let Ok(bytes) = bytes
+        for piece in places {
+            if let Ok(bytes) = read_piece(&self.disk, &piece)
                 && content::reseal(&self.keys, r, &bytes).is_some()
             {
-                return temp.write_at(&bytes, start).is_ok();
+                return temp.write_at(start, &bytes).is_ok();
             }
         }
         match self.blocks.get(&r.cid) {
             Ok(Some(sealed)) => {
-                content::open_chunk(&self.keys, r, &sealed).is_ok_and(|bytes| temp.write_at(&bytes, start).is_ok())
+                content::open_chunk(&self.keys, r, &sealed).is_ok_and(|bytes| temp.write_at(start, &bytes).is_ok())
             }
             _ => false,
         }
@@ -405,9 +438,9 @@ impl Applier {
                     }
                 }
             }
-            let wrote = opened.as_ref().map(|bytes| job.temp.write_at(bytes, job.starts[piece]));
+            let wrote = opened.as_ref().map(|bytes| job.temp.write_at(job.starts[piece], bytes));
             if let Some(Err(why)) = wrote {
-                self.drop_step(id, step_error(why), true);
+                self.drop_step(id, step_error(why.into()), true);
             } else if job.missing.is_empty() {
                 self.ready.push(id);
             }
@@ -449,14 +482,22 @@ impl Applier {
         let mut placed = Vec::with_capacity(ready.len());
         for id in ready {
             let Some(job) = self.jobs.remove(&id) else { continue };
+            let Job { path, body, expect, temp, refs, starts, .. } = job;
             if let Err(why) = &synced {
-                (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string())));
+                // Some of its bytes may be lost although they can still be read: it is written anew.
+                discard(temp);
+                let why = match why.trouble() {
+                    Trouble::DiskFull => StepError::DiskFull,
+                    _ => StepError::Failed(why.to_string()),
+                };
+                (self.tell)(Applied::Failed(id, why));
                 continue;
             }
-            let Job { path, body, expect, temp, refs, starts, .. } = job;
+            let name = temp.name().to_owned();
             match self.disk.replace(temp, &path, expect, body.mtime_ns, body.executable) {
                 Ok(applied) => {
                     self.keep_pieces(&path, applied.kept);
+                    self.made(id, &path, Some(Stat::File(seen::stamp(&applied.stamp))));
                     let pieces: Vec<(Cid, Piece)> = refs
                         .iter()
                         .zip(&starts)
@@ -465,35 +506,34 @@ impl Applier {
                             (r.cid, Piece { place, offset: *start, len: r.len, epoch: r.epoch })
                         })
                         .collect();
-                    placed.push((id, path, applied.stamp, pieces));
+                    placed.push((path, pieces));
                 }
-                Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
+                Err(why) => {
+                    if matches!(why, ApplyError::NotStored { .. })
+                        && let Ok(temp) = self.disk.temp(&name)
+                    {
+                        discard(temp);
+                    }
+                    (self.tell)(Applied::Failed(id, step_error(why)));
+                }
             }
         }
-        // A move that a power cut undoes must not be remembered as done.
-        self.disk.sync_parents(placed.iter().map(|(_, path, ..)| path));
-        let rows = placed
-            .iter()
-            .filter(|(.., pieces)| !pieces.is_empty())
-            .map(|(_, path, _, pieces)| (path, pieces.as_slice()));
+        let rows =
+            placed.iter().filter(|(_, pieces)| !pieces.is_empty()).map(|(path, pieces)| (path, pieces.as_slice()));
         if let Err(why) = self.db.put_pieces(rows) {
             tracing::warn!(%why, "the places of new blocks could not be noted; others have to serve them");
         }
-        for (id, _, stamp, _) in placed {
-            (self.tell)(Applied::Done(id, Some(Stat::File(stamp))));
-        }
+        self.settle();
     }
 }
 
-fn blake3_of(path: &FolderPath, body: &Body) -> String {
-    content::assembly_name(path, &body.plain_digest)
+/// Where a path lies.
+fn parent(path: &FolderPath) -> FolderPath {
+    path.parent().unwrap_or_else(FolderPath::root)
 }
 
-fn step_error(why: ApplyError) -> StepError {
-    match why {
-        ApplyError::Changed { .. } => StepError::Changed,
-        ApplyError::NotEmpty { .. } => StepError::NotEmpty,
-        ApplyError::DiskFull => StepError::DiskFull,
-        other => StepError::Failed(other.to_string()),
+fn discard(temp: TempFile) {
+    if let Err(why) = temp.discard() {
+        tracing::warn!(%why, "a file that did not reach the disk could not be removed");
     }
 }

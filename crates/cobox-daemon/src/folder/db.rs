@@ -51,7 +51,7 @@ pub enum DbError {
 
 /// A file that holds a block's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// A file of the folder.
     File(FolderPath),
     /// A version set aside.
@@ -63,12 +63,12 @@ impl Place {
     fn to_text(&self) -> String {
         match self {
             Place::File(path) => path.to_string(),
-            Place::Kept(id) => format!("/{id}"),
+            Place::Kept(id) => format!("/{}", id.as_str()),
         }
     }
     fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix('/') {
-            Some(id) => KeptId::parse(id).map(Place::Kept),
+            Some(id) => id.parse().ok().map(Place::Kept),
             None => FolderPath::parse(text).ok().map(Place::File),
         }
     }
@@ -76,7 +76,7 @@ impl Place {
 
 /// Where the bytes of a sealed block lie in plain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// The file.
     pub place: Place,
     /// From where.
@@ -89,14 +89,14 @@ pub(super) struct Piece {
 
 /// One folder's database. One writer: the folder's own thread; readers open their own.
 #[derive(Debug)]
-pub(super) struct FolderDb {
+pub(crate) struct FolderDb {
     path: PathBuf,
     db: Connection,
 }
 
 /// What was remembered at the last stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Remembered {
+pub(crate) struct Remembered {
     /// Root of the joined state.
     pub root: Cid,
     /// The epoch it is sealed under.
@@ -107,7 +107,7 @@ pub(super) struct Remembered {
 
 impl FolderDb {
     /// Opens or makes it.
-    pub(super) fn open(path: &Path) -> Result<Self, DbError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
         let failed = |source| DbError::Sqlite { path: path.to_path_buf(), source };
         let db = Connection::open(path).map_err(failed)?;
         let this = Self { path: path.to_path_buf(), db };
@@ -147,6 +147,7 @@ impl FolderDb {
                  CREATE INDEX IF NOT EXISTS piece_path ON piece (path);
                  CREATE TABLE IF NOT EXISTS memory (one INTEGER PRIMARY KEY CHECK (one = 1), root BLOB NOT NULL, epoch BLOB NOT NULL,
                    frontier BLOB NOT NULL);
+                 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
                  PRAGMA user_version = 1;
                  COMMIT;",
             )
@@ -158,7 +159,7 @@ impl FolderDb {
     }
 
     /// The joined state's root and heads; `None` for a folder that never had one here.
-    pub(super) fn remembered(&self) -> Result<Option<Remembered>, DbError> {
+    pub(crate) fn remembered(&self) -> Result<Option<Remembered>, DbError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self.run(|db| {
             db.query_row("SELECT root, epoch, frontier FROM memory", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -177,7 +178,7 @@ impl FolderDb {
     }
 
     /// The synced tree.
-    pub(super) fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
+    pub(crate) fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
         let mut all = BTreeMap::new();
         let failed = |source| self.failed(source);
         let mut statement = self
@@ -195,7 +196,7 @@ impl FolderDb {
     }
 
     /// Makes a memory durable, in one transaction.
-    pub(super) fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
+    pub(crate) fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
         let path = self.path.clone();
         let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
@@ -224,7 +225,7 @@ impl FolderDb {
     }
 
     /// Replaces what is known of where these files' blocks lie, in one transaction.
-    pub(super) fn put_pieces<'p>(
+    pub(crate) fn put_pieces<'p>(
         &mut self,
         files: impl Iterator<Item = (&'p FolderPath, &'p [(Cid, Piece)])>,
     ) -> Result<(), DbError> {
@@ -253,19 +254,19 @@ impl FolderDb {
     }
 
     /// A file was set aside: its blocks lie there now.
-    pub(super) fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
+    pub(crate) fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
         let (from, to) = (path.to_string(), Place::Kept(kept.clone()).to_text());
         self.run(|db| db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])).map(|_| ())
     }
 
     /// A version set aside was dropped.
-    pub(super) fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
+    pub(crate) fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
         self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()]))
             .map(|_| ())
     }
 
     /// A file or directory moved: what is known of its blocks moves along.
-    pub(super) fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
+    pub(crate) fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
         let (from, to) = (from.to_string(), to.to_string());
         self.run(|db| {
             db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])?;
@@ -279,7 +280,7 @@ impl FolderDb {
     }
 
     /// Where a block's bytes may lie; the caller verifies.
-    pub(super) fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
+    pub(crate) fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
         let failed = |source| self.failed(source);
         let mut statement =
             self.db.prepare_cached("SELECT path, start, len, epoch FROM piece WHERE cid = ?1").map_err(failed)?;
@@ -290,6 +291,16 @@ impl FolderDb {
             all.push(piece);
         }
         Ok(all)
+    }
+
+    /// A small value by name.
+    pub(crate) fn note(&self, name: &str) -> Result<Option<Vec<u8>>, DbError> {
+        self.run(|db| db.query_row("SELECT value FROM note WHERE name = ?1", [name], |row| row.get(0)).optional())
+    }
+
+    /// Keeps a small value.
+    pub(crate) fn put_note(&self, name: &str, value: &[u8]) -> Result<(), DbError> {
+        self.run(|db| db.execute("INSERT OR REPLACE INTO note VALUES (?1, ?2)", params![name, value])).map(|_| ())
     }
 }
 
@@ -382,4 +393,92 @@ fn kind_of(number: i64) -> Option<Kind> {
         2 => Kind::Symlink,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> FolderPath {
+        FolderPath::parse(text).unwrap()
+    }
+
+    fn piece(place: Place, offset: u64) -> Piece {
+        Piece { place, offset, len: 7, epoch: EpochTag([2; 16]) }
+    }
+
+    #[test]
+    fn what_is_remembered_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tree.db");
+        let dot = |counter| Dot { counter, actor: ActorId([9; 16]) };
+        let id = FileId { dev: u64::MAX, ino: 5 };
+        let entry = Synced {
+            inode: Inode([1; 16]),
+            kind: Kind::File,
+            id,
+            stamp: Some(Stamp { size: 3, mtime_ns: -1, ctime_ns: 8, id, executable: true }),
+            digest: [4; 32],
+            seen: [dot(1), dot(2)].into_iter().collect(),
+            twins: vec![(Inode([7; 16]), dot(3))],
+        };
+        let folder = Synced::dir(Inode([3; 16]), id);
+        let mut memory = Memory {
+            root: Cid([1; 32]),
+            epoch: EpochTag([2; 16]),
+            frontier: vec![HeadId([3; 32])],
+            synced: vec![
+                (path("a"), Some(folder.clone())),
+                (path("a/b"), Some(entry.clone())),
+                (path("c"), Some(folder)),
+            ],
+        };
+        let mut db = FolderDb::open(&file).unwrap();
+        assert_eq!(db.remembered().unwrap(), None);
+        db.remember(&memory).unwrap();
+        memory.synced = vec![(path("c"), None)];
+        db.remember(&memory).unwrap();
+        drop(db);
+        let db = FolderDb::open(&file).unwrap();
+        let found = db.remembered().unwrap().unwrap();
+        assert_eq!((found.root, found.frontier.len()), (memory.root, 1));
+        let synced = db.synced().unwrap();
+        assert_eq!(synced.keys().cloned().collect::<Vec<_>>(), [path("a"), path("a/b")]);
+        assert_eq!(synced[&path("a/b")], entry);
+    }
+
+    #[test]
+    fn places_of_blocks_follow_files_that_move_or_are_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = FolderDb::open(&dir.path().join("tree.db")).unwrap();
+        let (one, two) = (Cid([1; 32]), Cid([2; 32]));
+        let at = |text: &str| Place::File(path(text));
+        let (first, second) = (path("d/x"), path("d0"));
+        let rows = [(one, piece(at("d/x"), 0))];
+        let others = [(two, piece(at("d0"), 4))];
+        db.put_pieces([(&first, rows.as_slice()), (&second, others.as_slice())].into_iter()).unwrap();
+        db.move_pieces(&path("d"), &path("e")).unwrap();
+        assert_eq!(db.pieces(&one).unwrap(), [piece(at("e/x"), 0)]);
+        assert_eq!(db.pieces(&two).unwrap(), [piece(at("d0"), 4)], "a neighbour stays");
+        let kept: KeptId = "0123456789abcdef-1-2-3".parse().unwrap();
+        db.keep_pieces(&path("e/x"), &kept).unwrap();
+        assert_eq!(db.pieces(&one).unwrap(), [piece(Place::Kept(kept.clone()), 0)]);
+        db.drop_kept(&kept).unwrap();
+        assert!(db.pieces(&one).unwrap().is_empty());
+    }
+
+    #[test]
+    fn u2_i5_a_newer_or_damaged_database_is_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let newer = dir.path().join("newer.db");
+        FolderDb::open(&newer).unwrap().db.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        assert!(matches!(FolderDb::open(&newer), Err(DbError::Newer { found, .. }) if found == SCHEMA + 1));
+        let garbage = dir.path().join("garbage.db");
+        let bytes = [0x5a; 8192];
+        std::fs::write(&garbage, bytes).unwrap();
+        let error = FolderDb::open(&garbage).unwrap_err();
+        assert!(matches!(error, DbError::Sqlite { .. }));
+        assert!(error.to_string().contains("garbage.db") && error.to_string().contains("rebuilt"), "{error}");
+        assert_eq!(std::fs::read(&garbage).unwrap(), bytes);
+    }
 }

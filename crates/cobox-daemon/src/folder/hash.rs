@@ -14,6 +14,7 @@ use cobox_core::state::Body;
 use cobox_proto::id::{Cid, EpochTag};
 
 use super::db::{FolderDb, Piece, Place};
+use super::seen;
 use crate::disk_tree::{DiskTree, ReadError};
 
 /// Files whose places are noted in one transaction.
@@ -93,7 +94,7 @@ fn read(
                         (r.cid, piece)
                     })
                     .collect();
-                return Ok((stamp, body, blocks, pieces));
+                return Ok((seen::stamp(&stamp), body, blocks, pieces));
             }
             Err(ReadError::Busy { .. }) if tries < TRIES_MAX => {}
             Err(why) => return Err(why),

@@ -1,16 +1,21 @@
 //! Looks at the disk: one thread per folder that lists what the actor asks for, in parts, so that no listing ever stands in
 //! memory whole.
+//!
+//! What must hold: a folder that is gone, before or while it is listed, is said to be lost, never to be empty; without the
+//! ignore rules nothing is concluded at all.
 
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use cobox_core::engine::Stat;
 use cobox_core::path::FolderPath;
 
-use crate::disk_tree::{DiskTree, Ignore, RootError};
+use super::seen;
+use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, RootError, Seen, WalkReport};
 
 /// Entries handed over at once.
 const PART_ENTRIES: usize = 1024;
+/// More files than this that were written a moment ago are looked at by looking at everything.
+const UNSETTLED_MAX: usize = 1000;
 
 /// What the listing found.
 #[derive(Debug)]
@@ -18,43 +23,104 @@ pub(super) enum Looked {
     /// A part of the listing.
     Listed(Vec<(FolderPath, Stat)>),
     /// The listing ended.
-    Ended {
-        /// Paths below which nothing may be concluded, with the reason.
-        unreadable: Vec<(FolderPath, String)>,
-        /// What is there and is not synced, with the reason.
-        skipped: Vec<(String, String)>,
-    },
-    /// The folder itself is not there.
+    Ended(Findings),
+    /// The folder itself is not there; what was listed before counts for nothing.
     RootLost(RootError),
 }
 
-/// Lists each request: everything if it names no path, else these paths and what is below them.
-pub(super) fn run(disk: &Arc<DiskTree>, requests: &Receiver<Vec<FolderPath>>, tell: &dyn Fn(Looked)) {
+/// What a listing has to say beside its entries.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Paths below which nothing may be concluded, with the reason.
+    pub(super) unreadable: Vec<(FolderPath, String)>,
+    /// What is there and is not synced, with the reason.
+    pub(super) skipped: Vec<(String, String)>,
+    /// Files written so recently that another write may leave the same times: to be looked at once more (l6). The root stands
+    /// for too many.
+    pub(super) unsettled: Vec<FolderPath>,
+}
+
+/// Lists each request: everything if it names no path, else these paths and what is below them. `now_ns` is the time.
+pub(super) fn run(
+    disk: &DiskTree,
+    requests: &Receiver<Vec<FolderPath>>,
+    now_ns: &dyn Fn() -> i64,
+    tell: &dyn Fn(Looked),
+) {
     while let Ok(under) = requests.recv() {
-        if let Err(lost) = disk.verify_root() {
-            tell(Looked::RootLost(lost));
-            continue;
+        tell(match look(disk, &under, now_ns, tell) {
+            Ok(findings) => Looked::Ended(findings),
+            Err(lost) => Looked::RootLost(lost),
+        });
+    }
+}
+
+fn look(
+    disk: &DiskTree,
+    under: &[FolderPath],
+    now_ns: &dyn Fn() -> i64,
+    tell: &dyn Fn(Looked),
+) -> Result<Findings, RootError> {
+    disk.check()?;
+    let mut findings = Findings::default();
+    let ignore = match Ignore::load(disk) {
+        Ok(ignore) => ignore,
+        Err(why) => {
+            // Private files would be taken for content.
+            findings.unreadable.push((FolderPath::root(), why.to_string()));
+            return Ok(findings);
         }
-        let ignore = Ignore::load(disk);
-        let mut part = Vec::new();
-        let mut unreadable = Vec::new();
-        let mut skipped = Vec::new();
-        let mut sink = |path: FolderPath, stat: Stat| {
-            part.push((path, stat));
-            if part.len() >= PART_ENTRIES {
-                tell(Looked::Listed(std::mem::take(&mut part)));
-            }
-        };
-        let starts: Vec<Option<&FolderPath>> =
-            if under.is_empty() { vec![None] } else { under.iter().map(Some).collect() };
-        for start in starts {
-            let report = disk.walk(&ignore, start, &mut sink);
-            unreadable.extend(report.unreadable);
-            skipped.extend(report.skipped.into_iter().map(|(name, why)| (name, why.to_string())));
+    };
+    for bad in ignore.bad_patterns() {
+        findings.skipped.push((format!("{IGNORE_FILE}, line {}", bad.line), bad.message.clone()));
+    }
+    let mut part = Vec::new();
+    let mut unsettled = Vec::new();
+    let mut sink = |path: FolderPath, seen: Seen| {
+        if seen.stamp().is_some_and(|stamp| !stamp.is_settled(now_ns())) && unsettled.len() <= UNSETTLED_MAX {
+            unsettled.push(path.clone());
         }
-        if !part.is_empty() {
-            tell(Looked::Listed(part));
+        part.extend(seen::stat(seen).map(|stat| (path, stat)));
+        if part.len() >= PART_ENTRIES {
+            tell(Looked::Listed(std::mem::take(&mut part)));
         }
-        tell(Looked::Ended { unreadable, skipped });
+    };
+    if under.is_empty() {
+        findings.add(disk.walk(&ignore, None, &mut sink)?);
+    }
+    for path in under {
+        walk_above(disk, &ignore, path, &mut sink);
+        findings.add(disk.walk(&ignore, Some(path), &mut sink)?);
+    }
+    if !part.is_empty() {
+        tell(Looked::Listed(part));
+    }
+    findings.unsettled = if unsettled.len() > UNSETTLED_MAX { vec![FolderPath::root()] } else { unsettled };
+    Ok(findings)
+}
+
+/// The directories above a path, so that whoever hears of a new file in a new directory hears of both.
+fn walk_above(disk: &DiskTree, ignore: &Ignore, path: &FolderPath, sink: &mut dyn FnMut(FolderPath, Seen)) {
+    let mut above: Vec<FolderPath> = Vec::new();
+    let mut at = path.parent();
+    while let Some(dir) = at.filter(|dir| !dir.is_root()) {
+        at = dir.parent();
+        above.push(dir);
+    }
+    for dir in above.into_iter().rev() {
+        match disk.stat(&dir) {
+            Ok(Some(seen @ Seen::Dir { .. })) if !ignore.is_ignored(&dir, true) => sink(dir, seen),
+            _ => return,
+        }
+    }
+}
+
+impl Findings {
+    fn add(&mut self, report: WalkReport) {
+        self.unreadable.extend(report.unreadable);
+        self.skipped.extend(report.skipped.into_iter().map(|skipped| (skipped.shown, skipped.reason.to_string())));
+        if report.skipped_more > 0 {
+            self.skipped.push((format!("{} more", report.skipped_more), "there are too many to name them all".into()));
+        }
     }
 }

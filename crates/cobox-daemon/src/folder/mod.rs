@@ -7,6 +7,7 @@ mod db;
 mod hash;
 mod look;
 mod records;
+mod seen;
 mod serve;
 
 pub(crate) use actor::{FolderActor, FolderHandle, Happened, Parts, Surroundings, start};

@@ -14,7 +14,8 @@ use cobox_proto::replicate::PeerId;
 use cobox_store::BlockStore;
 use tokio::runtime::Handle;
 
-use super::db::{FolderDb, Place};
+use super::db::FolderDb;
+use super::seen::read_piece;
 use crate::disk_tree::DiskTree;
 
 /// A block somebody asks for.
@@ -23,6 +24,8 @@ pub(super) struct Serve {
     pub(super) peer: Peer,
     pub(super) cid: Cid,
     pub(super) keys: Option<Arc<FolderKeys>>,
+    /// The folder, if it is there now.
+    pub(super) disk: Option<DiskTree>,
 }
 
 /// What became of it.
@@ -35,7 +38,6 @@ pub(super) enum Served {
 }
 
 pub(super) struct Server {
-    pub(super) disk: Option<Arc<DiskTree>>,
     pub(super) db: FolderDb,
     pub(super) blocks: Arc<dyn BlockStore>,
     pub(super) runtime: Handle,
@@ -43,8 +45,8 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn run(self, asked: &Receiver<Serve>, tell: impl Fn(Served) + Clone + Send + 'static) {
-        while let Ok(Serve { peer, cid, keys }) = asked.recv() {
-            let Some(bytes) = self.bytes(&cid, keys.as_deref()) else {
+        while let Ok(Serve { peer, cid, keys, disk }) = asked.recv() {
+            let Some(bytes) = self.bytes(&cid, keys.as_deref(), disk.as_ref()) else {
                 tell(Served::Missing(peer.id, cid));
                 continue;
             };
@@ -57,20 +59,16 @@ impl Server {
         }
     }
 
-    fn bytes(&self, cid: &Cid, keys: Option<&FolderKeys>) -> Option<Bytes> {
+    fn bytes(&self, cid: &Cid, keys: Option<&FolderKeys>, disk: Option<&DiskTree>) -> Option<Bytes> {
         match self.blocks.get(cid) {
             Ok(Some(bytes)) => return Some(bytes.into()),
             Ok(None) => {}
             Err(why) => tracing::warn!(%why, "a kept block could not be read"),
         }
-        let (disk, keys) = (self.disk.as_ref()?, keys?);
+        let (disk, keys) = (disk?, keys?);
         for piece in self.db.pieces(cid).ok()? {
-            let plain = match &piece.place {
-                Place::File(path) => disk.read_now(path, piece.offset, piece.len),
-                Place::Kept(id) => disk.read_kept(id, piece.offset, piece.len),
-            };
             let listed = Ref { cid: *cid, len: piece.len, epoch: piece.epoch };
-            if let Ok(plain) = plain
+            if let Ok(plain) = read_piece(disk, &piece)
                 && let Some(sealed) = content::reseal(keys, &listed, &plain)
             {
                 return Some(sealed.bytes.into());

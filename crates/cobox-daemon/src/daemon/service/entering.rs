@@ -184,7 +184,8 @@ impl Daemon {
         contacts: Vec<String>,
     ) -> Result<FolderHandle, ApiError> {
         if let Some(root) = &root {
-            DiskTree::adopt(root, id).map_err(|why| ApiError::from(why).hint("choose another directory"))?;
+            DiskTree::adopt(root, id, &self.off_limits())
+                .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         }
         let sort = if entered.genesis.kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder };
         let config =
@@ -230,7 +231,7 @@ impl Daemon {
             ApiError::new(ErrorCode::PathUnsuitable, format!("{} can not be made: {e}", path.display()))
                 .hint("choose another directory")
         })?;
-        let root = DiskTree::may_adopt(path, &self.forbidden_places())
+        let root = DiskTree::may_adopt(path, &self.off_limits())
             .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         self.refuse_overlap(&root)?;
         Ok(root)

@@ -22,7 +22,7 @@ const EXAMPLES_MAX: usize = 5;
 
 impl Daemon {
     pub(super) async fn create_folder(&self, request: CreateRequest) -> Result<FolderReply, ApiError> {
-        let root = DiskTree::may_adopt(Path::new(&request.path), &self.forbidden_places())
+        let root = DiskTree::may_adopt(Path::new(&request.path), &self.off_limits())
             .map_err(|why| ApiError::from(why).hint("choose or make another directory"))?;
         self.refuse_overlap(&root)?;
         let name = match request.name {
@@ -38,7 +38,8 @@ impl Daemon {
             .found(FolderKind::Folder, self.free_slot(), name.clone(), Some(root.clone()), profile)
             .map_err(failed)?;
         let id = new.genesis.folder_id();
-        DiskTree::adopt(&root, id).map_err(|why| ApiError::from(why).hint("choose another directory"))?;
+        DiskTree::adopt(&root, id, &self.off_limits())
+            .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         self.take_folder(new).map_err(|why| ApiError::new(why.code(), why.to_string()).hint(why.hint()))?;
         self.write_vault().await;
         self.events
@@ -215,12 +216,8 @@ impl Daemon {
     }
 }
 
-type ToCheck = (
-    std::sync::Arc<DiskTree>,
-    cobox_core::keys::FolderKeys,
-    cobox_proto::id::EpochTag,
-    Vec<(cobox_core::path::FolderPath, [u8; 32])>,
-);
+type ToCheck =
+    (DiskTree, cobox_core::keys::FolderKeys, cobox_proto::id::EpochTag, Vec<(cobox_core::path::FolderPath, [u8; 32])>);
 
 fn to_check(actor: &mut FolderActor) -> Option<ToCheck> {
     let engine = actor.engine.as_ref()?;

@@ -1,0 +1,155 @@
+//! Hearing of changes (l13). Events are waited for with a generous limit; nothing depends on how fast they come.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const QUICK: WatchSettings = WatchSettings { quiet_ms: 5, wait_ms_max: 50, directories_max: 10_000 };
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Ear {
+    _watch: Watch,
+    events: Receiver<WatchEvent>,
+    heard: BTreeSet<String>,
+}
+
+fn listen(desk: &Desk, ignore: &str, settings: WatchSettings) -> Ear {
+    let (send, events) = channel();
+    let watch = Watch::start(&desk.tree, Ignore::parse(ignore), settings, move |event| {
+        let _ = send.send(event);
+    });
+    Ear { _watch: watch, events, heard: BTreeSet::new() }
+}
+
+impl Ear {
+    /// Waits until a path is heard of.
+    fn hear(&mut self, wanted: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.heard.contains(wanted) {
+            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(WatchEvent::Changed(paths)) => self.heard.extend(paths.iter().map(FolderPath::to_string)),
+                other => panic!("waiting for {wanted}: {other:?}; heard {:?}", self.heard),
+            }
+        }
+    }
+    fn next(&self) -> WatchEvent {
+        self.events.recv_timeout(PATIENCE).unwrap()
+    }
+}
+
+#[test]
+fn changes_are_heard_and_our_own_affairs_and_ignored_ones_are_not() {
+    let desk = Desk::new();
+    desk.write("old/x", "");
+    desk.write("skip/deep/x", "");
+    let mut ear = listen(&desk, "skip/\n*.log\n", QUICK);
+    desk.write("new", "");
+    desk.write("old/x", "edited");
+    desk.write("skip/deep/y", "");
+    desk.write("noise.log", "");
+    desk.tree.temp("received").unwrap().write_at(0, b"bytes").unwrap();
+    desk.tree.read_stable(&path("old/x"), &mut |_| {}).unwrap();
+    ear.hear("new");
+    ear.hear("old/x");
+    desk.replace("old/y", b"y", Expect::Absent).unwrap();
+    ear.hear("old/y");
+    std::fs::remove_file(desk.at("new")).unwrap();
+    ear.heard.clear();
+    ear.hear("new");
+    desk.write("last", "");
+    ear.hear("last");
+    let strange: Vec<_> = ear
+        .heard
+        .iter()
+        .filter(|path| path.contains("cobox") || path.contains("skip") || path.contains("log"))
+        .collect();
+    assert!(strange.is_empty(), "{strange:?}");
+}
+
+#[test]
+fn l13_nothing_written_into_fresh_directories_is_missed() {
+    let desk = Desk::new();
+    let mut ear = listen(&desk, "", QUICK);
+    for dir in 0..200 {
+        for file in 0..5 {
+            desk.write(&format!("d{dir}/sub/f{file}"), "");
+        }
+    }
+    for dir in 0..200 {
+        for file in 0..5 {
+            ear.hear(&format!("d{dir}/sub/f{file}"));
+        }
+    }
+}
+
+#[test]
+fn l13_a_moved_directory_is_heard_under_its_new_path() {
+    let desk = Desk::new();
+    desk.write("a/sub/x", "");
+    std::fs::create_dir_all(desk.beside("outside/sub")).unwrap();
+    std::fs::write(desk.beside("outside/sub/y"), "").unwrap();
+    let mut ear = listen(&desk, "", QUICK);
+    std::fs::rename(desk.at("a"), desk.at("b")).unwrap();
+    std::fs::rename(desk.beside("outside"), desk.at("c")).unwrap();
+    for path in ["a", "b/sub/x", "c/sub/y"] {
+        ear.hear(path);
+    }
+    desk.write("b/sub/new", "");
+    desk.write("c/sub/new", "");
+    ear.hear("b/sub/new");
+    ear.hear("c/sub/new");
+    // Back and forth, and again.
+    std::fs::rename(desk.at("b"), desk.at("a")).unwrap();
+    ear.hear("a/sub/new");
+    ear.heard.clear();
+    desk.write("a/sub/newer", "");
+    ear.hear("a/sub/newer");
+}
+
+#[test]
+fn l13_a_limit_of_watches_ends_in_a_reason() {
+    let desk = Desk::new();
+    for dir in 0..10 {
+        std::fs::create_dir(desk.at(&format!("d{dir}"))).unwrap();
+    }
+    let ear = listen(&desk, "", WatchSettings { directories_max: 5, ..QUICK });
+    assert!(matches!(ear.next(), WatchEvent::Dead { why } if why.contains("5 directories")));
+    assert!(ear.events.recv_timeout(PATIENCE).is_err(), "it is over");
+}
+
+#[test]
+fn l13_too_much_at_once_becomes_a_rescan() {
+    let desk = Desk::new();
+    let slow = WatchSettings { quiet_ms: 60_000, wait_ms_max: 60_000, directories_max: 10 };
+    let ear = listen(&desk, "", slow);
+    let heard = |event| ear._watch.hear_for_tests(&desk.tree, event);
+    heard(Ok(notify::Event::new(notify::EventKind::Other).set_flag(notify::event::Flag::Rescan)));
+    ear._watch.hand_over_for_tests();
+    assert!(matches!(ear.next(), WatchEvent::Rescan { .. }));
+    let created = notify::EventKind::Create(notify::event::CreateKind::File);
+    for number in 0..30_000 {
+        heard(Ok(notify::Event::new(created).add_path(desk.at(&format!("f{number}")))));
+    }
+    ear._watch.hand_over_for_tests();
+    assert!(matches!(ear.next(), WatchEvent::Rescan { why } if why.contains("at once")));
+    heard(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
+    ear._watch.hand_over_for_tests();
+    assert!(matches!(ear.next(), WatchEvent::Dead { why } if why.contains("max_user_watches")));
+}
+
+#[test]
+fn h1_a_folder_that_is_moved_away_is_no_longer_watched() {
+    let desk = Desk::new();
+    desk.write("x", "");
+    let ear = listen(&desk, "", QUICK);
+    std::fs::rename(desk.tree.path(), desk.beside("elsewhere")).unwrap();
+    loop {
+        match ear.next() {
+            WatchEvent::Changed(_) => {}
+            WatchEvent::Dead { why } => break assert!(why.contains("moved")),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The member's engine: started once there are keys, and what it asks carried out in order.
+//!
+//! What must hold: a head is durable before it is published; a folder that was not remembered begins empty and deletes nothing (i5).
+
+use super::*;
+
+impl FolderActor {
+    /// Starts the engine once there are keys: with what was remembered, or empty.
+    pub(super) fn start_engine(&mut self) {
+        if self.engine.is_some() {
+            return;
+        }
+        let (Some(keys), Some(epoch)) = (self.keys.clone(), self.epoch()) else { return };
+        let setup = || Setup {
+            folder: self.folder,
+            keys: (*keys).clone(),
+            device: self.device.sig.clone(),
+            entropy: self.around.random(),
+            standing: self.standing(),
+        };
+        let heads: Vec<_> =
+            self.replica.heads().iter().filter(|head| self.replica.heads().counts(&head.id())).cloned().collect();
+        let remembered = self.db.remembered().ok().flatten();
+        let engine = remembered.and_then(|remembered| {
+            let (state, tree) = load(&*self.blocks, remembered.root, &keys)?;
+            let synced = self.db.synced().ok()?;
+            Some(Engine::new(setup(), state, tree, remembered.frontier, &heads, synced))
+        });
+        let mut engine = match engine {
+            Some(engine) => engine,
+            None => {
+                // Nothing was remembered, or it can not be read: begin empty. The heads are joined again, and what lies on
+                // the disk is compared with them file by file; equal content merges, nothing is deleted (I5).
+                let mut engine = Engine::empty(setup(), epoch);
+                let now = self.around.now_ms();
+                for head in heads {
+                    engine.handle(now, Input::Head(Box::new(head)));
+                }
+                engine
+            }
+        };
+        if self.config.sort == Sort::Vault {
+            engine.run_without_disk();
+        }
+        self.engine = Some(engine);
+        self.look_at(Vec::new());
+    }
+
+    pub(super) fn tell_engine(&mut self, input: Input) {
+        let now = self.around.now_ms();
+        if let Some(engine) = &mut self.engine {
+            engine.handle(now, input);
+        }
+    }
+
+    pub(super) fn carry_out_engine(&mut self) -> bool {
+        let mut any = false;
+        while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
+            any = true;
+            self.engine_output(output);
+        }
+        any
+    }
+
+    pub(super) fn engine_output(&mut self, output: Output) {
+        let now = self.around.now_ms();
+        match output {
+            Output::Hash(files) => {
+                if let (Some(disk), Some(keys)) = (&self.disk, &self.keys)
+                    && let Some(epoch) = self.epoch()
+                {
+                    self.reading += files.len() as u64;
+                    let _ = disk.hasher.send(Ask::Read(files, keys.clone(), epoch));
+                } else {
+                    for (path, _) in files {
+                        self.tell_engine(Input::HashFailed { path });
+                    }
+                }
+            }
+            Output::Store(blocks) => {
+                let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
+                if let Err(why) = self.blocks.put_many(&rows) {
+                    self.trouble(why.to_string());
+                }
+            }
+            Output::Remember(memory) => {
+                if let Err(why) = self.db.remember(&memory) {
+                    self.trouble(why.to_string());
+                }
+            }
+            Output::Publish(head) => {
+                if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
+                    return self.trouble(why.to_string());
+                }
+                self.replica.handle(now, replicate::Input::LocalHead(head));
+            }
+            Output::Want(cids) => self.engine_wanted(now, cids),
+            Output::Do(steps) => {
+                if let Some(disk) = &self.disk {
+                    let _ = disk.applier.send(Order::Do(steps));
+                } else {
+                    // They are planned again when the directory is back.
+                    for (id, _) in steps {
+                        self.tell_engine(Input::StepFailed { id, why: StepError::NoContent });
+                    }
+                }
+            }
+            Output::Cancel(id) => {
+                if let Some(disk) = &self.disk {
+                    let _ = disk.applier.send(Order::Cancel(id));
+                }
+            }
+            Output::Rescan(paths) => self.look_at(paths),
+            Output::Tell(event) => self.around.tell(&self.config, Happened::Engine(event)),
+            Output::WakeAt(at) => self.wake_ms = Some(self.wake_ms.map_or(at, |due| due.min(at))),
+        }
+    }
+
+    /// Nodes of a tree: from the kept blocks, else from peers.
+    pub(super) fn engine_wanted(&mut self, now: u64, cids: Vec<Cid>) {
+        let mut missing = Vec::new();
+        for cid in cids {
+            match self.blocks.get(&cid) {
+                Ok(Some(bytes)) => self.tell_engine(Input::Block { cid, bytes }),
+                _ => {
+                    if self.engine_wants.insert(cid) {
+                        missing.push(cid);
+                    }
+                }
+            }
+        }
+        if !missing.is_empty() {
+            self.replica.handle(now, replicate::Input::Want { cids: missing, priority: Priority::Tree });
+        }
+    }
+
+    /// Whether every head that is known is joined, and at least one is.
+    pub(crate) fn tree_is_known(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| !engine.frontier().is_empty() && engine.is_merged())
+    }
+
+    /// A person decided about held deletions.
+    pub(crate) fn decide(&mut self, approve: bool) {
+        self.tell_engine(Input::Decide { approve });
+    }
+
+    /// The heads whose join the state is, for the newest state's date and author.
+    pub(crate) fn frontier_heads(&self) -> Vec<HeadId> {
+        self.engine.as_ref().map(|engine| engine.frontier().iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+/// Reads a whole state back from kept blocks; `None` if one is missing or damaged.
+fn load(blocks: &dyn BlockStore, root: Cid, keys: &FolderKeys) -> Option<(State, cobox_core::tree::Tree)> {
+    let mut fetch = Fetch::new(root, None);
+    loop {
+        let wanted = fetch.wanted(256);
+        if wanted.is_empty() {
+            break;
+        }
+        for cid in wanted {
+            let bytes = blocks.get(&cid).ok()??;
+            fetch.supply(cid, &bytes, keys).ok()?;
+        }
+    }
+    let mut state = State::new();
+    let remote = fetch.done(&state, keys).ok()?;
+    state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &|_: &EpochTag| 0);
+    Some((state, remote.tree))
+}

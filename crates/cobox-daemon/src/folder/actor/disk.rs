@@ -1,0 +1,286 @@
+//! The folder's directory: the threads that work on it, when it is looked at, and what they report.
+//!
+//! What must hold: a directory that is gone ends the threads and is looked for, and nothing is concluded meanwhile (h1).
+
+use super::*;
+
+impl FolderActor {
+    /// A directory that was not there may have come back.
+    pub(super) fn find_root_again(&mut self, now: u64) {
+        let Some(path) = self.config.path.clone().filter(|_| self.disk.is_none() && self.next_attach_ms <= now) else {
+            return;
+        };
+        self.next_attach_ms = now + RESCAN_UNWATCHED_MS;
+        match DiskTree::open(&path, &self.folder) {
+            Ok(tree) => match self.attach_disk(tree) {
+                Ok(true) => {
+                    self.root_lost = None;
+                    self.next_retry_ms = now;
+                    self.look_at(Vec::new());
+                }
+                Ok(false) => {}
+                Err(why) => self.trouble(why.to_string()),
+            },
+            Err(lost) => self.root_lost = Some(lost.to_string()),
+        }
+    }
+
+    /// Starts to work in a directory. `false`: it is another copy of the folder than the one whose files are known, so nothing can
+    /// be concluded from what is missing in it (h1).
+    pub(super) fn attach_disk(&mut self, tree: DiskTree) -> Result<bool, DbError> {
+        match self.db.note(COPY_NOTE)? {
+            Some(known) if known != tree.copy_id() => {
+                self.root_lost = Some(RootError::Replaced(tree.path().to_owned()).to_string());
+                return Ok(false);
+            }
+            Some(_) => {}
+            None => self.db.put_note(COPY_NOTE, &tree.copy_id())?,
+        }
+        let (applier, applier_rx) = std_mpsc::channel();
+        let (hasher, hasher_rx) = std_mpsc::channel();
+        let (looker, looker_rx) = std_mpsc::channel();
+        let folder = self.folder;
+        let (disk, db, blocks, tell) =
+            (tree.clone(), FolderDb::open(&self.db_path)?, self.blocks.clone(), self.inner.clone());
+        if let Some(keys) = self.keys.clone() {
+            let _ = applier.send(Order::Keys(keys));
+        }
+        spawn(&folder, "apply", move || {
+            while let Ok(order) = applier_rx.recv() {
+                match order {
+                    Order::Keys(keys) => {
+                        let tell = Box::new(move |applied| drop(tell.send(Inner::Applied(applied))));
+                        return Applier::new(disk, db, blocks, keys, tell).run(&applier_rx);
+                    }
+                    Order::Stop => return,
+                    // Without keys there is nothing to write.
+                    _ => {}
+                }
+            }
+        });
+        let (disk, db, tell) = (tree.clone(), FolderDb::open(&self.db_path)?, self.inner.clone());
+        spawn(&folder, "hash", move || {
+            hash::run(&disk, db, &hasher_rx, &|hashed| drop(tell.send(Inner::Hashed(hashed))));
+        });
+        let (disk, tell, around) = (tree.clone(), self.inner.clone(), self.around.clone());
+        spawn(&folder, "look", move || {
+            let now_ns = || i64::try_from(around.now_ms()).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+            look::run(&disk, &looker_rx, &now_ns, &|looked| drop(tell.send(Inner::Looked(looked))));
+        });
+        let watch = Some(self.watch(&tree));
+        self.disk = Some(Disk { tree, applier, hasher, looker, watch });
+        self.next_upkeep_ms = self.around.now_ms();
+        Ok(true)
+    }
+
+    /// Hears of changes from now on; look at everything afterwards.
+    fn watch(&self, tree: &DiskTree) -> Watch {
+        let tell = self.inner.clone();
+        // If the rules can not be read too much is heard of; the look that follows says what is wrong.
+        let ignore = Ignore::load(tree).unwrap_or_default();
+        let settings = WatchSettings { quiet_ms: WATCH_QUIET_MS, ..WatchSettings::default() };
+        Watch::start(tree, ignore, settings, move |event| drop(tell.send(Inner::Watched(event))))
+    }
+
+    /// Ends the work in the directory. Steps that were under way are told as not done; the disk can be unmounted then.
+    pub(super) fn detach_disk(&mut self) {
+        if let Some(disk) = self.disk.take() {
+            let _ = disk.applier.send(Order::Stop);
+            let _ = disk.hasher.send(Ask::Stop);
+        }
+    }
+
+    /// Plans a look at these paths; an empty list means everything.
+    pub(super) fn look_at(&mut self, paths: Vec<FolderPath>) {
+        if self.disk.is_none() {
+            return;
+        }
+        let now = self.around.now_ms();
+        match &mut self.look_next {
+            Some((_, waiting)) if waiting.is_empty() || paths.is_empty() => waiting.clear(),
+            Some((_, waiting)) => waiting.extend(paths),
+            None => self.look_next = Some((now, paths)),
+        }
+    }
+
+    pub(super) fn look_if_due(&mut self, now: u64) {
+        if self.looking || self.engine.is_none() {
+            return;
+        }
+        let Some((_, _)) = self.look_next.as_ref().filter(|(since, _)| since + SETTLE_MS <= now) else { return };
+        let Some((_, mut paths)) = self.look_next.take() else { return };
+        paths.sort();
+        paths.dedup();
+        let everything = paths.is_empty();
+        if everything {
+            let unwatched = self.disk.as_ref().is_some_and(|disk| disk.watch.is_none());
+            self.next_rescan_ms = now + if unwatched { RESCAN_UNWATCHED_MS } else { RESCAN_MS };
+        }
+        self.scan_waiters.extend(self.scan_requested.drain(..));
+        self.looking = true;
+        self.tell_engine(Input::ScanBegun { under: paths.clone() });
+        if let Some(disk) = &self.disk {
+            let _ = disk.looker.send(paths);
+        }
+    }
+
+    /// Looks at everything; the receiver hears when what was found is committed.
+    pub(crate) fn rescan(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.next_attach_ms = 0;
+        self.find_root_again(self.around.now_ms());
+        self.disk.as_ref()?;
+        let (done, waits) = oneshot::channel();
+        self.scan_requested.push_back(done);
+        self.look_at(Vec::new());
+        Some(waits)
+    }
+
+    pub(super) fn inner_event(&mut self, inner: Inner) {
+        let now = self.around.now_ms();
+        match inner {
+            Inner::Applied(Applied::Want(cids)) => {
+                self.replica.handle(now, replicate::Input::Want { cids, priority: Priority::Recent });
+            }
+            Inner::Applied(Applied::Unwant(cids)) => self.replica.handle(now, replicate::Input::Unwant { cids }),
+            Inner::Applied(Applied::Done(id, now_there)) => self.step_done(id, now_there),
+            Inner::Applied(Applied::Failed(id, why)) => {
+                self.next_retry_ms = self.next_retry_ms.min(now + STUCK_RETRY_MS);
+                self.tell_engine(Input::StepFailed { id, why });
+            }
+            Inner::Hashed(hashed) => self.hashed(hashed),
+            Inner::Looked(looked) => self.looked(looked),
+            Inner::Served(Served::Sent(peer, cid)) => {
+                self.replica.handle(now, replicate::Input::BlockSent { peer, cid })
+            }
+            Inner::Served(Served::Missing(peer, cid)) => {
+                self.replica.handle(now, replicate::Input::BlockMissing { peer, cid });
+            }
+            Inner::Watched(event) => self.watched(event),
+        }
+        self.look_if_due(now);
+    }
+
+    fn watched(&mut self, event: WatchEvent) {
+        match event {
+            WatchEvent::Changed(paths) => {
+                let rules = |path: &FolderPath| path.to_string() == IGNORE_FILE;
+                if paths.iter().any(rules) {
+                    // Other directories are to be watched now, and files that were ignored may be content.
+                    let watch = self.disk.as_ref().map(|disk| self.watch(&disk.tree));
+                    if let Some(disk) = &mut self.disk {
+                        disk.watch = watch;
+                    }
+                    return self.look_at(Vec::new());
+                }
+                self.look_at(paths.into_iter().collect());
+            }
+            WatchEvent::Rescan { why } => {
+                tracing::debug!(%why, "everything is looked at");
+                self.look_at(Vec::new());
+            }
+            WatchEvent::Dead { why } => {
+                tracing::warn!(%why, "changes are not heard of any more; the folder is listed instead");
+                if let Some(disk) = &mut self.disk {
+                    disk.watch = None;
+                }
+                self.look_at(Vec::new());
+            }
+        }
+    }
+
+    pub(super) fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
+        self.tell_engine(Input::StepDone { id, now_there });
+    }
+
+    pub(super) fn hashed(&mut self, hashed: Vec<Hashed>) {
+        for result in hashed {
+            self.reading = self.reading.saturating_sub(1);
+            match result {
+                Hashed::Done { path, stamp, body, blocks } => {
+                    if !blocks.is_empty() {
+                        let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
+                        if let Err(why) = self.blocks.put_many(&rows) {
+                            self.trouble(why.to_string());
+                        }
+                    }
+                    self.tell_engine(Input::Hashed { path, stamp, body });
+                }
+                Hashed::Failed { path, why } => {
+                    tracing::debug!(%why, "a file could not be read");
+                    if matches!(why, ReadError::Unreadable(_)) {
+                        self.unreadable.push((path.clone(), why.to_string()));
+                    } else {
+                        self.look_at(vec![path.clone()]);
+                    }
+                    self.tell_engine(Input::HashFailed { path });
+                }
+            }
+        }
+        self.scan_maybe_over();
+    }
+
+    pub(super) fn looked(&mut self, looked: Looked) {
+        match looked {
+            Looked::Listed(entries) => self.tell_engine(Input::Listed(entries)),
+            Looked::Ended(findings) => {
+                self.root_lost = None;
+                self.unreadable = findings.unreadable.clone();
+                self.skipped = findings.skipped;
+                self.look_once_more(findings.unsettled);
+                let unreadable = findings.unreadable.into_iter().map(|(path, _)| path).collect();
+                self.tell_engine(Input::ScanEnded { unreadable });
+            }
+            Looked::RootLost(lost) => {
+                self.lost_root(&lost);
+                self.tell_engine(Input::ScanEnded { unreadable: vec![FolderPath::root()] });
+                self.detach_disk();
+            }
+        }
+        self.carry_out_engine();
+        self.scan_maybe_over();
+    }
+
+    /// Files written a moment ago may be written again without another time to tell it by: they are looked at later, too (l6).
+    fn look_once_more(&mut self, mut unsettled: Vec<FolderPath>) {
+        if unsettled.is_empty() {
+            return;
+        }
+        let due = self.around.now_ms() + UNSETTLED_MS;
+        if unsettled.iter().any(FolderPath::is_root) {
+            unsettled.clear();
+        }
+        match &mut self.look_later {
+            Some((_, waiting)) if waiting.is_empty() || unsettled.is_empty() => waiting.clear(),
+            Some((_, waiting)) => waiting.extend(unsettled),
+            None => self.look_later = Some((due, unsettled)),
+        }
+    }
+
+    /// Plans the looks whose time has come.
+    pub(super) fn look_later_if_due(&mut self, now: u64) {
+        if let Some((_, paths)) = self.look_later.take_if(|(due, _)| *due <= now) {
+            self.look_at(paths);
+        }
+    }
+
+    pub(super) fn lost_root(&mut self, lost: &RootError) {
+        if self.root_lost.is_none() {
+            self.trouble(lost.to_string());
+        }
+        self.root_lost = Some(lost.to_string());
+    }
+
+    pub(super) fn scan_maybe_over(&mut self) {
+        if self.looking && self.engine.as_ref().is_some_and(|engine| !engine.is_scanning()) {
+            self.looking = false;
+            for waiter in self.scan_waiters.drain(..) {
+                let _ = waiter.send(());
+            }
+        }
+    }
+
+    /// The folder's directory, if it has one.
+    pub(crate) fn disk_tree(&self) -> Option<&DiskTree> {
+        self.disk.as_ref().map(|disk| &disk.tree)
+    }
+}

@@ -1,0 +1,479 @@
+//! The owner of one folder: a thread that feeds the folder's two brains, the blind [`Replica`] and the member's [`Engine`],
+//! and carries out what they ask, in order. Disk work goes to the folder's own worker threads; nothing here waits for a peer.
+//!
+//! What must hold: an op or head is durable before it is sent; the engine sees only heads the replica accepted; a vanished
+//! folder is never taken for deletions. What a stop loses: steps not begun and blocks under way; they are asked for again.
+
+mod brain;
+mod disk;
+mod membership;
+mod peers;
+mod standing;
+mod upkeep;
+mod vault;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::Duration;
+
+use cobox_core::engine::{Engine, Event, Input, Output, Setup, Standing, Stat, StepError, StepId};
+use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
+use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
+use cobox_core::path::FolderPath;
+use cobox_core::state::State;
+use cobox_core::tree::Fetch;
+use cobox_net::{FolderEvent, Inbox, Pass, Peer};
+use cobox_proto::codec::Canonical;
+use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
+use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, OpId, SigKey};
+use cobox_proto::members::{OpBody, Role, SignedOp};
+use cobox_proto::replicate::{self, PeerId, Priority, Replica};
+use cobox_proto::wire::proof::{KeyKind, Who};
+use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes};
+use cobox_store::{BlockStore, HeadState};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, ReadError, RootError, Watch, WatchEvent, WatchSettings};
+use crate::folder::apply::{Applied, Applier, Order, Orders};
+use crate::folder::config::{FolderConfig, Sort};
+use crate::folder::db::{DbError, FolderDb};
+use crate::folder::grant_envelope;
+use crate::folder::hash::{self, Ask, Asks, Hashed};
+use crate::folder::look::{self, Looked};
+use crate::folder::records::Records;
+use crate::folder::serve::{Serve, Served, Server};
+
+/// How long after a change the disk is looked at: editors write a file in several steps.
+const SETTLE_MS: u64 = 60;
+/// Everything is listed again this often, whatever the watcher says.
+const RESCAN_MS: u64 = 10 * 60 * 1000;
+/// ... and this often when there is no watcher.
+const RESCAN_UNWATCHED_MS: u64 = 20 * 1000;
+/// How long after a file was written it is looked at once more: longer than the coarsest clock of a disk.
+const UNSETTLED_MS: u64 = 2_200;
+/// How long the system's events are gathered.
+const WATCH_QUIET_MS: u64 = 50;
+/// Steps that could not be done are tried again this often.
+const STUCK_RETRY_MS: u64 = 15_000;
+/// Ops per message when a log is handed to a seeder.
+const CLAIM_OPS_PART: usize = 256;
+
+/// Where the database notes which copy of the folder's directory its knowledge is about.
+const COPY_NOTE: &str = "copy";
+
+/// What the daemon around a folder provides.
+pub(crate) trait Surroundings: Send + Sync + 'static {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+    /// Fresh random bytes.
+    fn random(&self) -> [u8; 32];
+    /// Something happened that people may want to know.
+    fn tell(&self, folder: &FolderConfig, what: Happened);
+    /// How others reach this device.
+    fn ticket(&self) -> Option<Ticket>;
+}
+
+/// What happened in a folder.
+#[derive(Debug, Clone)]
+pub(crate) enum Happened {
+    Engine(Event),
+    BackupComplete { seeder: SigKey },
+    PeersChanged,
+    Problem { message: String },
+}
+
+/// What a folder is made from.
+pub(crate) struct Parts {
+    pub(crate) config: FolderConfig,
+    pub(crate) config_path: std::path::PathBuf,
+    pub(crate) device: DeviceSecret,
+    pub(crate) slot: Slot,
+    pub(crate) keys: Option<FolderKeys>,
+    pub(crate) replica: Replica,
+    pub(crate) records: Records,
+    pub(crate) blocks: Arc<dyn BlockStore>,
+    pub(crate) db_path: std::path::PathBuf,
+    pub(crate) disk: Option<DiskTree>,
+    pub(crate) root_lost: Option<String>,
+    pub(crate) keep_keys: Box<dyn Fn(&FolderKeys) + Send>,
+}
+
+/// How a seeder or member device stands.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerRow {
+    pub(crate) who: Who,
+    /// What it last said it has joined and how many files it lacks.
+    pub(crate) progress: Option<(Cid, u64)>,
+    pub(crate) peer: Peer,
+}
+
+/// A question or command for the folder's thread.
+type Question = Box<dyn FnOnce(&mut FolderActor) + Send>;
+
+/// A running folder, from outside.
+#[derive(Clone)]
+pub(crate) struct FolderHandle {
+    pub(crate) id: FolderId,
+    pub(crate) inbox: Inbox,
+    questions: mpsc::UnboundedSender<Question>,
+}
+
+impl std::fmt::Debug for FolderHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FolderHandle({})", self.id.short())
+    }
+}
+
+impl FolderHandle {
+    /// Asks the folder's thread; `None` if it has stopped.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut FolderActor) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let question: Question = Box::new(move |actor| {
+            let _ = answer.send(f(actor));
+        });
+        self.questions.send(question).ok()?;
+        answered.await.ok()
+    }
+}
+
+/// From the folder's own threads.
+enum Inner {
+    Applied(Applied),
+    Hashed(Vec<Hashed>),
+    Looked(Looked),
+    Served(Served),
+    Watched(WatchEvent),
+}
+
+struct Disk {
+    tree: DiskTree,
+    applier: Orders,
+    hasher: Asks,
+    looker: std_mpsc::Sender<Vec<FolderPath>>,
+    watch: Option<Watch>,
+}
+
+/// See the module.
+pub(crate) struct FolderActor {
+    pub(crate) config: FolderConfig,
+    config_path: std::path::PathBuf,
+    pub(crate) folder: FolderId,
+    pub(crate) device: DeviceSecret,
+    pub(crate) slot: Slot,
+    pub(crate) replica: Replica,
+    pub(crate) engine: Option<Engine>,
+    keys: Option<Arc<FolderKeys>>,
+    keep_keys: Box<dyn Fn(&FolderKeys) + Send>,
+    records: Records,
+    blocks: Arc<dyn BlockStore>,
+    db: FolderDb,
+    disk: Option<Disk>,
+    server: std_mpsc::Sender<Serve>,
+    around: Arc<dyn Surroundings>,
+    inner: mpsc::UnboundedSender<Inner>,
+    pub(crate) peers: BTreeMap<PeerId, PeerRow>,
+    /// Seeders to whom the log is to be handed when their channel opens.
+    claims: BTreeMap<SigKey, oneshot::Sender<Result<(), String>>>,
+    /// Channels on which only a claim is spoken.
+    claiming: BTreeMap<PeerId, (Peer, oneshot::Sender<Result<(), String>>)>,
+    attaching: BTreeMap<PeerId, oneshot::Sender<Result<(), String>>>,
+    /// Paths to look at, and since when they wait; an empty list is everything.
+    look_next: Option<(u64, Vec<FolderPath>)>,
+    looking: bool,
+    /// Files that were written just before they were looked at, and when to look again; an empty list is everything.
+    look_later: Option<(u64, Vec<FolderPath>)>,
+    reading: u64,
+    next_rescan_ms: u64,
+    next_retry_ms: u64,
+    wake_ms: Option<u64>,
+    scan_waiters: Vec<oneshot::Sender<()>>,
+    scan_requested: VecDeque<oneshot::Sender<()>>,
+    /// Blocks whose bytes wait for the replica's word.
+    arriving: Option<bytes::Bytes>,
+    engine_wants: BTreeSet<Cid>,
+    pub(crate) root_lost: Option<String>,
+    pub(crate) skipped: Vec<(String, String)>,
+    pub(crate) unreadable: Vec<(FolderPath, String)>,
+    told_progress: Option<(Cid, u64)>,
+    announced: Option<Ticket>,
+    db_path: std::path::PathBuf,
+    next_attach_ms: u64,
+    next_upkeep_ms: u64,
+    stopping: bool,
+}
+
+/// Starts a folder's thread. `runtime` is where blocks are sent from.
+pub(crate) fn start(
+    parts: Parts,
+    around: Arc<dyn Surroundings>,
+    runtime: tokio::runtime::Handle,
+) -> Result<FolderHandle, DbError> {
+    let folder = parts.replica.folder();
+    let (inbox, inbox_rx) = mpsc::channel(cobox_net::INBOX_MAX);
+    let (questions, questions_rx) = mpsc::unbounded_channel();
+    let (inner, inner_rx) = mpsc::unbounded_channel();
+    let db = FolderDb::open(&parts.db_path)?;
+    let (server, server_rx) = std_mpsc::channel();
+    let serving = Server { db: FolderDb::open(&parts.db_path)?, blocks: parts.blocks.clone(), runtime };
+    let tell = inner.clone();
+    spawn(&folder, "serve", move || serving.run(&server_rx, move |served| drop(tell.send(Inner::Served(served)))));
+    let mut actor = FolderActor {
+        config: parts.config,
+        config_path: parts.config_path,
+        folder,
+        device: parts.device,
+        slot: parts.slot,
+        replica: parts.replica,
+        engine: None,
+        keys: None,
+        keep_keys: parts.keep_keys,
+        records: parts.records,
+        blocks: parts.blocks,
+        db,
+        disk: None,
+        server,
+        around,
+        inner,
+        peers: BTreeMap::new(),
+        claims: BTreeMap::new(),
+        claiming: BTreeMap::new(),
+        attaching: BTreeMap::new(),
+        look_next: None,
+        looking: false,
+        look_later: None,
+        reading: 0,
+        next_rescan_ms: 0,
+        next_retry_ms: u64::MAX,
+        wake_ms: None,
+        scan_waiters: Vec::new(),
+        scan_requested: VecDeque::new(),
+        arriving: None,
+        engine_wants: BTreeSet::new(),
+        root_lost: parts.root_lost,
+        skipped: Vec::new(),
+        unreadable: Vec::new(),
+        told_progress: None,
+        announced: None,
+        db_path: parts.db_path.clone(),
+        next_attach_ms: 0,
+        next_upkeep_ms: u64::MAX,
+        stopping: false,
+    };
+    if let Some(keys) = parts.keys {
+        actor.take_keys(keys);
+    }
+    if let Some(disk) = parts.disk {
+        actor.attach_disk(disk)?;
+    }
+    spawn(&folder, "folder", move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(actor.run(inbox_rx, questions_rx, inner_rx)),
+            Err(why) => tracing::error!(%why, "a folder's thread could not start"),
+        }
+    });
+    Ok(FolderHandle { id: folder, inbox, questions })
+}
+
+fn spawn(folder: &FolderId, job: &str, work: impl FnOnce() + Send + 'static) {
+    let name = format!("{job}-{}", folder.short());
+    std::thread::Builder::new().name(name).spawn(work).expect("the system has room for another thread");
+}
+
+impl FolderActor {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<FolderEvent>,
+        mut questions: mpsc::UnboundedReceiver<Question>,
+        mut inner: mpsc::UnboundedReceiver<Inner>,
+    ) {
+        self.membership_changed();
+        self.look_at(Vec::new());
+        self.carry_out();
+        while !self.stopping {
+            let now = self.around.now_ms();
+            let due = self.due_ms(now);
+            tokio::select! {
+                event = inbox.recv() => match event {
+                    Some(event) => self.peer_event(event),
+                    None => break,
+                },
+                question = questions.recv() => match question {
+                    Some(question) => question(&mut self),
+                    None => break,
+                },
+                Some(inner) = inner.recv() => self.inner_event(inner),
+                () = tokio::time::sleep(Duration::from_millis(due.saturating_sub(now))) => self.time_passed(),
+            }
+            self.carry_out();
+        }
+        self.detach_disk();
+        for row in self.peers.values() {
+            row.peer.close();
+        }
+    }
+
+    fn due_ms(&self, now: u64) -> u64 {
+        let look = self.look_next.as_ref().filter(|_| !self.looking).map(|(since, _)| since + SETTLE_MS);
+        let later = self.look_later.as_ref().map(|(due, _)| *due);
+        let rescan = self.disk.as_ref().map(|_| self.next_rescan_ms);
+        [self.replica.poll_timeout(), self.wake_ms, look, later, rescan, Some(self.next_retry_ms)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now + 60_000)
+            .min(now + 60_000)
+    }
+
+    fn time_passed(&mut self) {
+        let now = self.around.now_ms();
+        self.replica.handle(now, replicate::Input::Tick);
+        if self.wake_ms.is_some_and(|due| due <= now) {
+            self.wake_ms = None;
+            self.tell_engine(Input::Woken);
+        }
+        if self.next_retry_ms <= now {
+            self.next_retry_ms = u64::MAX;
+            if let Some(engine) = &mut self.engine {
+                engine.retry_stuck();
+            }
+        }
+        if self.disk.is_some() && self.next_rescan_ms <= now {
+            self.look_at(Vec::new());
+        }
+        self.find_root_again(now);
+        self.announce();
+        self.look_later_if_due(now);
+        self.look_if_due(now);
+        self.keep_up(now);
+    }
+
+    /// Carries out what both brains ask until neither asks more.
+    fn carry_out(&mut self) {
+        loop {
+            let replica = self.carry_out_replica();
+            let engine = self.carry_out_engine();
+            if !replica && !engine {
+                break;
+            }
+        }
+        self.tell_progress();
+    }
+
+    fn carry_out_replica(&mut self) -> bool {
+        let mut any = false;
+        while let Some(output) = self.replica.poll_output() {
+            any = true;
+            self.replica_output(output);
+        }
+        any
+    }
+
+    fn replica_output(&mut self, output: replicate::Output) {
+        use replicate::Output as O;
+        match output {
+            O::Send { peer, message } => {
+                if let Some(row) = self.peers.get(&peer) {
+                    row.peer.send(message);
+                }
+            }
+            O::SendBlock { peer, cid } => {
+                if let Some(row) = self.peers.get(&peer) {
+                    let _ = self.server.send(Serve {
+                        peer: row.peer.clone(),
+                        cid,
+                        keys: self.keys.clone(),
+                        disk: self.disk_tree().cloned(),
+                    });
+                }
+            }
+            O::OpsAdded(ids) => {
+                let ops: Vec<&SignedOp> = ids.iter().filter_map(|id| self.replica.membership().op(id)).collect();
+                if let Err(why) = self.records.put_ops(ops.iter().copied()) {
+                    self.trouble(why.to_string());
+                }
+                self.membership_changed();
+            }
+            O::EnvelopesAdded(sent) => {
+                if let Err(why) = self.records.put_envelopes(&sent) {
+                    self.trouble(why.to_string());
+                }
+                self.membership_changed();
+            }
+            O::HeadAccepted(id) => {
+                let Some(head) = self.replica.heads().get(&id).cloned() else { return };
+                if let Err(why) = self.records.put_head(&head, HeadState::Accepted, self.around.now_ms()) {
+                    self.trouble(why.to_string());
+                }
+                self.tell_engine(Input::Head(Box::new(head)));
+            }
+            O::HeadQuarantined(id) => {
+                if let Some(head) = self.replica.heads().get(&id)
+                    && let Err(why) = self.records.put_head(head, HeadState::Quarantined, self.around.now_ms())
+                {
+                    tracing::warn!(%why, "a head in quarantine could not be kept");
+                }
+            }
+            O::HeadRefused { device, why, .. } => {
+                self.trouble(format!("device {} sent a state that was refused: {why}", device.short()));
+            }
+            O::DeviceForked { device, .. } => {
+                self.trouble(format!(
+                    "device {} seems to be duplicated: two copies of it write at once",
+                    device.short()
+                ));
+            }
+            O::BlockTaken { cid, .. } => self.block_taken(cid),
+            O::BlockDropped { .. } => {}
+            O::ReceiptArrived(receipt) => self.receipt_arrived(&receipt),
+            O::SeederRolledBack { seeder, .. } => {
+                self.trouble(format!("seeder {} has lost a state it signed for", seeder.short()));
+            }
+            O::AddressesArrived(note) => {
+                if let Err(why) = self.records.put_address(&note) {
+                    tracing::warn!(%why, "an address could not be kept");
+                }
+                self.around.tell(&self.config, Happened::PeersChanged);
+            }
+            O::Stale { .. } => self.membership_changed(),
+            O::ClosePeer { peer, why } => {
+                tracing::debug!(%why, "a peer is closed");
+                if let Some(row) = self.peers.remove(&peer) {
+                    row.peer.close();
+                }
+            }
+        }
+    }
+
+    fn trouble(&self, message: String) {
+        tracing::warn!(folder = %self.folder.short(), message, "trouble");
+        self.around.tell(&self.config, Happened::Problem { message });
+    }
+
+    fn receipt_arrived(&mut self, receipt: &SignedReceipt) {
+        let r = receipt.receipt();
+        if let Err(why) = self.records.put_receipt(receipt) {
+            tracing::warn!(%why, "a receipt could not be kept");
+        }
+        if r.holding == Holding::Complete {
+            self.around.tell(&self.config, Happened::BackupComplete { seeder: r.seeder });
+        }
+    }
+
+    fn block_taken(&mut self, cid: Cid) {
+        let Some(bytes) = self.arriving.take() else { return };
+        if self.engine_wants.remove(&cid) {
+            if let Err(why) = self.blocks.put_many(&[(cid, &bytes)]) {
+                self.trouble(why.to_string());
+            }
+            self.tell_engine(Input::Block { cid, bytes: bytes.to_vec() });
+        } else if let Some(disk) = &self.disk {
+            let _ = disk.applier.send(Order::Block(cid, bytes));
+        } else if let Err(why) = self.blocks.put_many(&[(cid, &bytes)]) {
+            self.trouble(why.to_string());
+        }
+    }
+}

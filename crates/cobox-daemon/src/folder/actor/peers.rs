@@ -1,0 +1,172 @@
+//! Those at the other end: channels that open and close, what they say, a claim on a seeder, and where this device is.
+
+use super::*;
+
+impl FolderActor {
+    pub(super) fn peer_event(&mut self, event: FolderEvent) {
+        let now = self.around.now_ms();
+        match event {
+            FolderEvent::MayEnter { who, answer } => {
+                if !self.config.paused && self.replica.reach(&who, now).is_some() {
+                    let _ = answer.send(self.pass());
+                }
+            }
+            FolderEvent::Opened { peer, who } => self.peer_opened(now, peer, who),
+            FolderEvent::Closed { peer } => {
+                self.peers.remove(&peer);
+                self.claiming.remove(&peer);
+                self.attaching.remove(&peer);
+                self.replica.handle(now, replicate::Input::PeerClosed { peer });
+                self.around.tell(&self.config, Happened::PeersChanged);
+            }
+            FolderEvent::Message { peer, message } => self.message(now, peer, message),
+            FolderEvent::Block { peer, cid, bytes } => {
+                let len = bytes.len() as u64;
+                self.arriving = Some(bytes);
+                self.replica.handle(now, replicate::Input::BlockArrived { peer, cid, bytes: len });
+                self.carry_out_replica();
+                self.arriving = None;
+            }
+        }
+    }
+
+    /// Our key here.
+    pub(crate) fn pass(&self) -> Pass {
+        Pass { kind: KeyKind::Device, key: self.device.sig.clone() }
+    }
+
+    pub(super) fn peer_opened(&mut self, now: u64, peer: Peer, who: Who) {
+        if who.kind == KeyKind::Seeder
+            && let Some(answer) = self.claims.remove(&who.key)
+        {
+            for part in self.log_parts() {
+                peer.send(Message::Claim(part));
+            }
+            self.claiming.insert(peer.id, (peer, answer));
+            return;
+        }
+        let id = peer.id;
+        self.peers.insert(id, PeerRow { who, progress: None, peer });
+        self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
+        self.told_progress = None;
+        self.around.tell(&self.config, Happened::PeersChanged);
+        // A holder of what was missing may be here now.
+        self.next_retry_ms = self.next_retry_ms.min(now + 200);
+    }
+
+    pub(super) fn message(&mut self, now: u64, peer: PeerId, message: Message) {
+        if let Some((channel, answer)) = self.claiming.remove(&peer) {
+            let told = match message {
+                Message::Claimed => Ok(()),
+                Message::ClaimRefused(why) => Err(why.to_string()),
+                _ => Err("the seeder answered something else".into()),
+            };
+            channel.close();
+            let _ = answer.send(told);
+            return;
+        }
+        match message {
+            Message::VaultAttached | Message::VaultRefused(_) => {
+                if let Some(answer) = self.attaching.remove(&peer) {
+                    let told = if let Message::VaultRefused(why) = message { Err(why.to_string()) } else { Ok(()) };
+                    let _ = answer.send(told);
+                }
+            }
+            Message::Progress { root, missing_files } => {
+                if let Some(row) = self.peers.get_mut(&peer) {
+                    row.progress = Some((root, missing_files));
+                }
+            }
+            message => self.replica.handle(now, replicate::Input::Received { peer, message }),
+        }
+    }
+
+    /// The log in pieces, for a seeder that does not know the folder.
+    pub(crate) fn log_parts(&self) -> Vec<LogPart> {
+        let log = self.replica.membership().log();
+        let ops: Vec<Vec<u8>> = log.ops().map(|op| op.bytes().to_vec()).collect();
+        let parts = ops.len().div_ceil(CLAIM_OPS_PART).max(1);
+        (0..parts)
+            .map(|i| LogPart {
+                genesis: if i == 0 { log.genesis().to_bytes() } else { Vec::new() },
+                ops: ops.iter().skip(i * CLAIM_OPS_PART).take(CLAIM_OPS_PART).cloned().collect(),
+                last: i + 1 == parts,
+            })
+            .collect()
+    }
+
+    /// Hands the log to a seeder as soon as a channel to it is open; the answer says whether it keeps the folder.
+    pub(crate) fn claim_when_open(&mut self, seeder: SigKey) -> oneshot::Receiver<Result<(), String>> {
+        let (answer, answered) = oneshot::channel();
+        self.claims.insert(seeder, answer);
+        answered
+    }
+
+    /// Asks a connected seeder of this folder to keep the person's vault too.
+    pub(crate) fn attach_vault(
+        &mut self,
+        seeder: SigKey,
+        vault: Vec<LogPart>,
+    ) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let row = self.peers.values().find(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder)?;
+        for part in vault {
+            row.peer.send(Message::AttachVault(part));
+        }
+        let (answer, answered) = oneshot::channel();
+        self.attaching.insert(row.peer.id, answer);
+        Some(answered)
+    }
+
+    /// Tells connected members how far we are, so that they can say whether all are in step.
+    pub(super) fn tell_progress(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        let summary = engine.summary_pending();
+        let now = (engine.root(), summary);
+        if self.told_progress == Some(now) {
+            return;
+        }
+        self.told_progress = Some(now);
+        for row in self.peers.values().filter(|row| row.who.kind == KeyKind::Device) {
+            row.peer.send(Message::Progress { root: now.0, missing_files: now.1 });
+        }
+    }
+
+    /// Machines to be called about this folder: its seeders, members that an invite named, members that said where they are.
+    pub(crate) fn contacts(&self) -> Vec<Ticket> {
+        let seeders = self.config.seeders.iter().filter_map(|seeder| seeder.ticket());
+        let contacts = self.config.contacts.iter().filter_map(|text| Ticket::from_text(text).ok());
+        let own = self.device.public().sig;
+        let notes = self.replica.addresses().filter(|note| note.device != own).filter_map(|note| self.open_note(note));
+        seeders.chain(contacts).chain(notes).collect()
+    }
+
+    pub(super) fn open_note(&self, note: &AddressNote) -> Option<Ticket> {
+        let (epoch, sealed) = note.sealed.split_first_chunk::<16>()?;
+        let plain = self.keys.as_deref()?.open_note(&EpochTag(*epoch), "addresses", &note.device.0, sealed).ok()?;
+        Ticket::from_bytes(&plain).ok()
+    }
+
+    /// Tells the other members, sealed, where this device is, if that is news.
+    pub(super) fn announce(&mut self) {
+        let now = self.around.now_ms();
+        let (Some(ticket), Some(epoch)) = (self.around.ticket(), self.epoch()) else { return };
+        if self.announced.as_ref() == Some(&ticket) || self.author().is_none() {
+            return;
+        }
+        let device = self.device.public().sig;
+        let Some(Ok(sealed)) =
+            self.keys.as_deref().map(|keys| keys.seal_note(&epoch, "addresses", &device.0, &ticket.to_bytes()))
+        else {
+            return;
+        };
+        let note = AddressNote::sign(&self.device.sig, &self.folder, now, [&epoch.0[..], &sealed].concat());
+        self.announced = Some(ticket);
+        self.replica.handle(now, replicate::Input::LocalAddresses(note));
+    }
+
+    /// Whether this machine has the folder open with us already.
+    pub(crate) fn has_peer_at(&self, remote: &SigKey) -> bool {
+        self.peers.values().any(|row| row.peer.remote == *remote)
+            || self.claiming.values().any(|(p, _)| p.remote == *remote)
+    }
+}

@@ -1,0 +1,58 @@
+//! How the folder stands, for people who ask, and the settings they change.
+
+use super::*;
+
+impl FolderActor {
+    /// Neither sends nor receives from now on, or does again.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.config.paused = paused;
+        self.save_config();
+        if paused {
+            for row in self.peers.values() {
+                row.peer.close();
+            }
+        }
+    }
+
+    /// Saves the folder's settings.
+    pub(crate) fn save_config(&mut self) {
+        if let Err(why) = self.config.save(&self.config_path) {
+            self.trouble(why.to_string());
+        }
+    }
+
+    /// Ends the thread after this.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// A receipt of this seeder for a head of our root.
+    pub(crate) fn backed_up(&self, seeder: &SigKey) -> Option<&SignedReceipt> {
+        let root = self.engine.as_ref()?.root();
+        self.replica.receipts().find(|receipt| {
+            let r = receipt.receipt();
+            r.seeder == *seeder
+                && r.holding == Holding::Complete
+                && self.replica.heads().get(&r.head).is_some_and(|head| head.head().root == root)
+        })
+    }
+
+    /// The newest receipt of this seeder, whatever it says.
+    pub(crate) fn newest_receipt(&self, seeder: &SigKey) -> Option<&SignedReceipt> {
+        self.replica.receipts().filter(|r| r.receipt().seeder == *seeder).max_by_key(|r| r.receipt().received_ms)
+    }
+
+    /// Whether everything seen on this disk is joined, published, at every connected member and at every connected seeder.
+    pub(crate) fn in_step(&self) -> bool {
+        let Some(engine) = &self.engine else { return false };
+        let summary = engine.summary();
+        let disk_settled = self.disk.is_none()
+            || self.look_next.is_none() && !self.looking && self.reading == 0 && self.root_lost.is_none();
+        let peers_settled = self.peers.values().all(|row| match row.who.kind {
+            KeyKind::Device => row.progress == Some((engine.root(), 0)),
+            KeyKind::Seeder => self.backed_up(&row.who.key).is_some(),
+            _ => true,
+        });
+        disk_settled && summary.settled && summary.pending_files == 0 && peers_settled
+    }
+}
