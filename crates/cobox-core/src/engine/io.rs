@@ -226,6 +226,13 @@ pub enum Input {
     },
     /// A head that the blind rules accepted.
     Head(Box<SignedHead>),
+    /// The delta of a head that comes right behind it.
+    Delta {
+        /// Its verified name.
+        cid: Cid,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
     /// A metadata block that was asked for by [`Output::Want`].
     Block {
         /// Its verified name.
@@ -326,6 +333,8 @@ pub enum Output {
     Store(Vec<SealedBlock>),
     /// Make durable, in one transaction.
     Remember(Memory),
+    /// The delta of the head that is published next: for whoever is connected, not kept.
+    SendDelta(SealedBlock),
     /// Make durable, then publish.
     Publish(Box<SignedHead>),
     /// Fetch these metadata blocks.

@@ -11,6 +11,7 @@
 
 mod brake;
 mod commit;
+mod deltas;
 mod io;
 mod merge;
 mod plan;
@@ -33,6 +34,7 @@ use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
+use deltas::Deltas;
 use merge::Merging;
 use plan::Planner;
 use publish::OwnChain;
@@ -109,6 +111,7 @@ pub struct Engine {
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
+    deltas: Deltas,
     jobs: BTreeMap<StepId, Step>,
     busy: BTreeMap<FolderPath, StepId>,
     /// Places that had a step under way when the look at the disk began.
@@ -155,6 +158,7 @@ impl Engine {
             looked_at_all: false,
             held: None,
             merging: Merging::new(frontier),
+            deltas: Deltas::default(),
             jobs: BTreeMap::new(),
             busy: BTreeMap::new(),
             unsettled: BTreeMap::new(),
@@ -171,6 +175,7 @@ impl Engine {
             engine.note_head(head);
         }
         engine.seal_past();
+        engine.note_published();
         if !engine.root_is_published() {
             // A join that was not published before the stop. What it brought is not known any more; the whole tree is sure to
             // cover it, and announcing too much does no harm.
@@ -212,6 +217,7 @@ impl Engine {
                 self.end_scan_if_done(now_ms);
             }
             Input::Head(head) => self.head_arrived(now_ms, *head),
+            Input::Delta { cid, bytes } => self.deltas.arrived(cid, bytes),
             Input::Block { cid, bytes } => self.block_arrived(now_ms, cid, &bytes),
             Input::Standing(standing) => self.standing_changed(now_ms, standing),
             Input::Keys(keys) => {
@@ -423,6 +429,7 @@ impl Engine {
         self.new_nodes.0 += blocks.len() as u64;
         self.new_nodes.1 += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         self.tree = tree;
+        self.deltas.changed(touched);
         self.view = view(&self.state);
         if !blocks.is_empty() {
             self.out.push_back(Output::Store(blocks));

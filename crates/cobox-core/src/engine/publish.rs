@@ -139,6 +139,7 @@ impl Engine {
             .collect();
         let (nodes, node_bytes) = std::mem::take(&mut self.new_nodes);
         let epoch = self.tree.epoch();
+        let delta = self.deltas.seal(&self.state, epoch, &self.keys);
         let mut head = Head {
             folder: self.folder,
             device: self.own.device,
@@ -154,7 +155,7 @@ impl Engine {
             new_blocks: nodes + content.0,
             new_bytes: node_bytes + content.1,
             claimed_time_ms: now_ms,
-            delta: None,
+            delta: delta.as_ref().map(|delta| delta.cid),
             sealed: Vec::new(),
         };
         let counter = self.state.ctx.get(&self.own.actor).map_or(0, |row| row.counter);
@@ -171,6 +172,8 @@ impl Engine {
         self.own.merge_due_ms = None;
         self.note_head(&signed);
         self.merging.advance(signed.id());
+        self.note_published();
+        self.out.extend(delta.map(Output::SendDelta));
         // In this order: after a stop in between, the head is one of the known ones and is joined like any other. The other
         // way round the folder would rest on a head that nobody has.
         self.out.push_back(Output::Publish(Box::new(signed)));

@@ -43,6 +43,13 @@ pub enum Input {
         /// Their envelopes.
         envelopes: Vec<OpEnvelopes>,
     },
+    /// The delta of the head that is written here next. Devices connected now get it with that head; it is not kept.
+    LocalDelta {
+        /// Its name.
+        cid: Cid,
+        /// The sealed block.
+        bytes: Vec<u8>,
+    },
     /// A head written here, already durable.
     LocalHead(Box<SignedHead>),
     /// These blocks are needed.
@@ -149,6 +156,13 @@ pub enum Output {
         peer: PeerId,
         /// Its name.
         cid: Cid,
+    },
+    /// A delta came, before the head that names it. Use it soon or drop it: the head's tree can be fetched without.
+    DeltaArrived {
+        /// Its name, by its bytes.
+        cid: Cid,
+        /// The sealed block.
+        bytes: Vec<u8>,
     },
     /// A receipt not known before.
     ReceiptArrived(SignedReceipt),

@@ -20,6 +20,7 @@ use cobox_core::engine::{Engine, Event, Input, Output, Setup, Standing, Stat, St
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
 use cobox_core::path::FolderPath;
+use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
 use cobox_core::tree::Fetch;
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
@@ -426,6 +427,7 @@ impl FolderActor {
                     device.short()
                 ));
             }
+            O::DeltaArrived { cid, bytes } => self.tell_engine(Input::Delta { cid, bytes }),
             O::BlockTaken { cid, .. } => self.block_taken(cid),
             O::BlockDropped { .. } => {}
             O::ReceiptArrived(receipt) => self.receipt_arrived(&receipt),
