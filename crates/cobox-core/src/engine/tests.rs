@@ -285,7 +285,7 @@ fn a_small_change_is_joined_without_a_question_and_a_lost_or_foreign_delta_costs
     };
     let mut ben = Engine::empty(setup(), epoch);
     let mut held = Vec::new();
-    let mut write = |alice: &mut Engine, name: &str| {
+    let write = |alice: &mut Engine, name: &str| {
         alice.put_virtual(1, &FolderPath::parse(name).unwrap(), body(&keys, name.as_bytes()));
         handed_out(alice)
     };
