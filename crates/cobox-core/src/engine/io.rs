@@ -6,6 +6,7 @@ use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, HeadId, Inode, OpId};
 use smallvec::SmallVec;
 
+use super::VaultMark;
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::seal::SealedBlock;
@@ -263,6 +264,8 @@ pub enum Input {
         /// `true`: go on with it; `false`: bring the files back.
         approve: bool,
     },
+    /// The newest head of the person's own vault, to be named in every head from now on.
+    Vault(VaultMark),
     /// The time of [`Output::WakeAt`] has come.
     Woken,
 }

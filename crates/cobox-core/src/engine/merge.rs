@@ -8,8 +8,7 @@ use cobox_proto::head::SignedHead;
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId};
 use cobox_proto::limits::COUNTER_JUMP_MAX;
 
-use super::publish::counter_of;
-use super::{Engine, Event, Output};
+use super::{Engine, Event, HeadNote, Output};
 use crate::state::{Alarm, Ctx};
 use crate::tree::{Fetch, Remote, TreeError};
 
@@ -140,7 +139,7 @@ impl Engine {
         let parents: Vec<HeadId> = head.parents().collect();
         let before = parents.iter().filter_map(|id| self.merging.rows.get(id)).map(|row| row.counter_max).max();
         let mut counter_max = before.unwrap_or(0);
-        match counter_of(self, signed) {
+        match HeadNote::open(&self.keys, signed).map(|note| note.counter) {
             Some(counter) if counter > counter_max.saturating_add(COUNTER_JUMP_MAX) => {
                 self.refuse(id, "its counter jumps too far ahead".into());
             }

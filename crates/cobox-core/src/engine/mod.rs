@@ -14,6 +14,7 @@ mod commit;
 mod deltas;
 mod io;
 mod merge;
+mod note;
 mod plan;
 mod publish;
 mod scan;
@@ -27,6 +28,7 @@ use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
 
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
+pub use note::{HeadNote, VaultMark};
 pub use plan::same_time;
 
 use crate::content::symlink_body;
@@ -227,6 +229,7 @@ impl Engine {
             Input::StepDone { id, now_there } => self.step_done(id, now_there),
             Input::StepFailed { id, why } => self.step_failed(id, why),
             Input::Decide { approve } => self.decide(now_ms, approve),
+            Input::Vault(mark) => self.own.vault = Some(mark),
             Input::Woken => self.publish_merge_if_due(now_ms),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cobox_proto::codec::Canonical;
 use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId};
 use cobox_proto::limits::COUNTER_JUMP_MAX;
@@ -133,9 +134,8 @@ impl Mallory {
             delta: None,
             sealed: vec![],
         };
-        let mut note = cobox_proto::codec::Writer::new();
-        note.u8(1).varint(counter);
-        head.sealed = folder.keys.seal_note(&folder.epoch, "head", &head.clear_bytes(), note.as_slice()).unwrap();
+        let note = HeadNote { counter, vault: None }.to_bytes();
+        head.sealed = folder.keys.seal_note(&folder.epoch, "head", &head.clear_bytes(), &note).unwrap();
         let signed = head.sign(&self.key).unwrap();
         self.chain.push(signed.id());
         signed

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
-use cobox_core::engine::{Engine, Event, Input, Output, Setup, Standing, Stat, StepError, StepId};
+use cobox_core::engine::{Engine, Event, Input, Output, Setup, Standing, Stat, StepError, StepId, VaultMark};
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
 use cobox_core::path::FolderPath;
@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, ReadError, RootError, Watch, WatchEvent, WatchSettings};
 use crate::folder::apply::{Applied, Applier, Order, Orders};
-use crate::folder::config::{FolderConfig, Sort};
+use crate::folder::config::{FolderConfig, SeederConfig, Sort};
 use crate::folder::db::{DbError, FolderDb};
 use crate::folder::grant_envelope;
 use crate::folder::hash::{self, Ask, Asks, Hashed};
@@ -72,15 +72,25 @@ pub(crate) trait Surroundings: Send + Sync + 'static {
     fn tell(&self, folder: &FolderConfig, what: Happened);
     /// How others reach this device.
     fn ticket(&self) -> Option<Ticket>;
+    /// The newest head of the person's vault.
+    fn vault_mark(&self) -> Option<VaultMark>;
+    /// The vault was written, here or on another device of the person.
+    fn vault_written(&self, mark: VaultMark);
 }
 
 /// What happened in a folder.
 #[derive(Debug, Clone)]
 pub(crate) enum Happened {
     Engine(Event),
-    BackupComplete { seeder: SigKey },
+    BackupComplete {
+        seeder: SigKey,
+    },
     PeersChanged,
-    Problem { message: String },
+    /// The folder's settings, as they are saved.
+    ConfigChanged,
+    Problem {
+        message: String,
+    },
 }
 
 /// What a folder is made from.
@@ -199,6 +209,7 @@ pub(crate) struct FolderActor {
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) unreadable: Vec<(FolderPath, String)>,
     told_progress: Option<(Cid, u64)>,
+    told_vault: Option<VaultMark>,
     announced: Option<Ticket>,
     db_path: std::path::PathBuf,
     next_attach_ms: u64,
@@ -257,6 +268,7 @@ pub(crate) fn start(
         skipped: Vec::new(),
         unreadable: Vec::new(),
         told_progress: None,
+        told_vault: None,
         announced: None,
         db_path: parts.db_path.clone(),
         next_attach_ms: 0,
@@ -362,6 +374,7 @@ impl FolderActor {
             }
         }
         self.tell_progress();
+        self.pass_vault_mark();
     }
 
     fn carry_out_replica(&mut self) -> bool {
