@@ -92,6 +92,8 @@ pub enum Input {
         /// Its name.
         cid: Cid,
     },
+    /// Much came in since others were last told what is here: they may ask again for what they did not get.
+    HoldsMore,
     /// A receipt to publish: our own, if we are the seeder.
     LocalReceipt(SignedReceipt),
     /// Our own addresses.

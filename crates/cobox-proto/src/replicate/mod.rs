@@ -241,6 +241,7 @@ impl Replica {
             Input::BlockSent { peer, cid } => {
                 self.serving.finished(peer, &cid);
             }
+            Input::HoldsMore => self.others(None, Reach::Everything).into_iter().for_each(|peer| self.name_heads(peer)),
             Input::LocalReceipt(receipt) => self.add_receipt(None, receipt),
             Input::LocalAddresses(note) => self.add_addresses(None, note),
             Input::Tick => {}

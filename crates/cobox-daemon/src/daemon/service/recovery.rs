@@ -10,7 +10,7 @@ use cobox_core::keys::phrase::Words;
 use cobox_core::keys::{DeviceSecret, FolderKeys, RootSecret};
 use cobox_core::members::{Author, add_device, device_proof};
 use cobox_net::{Opener, Pass};
-use cobox_proto::hosting::{Holding, Ticket};
+use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
 use cobox_proto::limits::{FIND_PROOFS_MAX, MEMBER_SLOTS};
 use cobox_proto::wire::proof::KeyKind;
@@ -25,8 +25,8 @@ use crate::api::{ApiError, ErrorCode};
 use crate::folder::{FolderActor, FolderHandle, Sort};
 use crate::guest::Entered;
 
-/// How long is waited for what the seeders have signed, once their newest state is here.
-const RECEIPTS_WAIT: Duration = Duration::from_secs(2);
+/// How long is waited until each seeder has said what it has, once the newest state is here.
+const HEADS_WAIT: Duration = Duration::from_secs(2);
 /// A folder's heads know of a vault that the seeders did not show.
 const OLD_VAULT: &str = "your vault came back older than your devices knew it: names or folders may be missing; recover again \
                          with the ticket of another seeder, if you have one";
@@ -260,13 +260,13 @@ impl Daemon {
         tracing::warn!("the vault's entries did not come; folders keep their ids as names");
     }
 
-    /// What each seeder has signed for, once all have spoken: its newest complete state, who wrote that, who else has it.
+    /// What each seeder came with, once all have spoken: its newest state, who wrote that, who else has it.
     async fn states_of(&self, folder: &FolderHandle, name: &str, holders: &[&Machine]) -> Vec<FoundState> {
         let machines: Vec<SigKey> = holders.iter().map(|holder| SigKey(holder.ticket.endpoint.0)).collect();
-        let deadline = Instant::now() + RECEIPTS_WAIT;
+        let deadline = Instant::now() + HEADS_WAIT;
         loop {
             let (asked, name) = (machines.clone(), name.to_owned());
-            let Some(states) = folder.ask(move |actor| signed_states(actor, &name, &asked)).await else {
+            let Some(states) = folder.ask(move |actor| shown_states(actor, &name, &asked)).await else {
                 return Vec::new();
             };
             if states.iter().all(|state| state.head_at.is_some()) || Instant::now() >= deadline {
@@ -277,16 +277,12 @@ impl Daemon {
     }
 }
 
-/// What the seeders on these machines have signed for.
-fn signed_states(actor: &FolderActor, folder: &str, machines: &[SigKey]) -> Vec<FoundState> {
+/// What the seeders on these machines came with.
+fn shown_states(actor: &FolderActor, folder: &str, machines: &[SigKey]) -> Vec<FoundState> {
     let heads = actor.replica.heads();
     let newest = |machine: &SigKey| {
-        let seeder = actor.seeder_at(machine)?;
-        let receipts = actor
-            .replica
-            .receipts()
-            .filter(|signed| signed.receipt().seeder == seeder && signed.receipt().holding == Holding::Complete);
-        receipts.filter_map(|signed| heads.get(&signed.receipt().head)).max_by_key(|head| head.head().claimed_time_ms)
+        let named = actor.seeder_came_with(machine)?.iter().filter_map(|head| heads.get(head));
+        named.max_by_key(|head| head.head().claimed_time_ms)
     };
     let found: Vec<_> = machines.iter().map(newest).collect();
     let state = |at: usize| {

@@ -115,6 +115,8 @@ pub(crate) struct PeerRow {
     pub(crate) who: Who,
     /// What it last said it has joined and how many files it lacks.
     pub(crate) progress: Option<(Cid, u64)>,
+    /// The newest heads it had before we told it of any; nothing until it has named them.
+    pub(crate) came_with: Option<Vec<HeadId>>,
     pub(crate) peer: Peer,
 }
 

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Of the heads that a peer names at the beginning, so many are remembered.
+const CAME_WITH_MAX: usize = 1024;
+
 impl FolderActor {
     pub(super) fn peer_event(&mut self, event: FolderEvent) {
         let now = self.around.now_ms();
@@ -49,7 +52,7 @@ impl FolderActor {
             self.seeder_is_at(who.key, peer.remote);
         }
         let id = peer.id;
-        self.peers.insert(id, PeerRow { who, progress: None, peer });
+        self.peers.insert(id, PeerRow { who, progress: None, came_with: None, peer });
         self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
         self.told_progress = None;
         self.around.tell(&self.config, Happened::PeersChanged);
@@ -80,7 +83,13 @@ impl FolderActor {
                     row.progress = Some((root, missing_files));
                 }
             }
-            message => self.replica.handle(now, replicate::Input::Received { peer, message }),
+            message => {
+                if let (Message::HeadsHave { tips, .. }, Some(row)) = (&message, self.peers.get_mut(&peer)) {
+                    let heads = tips.iter().take(CAME_WITH_MAX).map(|tip| tip.head);
+                    row.came_with.get_or_insert_with(|| heads.collect());
+                }
+                self.replica.handle(now, replicate::Input::Received { peer, message });
+            }
         }
     }
 
@@ -128,7 +137,11 @@ impl FolderActor {
         if self.told_progress == Some(now) {
             return;
         }
-        self.told_progress = Some(now);
+        let before = self.told_progress.replace(now);
+        if now.1 == 0 && before.is_some_and(|(_, missing)| missing > 0) {
+            // Blocks that we did not have when somebody asked are here now.
+            self.replica.handle(self.around.now_ms(), replicate::Input::HoldsMore);
+        }
         for row in self.peers.values().filter(|row| row.who.kind == KeyKind::Device) {
             row.peer.send(Message::Progress { root: now.0, missing_files: now.1 });
         }
@@ -185,10 +198,10 @@ impl FolderActor {
         rows.filter(|row| row.who.key == *seeder).map(|row| row.peer.remote).next()
     }
 
-    /// The seeder whose machine this is, if the folder is open with it.
-    pub(crate) fn seeder_at(&self, machine: &SigKey) -> Option<SigKey> {
-        let rows = self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder);
-        rows.filter(|row| row.peer.remote == *machine).map(|row| row.who.key).next()
+    /// The newest heads that the seeder on this machine came with; `None` if it has not named them yet.
+    pub(crate) fn seeder_came_with(&self, machine: &SigKey) -> Option<&[HeadId]> {
+        let mut rows = self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder);
+        rows.find(|row| row.peer.remote == *machine)?.came_with.as_deref()
     }
 
     pub(super) fn open_note(&self, note: &AddressNote) -> Option<Ticket> {
