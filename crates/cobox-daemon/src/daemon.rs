@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use cobox_core::engine::VaultMark;
 use cobox_core::keys::{DeviceSecret, FolderKeys};
 use cobox_core::members::{Author, Founded, Founding, FoundingRandom, Label, found, propose_labelled};
 use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError, Opener};
@@ -142,6 +143,12 @@ pub(crate) struct Daemon {
     /// Whom to call about which folders; filled by `dial`.
     dialing: RwLock<BTreeSet<SigKey>>,
     last_seen_ms: RwLock<BTreeMap<SigKey, u64>>,
+    /// A seeder came, or its place became known.
+    seeders_changed: Arc<tokio::sync::Notify>,
+    /// One vault is placed at a time.
+    placing: tokio::sync::Mutex<()>,
+    /// The newest head of the person's vault.
+    vault_mark: RwLock<Option<VaultMark>>,
 }
 
 /// Milliseconds since 1970.
@@ -176,6 +183,9 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         links: RwLock::new(BTreeMap::new()),
         dialing: RwLock::new(BTreeSet::new()),
         last_seen_ms: RwLock::new(BTreeMap::new()),
+        seeders_changed: Arc::default(),
+        placing: tokio::sync::Mutex::default(),
+        vault_mark: RwLock::new(None),
         home,
     });
     let opening = daemon.clone();
@@ -184,6 +194,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         .map_err(|e| StartError::Io { path: daemon.home.state(), source: std::io::Error::other(e) })??;
     tokio::spawn(dial::accept(daemon.clone()));
     tokio::spawn(dial::keep_calling(Arc::downgrade(&daemon)));
+    tokio::spawn(vault::keep_placed(Arc::downgrade(&daemon)));
     Ok(daemon)
 }
 
@@ -470,6 +481,14 @@ impl Surroundings for Around {
     }
     fn ticket(&self) -> Option<Ticket> {
         self.daemon.upgrade().map(|daemon| daemon.ticket())
+    }
+    fn vault_mark(&self) -> Option<VaultMark> {
+        *self.daemon.upgrade()?.vault_mark.read().expect("no thread panics while it holds this lock")
+    }
+    fn vault_written(&self, mark: VaultMark) {
+        if let Some(daemon) = self.daemon.upgrade() {
+            *daemon.vault_mark.write().expect("no thread panics while it holds this lock") = Some(mark);
+        }
     }
     fn tell(&self, config: &FolderConfig, what: Happened) {
         if let Some(daemon) = self.daemon.upgrade() {

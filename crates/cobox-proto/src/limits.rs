@@ -19,6 +19,8 @@ pub const HEAD_AUTH_MAX: usize = 64;
 pub const COUNTER_JUMP_MAX: u64 = 1 << 20;
 /// Bytes of a delta's payload (formats F4).
 pub const DELTA_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a delta as it travels, sealed, with its links.
+pub const DELTA_BLOCK_BYTES_MAX: usize = 256 << 10;
 
 /// Bytes of a membership op with its signatures, envelopes apart.
 pub const OP_BYTES_MAX: usize = 64 << 10;

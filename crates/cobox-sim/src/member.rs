@@ -263,6 +263,11 @@ impl<'c> Member<'c> {
                     None => live.replica.handle(now_ms, replicate::Input::BlockMissing { peer, cid }),
                 }
             }
+            O::DeltaArrived { cid, bytes } => {
+                if let Some(live) = &mut self.live {
+                    live.engine.handle(now_ms, Input::Delta { cid, bytes });
+                }
+            }
             O::HeadAccepted(id) => {
                 let Some(head) = self.live.as_ref().and_then(|live| live.replica.heads().get(&id)).cloned() else {
                     return;
@@ -296,6 +301,11 @@ impl<'c> Member<'c> {
             Output::Remember(memory) => {
                 if !self.stops_now() {
                     self.remember(memory);
+                }
+            }
+            Output::SendDelta(delta) => {
+                if let Some(live) = &mut self.live {
+                    live.replica.handle(now_ms, replicate::Input::LocalDelta { cid: delta.cid, bytes: delta.bytes });
                 }
             }
             Output::Publish(head) => {

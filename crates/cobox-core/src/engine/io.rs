@@ -7,7 +7,7 @@ use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, HeadId, Inode, OpId};
 use smallvec::SmallVec;
 
-use super::IgnoreRules;
+use super::{IgnoreRules, VaultMark};
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::seal::SealedBlock;
@@ -231,6 +231,13 @@ pub enum Input {
     },
     /// A head that the blind rules accepted.
     Head(Box<SignedHead>),
+    /// The delta of a head that comes right behind it.
+    Delta {
+        /// Its verified name.
+        cid: Cid,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
     /// A metadata block that was asked for by [`Output::Want`].
     Block {
         /// Its verified name.
@@ -261,6 +268,8 @@ pub enum Input {
         /// `true`: go on with it; `false`: bring the files back.
         approve: bool,
     },
+    /// The newest head of the person's own vault, to be named in every head from now on.
+    Vault(VaultMark),
     /// The time of [`Output::WakeAt`] has come.
     Woken,
 }
@@ -331,6 +340,8 @@ pub enum Output {
     Store(Vec<SealedBlock>),
     /// Make durable, in one transaction.
     Remember(Memory),
+    /// The delta of the head that is published next: for whoever is connected, not kept.
+    SendDelta(SealedBlock),
     /// Make durable, then publish.
     Publish(Box<SignedHead>),
     /// Fetch these metadata blocks.

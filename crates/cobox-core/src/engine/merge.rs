@@ -8,8 +8,7 @@ use cobox_proto::head::SignedHead;
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId};
 use cobox_proto::limits::COUNTER_JUMP_MAX;
 
-use super::publish::counter_of;
-use super::{Engine, Event, Output};
+use super::{Engine, Event, HeadNote, Output};
 use crate::state::{Alarm, Ctx};
 use crate::tree::{Fetch, Remote, TreeError};
 
@@ -20,9 +19,10 @@ const FETCHES_MAX: usize = 4;
 
 /// What is kept of every known head.
 #[derive(Debug)]
-struct Row {
+pub(super) struct Row {
     parents: Vec<HeadId>,
-    root: Cid,
+    pub(super) root: Cid,
+    pub(super) delta: Option<Cid>,
     epoch: EpochTag,
     actor: ActorId,
     /// The greatest counter that this head and those in its past prove.
@@ -75,6 +75,10 @@ impl Merging {
             refused: BTreeSet::new(),
             unread: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn row(&self, id: &HeadId) -> Option<&Row> {
+        self.rows.get(id)
     }
 
     pub(super) fn frontier(&self) -> &BTreeSet<HeadId> {
@@ -135,7 +139,7 @@ impl Engine {
         let parents: Vec<HeadId> = head.parents().collect();
         let before = parents.iter().filter_map(|id| self.merging.rows.get(id)).map(|row| row.counter_max).max();
         let mut counter_max = before.unwrap_or(0);
-        match counter_of(self, signed) {
+        match HeadNote::open(&self.keys, signed).map(|note| note.counter) {
             Some(counter) if counter > counter_max.saturating_add(COUNTER_JUMP_MAX) => {
                 self.refuse(id, "its counter jumps too far ahead".into());
             }
@@ -148,7 +152,8 @@ impl Engine {
                 self.merging.unread.insert(id, signed.clone());
             }
         }
-        let row = Row { parents, root: head.root, epoch: head.epoch, actor: head.actor, counter_max };
+        let row =
+            Row { parents, root: head.root, delta: head.delta, epoch: head.epoch, actor: head.actor, counter_max };
         self.merging.rows.insert(id, row);
     }
 
@@ -186,6 +191,10 @@ impl Engine {
             return;
         }
         self.merging.waiting.insert(id);
+        if self.join_by_delta(id) {
+            self.publish_merge_soon(now_ms);
+            self.replan();
+        }
         self.go_on(now_ms);
     }
 
@@ -276,7 +285,7 @@ impl Engine {
         }
     }
 
-    fn join_remote(&mut self, id: HeadId, remote: &Remote) -> bool {
+    pub(super) fn join_remote(&mut self, id: HeadId, remote: &Remote) -> bool {
         if let Err(why) = self.check_context(&remote.ctx) {
             self.refuse(id, why);
             return false;
@@ -288,6 +297,7 @@ impl Engine {
         }
         self.merging.join(id);
         self.settle_state(&touched);
+        self.note_published();
         self.remember(BTreeSet::new());
         self.out.push_back(Output::Tell(Event::Joined { head: id }));
         true

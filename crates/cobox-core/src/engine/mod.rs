@@ -11,9 +11,11 @@
 
 mod brake;
 mod commit;
+mod deltas;
 mod ignore;
 mod io;
 mod merge;
+mod note;
 mod plan;
 mod publish;
 mod scan;
@@ -30,6 +32,7 @@ use cobox_proto::sign::SecretKey;
 
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
+pub use note::{HeadNote, VaultMark};
 pub use plan::same_time;
 
 use crate::content::symlink_body;
@@ -37,6 +40,7 @@ use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
+use deltas::Deltas;
 use merge::Merging;
 use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
@@ -112,6 +116,7 @@ pub struct Engine {
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
+    deltas: Deltas,
     jobs: BTreeMap<StepId, Step>,
     busy: BTreeMap<FolderPath, StepId>,
     /// Places that had a step under way when the look at the disk began.
@@ -161,6 +166,7 @@ impl Engine {
             looked_at_all: false,
             held: None,
             merging: Merging::new(frontier),
+            deltas: Deltas::default(),
             jobs: BTreeMap::new(),
             busy: BTreeMap::new(),
             unsettled: BTreeMap::new(),
@@ -179,6 +185,7 @@ impl Engine {
             engine.note_head(head);
         }
         engine.seal_past();
+        engine.note_published();
         if !engine.root_is_published() {
             // A join that was not published before the stop. What it brought is not known any more; the whole tree is sure to
             // cover it, and announcing too much does no harm.
@@ -221,6 +228,7 @@ impl Engine {
                 self.end_scan_if_done(now_ms);
             }
             Input::Head(head) => self.head_arrived(now_ms, *head),
+            Input::Delta { cid, bytes } => self.deltas.arrived(cid, bytes),
             Input::Block { cid, bytes } => self.block_arrived(now_ms, cid, &bytes),
             Input::Standing(standing) => self.standing_changed(now_ms, standing),
             Input::Keys(keys) => {
@@ -230,6 +238,7 @@ impl Engine {
             Input::StepDone { id, now_there } => self.step_done(id, now_there),
             Input::StepFailed { id, why } => self.step_failed(id, why),
             Input::Decide { approve } => self.decide(now_ms, approve),
+            Input::Vault(mark) => self.own.vault = Some(mark),
             Input::Woken => self.publish_merge_if_due(now_ms),
         }
     }
@@ -432,6 +441,7 @@ impl Engine {
         self.new_nodes.0 += blocks.len() as u64;
         self.new_nodes.1 += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         self.tree = tree;
+        self.deltas.changed(touched);
         self.view = view(&self.state);
         if !blocks.is_empty() {
             self.out.push_back(Output::Store(blocks));

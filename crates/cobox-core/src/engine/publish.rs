@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cobox_proto::codec::Writer;
-use cobox_proto::head::{Head, SignedHead};
+use cobox_proto::codec::Canonical;
+use cobox_proto::head::Head;
 use cobox_proto::id::{ActorId, FolderId, HeadId, SigKey};
 use cobox_proto::limits::HEAD_MERGED_MAX;
 use cobox_proto::sign::SecretKey;
 
 use super::commit::announced_bytes;
-use super::{Engine, Event, Output};
+use super::{Engine, Event, HeadNote, Output, VaultMark};
 use crate::path::FolderPath;
 use crate::state::{Dot, Touched};
 
@@ -32,6 +32,7 @@ pub(super) struct OwnChain {
     newest: Option<HeadId>,
     by_seq: BTreeMap<u64, HeadId>,
     merge_due_ms: Option<u64>,
+    pub(super) vault: Option<VaultMark>,
 }
 
 impl OwnChain {
@@ -49,6 +50,7 @@ impl OwnChain {
             newest: None,
             by_seq: BTreeMap::new(),
             merge_due_ms: None,
+            vault: None,
         };
         own.fresh_actor();
         own
@@ -139,6 +141,7 @@ impl Engine {
             .collect();
         let (nodes, node_bytes) = std::mem::take(&mut self.new_nodes);
         let epoch = self.tree.epoch();
+        let delta = self.deltas.seal(&self.state, epoch, &self.keys);
         let mut head = Head {
             folder: self.folder,
             device: self.own.device,
@@ -154,13 +157,12 @@ impl Engine {
             new_blocks: nodes + content.0,
             new_bytes: node_bytes + content.1,
             claimed_time_ms: now_ms,
-            delta: None,
+            delta: delta.as_ref().map(|delta| delta.cid),
             sealed: Vec::new(),
         };
         let counter = self.state.ctx.get(&self.own.actor).map_or(0, |row| row.counter);
-        let mut note = Writer::new();
-        note.u8(1).varint(counter);
-        head.sealed = match self.keys.seal_note(&epoch, "head", &head.clear_bytes(), note.as_slice()) {
+        let note = HeadNote { counter, vault: self.own.vault }.to_bytes();
+        head.sealed = match self.keys.seal_note(&epoch, "head", &head.clear_bytes(), &note) {
             Ok(sealed) => sealed,
             Err(_) => return self.remember(dirty),
         };
@@ -171,20 +173,11 @@ impl Engine {
         self.own.merge_due_ms = None;
         self.note_head(&signed);
         self.merging.advance(signed.id());
+        self.note_published();
+        self.out.extend(delta.map(Output::SendDelta));
         // In this order: after a stop in between, the head is one of the known ones and is joined like any other. The other
         // way round the folder would rest on a head that nobody has.
         self.out.push_back(Output::Publish(Box::new(signed)));
         self.remember(dirty);
     }
-}
-
-/// Reads the counter a head proves; `None` if the note is not what this version writes.
-pub(super) fn counter_of(engine: &Engine, head: &SignedHead) -> Option<u64> {
-    let clear = head.head().clear_bytes();
-    let note = engine.keys.open_note(&head.head().epoch, "head", &clear, &head.head().sealed).ok()?;
-    let mut r = cobox_proto::codec::Reader::new(&note);
-    (r.u8().ok()? == 1).then_some(())?;
-    let counter = r.varint().ok()?;
-    r.finish().ok()?;
-    Some(counter)
 }

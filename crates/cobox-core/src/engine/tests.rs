@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cobox_proto::codec::Canonical;
 use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId};
 use cobox_proto::limits::COUNTER_JUMP_MAX;
@@ -133,9 +134,8 @@ impl Mallory {
             delta: None,
             sealed: vec![],
         };
-        let mut note = cobox_proto::codec::Writer::new();
-        note.u8(1).varint(counter);
-        head.sealed = folder.keys.seal_note(&folder.epoch, "head", &head.clear_bytes(), note.as_slice()).unwrap();
+        let note = HeadNote { counter, vault: None }.to_bytes();
+        head.sealed = folder.keys.seal_note(&folder.epoch, "head", &head.clear_bytes(), &note).unwrap();
         let signed = head.sign(&self.key).unwrap();
         self.chain.push(signed.id());
         signed
@@ -237,6 +237,101 @@ fn n8_who_finds_its_chain_continued_says_so_and_goes_on_under_another_name() {
     let next = folder.published.last().unwrap().head();
     assert_ne!(next.actor, ours.head().actor);
     assert_eq!(next.device, ours.head().device);
+}
+
+/// What Alice hands out for one write: the delta, if any, and the head.
+fn handed_out(alice: &mut Engine) -> (Option<SealedBlock>, SignedHead, Vec<SealedBlock>) {
+    let (mut delta, mut head, mut stored) = (None, None, Vec::new());
+    while let Some(output) = alice.poll_output() {
+        match output {
+            Output::SendDelta(block) => delta = Some(block),
+            Output::Publish(published) => head = Some(*published),
+            Output::Store(blocks) => stored.extend(blocks),
+            _ => {}
+        }
+    }
+    (delta, head.unwrap(), stored)
+}
+
+/// Tells Ben of a head and, before it, of a delta; what he asks for is answered from `held`. Returns how much that was.
+fn hears(ben: &mut Engine, delta: Option<&SealedBlock>, head: &SignedHead, held: &[SealedBlock]) -> usize {
+    if let Some(delta) = delta {
+        ben.handle(1, Input::Delta { cid: delta.cid, bytes: delta.bytes.clone() });
+    }
+    ben.handle(1, Input::Head(Box::new(head.clone())));
+    let mut asked = 0;
+    while let Some(output) = ben.poll_output() {
+        let Output::Want(cids) = output else { continue };
+        for cid in cids {
+            asked += 1;
+            let block = held.iter().find(|block| block.cid == cid).expect("something Alice has stored");
+            ben.handle(1, Input::Block { cid, bytes: block.bytes.clone() });
+        }
+    }
+    asked
+}
+
+#[test]
+fn a_small_change_is_joined_without_a_question_and_a_lost_or_foreign_delta_costs_only_questions() {
+    let Folder { mut alice, keys, id, epoch, .. } = Folder::new();
+    let device = SecretKey::from_seed(&[9; 32]);
+    let standing = alice.standing.clone();
+    let setup = || Setup {
+        folder: id,
+        keys: keys.clone(),
+        device: device.clone(),
+        entropy: [8; 32],
+        standing: standing.clone(),
+    };
+    let mut ben = Engine::empty(setup(), epoch);
+    let mut held = Vec::new();
+    let write = |alice: &mut Engine, name: &str| {
+        alice.put_virtual(1, &FolderPath::parse(name).unwrap(), body(&keys, name.as_bytes()));
+        handed_out(alice)
+    };
+    for name in ["first", "second", "third"] {
+        let (delta, head, stored) = write(&mut alice, name);
+        held.extend(stored);
+        assert_eq!(head.head().delta, delta.as_ref().map(|delta| delta.cid));
+        assert_eq!(hears(&mut ben, delta.as_ref(), &head, &held), 0, "{name}");
+        assert_eq!(ben.root(), alice.root());
+    }
+
+    let (_lost, head, stored) = write(&mut alice, "fourth");
+    held.extend(stored);
+    assert!(hears(&mut ben, None, &head, &held) > 0);
+    assert_eq!(ben.root(), alice.root());
+
+    let (foreign, _, _) = write(&mut Folder::new().alice, "elsewhere");
+    let (mut wrong, head, stored) = write(&mut alice, "fifth");
+    held.extend(stored);
+    wrong.as_mut().unwrap().bytes = foreign.unwrap().bytes;
+    assert!(hears(&mut ben, wrong.as_ref(), &head, &held) > 0);
+    assert_eq!(ben.root(), alice.root());
+
+    // Ben wrote meanwhile: Alice's delta starts elsewhere.
+    ben.put_virtual(1, &FolderPath::parse("Ben's").unwrap(), body(&keys, b"B"));
+    held.extend(handed_out(&mut ben).2);
+    let (delta, head, stored) = write(&mut alice, "sixth");
+    held.extend(stored);
+    assert!(hears(&mut ben, delta.as_ref(), &head, &held) > 0);
+    let shown: Vec<String> = ben.view().entries.keys().map(ToString::to_string).collect();
+    assert_eq!(shown, ["Ben's", "fifth", "first", "fourth", "second", "sixth", "third"]);
+}
+
+#[test]
+fn a_change_too_large_for_a_delta_has_none() {
+    let Folder { mut alice, keys, .. } = Folder::new();
+    alice.run_without_disk();
+    let body = body(&keys, &[7; 500]);
+    let mut commit = Commit::new(&mut alice.state, alice.own.actor, alice.own.device, keys.shape());
+    for n in 0..300 {
+        commit.create(Inode::ZERO, &format!("{n}").parse().unwrap(), Kind::File, body.clone());
+    }
+    let written = commit.finish();
+    alice.finish_commit(1, written, BTreeSet::new(), 300, 0);
+    let (delta, head, _) = handed_out(&mut alice);
+    assert!(delta.is_none() && head.head().delta.is_none());
 }
 
 #[test]

@@ -491,6 +491,8 @@ pub struct Recovered {
     pub folders: Vec<FolderName>,
     /// What each seeder offered.
     pub found: Vec<FoundState>,
+    /// What did not come back as it should, in sentences.
+    pub warnings: Vec<String>,
 }
 
 // ---- the service itself ------------------------------------------------------------------------------------------

@@ -80,7 +80,14 @@ impl Daemon {
                 news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
                     .who(seeder.to_string())
             }
-            Happened::PeersChanged => news(EventKind::FolderChanged, format!("{name}: somebody came or went")),
+            Happened::ConfigChanged => {
+                self.note_config(config.clone());
+                return self.seeders_changed.notify_one();
+            }
+            Happened::PeersChanged => {
+                self.seeders_changed.notify_one();
+                news(EventKind::FolderChanged, format!("{name}: somebody came or went"))
+            }
             Happened::Problem { message } => news(EventKind::Problem, format!("{name}: {message}")),
         };
         self.events.publish(news);

@@ -1,9 +1,10 @@
 //! The daemon as the API sees it. Each verb resolves the folder, asks its thread, and puts the answer into the API's shapes.
 
-mod backups;
+pub(super) mod backups;
 mod entering;
 mod folders;
 mod people;
+mod recovery;
 mod status;
 
 use std::sync::Arc;

@@ -199,7 +199,13 @@ impl Service for Scripted {
     }
     fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered> {
         let asked = format!("recover {} {:?} {:?}", *request.words.0, request.seeders, request.to);
-        let back = Recovered { name: "Ana".into(), cobox_key: "c1key".into(), folders: vec![], found: vec![] };
+        let back = Recovered {
+            name: "Ana".into(),
+            cobox_key: "c1key".into(),
+            folders: vec![],
+            found: vec![],
+            warnings: vec![],
+        };
         self.change(
             asked,
             if request.words.0.is_empty() { Err(ApiError::new(ErrorCode::WordsWrong, "no words")) } else { Ok(back) },

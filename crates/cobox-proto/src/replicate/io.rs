@@ -43,6 +43,13 @@ pub enum Input {
         /// Their envelopes.
         envelopes: Vec<OpEnvelopes>,
     },
+    /// The delta of the head that is written here next. Devices connected now get it with that head; it is not kept.
+    LocalDelta {
+        /// Its name.
+        cid: Cid,
+        /// The sealed block.
+        bytes: Vec<u8>,
+    },
     /// A head written here, already durable.
     LocalHead(Box<SignedHead>),
     /// These blocks are needed.
@@ -85,6 +92,8 @@ pub enum Input {
         /// Its name.
         cid: Cid,
     },
+    /// Much came in since others were last told what is here: they may ask again for what they did not get.
+    HoldsMore,
     /// A receipt to publish: our own, if we are the seeder.
     LocalReceipt(SignedReceipt),
     /// Our own addresses.
@@ -149,6 +158,13 @@ pub enum Output {
         peer: PeerId,
         /// Its name.
         cid: Cid,
+    },
+    /// A delta came, before the head that names it. Use it soon or drop it: the head's tree can be fetched without.
+    DeltaArrived {
+        /// Its name, by its bytes.
+        cid: Cid,
+        /// The sealed block.
+        bytes: Vec<u8>,
     },
     /// A receipt not known before.
     ReceiptArrived(SignedReceipt),

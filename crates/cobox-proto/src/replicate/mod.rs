@@ -113,6 +113,8 @@ pub struct Replica {
     asked: BTreeMap<Lack, (PeerId, u64)>,
     /// Heads called stale that wait for ops.
     stale: Vec<Stale>,
+    /// The delta of our next head.
+    delta: Option<(Cid, Vec<u8>)>,
     outputs: VecDeque<Output>,
 }
 
@@ -137,6 +139,7 @@ impl Replica {
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
             stale: Vec::new(),
+            delta: None,
             outputs: VecDeque::new(),
         };
         for sent in kept.envelopes {
@@ -218,7 +221,8 @@ impl Replica {
                     self.add_envelopes(None, sent);
                 }
             }
-            Input::LocalHead(head) => self.add_heads(None, vec![*head]),
+            Input::LocalDelta { cid, bytes } => self.delta = Some((cid, bytes)),
+            Input::LocalHead(head) => self.add_local_head(*head),
             Input::Want { cids, priority } => cids.into_iter().for_each(|cid| self.wanted.want(cid, priority)),
             Input::Unwant { cids } => {
                 for cid in cids {
@@ -237,6 +241,7 @@ impl Replica {
             Input::BlockSent { peer, cid } => {
                 self.serving.finished(peer, &cid);
             }
+            Input::HoldsMore => self.others(None, Reach::Everything).into_iter().for_each(|peer| self.name_heads(peer)),
             Input::LocalReceipt(receipt) => self.add_receipt(None, receipt),
             Input::LocalAddresses(note) => self.add_addresses(None, note),
             Input::Tick => {}
@@ -323,6 +328,7 @@ impl Replica {
             | Message::AttachVault(_)
             | Message::VaultAttached
             | Message::VaultRefused(_) => self.misbehaved(id, "hosting is not agreed on here"),
+            Message::Delta { bytes } => self.delta_received(id, bytes),
             Message::Progress { .. } => {} // For whoever owns the folder; it has looked at it already.
         }
     }

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::head::SignedHead;
-use crate::id::{HeadId, OpId};
+use crate::id::{Cid, HeadId, OpId};
 use crate::limits::{BATCH_BYTES_TARGET, BATCH_ITEMS_MAX, TIPS_MAX};
 use crate::replicate::sync_log::batches;
 use crate::replicate::{ASK_AGAIN_MS, HeadEvent, Lack, Output, PeerId, Reach, Replica};
+use crate::wire::proof::KeyKind;
 use crate::wire::{ChainWanted, Message, Tip};
 
 impl Replica {
@@ -77,6 +78,25 @@ impl Replica {
             }
         }
         self.add_heads(Some(id), heads);
+    }
+
+    /// A head of our own goes out with its delta, to whoever can read it; seeders can not.
+    pub(super) fn add_local_head(&mut self, head: SignedHead) {
+        let delta = self.delta.take().filter(|(cid, _)| head.head().delta == Some(*cid));
+        if let Some((_, bytes)) = delta {
+            for id in self.others(None, Reach::Everything) {
+                if self.peers.get(&id).is_some_and(|peer| peer.who.kind == KeyKind::Device) {
+                    self.send(id, Message::Delta { bytes: bytes.clone() });
+                }
+            }
+        }
+        self.add_heads(None, vec![head]);
+    }
+
+    pub(super) fn delta_received(&mut self, id: PeerId, bytes: Vec<u8>) {
+        if self.peers.get(&id).is_some_and(|peer| peer.who.kind == KeyKind::Device) {
+            self.outputs.push_back(Output::DeltaArrived { cid: Cid::of(&bytes), bytes });
+        }
     }
 
     pub(super) fn add_heads(&mut self, from: Option<PeerId>, heads: Vec<SignedHead>) {

@@ -4,8 +4,8 @@
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
 use crate::id::{ActorId, Cid, FolderId, Hash, HeadId, OpId, SigKey};
 use crate::limits::{
-    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, EPOCH_RECIPIENTS_MAX, HEAD_AUTH_MAX, HEAD_BYTES_MAX, LOG_OPS_MAX,
-    OP_BYTES_MAX, RECEIPT_BYTES_MAX, WANT_CIDS_MAX,
+    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, DELTA_BLOCK_BYTES_MAX, EPOCH_RECIPIENTS_MAX, HEAD_AUTH_MAX,
+    HEAD_BYTES_MAX, LOG_OPS_MAX, OP_BYTES_MAX, RECEIPT_BYTES_MAX, WANT_CIDS_MAX,
 };
 use crate::members::{Envelope, EnvelopeList};
 use crate::sign::{SecretKey, Signature};
@@ -299,6 +299,11 @@ pub enum Message {
         /// How many files of that state its disk does not show yet.
         missing_files: u64,
     },
+    /// Between members, before the head that names it: the sealed change from an older state to that head's (formats F4).
+    Delta {
+        /// The block.
+        bytes: Vec<u8>,
+    },
 }
 
 impl Canonical for Message {
@@ -327,6 +332,7 @@ impl Canonical for Message {
             Message::GenesisWanted => w.u8(21),
             Message::Genesis { bytes } => w.u8(22).bytes(bytes),
             Message::Progress { root, missing_files } => w.u8(23).put(root).varint(*missing_files),
+            Message::Delta { bytes } => w.u8(24).bytes(bytes),
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -354,6 +360,7 @@ impl Canonical for Message {
             21 => Message::GenesisWanted,
             22 => Message::Genesis { bytes: r.bytes(OP_BYTES_MAX, "genesis")?.to_vec() },
             23 => Message::Progress { root: r.get()?, missing_files: r.varint()? },
+            24 => Message::Delta { bytes: r.bytes(DELTA_BLOCK_BYTES_MAX, "delta")?.to_vec() },
             other => return Err(DecodeError::BadValue { what: "message kind", found: other.into() }),
         })
     }

@@ -53,6 +53,8 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("attach_vault", Message::AttachVault(part)),
         ("vault_attached", Message::VaultAttached),
         ("vault_refused", Message::VaultRefused(ClaimRefusal::VaultRefused)),
+        ("progress", Message::Progress { root: Cid([3; 32]), missing_files: 300 }),
+        ("delta", Message::Delta { bytes: vec![4; 6] }),
     ]
 }
 

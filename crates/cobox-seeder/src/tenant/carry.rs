@@ -189,7 +189,7 @@ impl Carrier {
             Output::SeederRolledBack { seeder, .. } => {
                 tracing::warn!(seeder = %seeder.short(), "a seeder denies what it signed");
             }
-            Output::Stale { .. } => {}
+            Output::Stale { .. } | Output::DeltaArrived { .. } => {} // Nothing for a seeder.
         }
     }
 

@@ -47,6 +47,9 @@ impl Args {
         for found in &recovered.found {
             context.out.note(&told(found, Time::now()));
         }
+        for warning in &recovered.warnings {
+            context.out.note(&clean(warning));
+        }
         Ok(())
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::e2e_tree::Tree;
 use crate::e2e_world::{Computer, PATIENCE, World, becomes, noise, same_and, until};
 
@@ -179,4 +181,80 @@ fn a_new_member_joins_while_only_the_seeder_runs() {
     ana.up();
     let there = |tree: &Tree| tree.0.contains_key(Path::new("while you slept.txt"));
     same_and(&[&ana.folder("docs"), &theirs], "Ana reads what Ben wrote, from the box alone", there);
+}
+
+/// What a new computer gets back with these words and tickets.
+fn recovered(new: &Computer, words: &str, tickets: &[&str]) -> Value {
+    let (file, to) = (new.words_file(words), new.folder("back"));
+    let mut args = vec!["recover", "--words-file", file.to_str().unwrap(), "--to", to.to_str().unwrap()];
+    tickets.iter().for_each(|ticket| args.extend(["--seeder", *ticket]));
+    new.json(&args)
+}
+
+/// Waits until a seeder keeps this many vaults.
+fn keeps_vaults(seeder: &Computer, count: usize) {
+    until("the vaults are placed", PATIENCE, || {
+        let folders = seeder.json(&["folders"])["folders"].take();
+        let vaults = folders.as_array().unwrap().iter().filter(|folder| folder["kind"] == "vault").count();
+        if vaults == count { Ok(()) } else { Err(folders) }
+    });
+}
+
+#[test]
+fn who_joined_comes_back_with_their_own_words_though_they_never_placed_a_backup() {
+    let world = World::new();
+    let (ana, ben, the_box) = (ana_with(&world, 50_000), world.person("Ben"), world.seeder("box"));
+    ana.back_up("docs", &the_box);
+    let theirs = ben.join("docs", &ana.invite("docs", &ben));
+    becomes(&theirs, &Tree::read(&ana.folder("docs")).unwrap());
+    keeps_vaults(&the_box, 2);
+    fs::write(theirs.join("from Ben.txt"), "mine").unwrap();
+    ben.wait_for_receipt("docs");
+    let whole = Tree::read(&theirs).unwrap();
+    let (_, words, tickets) = ben.kit();
+    drop((ana, ben));
+
+    let new = world.person("new");
+    let back = recovered(&new, &words, &[&tickets[0]]);
+    assert_eq!((back["name"].as_str(), back["folders"][0]["name"].as_str()), (Some("Ben"), Some("docs")), "{back}");
+    assert_eq!(back["warnings"].as_array().unwrap().len(), 0, "{back}");
+    becomes(&new.folder("back").join("docs"), &whole);
+}
+
+#[test]
+fn with_two_seeders_the_newest_state_is_taken_and_the_older_one_named() {
+    let world = World::new();
+    let ana = ana_with(&world, 50_000);
+    let (fresh, mut stale) = (world.seeder("fresh"), world.seeder("stale"));
+    ana.back_up("docs", &stale);
+    ana.back_up("docs", &fresh);
+    keeps_vaults(&stale, 1);
+    ana.wait("docs");
+    stale.down();
+    let root = ana.folder("docs");
+    fs::write(root.join("newer.txt"), "only one seeder has this").unwrap();
+    until("the other seeder signs", PATIENCE, || {
+        let backups = ana.wait("docs")["backups"].take();
+        let complete = backups.as_array().unwrap().iter().filter(|backup| backup["complete"] == true).count();
+        if complete == 1 { Ok(()) } else { Err(backups) }
+    });
+    let whole = Tree::read(&root).unwrap();
+    let (_, words, tickets) = ana.kit();
+    assert_eq!(tickets.len(), 2);
+    drop(ana);
+    stale.up();
+
+    let new = world.person("new");
+    let back = recovered(&new, &words, &[&tickets[0], &tickets[1]]);
+    let mut found: Vec<(bool, u64)> = back["found"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|state| (state["taken"].as_bool().unwrap(), state["vouched_by"].as_u64().unwrap()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, [(false, 1), (true, 0)], "the older is vouched for by the newer, the newer by nobody: {back}");
+    becomes(&new.folder("back").join("docs"), &whole);
+    let backups = new.wait("docs")["backups"].take();
+    assert_eq!(backups.as_array().unwrap().len(), 2, "both seeders are known again: {backups}");
 }

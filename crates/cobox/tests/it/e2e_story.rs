@@ -89,7 +89,6 @@ fn restart(everybody: &mut [&mut Computer]) {
 }
 
 #[test]
-#[ignore = "not held yet: after restarts between all steps the vault does not come back with the words, so the name is lost"]
 fn every_process_is_restarted_between_any_two_steps() {
     let world = World::new();
     let (mut ana, mut ben, mut the_box) = (world.person("Ana"), world.person("Ben"), world.seeder("box"));

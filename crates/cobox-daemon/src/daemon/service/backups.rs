@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use cobox_proto::hosting::{Offer, OfferError};
-use cobox_proto::id::{Hash, SigKey};
-use cobox_proto::limits::VAULT_BYTES_MAX;
 use cobox_proto::members::{OpBody, Retention, Role};
 
-use super::super::{Daemon, Running, now_ms};
+use super::super::{Daemon, now_ms};
 use super::status::snapshot;
 use super::{failed, stopped};
 use crate::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, Backups, Time};
 use crate::api::{ApiError, ErrorCode};
-use crate::folder::{FolderActor, SeederConfig};
+use crate::folder::SeederConfig;
 
 /// How long a seeder may take to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
+pub(in crate::daemon) const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// One member may use at most this share of what is free, in percent (rule R8).
-const MEMBER_SHARE: u8 = 50;
+pub(in crate::daemon) const MEMBER_SHARE: u8 = 50;
 /// What is asked of a seeder: every head for an hour, then one an hour for a week, one a day for 90 days.
-const RETENTION: Retention = Retention { all_hours: 1, hourly_days: 7, daily_days: 90, monthly_months: 0 };
+pub(in crate::daemon) const RETENTION: Retention =
+    Retention { all_hours: 1, hourly_days: 7, daily_days: 90, monthly_months: 0 };
 
 impl Daemon {
     pub(super) async fn add_backup(&self, folder: String, request: BackupAddRequest) -> Result<BackupAdded, ApiError> {
@@ -99,60 +98,13 @@ impl Daemon {
         self.note_config(config);
         let pass = running.handle.ask(|actor| actor.pass()).await.ok_or_else(stopped)?;
         link.open_and_wait(id, pass).await;
-        self.place_vault(&running, seeder, entry, &link).await;
+        if let Err(why) = self.place_vault(&running, seeder, entry).await {
+            tracing::warn!(why, "the vault is not placed yet; this is tried again");
+        }
         let shown = running.handle.ask(snapshot).await.ok_or_else(stopped)?;
         let backup =
             shown.backups.into_iter().find(|b| b.seeder == seeder.short()).ok_or_else(|| failed("no such backup"))?;
         Ok(BackupAdded { backup, quota_bytes: offer.quota_bytes })
-    }
-
-    /// The person's vault goes wherever one of their folders goes, so that words and one seeder bring back everything.
-    async fn place_vault(&self, running: &Running, seeder: SigKey, entry: SeederConfig, link: &cobox_net::Opener) {
-        let Some(vault) = self.vault() else { return };
-        if !vault.config.seeders.iter().any(|s| s.sig_key() == Some(seeder)) {
-            let parts = vault
-                .handle
-                .ask(move |actor: &mut FolderActor| {
-                    let body = OpBody::SeederGrant {
-                        seeder,
-                        offer_hash: Hash::ZERO,
-                        quota_bytes: VAULT_BYTES_MAX,
-                        retention: RETENTION,
-                        member_share: MEMBER_SHARE,
-                    };
-                    actor.propose(body).map(|_| actor.log_parts())
-                })
-                .await;
-            let Some(Ok(parts)) = parts else { return };
-            let answer = wait_for(|| {
-                let parts = parts.clone();
-                running.handle.ask(move |actor| actor.attach_vault(seeder, parts))
-            })
-            .await;
-            let told = match answer {
-                Some(answer) => tokio::time::timeout(ANSWER_WAIT, answer).await,
-                None => return tracing::warn!("the vault could not be placed: the seeder is not connected"),
-            };
-            if let Ok(Ok(Err(why))) = &told {
-                tracing::warn!(why, "the seeder does not take the vault");
-            }
-            let entry = entry.clone();
-            let config = vault
-                .handle
-                .ask(move |actor| {
-                    actor.config.seeders.push(entry);
-                    actor.save_config();
-                    actor.config.clone()
-                })
-                .await;
-            if let Some(config) = config {
-                self.note_config(config);
-            }
-        }
-        self.write_vault().await;
-        if let Some(pass) = vault.handle.ask(|actor| actor.pass()).await {
-            link.open_and_wait(vault.handle.id, pass).await;
-        }
     }
 
     pub(super) async fn list_backups(&self, folder: String) -> Result<Backups, ApiError> {
@@ -187,18 +139,4 @@ impl Daemon {
         self.write_vault().await;
         Ok(end)
     }
-}
-
-/// Asks again for a few seconds until there is an answer.
-async fn wait_for<T, F>(mut ask: impl FnMut() -> F) -> Option<T>
-where
-    F: Future<Output = Option<Option<T>>>,
-{
-    for _ in 0..200 {
-        if let Some(Some(found)) = ask().await {
-            return Some(found);
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    None
 }

@@ -88,6 +88,9 @@ impl FolderActor {
                     self.trouble(why.to_string());
                 }
             }
+            Output::SendDelta(SealedBlock { cid, bytes }) => {
+                self.replica.handle(now, replicate::Input::LocalDelta { cid, bytes });
+            }
             Output::Publish(head) => {
                 if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
                     return self.trouble(why.to_string());

@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
-use cobox_core::engine::{Engine, Event, Input, Output, Setup, Standing, Stat, StepError, StepId};
+use cobox_core::engine::{Engine, Event, Input, Output, Setup, Standing, Stat, StepError, StepId, VaultMark};
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
 use cobox_core::path::FolderPath;
+use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
 use cobox_core::tree::Fetch;
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
@@ -35,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, ReadError, RootError, Watch, WatchEvent, WatchSettings};
 use crate::folder::apply::{Applied, Applier, Order, Orders};
-use crate::folder::config::{FolderConfig, Sort};
+use crate::folder::config::{FolderConfig, SeederConfig, Sort};
 use crate::folder::db::{DbError, FolderDb};
 use crate::folder::grant_envelope;
 use crate::folder::hash::{self, Ask, Asks, Hashed};
@@ -71,15 +72,25 @@ pub(crate) trait Surroundings: Send + Sync + 'static {
     fn tell(&self, folder: &FolderConfig, what: Happened);
     /// How others reach this device.
     fn ticket(&self) -> Option<Ticket>;
+    /// The newest head of the person's vault.
+    fn vault_mark(&self) -> Option<VaultMark>;
+    /// The vault was written, here or on another device of the person.
+    fn vault_written(&self, mark: VaultMark);
 }
 
 /// What happened in a folder.
 #[derive(Debug, Clone)]
 pub(crate) enum Happened {
     Engine(Event),
-    BackupComplete { seeder: SigKey },
+    BackupComplete {
+        seeder: SigKey,
+    },
     PeersChanged,
-    Problem { message: String },
+    /// The folder's settings, as they are saved.
+    ConfigChanged,
+    Problem {
+        message: String,
+    },
 }
 
 /// What a folder is made from.
@@ -104,6 +115,8 @@ pub(crate) struct PeerRow {
     pub(crate) who: Who,
     /// What it last said it has joined and how many files it lacks.
     pub(crate) progress: Option<(Cid, u64)>,
+    /// The newest heads it had before we told it of any; nothing until it has named them.
+    pub(crate) came_with: Option<Vec<HeadId>>,
     pub(crate) peer: Peer,
 }
 
@@ -200,6 +213,7 @@ pub(crate) struct FolderActor {
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) unreadable: Vec<(FolderPath, String)>,
     told_progress: Option<(Cid, u64)>,
+    told_vault: Option<VaultMark>,
     announced: Option<Ticket>,
     db_path: std::path::PathBuf,
     next_attach_ms: u64,
@@ -259,6 +273,7 @@ pub(crate) fn start(
         skipped: Vec::new(),
         unreadable: Vec::new(),
         told_progress: None,
+        told_vault: None,
         announced: None,
         db_path: parts.db_path.clone(),
         next_attach_ms: 0,
@@ -364,6 +379,7 @@ impl FolderActor {
             }
         }
         self.tell_progress();
+        self.pass_vault_mark();
     }
 
     fn carry_out_replica(&mut self) -> bool {
@@ -429,6 +445,7 @@ impl FolderActor {
                     device.short()
                 ));
             }
+            O::DeltaArrived { cid, bytes } => self.tell_engine(Input::Delta { cid, bytes }),
             O::BlockTaken { cid, .. } => self.block_taken(cid),
             O::BlockDropped { .. } => {}
             O::ReceiptArrived(receipt) => self.receipt_arrived(&receipt),

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Of the heads that a peer names at the beginning, so many are remembered.
+const CAME_WITH_MAX: usize = 1024;
+
 impl FolderActor {
     pub(super) fn peer_event(&mut self, event: FolderEvent) {
         let now = self.around.now_ms();
@@ -45,8 +48,11 @@ impl FolderActor {
             self.claiming.insert(peer.id, (peer, answer));
             return;
         }
+        if who.kind == KeyKind::Seeder {
+            self.seeder_is_at(who.key, peer.remote);
+        }
         let id = peer.id;
-        self.peers.insert(id, PeerRow { who, progress: None, peer });
+        self.peers.insert(id, PeerRow { who, progress: None, came_with: None, peer });
         self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
         self.told_progress = None;
         self.around.tell(&self.config, Happened::PeersChanged);
@@ -77,7 +83,13 @@ impl FolderActor {
                     row.progress = Some((root, missing_files));
                 }
             }
-            message => self.replica.handle(now, replicate::Input::Received { peer, message }),
+            message => {
+                if let (Message::HeadsHave { tips, .. }, Some(row)) = (&message, self.peers.get_mut(&peer)) {
+                    let heads = tips.iter().take(CAME_WITH_MAX).map(|tip| tip.head);
+                    row.came_with.get_or_insert_with(|| heads.collect());
+                }
+                self.replica.handle(now, replicate::Input::Received { peer, message });
+            }
         }
     }
 
@@ -125,7 +137,11 @@ impl FolderActor {
         if self.told_progress == Some(now) {
             return;
         }
-        self.told_progress = Some(now);
+        let before = self.told_progress.replace(now);
+        if now.1 == 0 && before.is_some_and(|(_, missing)| missing > 0) {
+            // Blocks that we did not have when somebody asked are here now.
+            self.replica.handle(self.around.now_ms(), replicate::Input::HoldsMore);
+        }
         for row in self.peers.values().filter(|row| row.who.kind == KeyKind::Device) {
             row.peer.send(Message::Progress { root: now.0, missing_files: now.1 });
         }
@@ -138,6 +154,54 @@ impl FolderActor {
         let own = self.device.public().sig;
         let notes = self.replica.addresses().filter(|note| note.device != own).filter_map(|note| self.open_note(note));
         seeders.chain(contacts).chain(notes).collect()
+    }
+
+    /// A seeder's key and its machine's key are not the same: whoever comes with tickets of several seeders learns which is whose
+    /// when they open the folder.
+    fn seeder_is_at(&mut self, key: SigKey, machine: SigKey) {
+        let there = |text: &str| Ticket::from_text(text).is_ok_and(|ticket| ticket.endpoint.0 == machine.0);
+        let known = self.config.seeders.iter().map(|seeder| &seeder.ticket).chain(&self.config.contacts);
+        let Some(ticket) = known.into_iter().find(|text| there(text)).cloned() else { return };
+        let own = self.config.seeders.iter().position(|seeder| seeder.sig_key() == Some(key));
+        match own {
+            Some(own) if there(&self.config.seeders[own].ticket) => return,
+            Some(own) => {
+                let before = std::mem::replace(&mut self.config.seeders[own].ticket, ticket.clone());
+                let others = self.config.seeders.iter_mut().enumerate().filter(|(at, _)| *at != own);
+                for (_, other) in others.filter(|(_, other)| other.ticket == ticket) {
+                    other.ticket.clone_from(&before);
+                }
+            }
+            None => {
+                let Some(hired) = self.replica.membership().roster().seeders().iter().find(|hired| hired.key == key)
+                else {
+                    return;
+                };
+                let quota_bytes = hired.quota_bytes;
+                self.config.seeders.push(SeederConfig { key: key.to_string(), ticket, quota_bytes });
+            }
+        }
+        self.save_config();
+        self.around.tell(&self.config, Happened::ConfigChanged);
+    }
+
+    /// Seeders that have the folder open with us and whose place is known.
+    pub(crate) fn connected_seeders(&self) -> Vec<(SigKey, SeederConfig)> {
+        let rows = self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder);
+        let known = |key: &SigKey| self.config.seeders.iter().find(|entry| entry.sig_key() == Some(*key)).cloned();
+        rows.filter_map(|row| Some((row.who.key, known(&row.who.key)?))).collect()
+    }
+
+    /// The machine of a connected seeder.
+    pub(crate) fn machine_of(&self, seeder: &SigKey) -> Option<SigKey> {
+        let rows = self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder);
+        rows.filter(|row| row.who.key == *seeder).map(|row| row.peer.remote).next()
+    }
+
+    /// The newest heads that the seeder on this machine came with; `None` if it has not named them yet.
+    pub(crate) fn seeder_came_with(&self, machine: &SigKey) -> Option<&[HeadId]> {
+        let mut rows = self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder);
+        rows.find(|row| row.peer.remote == *machine)?.came_with.as_deref()
     }
 
     pub(super) fn open_note(&self, note: &AddressNote) -> Option<Ticket> {

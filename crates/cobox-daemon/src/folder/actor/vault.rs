@@ -1,5 +1,7 @@
 //! The few small files of a person's vault, which lie in no directory.
 
+use cobox_core::engine::HeadNote;
+
 use super::*;
 
 impl FolderActor {
@@ -33,6 +35,36 @@ impl FolderActor {
         if let Some(engine) = &mut self.engine {
             engine.put_virtual(now, path, sealed.body);
         }
+    }
+
+    /// The vault says how new it is; every other folder names that in its heads, so that an old vault is known for one.
+    pub(super) fn pass_vault_mark(&mut self) {
+        if self.config.sort == Sort::Folder {
+            let mark = self.around.vault_mark();
+            if let Some(mark) = mark.filter(|_| self.engine.is_some() && mark != self.told_vault) {
+                self.told_vault = Some(mark);
+                self.tell_engine(Input::Vault(mark));
+            }
+            return;
+        }
+        let heads = self.frontier_heads().into_iter().filter_map(|id| self.replica.heads().get(&id));
+        let newest = heads.max_by_key(|head| (head.head().claimed_time_ms, head.head().seq));
+        let mark = newest.map(|head| VaultMark { seq: head.head().seq, head: head.id() });
+        if let Some(mark) = mark.filter(|_| mark != self.told_vault) {
+            self.told_vault = Some(mark);
+            self.around.vault_written(mark);
+        }
+    }
+
+    /// What the person's own devices last knew of their vault, as the heads of this folder say.
+    pub(crate) fn vault_marks(&self) -> Vec<VaultMark> {
+        let Some(keys) = self.keys.as_deref() else { return Vec::new() };
+        let membership = self.replica.membership();
+        let mine = |device: &SigKey| {
+            membership.roster().device(device).is_some_and(|(_, member)| member.sig == self.slot.sig.public())
+        };
+        let heads = self.replica.heads().maximal().filter(|head| mine(&head.head().device));
+        heads.filter_map(|head| HeadNote::open(keys, head)?.vault).collect()
     }
 
     /// Asks for the chunks of the vault's files that are not here.

@@ -42,6 +42,46 @@ fn logs_envelopes_and_heads_become_equal() {
 }
 
 #[test]
+fn a_delta_goes_to_devices_before_its_head_and_never_to_a_seeder() {
+    let (folder, mut net) = trio(5);
+    for other in 1..4 {
+        net.connect(0, other);
+    }
+    net.settle();
+    let bytes = vec![5; 70];
+    let head = Head { delta: Some(Cid::of(&bytes)), ..folder.unsigned_head(1, None, &[], cid(1)) };
+    let head = head.sign(&key(1)).unwrap();
+    let replica = &mut net.parties[0].replica;
+    replica.handle(0, Input::LocalDelta { cid: Cid::of(&bytes), bytes: bytes.clone() });
+    replica.handle(0, Input::LocalHead(Box::new(head.clone())));
+    let mut said: BTreeMap<PeerId, Vec<bool>> = BTreeMap::new();
+    while let Some(output) = replica.poll_output() {
+        match output {
+            Output::Send { peer, message: Message::Delta { bytes: sent } } => {
+                assert_eq!(sent, bytes);
+                said.entry(peer).or_default().push(true);
+            }
+            Output::Send { peer, message: Message::Heads { .. } } => said.entry(peer).or_default().push(false),
+            _ => {}
+        }
+    }
+    let kinds: BTreeMap<PeerId, KeyKind> = replica.peers().map(|(id, who)| (id, who.kind)).collect();
+    for (peer, order) in &said {
+        let wanted: &[bool] = if kinds[peer] == KeyKind::Device { &[true, false] } else { &[false] };
+        assert_eq!(order, wanted, "{:?}", kinds[peer]);
+    }
+    assert!(kinds.values().any(|kind| *kind == KeyKind::Seeder) && said.len() == kinds.len());
+
+    // A delta of another head is not sent with this one.
+    replica.handle(0, Input::LocalDelta { cid: Cid::of(b"other"), bytes: b"other".to_vec() });
+    let next = folder.head(1, Some(&head), &[], cid(2));
+    replica.handle(0, Input::LocalHead(Box::new(next)));
+    while let Some(output) = replica.poll_output() {
+        assert!(!matches!(output, Output::Send { message: Message::Delta { .. }, .. }));
+    }
+}
+
+#[test]
 fn c9_a_change_that_comes_by_three_routes_counts_once() {
     let (folder, mut net) = trio(1);
     for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
