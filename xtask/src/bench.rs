@@ -1,5 +1,4 @@
-//! `cargo xtask bench ingest|sync|memory`: how long cobox takes and how much memory it needs, beside rsync and, where it is
-//! installed, Syncthing, on the same data.
+//! `cargo xtask bench ingest|sync|memory`: how long cobox takes and how much memory it needs, beside rsync on the same data.
 //! What was seen stands in `docs/performance.md`.
 //!
 //! Each run begins with empty homes. Medians over the runs are printed; with `--json` also each run, one object a line, with the keys
@@ -7,7 +6,6 @@
 
 mod data;
 mod place;
-mod syncthing;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use self::data::{Data, Workload};
-use self::place::{Computer, Place, Process};
+use self::place::{Computer, Place};
 use crate::run::{root, run, run_command};
 
 const USAGE: &str = "\
@@ -97,8 +95,8 @@ impl Asked {
 /// Runs a benchmark over its workloads and prints the medians.
 fn measure(asked: &Asked, programs: &Path, bench: fn(&Bench, &Data, usize) -> Result<Vec<Run>>) -> Result<()> {
     println!(
-        "{:<10} {:<10} {:<8} {:>8} {:>8} {:>9} {:>9} {:>8}",
-        "workload", "peer", "op", "wall s", "cpu s", "MB/s", "files/s", "peak MB"
+        "{:<10} {:<8} {:<8} {:>8} {:>8} {:>9} {:>9}",
+        "workload", "peer", "op", "wall s", "cpu s", "MB/s", "files/s"
     );
     for workload in &asked.workloads {
         let data = Data::make(*workload, asked.scale, &data_place(asked.scale))?;
@@ -114,11 +112,7 @@ fn measure(asked: &Asked, programs: &Path, bench: fn(&Bench, &Data, usize) -> Re
             let wall_s = median(of_kind.iter().map(|run| run.wall_s).collect());
             let cpu_s = median(of_kind.iter().map(|run| run.cpu_by.values().sum()).collect());
             let (mb_s, files_s) = (data.bytes as f64 / 1e6 / wall_s, data.files as f64 / wall_s);
-            let peak_mb = of_kind.iter().flat_map(|run| run.peak_mb_by.values()).copied().fold(0.0, f64::max);
-            println!(
-                "{:<10} {peer:<10} {op:<8} {wall_s:8.2} {cpu_s:8.2} {mb_s:9.1} {files_s:9.0} {peak_mb:8.0}",
-                workload.name()
-            );
+            println!("{:<10} {peer:<8} {op:<8} {wall_s:8.2} {cpu_s:8.2} {mb_s:9.1} {files_s:9.0}", workload.name());
         }
     }
     Ok(())
@@ -166,45 +160,44 @@ impl Bench {
 
     fn ingest(&self, data: &Data, rep: usize) -> Result<Vec<Run>> {
         let copied = self.rsync(data, rep, "copy")?;
-        let ana = self.place.member("ana")?;
+        let mut ana = self.place.member("ana")?;
         let folder = self.stage(data, &ana)?;
-        let ingested = timed("cobox", data, rep, "ingest", &[ana.process()], || {
-            ana.create(&folder)?;
-            ana.until_files(data.files)
+        let ingested = self.timed(data, rep, "ingest", &mut [&mut ana], |computers| {
+            computers[0].create(&folder)?;
+            computers[0].until_files(data.files)
         })?;
         Ok(vec![copied, ingested])
     }
 
     fn sync(&self, data: &Data, rep: usize) -> Result<Vec<Run>> {
-        let mut runs = vec![self.rsync(data, rep, "sync")?];
-        if syncthing::is_installed() {
-            runs.push(self.syncthing(data, rep)?);
-        }
-        let (ana, ben) = (self.place.member("ana")?, self.place.member("ben")?);
+        let copied = self.rsync(data, rep, "sync")?;
+        let (mut ana, mut ben) = (self.place.member("ana")?, self.place.member("ben")?);
         let folder = self.stage(data, &ana)?;
-        runs.push(timed("cobox", data, rep, "sync", &[ana.process(), ben.process()], || {
+        let synced = self.timed(data, rep, "sync", &mut [&mut ana, &mut ben], |computers| {
+            let [ana, ben] = computers else { bail!("two computers") };
             ana.create(&folder)?;
             ben.join(&ana.invite(&ben.key()?)?)?;
             ben.until_files(data.files)?;
             ben.until_in_step()
-        })?);
+        })?;
         data.same(&ben.folder()).context("what arrived at the other member is not the same")?;
         drop(ben);
 
-        let seeder = self.place.seeder("box")?;
-        runs.push(timed("cobox", data, rep, "backup", &[ana.process(), seeder.process()], || {
+        let mut seeder = self.place.seeder("box")?;
+        let backed_up = self.timed(data, rep, "backup", &mut [&mut ana, &mut seeder], |computers| {
+            let [ana, seeder] = computers else { bail!("two computers") };
             ana.back_up(&seeder.offer()?)
-        })?);
+        })?;
         let (words, tickets) = ana.kit()?;
         drop(ana);
-        let new = self.place.member("new")?;
-        runs.push(timed("cobox", data, rep, "restore", &[new.process(), seeder.process()], || {
-            new.recover(&words, &tickets)?;
-            new.until_files(data.files)?;
-            new.until_in_step()
-        })?);
+        let mut new = self.place.member("new")?;
+        let restored = self.timed(data, rep, "restore", &mut [&mut new, &mut seeder], |computers| {
+            computers[0].recover(&words, &tickets)?;
+            computers[0].until_files(data.files)?;
+            computers[0].until_in_step()
+        })?;
         data.same(&new.folder()).context("what came back from the seeder is not the same")?;
-        Ok(runs)
+        Ok(vec![copied, synced, backed_up, restored])
     }
 
     /// The floor: no encryption, no history, no index. The disk is made to hold it, as cobox does.
@@ -223,49 +216,31 @@ impl Bench {
     /// A member's copy of the data, warm in the page cache and safe on the disk before anything is measured.
     fn stage(&self, data: &Data, member: &Computer) -> Result<PathBuf> {
         let folder = member.folder();
-        self.copy(data, &folder)?;
+        let mut copy = std::process::Command::new("cp");
+        run_command(copy.arg("--archive").arg(&data.root).arg(&folder))?;
+        run("sync", &["--file-system", &folder.to_string_lossy()])?;
         Ok(folder)
     }
 
-    fn copy(&self, data: &Data, to: &Path) -> Result<()> {
-        let mut copy = std::process::Command::new("cp");
-        run_command(copy.arg("--archive").arg(&data.root).arg(to))?;
-        run("sync", &["--file-system", &to.to_string_lossy()])
+    fn timed(
+        &self,
+        data: &Data,
+        rep: usize,
+        op: &'static str,
+        computers: &mut [&mut Computer],
+        act: impl FnOnce(&mut [&mut Computer]) -> Result<()>,
+    ) -> Result<Run> {
+        let before: Vec<f64> = computers.iter().map(|one| one.cpu_s()).collect::<Result<_>>()?;
+        let begun = Instant::now();
+        act(computers)?;
+        let wall_s = begun.elapsed().as_secs_f64();
+        let (mut cpu_by, mut peak_mb_by) = (BTreeMap::new(), BTreeMap::new());
+        for (one, before) in computers.iter().zip(before) {
+            cpu_by.insert(one.name.clone(), one.cpu_s()? - before);
+            peak_mb_by.insert(one.name.clone(), one.peak_mb()?);
+        }
+        Ok(Run { peer: "cobox", workload: data.workload, op, rep, wall_s, cpu_by, peak_mb_by })
     }
-
-    /// Syncthing from one full directory to an empty one.
-    fn syncthing(&self, data: &Data, rep: usize) -> Result<Run> {
-        let full = self.place.root().join("syncthing-data");
-        self.copy(data, &full)?;
-        let mut pair = syncthing::Pair::start(self.place.root(), &full)?;
-        let processes = pair.processes();
-        let run = timed("syncthing", data, rep, "sync", &processes, || pair.sync(data.files))?;
-        data.same(pair.received()).context("what arrived by Syncthing is not the same")?;
-        drop(pair);
-        std::fs::remove_dir_all(&full)?;
-        Ok(run)
-    }
-}
-
-/// Acts, and measures the time and what these processes needed.
-fn timed(
-    peer: &'static str,
-    data: &Data,
-    rep: usize,
-    op: &'static str,
-    processes: &[Process],
-    act: impl FnOnce() -> Result<()>,
-) -> Result<Run> {
-    let before: Vec<f64> = processes.iter().map(Process::cpu_s).collect::<Result<_>>()?;
-    let begun = Instant::now();
-    act()?;
-    let wall_s = begun.elapsed().as_secs_f64();
-    let (mut cpu_by, mut peak_mb_by) = (BTreeMap::new(), BTreeMap::new());
-    for (one, before) in processes.iter().zip(before) {
-        cpu_by.insert(one.name.clone(), one.cpu_s()? - before);
-        peak_mb_by.insert(one.name.clone(), one.peak_mb()?);
-    }
-    Ok(Run { peer, workload: data.workload, op, rep, wall_s, cpu_by, peak_mb_by })
 }
 
 /// The peak of each process's memory, after a member made the folder, a seeder got it, and a second member received it.
@@ -283,13 +258,7 @@ fn memory(asked: &Asked, programs: &Path) -> Result<()> {
         ben.join(&ana.invite(&ben.key()?)?)?;
         ben.until_files(data.files)?;
         ben.until_in_step()?;
-        println!(
-            "{:<10} {:8.0} {:8.0} {:8.0}",
-            workload.name(),
-            ana.process().peak_mb()?,
-            seeder.process().peak_mb()?,
-            ben.process().peak_mb()?
-        );
+        println!("{:<10} {:8.0} {:8.0} {:8.0}", workload.name(), ana.peak_mb()?, seeder.peak_mb()?, ben.peak_mb()?);
         remove_large(&data, workload)?;
     }
     Ok(())

@@ -86,7 +86,7 @@ impl Data {
         })?;
         let mut found = 0;
         each_file(other, &mut |path| {
-            found += u64::from(!path.starts_with(other.join(".cobox")) && !path.starts_with(other.join(".stfolder")));
+            found += u64::from(!path.starts_with(other.join(".cobox")));
             Ok(())
         })?;
         ensure!(found == files, "{found} files instead of {files}");

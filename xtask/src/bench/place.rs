@@ -182,20 +182,7 @@ impl Computer {
         Ok(())
     }
 
-    /// Its service.
-    pub(crate) fn process(&self) -> Process {
-        Process { name: self.name.clone(), id: self.service.id() }
-    }
-}
-
-/// A running service, to be measured.
-pub(crate) struct Process {
-    pub(crate) name: String,
-    pub(crate) id: u32,
-}
-
-impl Process {
-    /// Processor seconds so far.
+    /// Processor seconds of the service so far.
     pub(crate) fn cpu_s(&self) -> Result<f64> {
         let stat = self.proc("stat")?;
         // Behind the program's name in parentheses; user and system time, in hundredths on every Linux.
@@ -204,7 +191,7 @@ impl Process {
         Ok((ticks(11) + ticks(12)) / 100.0)
     }
 
-    /// The most memory it had at once, in MB.
+    /// The most memory the service had at once, in MB.
     pub(crate) fn peak_mb(&self) -> Result<f64> {
         let status = self.proc("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
@@ -216,7 +203,7 @@ impl Process {
         if !cfg!(target_os = "linux") {
             return Ok(String::new());
         }
-        fs::read_to_string(format!("/proc/{}/{file}", self.id)).context("the service has ended")
+        fs::read_to_string(format!("/proc/{}/{file}", self.service.id())).context("the service has ended")
     }
 }
 
