@@ -15,6 +15,8 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Where a folder keeps what is not part of it: marker, temporary files, versions put aside.
 pub const CONTROL_DIR: &str = ".cobox";
+/// Where a folder keeps its rules of what is no content: in its root.
+pub const IGNORE_FILE: &str = ".cobox-ignore";
 
 /// Why a text is no name or path. The text itself is private and never stands in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

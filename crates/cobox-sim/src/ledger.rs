@@ -43,10 +43,10 @@ impl Ledger {
         self.let_go.extend(disk.kept.iter().map(|content| content.hash));
     }
 
-    /// O1, O3 and O4 on a disk that all agree on.
-    pub(crate) fn check(&mut self, disk: &Disk) -> Result<(), String> {
-        let mut here = BTreeSet::new();
-        for (path, node) in &disk.tree {
+    /// O1, O3 and O4 on the disks of all, when they agree; `left_out` is what the folder has and no disk needs to show.
+    pub(crate) fn check(&mut self, disks: &[&Disk], left_out: Vec<Bytes>) -> Result<(), String> {
+        let mut here: BTreeSet<[u8; 32]> = left_out.into_iter().map(|content| content.hash).collect();
+        for (path, node) in disks.iter().flat_map(|disk| &disk.tree) {
             let Some(content) = node.content() else { continue };
             if !self.written.contains_key(&content.hash) {
                 return Err(format!("O3: {path} shows what nobody wrote"));

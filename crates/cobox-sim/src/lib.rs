@@ -7,6 +7,7 @@
 mod cast;
 mod dice;
 mod disk;
+mod ignore;
 mod ledger;
 mod member;
 mod people;

@@ -2,6 +2,7 @@
 //! under way). It carries out what both brains ask, in order; a stop may come between any two durable things.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use cobox_core::chunk::Cutter;
 use cobox_core::content::open_chunk;
@@ -17,6 +18,7 @@ use cobox_proto::wire::proof::{KeyKind, Who};
 
 use crate::cast::{Cast, Person};
 use crate::disk::{Bytes, Disk, New};
+use crate::ignore::Rules;
 use crate::scan::{Scan, read};
 
 /// What a member sends over a channel.
@@ -54,6 +56,7 @@ pub(crate) struct Live {
     /// Ended steps the engine has not heard of.
     reports: VecDeque<Input>,
     scan: Option<Scan>,
+    rules: Option<Arc<Rules>>,
     rescan: Option<Vec<FolderPath>>,
     pub(crate) wake_ms: Option<u64>,
     wants: BTreeSet<Cid>,
@@ -144,6 +147,7 @@ impl<'c> Member<'c> {
             waiting: Vec::new(),
             reports: VecDeque::new(),
             scan: None,
+            rules: None,
             rescan: Some(Vec::new()),
             wake_ms: None,
             wants: BTreeSet::new(),
@@ -449,8 +453,14 @@ impl<'c> Member<'c> {
         } else if let Some(mut under) = live.rescan.take() {
             under.sort();
             under.dedup();
-            live.scan = Some(Scan::begin(under.clone()));
+            let rules = Arc::new(Rules::of(&self.durable.disk));
+            if live.rules != Some(rules.clone()) && !under.is_empty() {
+                live.rescan = Some(Vec::new());
+            }
+            live.rules = Some(rules.clone());
+            live.scan = Some(Scan::begin(under.clone(), rules.clone()));
             self.tell_engine(now_ms, Input::ScanBegun { under });
+            self.tell_engine(now_ms, Input::Rules(rules));
         }
     }
 
@@ -566,6 +576,32 @@ impl<'c> Member<'c> {
     pub(crate) fn waits_for(&self) -> String {
         let Some(live) = &self.live else { return "nothing: it is stopped".into() };
         live.waiting.iter().map(|(_, step)| tell(step)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a path of the disk, or one that the folder shows, is no content here.
+    pub(crate) fn ignores(&self, path: &FolderPath) -> bool {
+        let shown = self.live.as_ref().and_then(|live| live.engine.view().lookup(path));
+        let is_dir = self.durable.disk.has_dir(path) || shown.is_some_and(|entry| entry.dir().is_some());
+        Rules::of(&self.durable.disk).ignores(path, is_dir)
+    }
+
+    /// Whether this is a directory that is gone for the others and stays here for what is ignored in it (l16).
+    pub(crate) fn keeps_ignored(&self, path: &FolderPath) -> bool {
+        let Some(live) = &self.live else { return false };
+        let disk = &self.durable.disk;
+        let mut below = disk.below(path).into_iter().skip(1).peekable();
+        disk.has_dir(path)
+            && below.peek().is_some()
+            && live.engine.view().lookup(path).is_none()
+            && below.all(|path| self.ignores(&path) || disk.has_dir(&path))
+    }
+
+    /// Contents that the folder has at places that are no content here.
+    pub(crate) fn left_out(&self) -> Vec<Bytes> {
+        let Some(live) = &self.live else { return Vec::new() };
+        let ignored = live.engine.view().entries.keys().filter(|path| self.ignores(path));
+        let bodies = ignored.filter_map(|path| live.engine.leaf_at(path));
+        bodies.filter_map(|(_, _, body)| self.assemble(&body).ok()).collect()
     }
 
     /// What could not be written is tried again.

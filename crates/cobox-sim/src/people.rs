@@ -1,6 +1,6 @@
 //! What people do to their disks: they write, rename, move, copy, touch and delete, mostly among a few names, so that they meet.
 
-use cobox_core::path::{FolderPath, Name};
+use cobox_core::path::{FolderPath, IGNORE_FILE, Name};
 
 use crate::dice::Dice;
 use crate::disk::{Bytes, Disk, New, Node};
@@ -34,6 +34,26 @@ fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPat
     let content = Bytes::new(text.as_bytes());
     ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));
     content
+}
+
+/// Somebody changes what is ignored.
+pub(crate) fn change_rules(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, now_ms: u64) -> String {
+    let path = FolderPath::root().join(name(IGNORE_FILE));
+    ledger.let_go(disk, &path);
+    ledger.count += 1;
+    let mut lines = vec![format!("# {who} wrote no. {}", ledger.count)];
+    for file in FILES.iter().chain(DIRS) {
+        match dice.below(12) {
+            0 | 1 => lines.push((*file).to_owned()),
+            2 => lines.push(format!("{file}/")),
+            _ => {}
+        }
+    }
+    let content = Bytes::new(lines.join("\n").as_bytes());
+    ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));
+    let new = New { content, link: false, mtime_ns: now_ms as i64 * 1_000_000, executable: false };
+    disk.put(&path, new, false);
+    format!("ignores {:?}", &lines[1..])
 }
 
 /// One thing somebody does; what it was, if anything.

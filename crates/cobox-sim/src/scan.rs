@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use cobox_core::chunk::Cutter;
 use cobox_core::content::{ContentWriter, Written};
@@ -13,19 +14,21 @@ use cobox_proto::id::EpochTag;
 
 use crate::cast::Person;
 use crate::disk::{Bytes, Disk, Node};
+use crate::ignore::Rules;
 
 /// Where the look is.
 #[derive(Debug)]
 pub(crate) struct Scan {
     under: Vec<FolderPath>,
+    pub(crate) rules: Arc<Rules>,
     last: Option<FolderPath>,
     listed: bool,
     pub(crate) to_read: VecDeque<FolderPath>,
 }
 
 impl Scan {
-    pub(crate) fn begin(under: Vec<FolderPath>) -> Self {
-        Self { under, last: None, listed: false, to_read: VecDeque::new() }
+    pub(crate) fn begin(under: Vec<FolderPath>, rules: Arc<Rules>) -> Self {
+        Self { under, rules, last: None, listed: false, to_read: VecDeque::new() }
     }
 
     /// The next piece of the listing: at most `max` entries; the end when there are no more.
@@ -37,6 +40,7 @@ impl Scan {
         let covered = |path: &FolderPath| {
             (self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u)))
                 && !disk.hidden.iter().any(|h| path.starts_with(h))
+                && !self.rules.ignores(path, disk.has_dir(path))
         };
         let entries: Vec<(FolderPath, Stat)> = disk
             .tree

@@ -97,6 +97,13 @@ impl<'c> World<'c> {
         }
     }
 
+    /// One more joins, with an empty disk.
+    pub fn add_member(&mut self) {
+        let member = self.members.len();
+        self.members.push(crate::member::Member::new(self.cast, member));
+        self.start(member);
+    }
+
     /// All talk to each other again.
     pub fn meet(&mut self) {
         for a in 0..self.members.len() {

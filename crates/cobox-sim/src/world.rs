@@ -13,6 +13,8 @@ use crate::ledger::Ledger;
 use crate::member::{Durable, Member, Packet};
 use crate::people;
 
+/// Older seeds go on telling the stories they were kept for.
+const FIRST_WITH_RULES: u64 = 30_000;
 /// Timers that may ring in each round of a quiet phase.
 const TICKS_MAX: usize = 100;
 
@@ -62,6 +64,8 @@ pub(crate) struct Faults {
     cuts: bool,
     stops: bool,
     backups: bool,
+    /// People change what is ignored.
+    ignores: bool,
     /// Held deletions wait for the script instead of being decided by chance.
     pub(crate) scripted: bool,
 }
@@ -69,6 +73,7 @@ pub(crate) struct Faults {
 /// See the module.
 #[derive(Debug)]
 pub struct World<'c> {
+    pub(crate) cast: &'c Cast,
     options: Options,
     pub(crate) dice: Dice,
     pub(crate) faults: Faults,
@@ -89,9 +94,12 @@ impl<'c> World<'c> {
     pub(crate) fn new(cast: &'c Cast, seed: u64, options: Options) -> Self {
         let mut dice = Dice::new(seed);
         let count = 2 + dice.below(PEOPLE_MAX - 1);
-        let faults = Faults { cuts: !dice.one_in(4), stops: dice.one_in(2), backups: dice.one_in(3), scripted: false };
+        let (cuts, stops, backups) = (!dice.one_in(4), dice.one_in(2), dice.one_in(3));
+        let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
+        let faults = Faults { cuts, stops, backups, ignores, scripted: false };
         let members: Vec<Member<'_>> = (0..count).map(|n| Member::new(cast, n)).collect();
         Self {
+            cast,
             options,
             dice,
             faults,
@@ -166,6 +174,11 @@ impl<'c> World<'c> {
     fn edit(&mut self, member: usize) {
         let Self { dice, members, ledger, now_ms, .. } = self;
         let here = &mut members[member];
+        if self.faults.ignores && dice.one_in(12) {
+            let what = people::change_rules(dice, &mut here.durable.disk, ledger, here.name, *now_ms);
+            let name = here.name;
+            return self.note(&format!("{name} {what}"));
+        }
         if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, here.name, *now_ms) {
             let name = here.name;
             self.note(&format!("{name} {what}"));
@@ -325,9 +338,9 @@ impl<'c> World<'c> {
         }
         self.tidy();
         self.settle()?;
-        if (self.may_lack || self.faults.stops) && self.members.iter().any(|member| !member.waits_for().is_empty()) {
-            // Content that was published and fetched by nobody, and then lost with the disk that had it or deleted there
-            // while the program was stopped and could not tell why: nobody can end up equal.
+        if self.content_may_lack() && self.members.iter().any(|member| !member.waits_for().is_empty()) {
+            // Content that was published and fetched by nobody, and then lost with the disk that had it, or deleted there
+            // while the program was stopped and could not tell why, or while it was ignored: nobody can end up equal.
             self.note("something is nowhere any more");
             return Ok(());
         }
@@ -343,7 +356,9 @@ impl<'c> World<'c> {
             return Err(format!("O7: {} heads were published although nothing had changed", now - published));
         }
         self.members_agree()?;
-        self.ledger.check(&self.members[0].durable.disk)
+        let left_out = self.members.iter().flat_map(Member::left_out).collect();
+        let disks: Vec<&Disk> = self.members.iter().map(|member| &member.durable.disk).collect();
+        self.ledger.check(&disks, left_out)
     }
 
     pub(crate) fn settle(&mut self) -> Result<(), String> {
@@ -392,9 +407,13 @@ impl<'c> World<'c> {
         }
     }
 
+    fn content_may_lack(&self) -> bool {
+        self.may_lack || self.faults.stops || self.faults.ignores
+    }
+
     /// O2: all disks are equal, and nobody waits for anything.
     pub(crate) fn members_agree(&mut self) -> Result<(), String> {
-        let shows: Vec<String> = self.members.iter().map(|member| show(&member.durable.disk)).collect();
+        let shows: Vec<String> = self.members.iter().map(show).collect();
         for (n, member) in self.members.iter().enumerate() {
             let Some(live) = &member.live else { continue };
             let summary = live.engine.summary();
@@ -407,10 +426,10 @@ impl<'c> World<'c> {
                 ));
             }
             let waits = summary.pending_files > 0 || !summary.settled;
-            if waits && !self.may_lack && !self.faults.stops || !summary.stuck.is_empty() {
+            if waits && !self.content_may_lack() || summary.stuck.iter().any(|(path, _)| !member.keeps_ignored(path)) {
                 let wanted = live.engine.view().entries.keys();
                 let missing: Vec<String> = wanted
-                    .filter(|path| !member.durable.disk.tree.contains_key(*path))
+                    .filter(|path| !member.durable.disk.tree.contains_key(*path) && !member.ignores(path))
                     .map(ToString::to_string)
                     .collect();
                 return Err(format!(
@@ -424,9 +443,13 @@ impl<'c> World<'c> {
     }
 }
 
-fn show(disk: &Disk) -> String {
+/// What stands on a disk and is content there.
+fn show(member: &Member<'_>) -> String {
     let mut text = String::new();
-    for (path, node) in &disk.tree {
+    for (path, node) in &member.durable.disk.tree {
+        if member.ignores(path) || member.keeps_ignored(path) {
+            continue;
+        }
         let content = node.content().map_or("/".into(), |content| {
             let start: Vec<u8> = content.bytes.iter().take(16).copied().collect();
             format!(": {}", String::from_utf8_lossy(&start))

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cobox_proto::id::Inode;
 use smallvec::{SmallVec, smallvec};
 
+use super::IgnoreRules;
+use super::ignore::ignores;
 use super::io::{FileId, Stamp, Synced};
 use super::plan::{same_time, shown};
 use super::scan::{Finding, Found};
@@ -19,6 +21,7 @@ struct Writing<'e> {
     view: &'e View,
     synced: &'e mut BTreeMap<FolderPath, Synced>,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
+    rules: Option<&'e dyn IgnoreRules>,
     /// At how many places a content of an item stands. At two, what happens to one place must not touch the value: a
     /// deletion or edit takes along all that equals what was seen.
     places: BTreeMap<(Inode, [u8; 32]), u32>,
@@ -132,6 +135,7 @@ impl Engine {
             view: &self.view,
             synced: &mut self.synced,
             ids: &mut self.ids,
+            rules: self.rules.as_deref(),
             places,
             moved: Vec::new(),
             first_look: !self.looked_at_all,
@@ -165,6 +169,11 @@ impl Writing<'_> {
 
     fn set(&mut self, path: &FolderPath, entry: Synced) {
         self.unset(path);
+        if self.is_ignored(path, entry.kind) {
+            // It came along with its directory to a place where it is no content: it stays for others.
+            self.dirty.insert(path.clone());
+            return;
+        }
         *self.places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
         self.ids.insert(entry.id, path.clone());
         self.synced.insert(path.clone(), entry);
@@ -181,6 +190,10 @@ impl Writing<'_> {
         }
         self.dirty.insert(path.clone());
         Some(old)
+    }
+
+    fn is_ignored(&self, path: &FolderPath, kind: Kind) -> bool {
+        self.rules.is_some_and(|rules| ignores(rules, path, kind == Kind::Dir))
     }
 
     fn stands_twice(&self, old: &Synced) -> bool {
@@ -270,7 +283,7 @@ impl Writing<'_> {
             for path in below {
                 let (Some(entry), Some(now)) = (self.unset(&path), path.rebased(from, to)) else { continue };
                 let was_gone = gone.remove(&path);
-                if was_gone && !found.contains_key(&now) {
+                if was_gone && !found.contains_key(&now) && !self.is_ignored(&now, entry.kind) {
                     gone.insert(now.clone());
                 }
                 self.set(&now, Synced { id: if path == *from { id } else { entry.id }, ..entry });

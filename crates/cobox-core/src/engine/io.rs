@@ -1,12 +1,13 @@
 //! All that crosses the border between the engine and the world, in two enums.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, HeadId, Inode, OpId};
 use smallvec::SmallVec;
 
-use super::VaultMark;
+use super::{IgnoreRules, VaultMark};
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::seal::SealedBlock;
@@ -204,6 +205,9 @@ pub enum Input {
         /// Empty = everything.
         under: Vec<FolderPath>,
     },
+    /// What is no content on this machine: by these rules the look under way leaves paths out. They come before its listing;
+    /// when they have changed, everything is to be looked at.
+    Rules(Arc<dyn IgnoreRules>),
     /// A part of the listing.
     Listed(Vec<(FolderPath, Stat)>),
     /// Answers [`Output::Hash`].

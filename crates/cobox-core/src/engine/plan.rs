@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::id::Inode;
 
+use super::IgnoreRules;
 use super::io::{Step, Synced};
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, Shown, State, View, ViewEntry};
@@ -49,6 +50,8 @@ pub(super) struct Planner<'a> {
     pub(super) state: &'a State,
     /// What the disk last agreed on.
     pub(super) synced: &'a BTreeMap<FolderPath, Synced>,
+    /// What is no content here. Synced paths are content.
+    pub(super) rules: &'a dyn IgnoreRules,
     /// Paths that have a step under way or must wait.
     pub(super) skip: &'a dyn Fn(&FolderPath) -> bool,
     /// Directories under way: what lies below may be planned, since steps are begun in order.
@@ -87,7 +90,7 @@ impl<'a> Planner<'a> {
             return plan;
         }
         let mut leaving = BTreeSet::new();
-        for (path, entry) in &self.view.entries {
+        for (path, entry) in self.wanted() {
             match entry {
                 ViewEntry::Dir { .. } if moved.dirs.iter().any(|(_, to)| *to == path) => {
                     // Its content stands elsewhere and comes with it; if only its parent is missing, that comes first.
@@ -103,6 +106,27 @@ impl<'a> Planner<'a> {
         plan
     }
 
+    /// What the folder shows and is content here. Memory does not grow with what is ignored.
+    fn wanted(&self) -> impl Iterator<Item = (&'a FolderPath, &'a ViewEntry)> + use<'a> {
+        let (view, synced, rules) = (self.view, self.synced, self.rules);
+        let mut ignored: Option<&FolderPath> = None;
+        view.entries.iter().filter(move |(path, entry)| {
+            if ignored.is_some_and(|top| path.starts_with(top)) {
+                return false;
+            }
+            let is_content = is_content(synced, rules, path, entry);
+            if !is_content {
+                ignored = Some(path);
+            }
+            is_content
+        })
+    }
+
+    /// What the folder shows at a synced path, if it is content here.
+    fn entry(&self, path: &FolderPath) -> Option<&'a ViewEntry> {
+        self.view.lookup(path).filter(|entry| is_content(self.synced, self.rules, path, entry))
+    }
+
     fn thing(&self, path: &FolderPath) -> Option<Thing> {
         match self.view.lookup(path)? {
             ViewEntry::Dir { .. } => None,
@@ -114,7 +138,7 @@ impl<'a> Planner<'a> {
     }
 
     fn moved(&self) -> Moved<'a> {
-        let stays = |path: &FolderPath, old: &Synced| match self.view.lookup(path) {
+        let stays = |path: &FolderPath, old: &Synced| match self.entry(path) {
             Some(ViewEntry::Dir { inodes }) => old.kind == Kind::Dir && inodes.contains(&old.inode),
             // Another item of equal content is as good: the file stays and is that item's from now on.
             Some(_) => self.thing(path).is_some_and(|(_, kind, digest)| (kind, digest) == (old.kind, old.digest)),
@@ -127,7 +151,7 @@ impl<'a> Planner<'a> {
             return Moved::default();
         }
         let (mut awaited, mut dirs) = (BTreeMap::new(), Vec::new());
-        for (to, entry) in self.view.entries.iter().filter(|(to, _)| !self.synced.contains_key(*to)) {
+        for (to, entry) in self.wanted().filter(|(to, _)| !self.synced.contains_key(*to)) {
             match entry {
                 ViewEntry::Dir { inodes } => {
                     let from = inodes.iter().find_map(|inode| sources.get(&(*inode, Kind::Dir, [0; 32])));
@@ -245,7 +269,7 @@ impl<'a> Planner<'a> {
     fn removals(&self, plan: &mut Plan, moved: &Moved<'_>, leaving: &BTreeSet<&FolderPath>) {
         let mut last_kept: Option<&FolderPath> = None;
         for (path, old) in self.synced.iter().rev() {
-            let stays = match self.view.lookup(path) {
+            let stays = match self.entry(path) {
                 Some(ViewEntry::Dir { .. }) => true,
                 Some(_) => old.kind != Kind::Dir,
                 None => false,
@@ -270,6 +294,17 @@ impl<'a> Planner<'a> {
             }
         }
     }
+}
+
+/// Whether an entry of the view is content here, if the directories above it are. Of what is synced as it is shown that is known.
+fn is_content(
+    synced: &BTreeMap<FolderPath, Synced>,
+    rules: &dyn IgnoreRules,
+    path: &FolderPath,
+    entry: &ViewEntry,
+) -> bool {
+    let is_dir = matches!(entry, ViewEntry::Dir { .. });
+    synced.get(path).is_some_and(|s| (s.kind == Kind::Dir) == is_dir) || !rules.matches(path, is_dir)
 }
 
 fn write(path: &FolderPath, target: &Target<'_>, expect: Option<super::Stamp>) -> Step {

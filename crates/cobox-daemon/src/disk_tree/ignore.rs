@@ -5,15 +5,15 @@
 
 use std::path::Path;
 
+use cobox_core::engine::IgnoreRules;
 use cobox_core::path::FolderPath;
+pub use cobox_core::path::IGNORE_FILE;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::root::read_small;
 use super::{DiskError, DiskTree};
 
-/// Where a folder's own rules stand.
-pub const IGNORE_FILE: &str = ".cobox-ignore";
 /// Bytes of it that are read; rules beyond would slow each scan.
 const IGNORE_BYTES_MAX: usize = 1 << 20;
 /// Lock and swap files of editors and leavings of desktops: they mean something to one machine only, and come and go with each
@@ -45,6 +45,7 @@ pub struct BadPattern {
 /// The rules of one folder on this machine.
 #[derive(Debug, Clone)]
 pub struct Ignore {
+    text: Box<str>,
     rules: Gitignore,
     bad: Vec<BadPattern>,
 }
@@ -57,6 +58,7 @@ impl Ignore {
         for pattern in BUILT_IN {
             builder.add_line(None, pattern).expect("the built-in patterns are valid");
         }
+        let whole = text;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (at, line) in text.lines().enumerate() {
             if let Err(error) = builder.add_line(None, line) {
@@ -67,7 +69,7 @@ impl Ignore {
             bad.push(BadPattern { line: 0, message: error.to_string() });
             Gitignore::empty()
         });
-        Self { rules, bad }
+        Self { text: whole.into(), rules, bad }
     }
 
     /// The rules as they stand in the folder now. No file is no rules; one that can not be read is an error: without it, private
@@ -89,6 +91,11 @@ impl Ignore {
                 Ok(ignore)
             }
         }
+    }
+
+    /// Whether both stand for the same rules.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 
     /// Lines that were not understood.
@@ -116,6 +123,12 @@ impl Ignore {
 
     fn matches(&self, path: &str, is_dir: bool) -> bool {
         matches!(self.rules.matched(Path::new(path), is_dir), Match::Ignore(_))
+    }
+}
+
+impl IgnoreRules for Ignore {
+    fn matches(&self, path: &FolderPath, is_dir: bool) -> bool {
+        self.is_ignored_here(path, is_dir)
     }
 }
 

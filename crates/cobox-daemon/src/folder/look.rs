@@ -4,6 +4,7 @@
 //! What must hold: a folder that is gone, before or while it is listed, is said to be lost, never to be empty; without the
 //! ignore rules nothing is concluded at all.
 
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use cobox_core::engine::Stat;
@@ -20,6 +21,8 @@ const UNSETTLED_MAX: usize = 1000;
 /// What the listing found.
 #[derive(Debug)]
 pub(super) enum Looked {
+    /// The rules that this look leaves paths out by, before all it lists.
+    Rules(Arc<Ignore>),
     /// A part of the listing.
     Listed(Vec<(FolderPath, Stat)>),
     /// The listing ended.
@@ -64,7 +67,7 @@ fn look(
     disk.check()?;
     let mut findings = Findings::default();
     let ignore = match Ignore::load(disk) {
-        Ok(ignore) => ignore,
+        Ok(ignore) => Arc::new(ignore),
         Err(why) => {
             // Private files would be taken for content.
             findings.unreadable.push((FolderPath::root(), why.to_string()));
@@ -74,6 +77,7 @@ fn look(
     for bad in ignore.bad_patterns() {
         findings.skipped.push((format!("{IGNORE_FILE}, line {}", bad.line), bad.message.clone()));
     }
+    tell(Looked::Rules(ignore.clone()));
     let mut part = Vec::new();
     let mut unsettled = Vec::new();
     let mut sink = |path: FolderPath, seen: Seen| {

@@ -294,12 +294,118 @@ fn k10_a_restored_state_deletes_and_reverts_nothing_newer() {
     }
 }
 
+/// Alice and Bob with these files, and Alice ignores some from then on.
+fn ignoring(files: &[&str], rules: &str) -> World<'static> {
+    let mut world = pair(files);
+    world.write(ALICE, ".cobox-ignore", rules);
+    world.agree();
+    world
+}
+
 #[test]
-fn l15_what_is_ignored_is_absent_and_not_deleted() {
-    let mut world = pair(&["a.txt", "private/b.txt"]);
-    world.hide(BOB, "private");
+fn l15_what_is_ignored_from_now_on_stays_with_everybody() {
+    let mut world = ignoring(&["a.txt", "build/out", "build/deep/out"], "build/");
+    let all = [".cobox-ignore", "a.txt", "build", "build/deep", "build/deep/out", "build/out"];
+    for member in [ALICE, BOB] {
+        assert_eq!(world.paths(member), all);
+        assert_eq!(world.synced_files(member), 2, "and is not kept in mind");
+    }
+    assert!(world.engine(BOB).view().entries.len() > 2, "the folder still has it");
+    world.write(ALICE, "build/out", "Alice's own");
+    world.delete(BOB, "build");
+    world.agree();
+    assert_eq!(world.read(ALICE, "build/out").unwrap(), "Alice's own");
+    assert_eq!(world.paths(BOB), [".cobox-ignore", "a.txt"]);
+}
+
+#[test]
+fn l15_what_others_do_to_an_ignored_file_touches_nothing_here() {
+    let mut world = pair(&["edited", "deleted", "renamed", "d/moved"]);
+    world.part();
+    world.write(ALICE, ".cobox-ignore", "edited\ndeleted\nrenamed\nd/");
     world.sync();
-    assert_eq!(world.read(ALICE, "private/b.txt").unwrap(), "first private/b.txt");
+    for file in ["edited", "deleted", "renamed", "d/moved"] {
+        world.write(ALICE, file, "mine");
+    }
+    world.write(BOB, "edited", "Bob's");
+    world.delete(BOB, "deleted");
+    world.rename(BOB, "renamed", "name");
+    world.rename(BOB, "d", "e");
+    world.sync();
+    world.meet();
+    world.sync();
+    for file in ["edited", "deleted", "renamed", "d/moved"] {
+        assert_eq!(world.read(ALICE, file).unwrap(), "mine", "{file}");
+    }
+    assert_eq!(world.read(ALICE, "name").unwrap(), "first renamed");
+    assert_eq!(world.read(ALICE, "e/moved").unwrap(), "first d/moved");
+}
+
+#[test]
+fn l15_ignored_no_more_is_compared_and_never_overwritten() {
+    let mut world = ignoring(&["equal", "differs", "gone", "untouched"], "equal\ndiffers\ngone\nnew");
+    world.write(ALICE, "differs", "Alice's");
+    world.write(ALICE, "new", "Alice's new");
+    world.write(BOB, "new", "Bob's new");
+    world.delete(ALICE, "gone");
+    world.agree();
+    world.write(BOB, ".cobox-ignore", "");
+    world.agree();
+    for member in [ALICE, BOB] {
+        assert_eq!(world.read(member, "equal").unwrap(), "first equal");
+        assert_eq!(world.read(member, "gone").unwrap(), "first gone", "absent is not deleted");
+        let texts: Vec<_> = world.paths(member).iter().map(|path| world.read(member, path).unwrap()).collect();
+        for text in ["Alice's", "first differs", "Alice's new", "Bob's new"] {
+            assert_eq!(texts.iter().filter(|t| *t == text).count(), 1, "{text}: {texts:?}");
+        }
+        assert_eq!(texts.len(), 8, "{texts:?}");
+    }
+}
+
+#[test]
+fn l15_a_newcomer_does_not_get_what_is_ignored() {
+    let mut world = ignoring(&["a.txt", "build/out"], "build/");
+    world.add_member();
+    world.meet();
+    world.agree();
+    assert_eq!(world.paths(CAROL), [".cobox-ignore", "a.txt"]);
+    world.write(BOB, ".cobox-ignore", "nothing");
+    world.agree();
+    assert_eq!(world.read(CAROL, "build/out").unwrap(), "first build/out");
+}
+
+#[test]
+fn l15_what_moves_to_an_ignored_place_stays_with_others() {
+    let mut world = ignoring(&["d/keep", "d/secret"], "private/\nsecret.txt");
+    world.rename(ALICE, "d/secret", "d/secret.txt");
+    world.agree();
+    assert_eq!(world.paths(BOB), [".cobox-ignore", "d", "d/keep"], "for the folder it left");
+    world.rename(ALICE, "d", "private");
+    world.agree();
+    assert_eq!(world.paths(BOB), [".cobox-ignore"]);
+    assert_eq!(world.read(ALICE, "private/secret.txt").unwrap(), "first d/secret");
+}
+
+#[test]
+fn l16_a_deleted_directory_that_holds_ignored_files_stays_with_them() {
+    let mut world = ignoring(&["d/a.txt", "d/deep/b.txt"], "local");
+    world.write(ALICE, "d/deep/local", "Alice's own");
+    world.agree();
+    world.delete(BOB, "d");
+    world.agree();
+    assert_eq!(world.paths(BOB), [".cobox-ignore"]);
+    assert_eq!(world.paths(ALICE), [".cobox-ignore", "d", "d/deep", "d/deep/local"]);
+    let stuck = world.engine(ALICE).summary().stuck;
+    let told: Vec<_> = stuck.iter().map(|(path, why)| (path.to_string(), why.clone())).collect();
+    assert_eq!(told, ["d", "d/deep"].map(|dir| (dir.to_owned(), cobox_core::engine::StepError::NotEmpty)));
+    // What is put there is content again, and the directory with it.
+    world.write(ALICE, "d/new", "new");
+    world.agree();
+    assert_eq!(world.read(BOB, "d/new").unwrap(), "new");
+    world.delete(ALICE, "d/new");
+    world.delete(ALICE, "d/deep/local");
+    world.agree();
+    assert!(world.engine(ALICE).summary().stuck.is_empty());
 }
 
 #[test]

@@ -74,10 +74,11 @@ impl FolderActor {
     }
 
     /// Hears of changes from now on; look at everything afterwards.
-    fn watch(&self, tree: &DiskTree) -> Watch {
+    fn watch(&mut self, tree: &DiskTree) -> Watch {
         let tell = self.inner.clone();
         // If the rules can not be read too much is heard of; the look that follows says what is wrong.
         let ignore = Ignore::load(tree).unwrap_or_default();
+        self.rules = Some(Arc::new(ignore.clone()));
         let settings = WatchSettings { quiet_ms: WATCH_QUIET_MS, ..WatchSettings::default() };
         Watch::start(tree, ignore, settings, move |event| drop(tell.send(Inner::Watched(event))))
     }
@@ -167,11 +168,7 @@ impl FolderActor {
                 let rules = |path: &FolderPath| path.to_string() == IGNORE_FILE;
                 if paths.iter().any(rules) {
                     // Other directories are to be watched now, and files that were ignored may be content.
-                    let watch = self.disk.as_ref().map(|disk| self.watch(&disk.tree));
-                    if let Some(disk) = &mut self.disk {
-                        disk.watch = watch;
-                    }
-                    return self.look_at(Vec::new());
+                    return self.watch_anew();
                 }
                 self.look_at(paths.into_iter().collect());
             }
@@ -187,6 +184,33 @@ impl FolderActor {
                 self.look_at(Vec::new());
             }
         }
+    }
+
+    /// Watches by the rules of now, and looks at everything once that is done.
+    fn watch_anew(&mut self) {
+        if let Some(tree) = self.disk.as_ref().map(|disk| disk.tree.clone()) {
+            let watch = self.watch(&tree);
+            if let Some(disk) = &mut self.disk {
+                disk.watch = Some(watch);
+            }
+        }
+        self.look_at(Vec::new());
+    }
+
+    /// What a look is about to leave out. Rules that nobody has heard the change of count for everything from now on.
+    fn ruled(&mut self, found: Arc<Ignore>) {
+        let rules = match &self.rules {
+            Some(known) if known.same(&found) => known.clone(),
+            _ => {
+                self.rules = Some(found.clone());
+                match self.disk.as_ref().is_some_and(|disk| disk.watch.is_some()) {
+                    true => self.watch_anew(),
+                    false => self.look_at(Vec::new()),
+                }
+                found
+            }
+        };
+        self.tell_engine(Input::Rules(rules));
     }
 
     pub(super) fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
@@ -222,6 +246,7 @@ impl FolderActor {
 
     pub(super) fn looked(&mut self, looked: Looked) {
         match looked {
+            Looked::Rules(found) => self.ruled(found),
             Looked::Listed(entries) => self.tell_engine(Input::Listed(entries)),
             Looked::Ended(findings) => {
                 self.root_lost = None;

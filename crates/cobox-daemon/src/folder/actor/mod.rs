@@ -193,6 +193,8 @@ pub(crate) struct FolderActor {
     /// Channels on which only a claim is spoken.
     claiming: BTreeMap<PeerId, (Peer, oneshot::Sender<Result<(), String>>)>,
     attaching: BTreeMap<PeerId, oneshot::Sender<Result<(), String>>>,
+    /// What is no content here, as the last look or the watcher read it.
+    rules: Option<Arc<Ignore>>,
     /// Paths to look at, and since when they wait; an empty list is everything.
     look_next: Option<(u64, Vec<FolderPath>)>,
     looking: bool,
@@ -258,6 +260,7 @@ pub(crate) fn start(
         claims: BTreeMap::new(),
         claiming: BTreeMap::new(),
         attaching: BTreeMap::new(),
+        rules: None,
         look_next: None,
         looking: false,
         look_later: None,

@@ -1,0 +1,207 @@
+//! What the folder's disk is asked to do: plans are made, carried out elsewhere, and what came of each step is noted in the
+//! synced tree.
+//!
+//! What must hold: a step that ended is noted as what stands there now, never as what was hoped for; a place that is not as
+//! expected is looked at before anything else is done to it.
+
+use std::collections::BTreeSet;
+
+use cobox_proto::id::Inode;
+
+use super::ignore::brings_rules;
+use super::plan::{self, Planner};
+use super::{Engine, Event, Output, STEPS_MAX, Stamp, Stat, Step, StepError, StepId, Synced, TRIES_MAX};
+use crate::path::FolderPath;
+use crate::state::{Body, Kind, ViewEntry};
+
+impl Engine {
+    /// Compares view and disk and asks for what is missing. Nothing is written before the disk was looked at once: what
+    /// lies there may be newer than what is remembered.
+    pub fn replan(&mut self) {
+        let Some(rules) = self.rules.clone().filter(|_| !self.rules_may_have_changed) else { return };
+        if !self.scanned_once || self.scan.is_some() || self.without_disk {
+            return;
+        }
+        self.cancel_outdated();
+        if self.jobs.values().any(|step| matches!(step, Step::RenameDir { .. }) || brings_rules(step)) {
+            // Half of the paths, or what is content at all, are about to change.
+            return;
+        }
+        let held = self.held.as_ref();
+        let skip = |path: &FolderPath| {
+            self.busy.contains_key(path)
+                || self.stuck.contains_key(path)
+                || held.is_some_and(|held| held.paths.contains(path))
+        };
+        let making = self.jobs.values().filter_map(|step| match step {
+            Step::MakeDir { path } => Some(path.clone()),
+            _ => None,
+        });
+        let planner = Planner {
+            view: &self.view,
+            state: &self.state,
+            synced: &self.synced,
+            rules: &*rules,
+            skip: &skip,
+            making: making.collect(),
+            steps_max: STEPS_MAX.saturating_sub(self.jobs.len()),
+        };
+        let plan = planner.plan();
+        self.pending = (plan.pending_files, plan.pending_bytes);
+        self.cut_off = plan.cut_off;
+        let mut dirty = BTreeSet::new();
+        for (path, entry) in plan.adopt {
+            self.synced.insert(path.clone(), entry);
+            dirty.insert(path);
+        }
+        if !dirty.is_empty() {
+            self.remember(dirty);
+        }
+        let mut planned = plan.steps;
+        if planned.iter().any(brings_rules) {
+            // What is content is settled first.
+            planned.retain(brings_rules);
+        }
+        if planned.is_empty() {
+            return;
+        }
+        let mut steps = Vec::with_capacity(planned.len());
+        for step in planned {
+            let id = StepId(self.next_step);
+            self.next_step += 1;
+            for path in step.paths() {
+                self.busy.insert(path.clone(), id);
+            }
+            self.jobs.insert(id, step.clone());
+            steps.push((id, step));
+        }
+        self.out.push_back(Output::Do(steps));
+    }
+
+    /// Writes whose target changed meanwhile are called off.
+    fn cancel_outdated(&mut self) {
+        let outdated: Vec<StepId> = self
+            .jobs
+            .iter()
+            .filter(|(_, step)| match step {
+                Step::Write { path, body, .. } => {
+                    self.leaf_at(path).is_none_or(|(_, _, now)| now.plain_digest != body.plain_digest)
+                }
+                _ => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in outdated {
+            self.out.push_back(Output::Cancel(id));
+        }
+    }
+
+    pub(super) fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
+        let Some(step) = self.end_step(id) else { return };
+        if let Step::Write { body, .. } = &step {
+            self.pending = (self.pending.0.saturating_sub(1), self.pending.1.saturating_sub(body.size));
+        }
+        self.tries.remove(step.path());
+        self.note_rules_step(&step);
+        let mut dirty = BTreeSet::new();
+        match (&step, now_there) {
+            (Step::MakeDir { path }, Some(Stat::Dir(file))) => {
+                if let Some(inode) = self.view.lookup(path).and_then(ViewEntry::dir) {
+                    self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
+                }
+            }
+            (Step::Write { path, kind, body, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
+                self.wrote(path, *kind, body, stamp, &mut dirty);
+            }
+            (Step::SetMeta { path, .. }, Some(Stat::File(stamp))) => {
+                if let Some(old) = self.synced.get(path).cloned() {
+                    self.place(path.clone(), Synced { stamp: Some(stamp), id: stamp.id, ..old }, &mut dirty);
+                }
+            }
+            (Step::RenameFile { from, to, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
+                if let Some(old) = self.unplace(from, &mut dirty) {
+                    self.place(to.clone(), Synced { stamp: Some(stamp), id: stamp.id, ..old }, &mut dirty);
+                }
+            }
+            (Step::RenameDir { from, to }, _) => {
+                let below: Vec<FolderPath> = self
+                    .synced
+                    .range(from.clone()..)
+                    .map(|(p, _)| p)
+                    .take_while(|p| p.starts_with(from))
+                    .cloned()
+                    .collect();
+                for path in below {
+                    if let (Some(entry), Some(now)) = (self.unplace(&path, &mut dirty), path.rebased(from, to)) {
+                        self.place(now, entry, &mut dirty);
+                    }
+                }
+            }
+            (Step::Remove { path, .. } | Step::RemoveDir { path }, None) => {
+                self.unplace(path, &mut dirty);
+            }
+            _ => {}
+        }
+        self.remember(dirty);
+        self.out.push_back(Output::Tell(Event::Applied { path: step.path().clone() }));
+        self.replan_if_idle();
+    }
+
+    /// Plans are not made for every step: each looks through the whole folder.
+    fn replan_if_idle(&mut self) {
+        if self.jobs.is_empty() || self.cut_off && self.jobs.len() * 2 <= STEPS_MAX {
+            self.replan();
+        }
+    }
+
+    fn end_step(&mut self, id: StepId) -> Option<Step> {
+        let step = self.jobs.remove(&id)?;
+        for path in step.paths() {
+            self.busy.remove(path);
+        }
+        let again: Vec<FolderPath> =
+            step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
+        if !again.is_empty() {
+            self.out.push_back(Output::Rescan(again));
+        }
+        Some(step)
+    }
+
+    /// A write ended: the dots behind it are those whose content it was.
+    fn wrote(&mut self, path: &FolderPath, kind: Kind, body: &Body, stamp: Stamp, dirty: &mut BTreeSet<FolderPath>) {
+        let leaf = self.view.lookup(path).and_then(ViewEntry::shown);
+        let current = leaf
+            .and_then(|leaf| plan::shown(&self.state, &leaf.inode, &leaf.dot))
+            .is_some_and(|(k, now)| k == kind && now.plain_digest == body.plain_digest);
+        let (inode, seen, twins) = match leaf {
+            Some(leaf) if current => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
+            // The view went on meanwhile. What was written is an old version: nobody's dots, so it is planned over again,
+            // and an edit of it by the person here would stand beside the newer one.
+            Some(leaf) => (leaf.inode, smallvec::SmallVec::new(), Vec::new()),
+            None => (Inode::ZERO, smallvec::SmallVec::new(), Vec::new()),
+        };
+        let digest = body.plain_digest;
+        let entry = Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins };
+        self.place(path.clone(), entry, dirty);
+    }
+
+    pub(super) fn step_failed(&mut self, id: StepId, why: StepError) {
+        let Some(step) = self.end_step(id) else { return };
+        let path = step.path().clone();
+        if why == StepError::Changed {
+            let tries = self.tries.entry(path.clone()).or_insert(0);
+            *tries = tries.saturating_add(1).min(TRIES_MAX);
+            if *tries < TRIES_MAX {
+                self.out.push_back(Output::Rescan(step.paths().cloned().collect()));
+            }
+        }
+        self.stuck.insert(path, why);
+        self.replan_if_idle();
+    }
+
+    /// Paths that could not be written are tried again: a disk has room, a holder appeared.
+    pub fn retry_stuck(&mut self) {
+        self.stuck.clear();
+        self.replan();
+    }
+}
