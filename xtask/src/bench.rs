@@ -77,6 +77,7 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         println!("no network namespace can be made here: bytes on the wire are not counted");
     }
     let workloads = if asked.workloads.is_empty() { workloads } else { &asked.workloads };
+    place::clear(&root().join("target/bench"));
     let bench = Bench { programs, scale: asked.scale, without: asked.without.clone() };
     let mut report = Report::begin(args)?;
     for workload in workloads {
@@ -100,6 +101,7 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
             std::fs::remove_dir_all(&data.root).context("the large file")?;
         }
     }
+    place::clear(&root().join("target/bench"));
     let text = report.text()?;
     println!("{text}");
     if asked.record {
@@ -151,8 +153,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn place(&self) -> Result<Place> {
-        Place::new(&root().join("target/bench"), &self.programs)
+    fn place(&self, data: &Data) -> Result<Place> {
+        Place::new(&root().join("target/bench"), &self.programs, data.files > 100)
     }
 
     fn has(&self, peer: &str, installed: fn() -> bool) -> bool {
@@ -163,7 +165,7 @@ impl Bench {
         if !self.has("rsync", rsync::is_installed) {
             return Ok(vec![]);
         }
-        let place = self.place()?;
+        let place = self.place(data)?;
         let rsync = rsync::Rsync::start(place.root())?;
         let run = rsync.sync(data, op)?;
         rsync.check(data)?;
@@ -172,7 +174,7 @@ impl Bench {
 
     fn ingest(&self, data: &Data) -> Result<Vec<Run>> {
         let mut runs = self.rsync(data, "ingest")?;
-        let place = self.place()?;
+        let place = self.place(data)?;
         let ana = place.member("ana")?;
         fill(data, &ana.folder())?;
         let meter = meter::Meter::begin(&[&ana])?;
@@ -188,10 +190,10 @@ impl Bench {
         let mut runs = self.rsync(data, "sync")?;
         runs.push(stories::sync(self, data)?);
         if self.has("syncthing", syncthing::is_installed) {
-            runs.push(syncthing::sync(self.place()?.root(), data)?);
+            runs.push(syncthing::sync(self.place(data)?.root(), data)?);
         }
         if self.has("restic", restic::is_installed) {
-            runs.extend(restic::there_and_back(self.place()?.root(), data)?);
+            runs.extend(restic::there_and_back(self.place(data)?.root(), data)?);
         }
         runs.extend(stories::there_and_back(self, data)?);
         Ok(runs)

@@ -73,7 +73,9 @@ impl Meter {
         for process in processes {
             cpu_before.insert(process.name().to_owned(), cpu_s(process.pid())?);
             // Not every system lets us; then the peak is that since the process began.
-            let _ = fs::write(format!("/proc/{}/clear_refs", process.pid()), "5");
+            for pid in children(process.pid()).into_iter().chain([process.pid()]) {
+                let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+            }
         }
         Ok(Self {
             begun: Instant::now(),
@@ -178,9 +180,18 @@ fn wire_bytes() -> Option<u64> {
     Some(received.saturating_sub(OWN_BYTES.with(Cell::get)))
 }
 
-/// Processor seconds of a process and of those children it has waited for.
+/// Processor seconds of a process, of its children, and of those they have waited for.
 pub(super) fn cpu_s(pid: u32) -> Result<f64> {
-    Ok(times(&format!("/proc/{pid}/stat"))?.iter().sum())
+    let own: f64 = times(&format!("/proc/{pid}/stat"))?.iter().sum();
+    let below = children(pid).into_iter().map(|child| cpu_s(child).unwrap_or(0.0));
+    Ok(own + below.sum::<f64>())
+}
+
+/// The children a process has now.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Of the commands we ran and waited for.
@@ -200,7 +211,7 @@ fn times(stat: &str) -> Result<[f64; 4]> {
     Ok([ticks(11), ticks(12), ticks(13), ticks(14)])
 }
 
-/// The most memory a process had at once, in MB.
+/// The most memory a process and its children had at once, in MB.
 pub(super) fn peak_mb(pid: u32) -> Result<f64> {
     memory_mb(pid, "VmHWM:")
 }
@@ -211,6 +222,11 @@ pub(super) fn resident_mb(pid: u32) -> Result<f64> {
 }
 
 fn memory_mb(pid: u32, which: &str) -> Result<f64> {
+    let below = children(pid).into_iter().map(|child| memory_mb(child, which).unwrap_or(0.0));
+    Ok(own_memory_mb(pid, which)? + below.sum::<f64>())
+}
+
+fn own_memory_mb(pid: u32, which: &str) -> Result<f64> {
     if !cfg!(target_os = "linux") {
         return Ok(0.0);
     }

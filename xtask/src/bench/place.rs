@@ -15,6 +15,8 @@ use super::meter::{Lasting, disk_mb};
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// How often to look: asking costs processor time itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// What runs left, below the place of all runs.
+const TRASH: &str = "trash";
 /// The one folder.
 const FOLDER: &str = "data";
 
@@ -22,16 +24,17 @@ const FOLDER: &str = "data";
 pub(crate) struct Place {
     root: PathBuf,
     programs: PathBuf,
+    many_files: bool,
 }
 
 impl Place {
-    pub(crate) fn new(below: &Path, programs: &Path) -> Result<Self> {
+    pub(crate) fn new(below: &Path, programs: &Path, many_files: bool) -> Result<Self> {
         let root = below.join(format!("run-{}", std::process::id()));
         if root.exists() {
             fs::remove_dir_all(&root)?;
         }
         fs::create_dir_all(&root)?;
-        Ok(Self { root, programs: programs.into() })
+        Ok(Self { root, programs: programs.into(), many_files })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -93,9 +96,23 @@ fn ask(dir: &Path, path: &str) -> Result<Value> {
 }
 
 impl Drop for Place {
+    /// Many files are put aside only: ext4 searches long for a free inode as long as many have just been freed, and the next run
+    /// would pay.
     fn drop(&mut self) {
-        let _left_in_target = fs::remove_dir_all(&self.root);
+        if !self.many_files {
+            let _left_in_target = fs::remove_dir_all(&self.root);
+            return;
+        }
+        let aside = self.root.with_file_name(TRASH);
+        let count = fs::read_dir(&aside).map_or(0, Iterator::count);
+        let _left_in_target =
+            fs::create_dir_all(&aside).and_then(|()| fs::rename(&self.root, aside.join(count.to_string())));
     }
+}
+
+/// Removes what the runs left.
+pub(crate) fn clear(below: &Path) {
+    let _left_in_target = fs::remove_dir_all(below.join(TRASH));
 }
 
 /// One computer.

@@ -193,7 +193,7 @@ fn machine() -> Result<String> {
         value("/proc/cpuinfo", "model name"),
         kib / 1024.0 / 1024.0,
         said("uname", &["-sr"])?,
-        said("stat", &["--file-system", "--format=%T", "target"])?,
+        said("findmnt", &["--noheadings", "--output", "FSTYPE", "--target", "target"])?,
         said("uname", &["-m"])?,
     ))
 }

@@ -43,13 +43,13 @@ fn joined(place: &Place, data: &Data) -> Result<(Computer, Computer, Run)> {
 
 /// From one member's full directory to another member's empty one.
 pub(super) fn sync(bench: &Bench, data: &Data) -> Result<Run> {
-    let place = bench.place()?;
+    let place = bench.place(data)?;
     joined(&place, data).map(|(_, _, run)| run)
 }
 
 /// From a member's full directory to a blind seeder, complete and signed for; and back from it alone, on a new computer.
 pub(super) fn there_and_back(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
-    let place = bench.place()?;
+    let place = bench.place(data)?;
     let (ana, seeder) = (place.member("ana")?, place.seeder("box")?);
     fill(data, &ana.folder())?;
     let offer = seeder.offer()?;
@@ -76,7 +76,7 @@ pub(super) fn there_and_back(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
 
 /// What happens in a folder that two members have.
 pub(super) fn daily(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
-    let place = bench.place()?;
+    let place = bench.place(data)?;
     let (mut ana, ben, _) = joined(&place, data)?;
     let mut runs = match data.workload {
         Workload::Big => edits(data, &ana, &ben)?,
@@ -252,7 +252,7 @@ fn started(data: &Data, ana: &mut Computer, ben: &Computer) -> Result<Run> {
 
 /// A receiver killed at half of the large file and started again.
 pub(super) fn resume(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
-    let place = bench.place()?;
+    let place = bench.place(data)?;
     let (ana, mut ben) = (place.member("ana")?, place.member("ben")?);
     fill(data, &ana.folder())?;
     let meter = Meter::begin(&[&ana])?;
@@ -279,7 +279,7 @@ pub(super) fn resume(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
 
 /// A folder goes from one member through a seeder to another member, who never meets the first.
 pub(super) fn memory(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
-    let place = bench.place()?;
+    let place = bench.place(data)?;
     let (ana, ben, seeder) = (place.member("ana")?, place.member("ben")?, place.seeder("box")?);
     fill(data, &ana.folder())?;
     let meter = Meter::begin(&[&ana, &ben, &seeder])?;
