@@ -287,6 +287,15 @@ pub struct Memory {
     pub synced: Vec<(FolderPath, Option<Synced>)>,
 }
 
+impl Memory {
+    /// Takes in the next one: both become durable together.
+    pub fn absorb(&mut self, later: Memory) {
+        let mut synced = std::mem::take(&mut self.synced);
+        synced.extend(later.synced);
+        *self = Memory { synced, ..later };
+    }
+}
+
 /// Something a person may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

@@ -115,6 +115,14 @@ impl FolderDb {
         Ok(this)
     }
 
+    /// The same for a thread that notes only where blocks lie. Such a note is durable with the next memory: both stand in one
+    /// log, which is synced in its order. Nobody builds on it before.
+    pub(crate) fn open_for_places(path: &Path) -> Result<Self, DbError> {
+        let this = Self::open(path)?;
+        this.run(|db| db.pragma_update(None, "synchronous", "NORMAL"))?;
+        Ok(this)
+    }
+
     fn failed(&self, source: rusqlite::Error) -> DbError {
         DbError::Sqlite { path: self.path.clone(), source }
     }

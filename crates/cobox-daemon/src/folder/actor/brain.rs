@@ -78,20 +78,21 @@ impl FolderActor {
                 }
             }
             Output::Store(blocks) => {
+                self.keep_memory();
                 let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
                 if let Err(why) = self.blocks.put_many(&rows) {
                     self.trouble(why.to_string());
                 }
             }
-            Output::Remember(memory) => {
-                if let Err(why) = self.db.remember(&memory) {
-                    self.trouble(why.to_string());
-                }
-            }
+            Output::Remember(memory) => match &mut self.memory {
+                Some(before) => before.absorb(memory),
+                None => self.memory = Some(memory),
+            },
             Output::SendDelta(SealedBlock { cid, bytes }) => {
                 self.replica.handle(now, replicate::Input::LocalDelta { cid, bytes });
             }
             Output::Publish(head) => {
+                self.keep_memory();
                 if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
                     return self.trouble(why.to_string());
                 }
@@ -116,6 +117,16 @@ impl FolderActor {
             Output::Rescan(paths) => self.look_at(paths),
             Output::Tell(event) => self.around.tell(&self.config, Happened::Engine(event)),
             Output::WakeAt(at) => self.wake_ms = Some(self.wake_ms.map_or(at, |due| due.min(at))),
+        }
+    }
+
+    /// Makes durable what the engine wants remembered. Many steps that end together cost one transaction; nothing else that
+    /// is made durable, or told to others, overtakes it.
+    pub(super) fn keep_memory(&mut self) {
+        if let Some(memory) = self.memory.take()
+            && let Err(why) = self.db.remember(&memory)
+        {
+            self.trouble(why.to_string());
         }
     }
 

@@ -41,7 +41,7 @@ impl FolderActor {
         let (looker, looker_rx) = std_mpsc::channel();
         let folder = self.folder;
         let (disk, db, blocks, tell) =
-            (tree.clone(), FolderDb::open(&self.db_path)?, self.blocks.clone(), self.inner.clone());
+            (tree.clone(), FolderDb::open_for_places(&self.db_path)?, self.blocks.clone(), self.inner.clone());
         if let Some(keys) = self.keys.clone() {
             let _ = applier.send(Order::Keys(keys));
         }
@@ -58,7 +58,7 @@ impl FolderActor {
                 }
             }
         });
-        let (disk, db, tell) = (tree.clone(), FolderDb::open(&self.db_path)?, self.inner.clone());
+        let (disk, db, tell) = (tree.clone(), FolderDb::open_for_places(&self.db_path)?, self.inner.clone());
         spawn(&folder, "hash", move || {
             hash::run(&disk, db, &hasher_rx, &|hashed| drop(tell.send(Inner::Hashed(hashed))));
         });

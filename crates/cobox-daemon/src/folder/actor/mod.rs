@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
-use cobox_core::engine::{Engine, Event, Input, Output, Setup, Standing, Stat, StepError, StepId, VaultMark};
+use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark};
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
 use cobox_core::path::FolderPath;
@@ -52,6 +52,8 @@ const RESCAN_MS: u64 = 10 * 60 * 1000;
 const RESCAN_UNWATCHED_MS: u64 = 20 * 1000;
 /// How long after a file was written it is looked at once more: longer than the coarsest clock of a disk.
 const UNSETTLED_MS: u64 = 2_200;
+/// So many reports of the folder's own threads are worked off before others get their turn.
+const TOGETHER_MAX: usize = 256;
 /// How long the system's events are gathered.
 const WATCH_QUIET_MS: u64 = 50;
 /// Steps that could not be done are tried again this often.
@@ -201,6 +203,8 @@ pub(crate) struct FolderActor {
     /// Files that were written just before they were looked at, and when to look again; an empty list is everything.
     look_later: Option<(u64, Vec<FolderPath>)>,
     reading: u64,
+    /// What the engine wants remembered and is not durable yet.
+    memory: Option<Memory>,
     next_rescan_ms: u64,
     next_retry_ms: u64,
     wake_ms: Option<u64>,
@@ -265,6 +269,7 @@ pub(crate) fn start(
         looking: false,
         look_later: None,
         reading: 0,
+        memory: None,
         next_rescan_ms: 0,
         next_retry_ms: u64::MAX,
         wake_ms: None,
@@ -328,7 +333,13 @@ impl FolderActor {
                     Some(question) => question(&mut self),
                     None => break,
                 },
-                Some(inner) = inner.recv() => self.inner_event(inner),
+                Some(first) = inner.recv() => {
+                    self.inner_event(first);
+                    // What came meanwhile is worked off together: its effects become durable in one go.
+                    for next in std::iter::from_fn(|| inner.try_recv().ok()).take(TOGETHER_MAX) {
+                        self.inner_event(next);
+                    }
+                }
                 () = tokio::time::sleep(Duration::from_millis(due.saturating_sub(now))) => self.time_passed(),
             }
             self.carry_out();
@@ -383,6 +394,7 @@ impl FolderActor {
                 break;
             }
         }
+        self.keep_memory();
         self.tell_progress();
         self.pass_vault_mark();
     }
