@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ use crate::{ApiFile, ApiFileError, Config, ConfigError, Home, HomeError, Lock, L
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of that answers under way may take.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many files may be open at once, if the system agrees.
+const OPEN_FILES_WANTED: u64 = 16_384;
 /// The exit code of a broken invariant, as Rust itself uses it.
 const EXIT_PANIC: i32 = 101;
 
@@ -107,12 +110,26 @@ impl From<RunError> for ApiError {
     }
 }
 
+/// Asks the system for room for files under assembly: how many may be open at once is set low by default, for the sake of programs
+/// older than thirty years. Without it the service works in smaller groups.
+fn allow_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(OPEN_FILES_WANTED, |most| most.min(OPEN_FILES_WANTED));
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        if let Err(why) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(%why, "the limit of open files stays as it is");
+        }
+    }
+}
+
 /// Runs the service of this home until it is asked to stop. `ready` is called once the API answers.
 pub fn run(home: &Home, options: UpOptions, ready: impl FnOnce(&ApiFile)) -> Result<(), RunError> {
     if let Some(address) = options.api.filter(|a| !a.ip().is_loopback()) {
         return Err(ServeError::NotLoopback { address }.into());
     }
     keep_private();
+    allow_open_files();
     home.prepare(std::env::var_os("HOME").map(PathBuf::from).as_deref())?;
     let _lock = Lock::acquire(&home.lock())?;
     // What a crash left behind would look valid from now on, since the lock is held.

@@ -46,7 +46,7 @@ use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
-const STEPS_MAX: usize = 1024;
+const STEPS_MAX: usize = 4096;
 /// ... in a large folder, this part of it: each plan looks through the whole folder, so their number must not grow with it.
 const STEPS_SHARE: usize = 8;
 /// ... but no more than this.

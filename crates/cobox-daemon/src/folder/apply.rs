@@ -26,10 +26,12 @@ use crate::disk_tree::{ApplyError, DiskError, DiskTree, Expect, KeptId, Seen, Te
 
 /// Bytes asked of peers and not yet here.
 const WANTED_BYTES_MAX: u64 = 64 << 20;
-/// Files under assembly at once.
-const OPEN_FILES_MAX: usize = 256;
-/// Files moved into place after one sync.
-const GROUP_FILES_MAX: usize = 512;
+/// Files under assembly at once: an eighth of what the process may have open, within these bounds. As many share one sync of the
+/// disk, which waits for all that other programs have written, too.
+const OPEN_FILES_MIN: u64 = 64;
+const OPEN_FILES_MAX: u64 = 2048;
+/// Files moved into place after one sync, and changes told after one.
+const GROUP_FILES_MAX: usize = OPEN_FILES_MAX as usize;
 /// Stands for the list of chunks itself where a piece of a file is named.
 const LIST: usize = usize::MAX;
 /// How long a finished file waits for others to share its sync.
@@ -96,6 +98,7 @@ pub(super) struct Applier {
     /// Who waits for a block: (step, piece of its file).
     waiting: BTreeMap<Cid, Vec<(StepId, usize)>>,
     wanted_bytes: u64,
+    open_files_max: usize,
 }
 
 /// Where this thread gets its orders.
@@ -123,6 +126,7 @@ impl Applier {
             unsynced: BTreeSet::new(),
             waiting: BTreeMap::new(),
             wanted_bytes: 0,
+            open_files_max: open_files_max(),
         }
     }
 
@@ -161,7 +165,7 @@ impl Applier {
     }
 
     fn begin_more(&mut self) {
-        while self.jobs.len() < OPEN_FILES_MAX && self.wanted_bytes < WANTED_BYTES_MAX {
+        while self.jobs.len() < self.open_files_max && self.wanted_bytes < WANTED_BYTES_MAX {
             let Some((id, step)) = self.queue.pop_front() else { break };
             match step {
                 Step::Write { kind: Kind::Symlink, path, body, expect } => {
@@ -176,7 +180,7 @@ impl Applier {
             if self.made.len() >= GROUP_FILES_MAX {
                 self.settle();
             }
-            if self.jobs.len() >= OPEN_FILES_MAX && self.ready.len() == self.jobs.len() {
+            if self.jobs.len() >= self.open_files_max && self.ready.len() == self.jobs.len() {
                 // Nothing that is open waits for a peer.
                 self.commit_group();
             }
@@ -526,6 +530,11 @@ impl Applier {
         }
         self.settle();
     }
+}
+
+fn open_files_max() -> usize {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    (allowed / 8).clamp(OPEN_FILES_MIN, OPEN_FILES_MAX) as usize
 }
 
 /// Where a path lies.

@@ -4,6 +4,7 @@
 //! What must hold: a folder that is gone, before or while it is listed, is said to be lost, never to be empty; without the
 //! ignore rules nothing is concluded at all.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -92,8 +93,9 @@ fn look(
     if under.is_empty() {
         findings.add(disk.walk(&ignore, None, &mut sink)?);
     }
+    let mut above = BTreeSet::new();
     for path in under {
-        walk_above(disk, &ignore, path, &mut sink);
+        walk_above(disk, &ignore, path, &mut above, &mut sink);
         findings.add(disk.walk(&ignore, Some(path), &mut sink)?);
     }
     if !part.is_empty() {
@@ -103,17 +105,26 @@ fn look(
     Ok(findings)
 }
 
-/// The directories above a path, so that whoever hears of a new file in a new directory hears of both.
-fn walk_above(disk: &DiskTree, ignore: &Ignore, path: &FolderPath, sink: &mut dyn FnMut(FolderPath, Seen)) {
+/// The directories above a path that this look has not told of yet, so that whoever hears of a new file in a new directory hears of both.
+fn walk_above(
+    disk: &DiskTree,
+    ignore: &Ignore,
+    path: &FolderPath,
+    told: &mut BTreeSet<FolderPath>,
+    sink: &mut dyn FnMut(FolderPath, Seen),
+) {
     let mut above: Vec<FolderPath> = Vec::new();
     let mut at = path.parent();
-    while let Some(dir) = at.filter(|dir| !dir.is_root()) {
+    while let Some(dir) = at.filter(|dir| !dir.is_root() && !told.contains(dir)) {
         at = dir.parent();
         above.push(dir);
     }
     for dir in above.into_iter().rev() {
         match disk.stat(&dir) {
-            Ok(Some(seen @ Seen::Dir { .. })) if !ignore.is_ignored(&dir, true) => sink(dir, seen),
+            Ok(Some(seen @ Seen::Dir { .. })) if !ignore.is_ignored(&dir, true) => {
+                told.insert(dir.clone());
+                sink(dir, seen);
+            }
             _ => return,
         }
     }
