@@ -49,6 +49,8 @@ pub struct Status {
     pub key: String,
     /// Where it is reached, loopback last.
     pub addresses: Vec<String>,
+    /// The same as one code, for members: to find it again when it has moved, and to recover.
+    pub ticket: String,
     /// Promised, to folders and in open offers.
     pub space_bytes: u64,
     /// Used of that.

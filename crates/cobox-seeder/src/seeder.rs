@@ -239,6 +239,7 @@ impl Seeder {
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             key: self.key().to_string(),
+            ticket: self.ticket().to_text(),
             addresses: self.addrs().addrs.iter().map(ToString::to_string).collect(),
             space_bytes: sum(&mut folders.iter().map(|row| row.quota_bytes).chain(open.iter().copied())),
             used_bytes: sum(&mut folders.iter().map(|row| row.used_bytes)),

@@ -27,7 +27,7 @@ fn d4_an_offer_that_is_too_small_is_said_and_what_fits_stays() {
         Some(0) => {
             until("status says that the space is used up", PATIENCE, || {
                 let status = ana.status("docs");
-                let quota = |problem: &serde_json::Value| problem["code"] == "quota" && problem["hint"].is_string();
+                let quota = |problem: &Value| problem["code"] == "quota" && problem["hint"].is_string();
                 let said = status["problems"].as_array().unwrap().iter().any(quota);
                 if said { Ok(()) } else { Err(status) }
             });
@@ -257,4 +257,45 @@ fn with_two_seeders_the_newest_state_is_taken_and_the_older_one_named() {
     becomes(&new.folder("back").join("docs"), &whole);
     let backups = new.wait("docs")["backups"].take();
     assert_eq!(backups.as_array().unwrap().len(), 2, "both seeders are known again: {backups}");
+}
+
+#[test]
+fn a_seeder_that_moved_is_found_again_by_its_new_ticket_by_members_and_by_who_recovers() {
+    let world = World::new();
+    let (ana, mut the_box) = (ana_with(&world, 50_000), world.seeder("box"));
+    ana.back_up("docs", &the_box);
+    let (_, words, printed) = ana.kit();
+    let root = ana.folder("docs");
+
+    // Restarted where it was: nothing is to be done.
+    the_box.restart();
+    fs::write(root.join("one.txt"), "1").unwrap();
+    ana.wait_for_receipt("docs");
+
+    the_box.down();
+    the_box.moves();
+    the_box.up();
+    let ticket = the_box.json(&["status"])["ticket"].as_str().unwrap().to_owned();
+    assert_eq!(ana.refused(&["backup", "add", "docs", &printed[0][..40]]), (2, "code_unreadable".into()));
+    fs::write(root.join("two.txt"), "2").unwrap();
+    assert_eq!(ana.json(&["backup", "add", "docs", &ticket])["quota_bytes"], 1_000_000_000, "what was agreed stays");
+    ana.wait_for_receipt("docs");
+    assert_ne!(ana.kit().2, printed, "what is printed from now on names the new place");
+    let stranger = world.seeder("stranger");
+    let foreign = stranger.json(&["status"])["ticket"].as_str().unwrap().to_owned();
+    assert_eq!(ana.refused(&["backup", "add", "docs", &foreign]), (6, "seeder_not_found".into()));
+    let whole = Tree::read(&root).unwrap();
+    drop(ana);
+
+    // The printed kit has the old place: it says what to do, and with the new ticket the words are good.
+    let new = world.person("new");
+    let file = new.words_file(&words);
+    let old = new.run(&["recover", "--words-file", file.to_str().unwrap(), "--seeder", &printed[0], "--json"]);
+    assert_eq!(old.json_error(), (1, "unreachable".into()));
+    assert!(old.err.contains("ask its owner for its new ticket"), "{old:?}");
+    recovered(&new, &words, &[&ticket]);
+    becomes(&new.folder("back").join("docs"), &whole);
+    the_box.restart();
+    fs::write(new.folder("back").join("docs/three.txt"), "3").unwrap();
+    new.wait_for_receipt("docs");
 }

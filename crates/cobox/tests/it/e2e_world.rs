@@ -208,6 +208,12 @@ impl Computer {
         });
     }
 
+    /// At another address from the next start on.
+    pub(crate) fn moves(&mut self) {
+        let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        self.listen = Some(other);
+    }
+
     /// Ends it as a power cut would.
     pub(crate) fn crash(&mut self) {
         let mut child = self.service.take().unwrap();

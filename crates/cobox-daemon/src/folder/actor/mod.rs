@@ -26,7 +26,7 @@ use cobox_core::tree::Fetch;
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
-use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, OpId, SigKey};
+use cobox_proto::id::{Cid, EndpointId, EpochTag, FolderId, HeadId, OpId, SigKey};
 use cobox_proto::members::{OpBody, Role, SignedOp};
 use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};

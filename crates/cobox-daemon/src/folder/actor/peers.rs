@@ -198,6 +198,22 @@ impl FolderActor {
         rows.filter(|row| row.who.key == *seeder).map(|row| row.peer.remote).next()
     }
 
+    /// Notes the new ticket of a machine; true if the folder knows it and that was news.
+    pub(crate) fn seeder_moved(&mut self, machine: EndpointId, ticket: &str) -> bool {
+        let seeders = self.config.seeders.iter_mut().map(|seeder| &mut seeder.ticket);
+        let mut moved = false;
+        for old in seeders.chain(&mut self.config.contacts) {
+            if *old != ticket && Ticket::from_text(old).is_ok_and(|known| known.endpoint == machine) {
+                ticket.clone_into(old);
+                moved = true;
+            }
+        }
+        if moved {
+            self.save_config();
+        }
+        moved
+    }
+
     /// The newest heads that the seeder on this machine came with; `None` if it has not named them yet.
     pub(crate) fn seeder_came_with(&self, machine: &SigKey) -> Option<&[HeadId]> {
         let mut rows = self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder);
