@@ -9,6 +9,7 @@ use cobox_core::engine::{FileId, Memory, Stamp, Synced};
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Dot, Kind};
 use cobox_proto::codec::{Canonical, Reader, Writer};
+use cobox_proto::head::SignedHead;
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId, Inode};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -92,6 +93,10 @@ pub(crate) struct Piece {
 pub(crate) struct FolderDb {
     path: PathBuf,
     db: Connection,
+    /// Heads that are kept elsewhere by now; forgotten here by the next write.
+    kept_heads: Vec<HeadId>,
+    /// Of the synced tree, what a write that failed should have kept.
+    unwritten: BTreeMap<FolderPath, Option<Synced>>,
 }
 
 /// What was remembered at the last stop.
@@ -110,7 +115,7 @@ impl FolderDb {
     pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
         let failed = |source| DbError::Sqlite { path: path.to_path_buf(), source };
         let db = Connection::open(path).map_err(failed)?;
-        let this = Self { path: path.to_path_buf(), db };
+        let this = Self { path: path.to_path_buf(), db, kept_heads: Vec::new(), unwritten: BTreeMap::new() };
         this.prepare()?;
         Ok(this)
     }
@@ -155,6 +160,7 @@ impl FolderDb {
                  CREATE INDEX IF NOT EXISTS piece_path ON piece (path);
                  CREATE TABLE IF NOT EXISTS memory (one INTEGER PRIMARY KEY CHECK (one = 1), root BLOB NOT NULL, epoch BLOB NOT NULL,
                    frontier BLOB NOT NULL);
+                 CREATE TABLE IF NOT EXISTS own_head (id BLOB PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
                  CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
                  PRAGMA user_version = 1;
                  COMMIT;",
@@ -203,11 +209,20 @@ impl FolderDb {
         Ok(all)
     }
 
-    /// Makes a memory durable, in one transaction.
+    /// Makes a memory durable, in one transaction. What a failure keeps from being written is written with the next.
     pub(crate) fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
         let path = self.path.clone();
+        let kept = std::mem::take(&mut self.kept_heads);
+        let mut synced = std::mem::take(&mut self.unwritten);
+        synced.extend(memory.synced.iter().cloned());
         let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
+            for id in &kept {
+                tx.execute("DELETE FROM own_head WHERE id = ?1", [id.0])?;
+            }
+            if let Some(head) = &memory.head {
+                tx.execute("INSERT OR REPLACE INTO own_head VALUES (?1, ?2)", params![head.id().0, head.bytes()])?;
+            }
             let mut frontier = Writer::new();
             frontier.list(&memory.frontier);
             tx.execute(
@@ -218,7 +233,7 @@ impl FolderDb {
                 let mut put =
                     tx.prepare_cached("INSERT OR REPLACE INTO synced VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
                 let mut drop = tx.prepare_cached("DELETE FROM synced WHERE path = ?1")?;
-                for (path, entry) in &memory.synced {
+                for (path, entry) in &synced {
                     match entry {
                         Some(entry) => write_synced(&mut put, path, entry)?,
                         None => {
@@ -229,7 +244,26 @@ impl FolderDb {
             }
             tx.commit()
         };
-        work().map_err(|source| DbError::Sqlite { path, source })
+        let done = work();
+        if done.is_err() {
+            (self.kept_heads, self.unwritten) = (kept, synced);
+        }
+        done.map_err(|source| DbError::Sqlite { path, source })
+    }
+
+    /// A head of our own is among the folder's records now.
+    pub(crate) fn head_is_kept(&mut self, id: HeadId) {
+        self.kept_heads.push(id);
+    }
+
+    /// Heads that were remembered with the state they publish, and perhaps were not published before a stop.
+    pub(crate) fn own_heads(&self) -> Result<Vec<SignedHead>, DbError> {
+        let failed = |source| self.failed(source);
+        let mut statement = self.db.prepare("SELECT bytes FROM own_head").map_err(failed)?;
+        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)?;
+        let bytes: Vec<Vec<u8>> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        let read = |bytes: &Vec<u8>| SignedHead::from_bytes(bytes).map_err(|_| self.damaged("own_head"));
+        bytes.iter().map(read).collect()
     }
 
     /// Replaces what is known of where these files' blocks lie, in one transaction.
@@ -440,6 +474,7 @@ mod tests {
                 (path("a/b"), Some(entry.clone())),
                 (path("c"), Some(folder)),
             ],
+            head: None,
         };
         let mut db = FolderDb::open(&file).unwrap();
         assert_eq!(db.remembered().unwrap(), None);

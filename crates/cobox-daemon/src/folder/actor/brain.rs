@@ -11,6 +11,7 @@ impl FolderActor {
             return;
         }
         let (Some(keys), Some(epoch)) = (self.keys.clone(), self.epoch()) else { return };
+        self.publish_what_was_remembered();
         let setup = || Setup {
             folder: self.folder,
             keys: (*keys).clone(),
@@ -44,6 +45,35 @@ impl FolderActor {
         }
         self.engine = Some(engine);
         self.look_at(Vec::new());
+    }
+
+    /// Heads that a stop kept from being published: what they say stands in the remembered state already.
+    fn publish_what_was_remembered(&mut self) {
+        let heads = match self.db.own_heads() {
+            Ok(heads) => heads,
+            Err(why) => return self.trouble(why.to_string()),
+        };
+        for head in heads {
+            if self.replica.heads().get(&head.id()).is_none() {
+                self.publish_head(Box::new(head));
+            }
+        }
+    }
+
+    fn publish_head(&mut self, head: Box<SignedHead>) {
+        let now = self.around.now_ms();
+        let id = head.id();
+        match self.records.put_head(&head, HeadState::Accepted, now) {
+            Ok(()) => self.db.head_is_kept(id),
+            Err(why) => {
+                self.trouble(why.to_string());
+                // Remembered it is durable all the same, and among the records from the next start on.
+                if !self.db.own_heads().is_ok_and(|heads| heads.iter().any(|head| head.id() == id)) {
+                    return;
+                }
+            }
+        }
+        self.replica.handle(now, replicate::Input::LocalHead(head));
     }
 
     pub(super) fn tell_engine(&mut self, input: Input) {
@@ -93,10 +123,7 @@ impl FolderActor {
             }
             Output::Publish(head) => {
                 self.keep_memory();
-                if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
-                    return self.trouble(why.to_string());
-                }
-                self.replica.handle(now, replicate::Input::LocalHead(head));
+                self.publish_head(head);
             }
             Output::Want(cids) => self.engine_wanted(now, cids),
             Output::Do(steps) => {

@@ -119,9 +119,25 @@ impl FolderActor {
         }
         self.scan_waiters.extend(self.scan_requested.drain(..));
         self.looking = true;
+        self.tell_what_was_set_aside();
         self.tell_engine(Input::ScanBegun { under: paths.clone() });
         if let Some(disk) = &self.disk {
             let _ = disk.looker.send(paths);
+        }
+    }
+
+    /// Once, before the first look.
+    fn tell_what_was_set_aside(&mut self) {
+        if std::mem::replace(&mut self.told_set_aside, true) {
+            return;
+        }
+        let Some(tree) = self.disk_tree() else { return };
+        match tree.list_kept() {
+            Ok(kept) => {
+                let versions = kept.into_iter().map(|kept| seen::stamp(&kept.stamp)).collect();
+                self.tell_engine(Input::SetAside(versions));
+            }
+            Err(why) => self.trouble(why.to_string()),
         }
     }
 

@@ -25,6 +25,7 @@ use cobox_core::state::State;
 use cobox_core::tree::Fetch;
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::codec::Canonical;
+use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
 use cobox_proto::id::{Cid, EndpointId, EpochTag, FolderId, HeadId, OpId, SigKey};
 use cobox_proto::members::{OpBody, Role, SignedOp};
@@ -42,6 +43,7 @@ use crate::folder::grant_envelope;
 use crate::folder::hash::{self, Ask, Asks, Hashed};
 use crate::folder::look::{self, Looked};
 use crate::folder::records::Records;
+use crate::folder::seen;
 use crate::folder::serve::{Serve, Served, Server};
 
 /// How long after a change the disk is looked at: editors write a file in several steps.
@@ -200,6 +202,7 @@ pub(crate) struct FolderActor {
     /// Paths to look at, and since when they wait; an empty list is everything.
     look_next: Option<(u64, Vec<FolderPath>)>,
     looking: bool,
+    told_set_aside: bool,
     /// Files that were written just before they were looked at, and when to look again; an empty list is everything.
     look_later: Option<(u64, Vec<FolderPath>)>,
     reading: u64,
@@ -264,6 +267,7 @@ pub(crate) fn start(
         rules: None,
         look_next: None,
         looking: false,
+        told_set_aside: false,
         look_later: None,
         reading: 0,
         memory: None,
