@@ -88,6 +88,15 @@ pub struct EndpointAddrs {
     pub relays: Vec<String>,
 }
 
+/// Bytes in datagrams, with all that QUIC adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// To others.
+    pub sent_bytes: u64,
+    /// From others.
+    pub received_bytes: u64,
+}
+
 /// The network of one service. Share it in an `Arc`.
 pub struct Endpoint {
     quic: iroh::Endpoint,
@@ -148,6 +157,15 @@ impl Endpoint {
         let addr = self.quic.addr();
         let found = addr.ip_addrs().copied();
         EndpointAddrs { key: self.key, addrs: addresses(&sockets, found), relays: self.relays.clone() }
+    }
+
+    /// What went over the wire since the start, with everybody.
+    pub fn traffic(&self) -> Traffic {
+        let counted = &self.quic.metrics().socket;
+        Traffic {
+            sent_bytes: counted.send_ipv4.get() + counted.send_ipv6.get() + counted.send_relay.get(),
+            received_bytes: counted.recv_data_ipv4.get() + counted.recv_data_ipv6.get() + counted.recv_data_relay.get(),
+        }
     }
 
     /// Connects to a peer, trying all its addresses at once.

@@ -25,7 +25,7 @@ mod queue;
 mod transport;
 
 pub use connection::{CloseReason, Connection, Event, Path};
-pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen};
+pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen, Traffic};
 pub use error::NetError;
 pub use pump::{Admitted, FolderEvent, Host, INBOX_MAX, Inbox, Opener, Pass, Peer, drive};
 

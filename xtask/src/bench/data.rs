@@ -75,8 +75,13 @@ impl Data {
         Ok(Self { workload, root, files, bytes })
     }
 
-    /// Whether a directory holds exactly this (what cobox keeps for itself apart).
+    /// Whether a directory holds exactly this, but for what cobox keeps there for itself.
     pub(crate) fn same(&self, other: &Path) -> Result<()> {
+        self.same_but(other, ".cobox")
+    }
+
+    /// ... but for what a program keeps there for itself.
+    pub(crate) fn same_but(&self, other: &Path, own: &str) -> Result<()> {
         let mut files = 0;
         each_file(&self.root, &mut |path| {
             files += 1;
@@ -86,7 +91,7 @@ impl Data {
         })?;
         let mut found = 0;
         each_file(other, &mut |path| {
-            found += u64::from(!path.starts_with(other.join(".cobox")));
+            found += u64::from(!path.starts_with(other.join(own)));
             Ok(())
         })?;
         ensure!(found == files, "{found} files instead of {files}");

@@ -1,7 +1,7 @@
 //! Homes and processes of one run, on loopback alone; everything is ended and removed when they are dropped.
 
 use std::fs::{self, File};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::meter::{Lasting, disk_mb};
+
 /// The longest a run may take.
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// How often to look: asking costs some milliseconds of processor time itself.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often to look: asking costs processor time itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// What runs left, below the place of all runs.
+const TRASH: &str = "trash";
 /// The one folder.
 const FOLDER: &str = "data";
 
@@ -20,16 +24,17 @@ const FOLDER: &str = "data";
 pub(crate) struct Place {
     root: PathBuf,
     programs: PathBuf,
+    many_files: bool,
 }
 
 impl Place {
-    pub(crate) fn new(below: &Path, programs: &Path) -> Result<Self> {
+    pub(crate) fn new(below: &Path, programs: &Path, many_files: bool) -> Result<Self> {
         let root = below.join(format!("run-{}", std::process::id()));
         if root.exists() {
             fs::remove_dir_all(&root)?;
         }
         fs::create_dir_all(&root)?;
-        Ok(Self { root, programs: programs.into() })
+        Ok(Self { root, programs: programs.into(), many_files })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -53,23 +58,61 @@ impl Place {
             fs::create_dir_all(dir.join("home"))?;
             fs::write(dir.join("home/config.toml"), "lan_discovery = false\n")?;
         }
-        let listen = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let listen = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
         let program = self.programs.join(program);
-        let mut command = Command::new(&program);
-        command.args(["up", "--foreground", "--json", "--quiet", "--name", name, "--listen", &listen]);
-        command.arg("--home").arg(dir.join("home")).env("HOME", &dir).env_remove("COBOX_LOG");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(dir.join("said"))?);
-        let service = command.spawn().with_context(|| format!("{} can not be started", program.display()))?;
-        let computer = Computer { name: name.into(), dir, program, service };
-        computer.until("it answers", Duration::from_secs(30), || Ok(computer.type_in(&["status"]).is_ok()))?;
-        Ok(computer)
+        let service = up(&program, &dir, listen, Some(name))?;
+        Ok(Computer { name: name.into(), dir, program, listen, service })
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _left_in_target = fs::remove_dir_all(&self.root);
+/// Starts a service and waits until it answers.
+fn up(program: &Path, dir: &Path, listen: SocketAddr, name: Option<&str>) -> Result<Child> {
+    let mut command = Command::new(program);
+    command.args(["up", "--foreground", "--json", "--quiet", "--listen", &listen.to_string()]);
+    if let Some(name) = name {
+        command.args(["--name", name]);
     }
+    command.arg("--home").arg(dir.join("home")).env("HOME", dir).env_remove("COBOX_LOG");
+    let said = File::options().create(true).append(true).open(dir.join("said"))?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+    let _from_before_a_crash = fs::remove_file(dir.join("home/api.json"));
+    let service = command.spawn().with_context(|| format!("{} can not be started", program.display()))?;
+    let until = Instant::now() + Duration::from_secs(60);
+    while ask(dir, "/status").is_err() {
+        if Instant::now() > until {
+            bail!("it does not answer: {}", fs::read_to_string(dir.join("said")).unwrap_or_default());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(service)
+}
+
+/// Asks the service of a home.
+fn ask(dir: &Path, path: &str) -> Result<Value> {
+    let api: Value = serde_json::from_str(&fs::read_to_string(dir.join("home/api.json"))?)?;
+    let text = |key: &str| api[key].as_str().with_context(|| format!("api.json has no {key}"));
+    let header = format!("Authorization: Bearer {}", text("token")?);
+    super::http::get(text("address")?.parse()?, &format!("/api/v1{path}"), &header)
+}
+
+impl Drop for Place {
+    /// Many files are put aside only: ext4 searches long for a free inode as long as many have just been freed, and the next run
+    /// would pay.
+    fn drop(&mut self) {
+        if !self.many_files {
+            let _left_in_target = fs::remove_dir_all(&self.root);
+            return;
+        }
+        let aside = self.root.with_file_name(TRASH);
+        let count = fs::read_dir(&aside).map_or(0, Iterator::count);
+        let _left_in_target =
+            fs::create_dir_all(&aside).and_then(|()| fs::rename(&self.root, aside.join(count.to_string())));
+    }
+}
+
+/// Removes what the runs left.
+pub(crate) fn clear(below: &Path) {
+    let _left_in_target = fs::remove_dir_all(below.join(TRASH));
 }
 
 /// One computer.
@@ -77,7 +120,17 @@ pub(crate) struct Computer {
     pub(crate) name: String,
     dir: PathBuf,
     program: PathBuf,
+    listen: SocketAddr,
     service: Child,
+}
+
+impl Lasting for Computer {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn pid(&self) -> u32 {
+        self.service.id()
+    }
 }
 
 impl Computer {
@@ -153,8 +206,45 @@ impl Computer {
         self.type_in(&args).map(drop)
     }
 
-    fn status(&self) -> Result<Value> {
-        Ok(self.type_in(&["status", FOLDER])?["folders"][0].take())
+    /// How its folder stands.
+    pub(crate) fn status(&self) -> Result<Value> {
+        Ok(ask(&self.dir, "/status")?["folders"][0].take())
+    }
+
+    /// How many sealed blocks it has sent.
+    pub(crate) fn sent_blocks(&self) -> Result<u64> {
+        self.status()?["sent_blocks"].as_u64().context("the status names no blocks")
+    }
+
+    /// Looks at the disk, and waits until in step with everybody who is there.
+    pub(crate) fn wait(&self) -> Result<()> {
+        self.type_in(&["status", FOLDER, "--wait", "--timeout", "3600"]).map(drop)
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn crash(&mut self) -> Result<()> {
+        self.service.kill()?;
+        self.service.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again where it was; how long until its API answered.
+    pub(crate) fn up_again(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.service = up(&self.program, &self.dir, self.listen, None)?;
+        Ok(begun.elapsed())
+    }
+
+    /// Stops it as a person would.
+    pub(crate) fn down(&mut self) -> Result<()> {
+        self.type_in(&["down"])?;
+        self.service.wait()?;
+        Ok(())
+    }
+
+    /// What it keeps beside the files themselves, in MB.
+    pub(crate) fn state_mb(&self) -> Result<f64> {
+        Ok(disk_mb(&self.dir.join("home"))? + disk_mb(&self.folder().join(".cobox"))?)
     }
 
     /// Waits until the folder has so many files and nothing is to come.
@@ -180,30 +270,6 @@ impl Computer {
             std::thread::sleep(LOOK_AGAIN);
         }
         Ok(())
-    }
-
-    /// Processor seconds of the service so far.
-    pub(crate) fn cpu_s(&self) -> Result<f64> {
-        let stat = self.proc("stat")?;
-        // Behind the program's name in parentheses; user and system time, in hundredths on every Linux.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-        Ok((ticks(11) + ticks(12)) / 100.0)
-    }
-
-    /// The most memory the service had at once, in MB.
-    pub(crate) fn peak_mb(&self) -> Result<f64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-        let kib: f64 = line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0.0);
-        Ok(kib * 1024.0 / 1e6)
-    }
-
-    fn proc(&self, file: &str) -> Result<String> {
-        if !cfg!(target_os = "linux") {
-            return Ok(String::new());
-        }
-        fs::read_to_string(format!("/proc/{}/{file}", self.service.id())).context("the service has ended")
     }
 }
 

@@ -47,6 +47,10 @@ use scan::{Finding, Found, Known, Scan};
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
 const STEPS_MAX: usize = 1024;
+/// ... in a large folder, this part of it: each plan looks through the whole folder, so their number must not grow with it.
+const STEPS_SHARE: usize = 8;
+/// ... but no more than this.
+const STEPS_LARGE_MAX: usize = 16_384;
 /// After so many looks that did not explain why a place is not as expected, something that is not synced is in the way:
 /// then it waits for [`Engine::retry_stuck`].
 const TRIES_MAX: u8 = 4;
@@ -97,6 +101,14 @@ pub struct Summary {
     pub stuck: Vec<(FolderPath, StepError)>,
 }
 
+/// Figures of the view.
+#[derive(Debug, Default)]
+struct Figures {
+    files: u64,
+    bytes: u64,
+    conflicts: u64,
+}
+
 /// The brain of one folder. See the module.
 #[derive(Debug)]
 pub struct Engine {
@@ -106,6 +118,7 @@ pub struct Engine {
     state: State,
     tree: Tree,
     view: View,
+    figures: Figures,
     synced: BTreeMap<FolderPath, Synced>,
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
@@ -133,6 +146,8 @@ pub struct Engine {
     rules_may_have_changed: bool,
     /// Whether the last plan left something out because it was full.
     cut_off: bool,
+    /// Whether a plan was wanted while the disk was looked at.
+    plan_waits: bool,
     next_step: u64,
     pending: (u64, u64),
     /// Blocks and bytes that the last update of the tree brought: what a head announces.
@@ -158,6 +173,7 @@ impl Engine {
             keys: setup.keys,
             standing: setup.standing,
             view: view(&state),
+            figures: Figures::default(),
             state,
             tree,
             synced,
@@ -179,11 +195,13 @@ impl Engine {
             rules: None,
             rules_may_have_changed: true,
             cut_off: false,
+            plan_waits: false,
             next_step: 1,
             pending: (0, 0),
             new_nodes: (0, 0),
             out: VecDeque::new(),
         };
+        engine.count_view();
         for head in known {
             engine.note_head(head);
         }
@@ -293,20 +311,16 @@ impl Engine {
 
     /// Figures for the status.
     pub fn summary(&self) -> Summary {
-        let mut sum = Summary {
+        Summary {
+            files: self.figures.files,
+            bytes: self.figures.bytes,
+            conflicts: self.figures.conflicts,
             pending_files: self.pending.0,
             pending_bytes: self.pending.1,
             held_files: self.held.as_ref().map_or(0, |held| held.paths.len() as u64),
             settled: self.scan.is_none() && self.scanned_once && self.merging.is_idle() && self.root_is_published(),
             stuck: self.stuck.iter().map(|(path, why)| (path.clone(), why.clone())).collect(),
-            ..Summary::default()
-        };
-        for leaf in self.view.entries.values().filter_map(ViewEntry::shown) {
-            sum.files += 1;
-            sum.bytes += leaf.body(&self.state).map_or(0, |body| body.size);
-            sum.conflicts += u64::from(leaf.conflict.is_some());
         }
-        sum
     }
 
     /// How many files are still to be written here.
@@ -391,17 +405,25 @@ impl Engine {
         if let Some(scan) = self.scan.take() {
             let mut finding = scan.finish(&self.synced);
             self.scanned_once = true;
+            let stuck_before = self.stuck.len();
             let (stuck, tries) = (&mut self.stuck, &self.tries);
             stuck.retain(|path, _| tries.get(path).is_some_and(|tries| *tries >= TRIES_MAX));
             self.leave_out_own_steps(&mut finding);
             let whole = finding.is_whole();
-            self.commit_finding(now_ms, finding);
+            // The watcher tells of our own steps, too: most looks find nothing that was not known, and change no plan.
+            let news = whole || !finding.is_empty() || self.held.is_some() || self.stuck.len() < stuck_before;
+            if news {
+                self.commit_finding(now_ms, finding);
+            }
             self.looked_at_all |= whole;
             if self.looked_at_all {
                 self.set_aside.clear();
             }
             self.publish_merge_soon(now_ms);
-            self.replan();
+            match news || std::mem::take(&mut self.plan_waits) {
+                true => self.replan(),
+                false => self.replan_if_idle(),
+            }
             self.go_on(now_ms);
         }
     }
@@ -445,6 +467,16 @@ impl Engine {
         }
     }
 
+    /// Counts what the view shows: people ask for it many times over.
+    fn count_view(&mut self) {
+        self.figures = Figures::default();
+        for leaf in self.view.entries.values().filter_map(ViewEntry::shown) {
+            self.figures.files += 1;
+            self.figures.bytes += leaf.body(&self.state).map_or(0, |body| body.size);
+            self.figures.conflicts += u64::from(leaf.conflict.is_some());
+        }
+    }
+
     /// Stores what a commit or a join changed, and recomputes the view.
     fn settle_state(&mut self, touched: &Touched) {
         let epoch = self.standing.epoch.filter(|epoch| self.keys.has_epoch(epoch)).unwrap_or(self.tree.epoch());
@@ -458,6 +490,7 @@ impl Engine {
         self.tree = tree;
         self.deltas.changed(touched);
         self.view = view(&self.state);
+        self.count_view();
         if !blocks.is_empty() {
             self.out.push_back(Output::Store(blocks));
         }

@@ -40,32 +40,65 @@ pub(super) struct Finding {
     pub(super) found: BTreeMap<FolderPath, Found>,
     pub(super) gone: BTreeSet<FolderPath>,
     pub(super) moves: Vec<(FolderPath, FolderPath)>,
-    under: Vec<FolderPath>,
-    unreadable: Vec<FolderPath>,
+    under: Tops,
+    unreadable: Tops,
 }
 
 impl Finding {
     /// Whether the look says anything about this path.
     pub(super) fn covers(&self, path: &FolderPath) -> bool {
-        covers(&self.under, &self.unreadable, path)
+        (self.under.0.is_empty() || self.under.covers(path)) && !self.unreadable.covers(path)
     }
 
     /// Whether the look saw everything.
     pub(super) fn is_whole(&self) -> bool {
-        self.under.is_empty() && self.unreadable.is_empty()
+        self.under.0.is_empty() && self.unreadable.0.is_empty()
+    }
+
+    /// Whether nothing is otherwise than it was known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.gone.is_empty() && self.moves.is_empty()
     }
 
     /// Leaves out all at and below a path; true if there was something.
     pub(super) fn drop_below(&mut self, top: &FolderPath) -> bool {
-        let before = self.found.len() + self.gone.len();
-        self.found.retain(|path, _| !path.starts_with(top));
-        self.gone.retain(|path| !path.starts_with(top));
-        before > self.found.len() + self.gone.len()
+        let found: Vec<FolderPath> = below(self.found.range(top.clone()..).map(|(path, _)| path), top);
+        let gone: Vec<FolderPath> = below(self.gone.range(top.clone()..), top);
+        for path in &found {
+            self.found.remove(path);
+        }
+        for path in &gone {
+            self.gone.remove(path);
+        }
+        !(found.is_empty() && gone.is_empty())
     }
 }
 
-fn covers(under: &[FolderPath], unreadable: &[FolderPath], path: &FolderPath) -> bool {
-    (under.is_empty() || under.iter().any(|u| path.starts_with(u))) && !unreadable.iter().any(|u| path.starts_with(u))
+/// Paths from `top` on that lie at or below it: they follow each other in the order of paths.
+fn below<'a>(from_top: impl Iterator<Item = &'a FolderPath>, top: &FolderPath) -> Vec<FolderPath> {
+    from_top.take_while(|path| path.starts_with(top)).cloned().collect()
+}
+
+/// Places none of which lies below another.
+#[derive(Debug, Default)]
+struct Tops(BTreeSet<FolderPath>);
+
+impl Tops {
+    fn of(paths: Vec<FolderPath>) -> Self {
+        let mut tops = BTreeSet::new();
+        // In order, what lies below a place comes right after it.
+        for path in paths.into_iter().collect::<BTreeSet<_>>() {
+            if !tops.last().is_some_and(|top| path.starts_with(top)) {
+                tops.insert(path);
+            }
+        }
+        Self(tops)
+    }
+
+    /// Whether a path is one of these or lies below one.
+    fn covers(&self, path: &FolderPath) -> bool {
+        self.0.range(..=path).next_back().is_some_and(|top| path.starts_with(top))
+    }
 }
 
 /// What the listing needs to compare with.
@@ -162,8 +195,17 @@ impl Scan {
     /// Ends the look: what is known, in its scope, and was not met is gone.
     pub(super) fn finish(self, synced: &BTreeMap<FolderPath, Synced>) -> Finding {
         let Self { under, unchanged, found, unreadable, moves, .. } = self;
+        let (under, unreadable) = (Tops::of(under), Tops::of(unreadable));
         let met = |path: &FolderPath| unchanged.contains(path) || found.contains_key(path);
-        let gone = synced.keys().filter(|p| covers(&under, &unreadable, p) && !met(p)).cloned().collect();
+        let is_gone = |path: &&FolderPath| !unreadable.covers(path) && !met(path);
+        let gone = if under.0.is_empty() {
+            synced.keys().filter(is_gone).cloned().collect()
+        } else {
+            let known = |top| {
+                synced.range::<FolderPath, _>(top..).map(|(path, _)| path).take_while(move |p| p.starts_with(top))
+            };
+            under.0.iter().flat_map(known).filter(is_gone).cloned().collect()
+        };
         Finding { found, gone, moves, under, unreadable }
     }
 }

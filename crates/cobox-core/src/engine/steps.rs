@@ -10,7 +10,10 @@ use cobox_proto::id::Inode;
 
 use super::ignore::brings_rules;
 use super::plan::{self, Planner};
-use super::{Engine, Event, Output, STEPS_MAX, Stamp, Stat, Step, StepError, StepId, Synced, TRIES_MAX};
+use super::{
+    Engine, Event, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError, StepId, Synced,
+    TRIES_MAX,
+};
 use crate::path::FolderPath;
 use crate::state::{Body, Kind, ViewEntry};
 
@@ -19,6 +22,7 @@ impl Engine {
     /// lies there may be newer than what is remembered.
     pub fn replan(&mut self) {
         let Some(rules) = self.rules.clone().filter(|_| !self.rules_may_have_changed) else { return };
+        self.plan_waits = self.scan.is_some();
         if !self.scanned_once || self.scan.is_some() || self.without_disk {
             return;
         }
@@ -44,7 +48,7 @@ impl Engine {
             rules: &*rules,
             skip: &skip,
             making: making.collect(),
-            steps_max: STEPS_MAX.saturating_sub(self.jobs.len()),
+            steps_max: self.steps_max().saturating_sub(self.jobs.len()),
         };
         let plan = planner.plan();
         self.pending = (plan.pending_files, plan.pending_bytes);
@@ -85,7 +89,8 @@ impl Engine {
             .iter()
             .filter(|(_, step)| match step {
                 Step::Write { path, body, .. } => {
-                    self.leaf_at(path).is_none_or(|(_, _, now)| now.plain_digest != body.plain_digest)
+                    let now = self.view.lookup(path).and_then(ViewEntry::shown).and_then(|leaf| leaf.body(&self.state));
+                    now.is_none_or(|now| now.plain_digest != body.plain_digest)
                 }
                 _ => false,
             })
@@ -148,10 +153,14 @@ impl Engine {
     }
 
     /// Plans are not made for every step: each looks through the whole folder.
-    fn replan_if_idle(&mut self) {
-        if self.jobs.is_empty() || self.cut_off && self.jobs.len() * 2 <= STEPS_MAX {
+    pub(super) fn replan_if_idle(&mut self) {
+        if self.jobs.is_empty() || self.cut_off && self.jobs.len() * 2 <= self.steps_max() {
             self.replan();
         }
+    }
+
+    fn steps_max(&self) -> usize {
+        STEPS_MAX.max((self.view.entries.len() / STEPS_SHARE).min(STEPS_LARGE_MAX))
     }
 
     fn end_step(&mut self, id: StepId) -> Option<Step> {

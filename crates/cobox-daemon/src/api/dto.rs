@@ -34,6 +34,10 @@ pub struct Device {
     pub key: String,
     /// The version of cobox it runs.
     pub version: String,
+    /// Bytes it sent to others since it started, all folders together, as they go over the wire.
+    pub sent_bytes: u64,
+    /// ... and received.
+    pub received_bytes: u64,
 }
 
 // ---- folders -----------------------------------------------------------------------------------------------------
@@ -182,6 +186,10 @@ pub struct FolderStatus {
     pub pending_files: u64,
     /// Their size.
     pub pending_bytes: u64,
+    /// Sealed blocks sent to members and seeders since the service started: contents and what lists them.
+    pub sent_blocks: u64,
+    /// ... and received.
+    pub received_blocks: u64,
     /// Who belongs, oneself too.
     pub members: Vec<MemberStatus>,
     /// Where encrypted copies lie.
@@ -595,6 +603,8 @@ mod tests {
             row,
             pending_files: 0,
             pending_bytes: 0,
+            sent_blocks: 0,
+            received_blocks: 0,
             members: vec![],
             backups: vec![],
             conflicts: 0,
@@ -612,6 +622,8 @@ mod tests {
             "bytes",
             "pending_files",
             "pending_bytes",
+            "sent_blocks",
+            "received_blocks",
             "members",
             "backups",
             "conflicts",

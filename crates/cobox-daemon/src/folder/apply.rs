@@ -147,9 +147,6 @@ impl Applier {
                 Some(order) => self.order(order),
             }
             self.begin_more();
-            if self.ready.len() >= GROUP_FILES_MAX {
-                self.commit_group();
-            }
         }
     }
 
@@ -178,6 +175,10 @@ impl Applier {
             }
             if self.made.len() >= GROUP_FILES_MAX {
                 self.settle();
+            }
+            if self.jobs.len() >= OPEN_FILES_MAX && self.ready.len() == self.jobs.len() {
+                // Nothing that is open waits for a peer.
+                self.commit_group();
             }
         }
         self.settle();

@@ -53,6 +53,8 @@ pub(crate) fn folder(id: &str, name: &str, path: &str) -> FolderStatus {
         row,
         pending_files: 0,
         pending_bytes: 0,
+        sent_blocks: 0,
+        received_blocks: 0,
         members: vec![],
         backups: vec![],
         conflicts: 0,
@@ -82,7 +84,8 @@ impl Scripted {
     fn all(&self, typed: Option<&str>) -> Result<Status, ApiError> {
         let id = typed.map(|typed| self.named(typed)).transpose()?.map(|f| f.id);
         let folders = self.folders.iter().filter(|f| id.as_ref().is_none_or(|id| f.row.id == *id)).cloned().collect();
-        let device = Device { name: "laptop".into(), key: "dd".into(), version: "0".into() };
+        let device =
+            Device { name: "laptop".into(), key: "dd".into(), version: "0".into(), sent_bytes: 0, received_bytes: 0 };
         Ok(Status { device, folders, in_step: self.in_step.load(Ordering::Relaxed) })
     }
 

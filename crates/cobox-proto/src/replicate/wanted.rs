@@ -6,6 +6,7 @@
 //! news.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::id::Cid;
 use crate::limits::WANT_CIDS_MAX;
@@ -234,11 +235,11 @@ impl Wanted {
         }
         let mut room: usize = self.sources.values().map(|source| source.room(now_ms)).sum();
         // Far more than fits is never looked through: what has no source with room waits for the next call.
-        let front: Vec<_> = self.queue.iter().take(4 * WANT_CIDS_MAX).copied().collect();
-        for entry in front {
-            if room == 0 {
-                break;
-            }
+        let mut looked_at = 0;
+        let mut next = self.queue.first().copied();
+        while let Some(entry) = next.filter(|_| room > 0 && looked_at < 4 * WANT_CIDS_MAX) {
+            looked_at += 1;
+            next = self.queue.range((Bound::Excluded(entry), Bound::Unbounded)).next().copied();
             let cid = entry.2;
             let gone = &self.wants[&cid].gone;
             if self.sources.keys().all(|peer| gone.contains(peer)) {

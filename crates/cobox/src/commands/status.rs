@@ -213,6 +213,8 @@ mod tests {
             row,
             pending_files: 1,
             pending_bytes: 1,
+            sent_blocks: 0,
+            received_blocks: 0,
             members: vec![who],
             backups: vec![backup],
             conflicts: 1,

@@ -65,6 +65,15 @@ pub(crate) struct Computer {
     service: Option<Child>,
 }
 
+/// Of one computer.
+pub(crate) struct Traffic {
+    /// Blocks of one folder.
+    pub(crate) sent_blocks: u64,
+    /// Of all folders, with all that goes around them.
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         Self::inside(&[], "lan_discovery = false\n")
@@ -262,6 +271,25 @@ impl Computer {
     /// The one folder's status.
     pub(crate) fn status(&self, folder: &str) -> Value {
         self.json(&["status", folder])["folders"][0].take()
+    }
+
+    /// What went over the wire since the service started.
+    pub(crate) fn traffic(&self, folder: &str) -> Traffic {
+        let status = self.json(&["status", folder]);
+        let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{status}"));
+        Traffic {
+            sent_blocks: number(&status["folders"][0]["sent_blocks"]),
+            sent_bytes: number(&status["device"]["sent_bytes"]),
+            received_bytes: number(&status["device"]["received_bytes"]),
+        }
+    }
+
+    /// The most memory the service had so far. Linux alone tells.
+    pub(crate) fn resident_bytes_max(&self) -> u64 {
+        let pid = self.service.as_ref().unwrap().id();
+        let status = read(Path::new(&format!("/proc/{pid}/status")));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Waits until in step with everybody who can be reached.

@@ -5,6 +5,7 @@
 mod blind;
 mod e2e_backup;
 mod e2e_files;
+mod e2e_frugal;
 mod e2e_ignore;
 mod e2e_loss;
 mod e2e_refusals;

@@ -32,6 +32,8 @@ pub(super) struct Snapshot {
     pub(super) backups: Vec<BackupStatus>,
     peers: usize,
     problems: Vec<Problem>,
+    /// Sent and received.
+    blocks: (u64, u64),
     online: Vec<SigKey>,
 }
 
@@ -97,6 +99,7 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
         backups: backups(actor),
         peers: actor.peers.len(),
         problems: problems(actor, &summary),
+        blocks: (actor.sent_blocks, actor.received_blocks),
         online: actor.peers.values().map(|row| row.who.key).collect(),
         summary,
     }
@@ -222,11 +225,13 @@ impl Daemon {
             folders.push(self.folder_status(&running, snapshot));
         }
         folders.sort_by(|a, b| a.row.name.cmp(&b.row.name));
-        let identity = self.identity();
+        let (identity, traffic) = (self.identity(), self.endpoint.traffic());
         let device = Device {
             name: identity.name,
             key: self.endpoint.id().to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
+            sent_bytes: traffic.sent_bytes,
+            received_bytes: traffic.received_bytes,
         };
         Ok(Status { device, folders, in_step })
     }
@@ -249,6 +254,8 @@ impl Daemon {
             row,
             pending_files: snapshot.summary.pending_files,
             pending_bytes: snapshot.summary.pending_bytes,
+            sent_blocks: snapshot.blocks.0,
+            received_blocks: snapshot.blocks.1,
             members,
             backups: snapshot.backups,
             conflicts: snapshot.summary.conflicts,

@@ -167,6 +167,7 @@ impl FolderActor {
             Inner::Hashed(hashed) => self.hashed(hashed),
             Inner::Looked(looked) => self.looked(looked),
             Inner::Served(Served::Sent(peer, cid)) => {
+                self.sent_blocks += 1;
                 self.replica.handle(now, replicate::Input::BlockSent { peer, cid })
             }
             Inner::Served(Served::Missing(peer, cid)) => {

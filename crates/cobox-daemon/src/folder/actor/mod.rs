@@ -219,6 +219,9 @@ pub(crate) struct FolderActor {
     pub(crate) root_lost: Option<String>,
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) unreadable: Vec<(FolderPath, String)>,
+    /// Since the start.
+    pub(crate) sent_blocks: u64,
+    pub(crate) received_blocks: u64,
     told_progress: Option<(Cid, u64)>,
     told_vault: Option<VaultMark>,
     announced: Option<Ticket>,
@@ -281,6 +284,8 @@ pub(crate) fn start(
         root_lost: parts.root_lost,
         skipped: Vec::new(),
         unreadable: Vec::new(),
+        sent_blocks: 0,
+        received_blocks: 0,
         told_progress: None,
         told_vault: None,
         announced: None,

@@ -25,6 +25,7 @@ impl FolderActor {
             FolderEvent::Message { peer, message } => self.message(now, peer, message),
             FolderEvent::Block { peer, cid, bytes } => {
                 let len = bytes.len() as u64;
+                self.received_blocks += 1;
                 self.arriving = Some(bytes);
                 self.replica.handle(now, replicate::Input::BlockArrived { peer, cid, bytes: len });
                 self.carry_out_replica();
