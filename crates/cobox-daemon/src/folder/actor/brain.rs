@@ -7,7 +7,7 @@ use super::*;
 impl FolderActor {
     /// Starts the engine once there are keys: with what was remembered, or empty.
     pub(super) fn start_engine(&mut self) {
-        if self.engine.is_some() {
+        if self.engine.is_some() || self.unkept.is_some() {
             return;
         }
         let (Some(keys), Some(epoch)) = (self.keys.clone(), self.epoch()) else { return };
@@ -31,6 +31,11 @@ impl FolderActor {
             None => {
                 // Nothing was remembered, or it can not be read: begin empty. The heads are joined again, and what lies on
                 // the disk is compared with them file by file; equal content merges, nothing is deleted (I5).
+                // What was known of the disk belongs to the state that is lost: an entry that stayed would be taken for a
+                // deletion at the next start.
+                if let Err(why) = self.db.forget_disk() {
+                    return self.not_kept(why);
+                }
                 let mut engine = Engine::empty(setup(), epoch);
                 let now = self.around.now_ms();
                 for head in heads {
@@ -80,12 +85,12 @@ impl FolderActor {
             Output::Store(blocks) => {
                 let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
                 if let Err(why) = self.blocks.put_many(&rows) {
-                    self.trouble(why.to_string());
+                    self.not_kept(why);
                 }
             }
             Output::Remember(memory) => {
                 if let Err(why) = self.db.remember(&memory) {
-                    self.trouble(why.to_string());
+                    self.not_kept(why);
                 }
             }
             Output::SendDelta(SealedBlock { cid, bytes }) => {
@@ -93,7 +98,7 @@ impl FolderActor {
             }
             Output::Publish(head) => {
                 if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
-                    return self.trouble(why.to_string());
+                    return self.not_kept(why);
                 }
                 self.replica.handle(now, replicate::Input::LocalHead(head));
             }
