@@ -167,6 +167,8 @@ impl Engine {
         synced: BTreeMap<FolderPath, Synced>,
     ) -> Self {
         let ids = synced.iter().map(|(path, s)| (s.id, path.clone())).collect();
+        let mut first_step = [0; 8];
+        first_step.copy_from_slice(&setup.entropy[24..]);
         let mut engine = Self {
             folder: setup.folder,
             own: OwnChain::new(setup.folder, setup.device, setup.entropy),
@@ -196,7 +198,8 @@ impl Engine {
             rules_may_have_changed: true,
             cut_off: false,
             plan_waits: false,
-            next_step: 1,
+            // Where an earlier engine's steps end is not known: their ids are not ours.
+            next_step: u64::from_le_bytes(first_step) >> 1,
             pending: (0, 0),
             new_nodes: (0, 0),
             out: VecDeque::new(),

@@ -109,6 +109,11 @@ impl World {
         computer
     }
 
+    /// A member's computer that is switched off, with nothing on it yet.
+    pub(crate) fn absent_person(&self, name: &str) -> Computer {
+        self.computer(name, programs().0)
+    }
+
     /// A seeder with its service running.
     pub(crate) fn seeder(&self, name: &str) -> Computer {
         let mut computer = self.computer(name, programs().1);

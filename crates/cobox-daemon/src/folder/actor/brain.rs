@@ -7,11 +7,14 @@ use super::*;
 impl FolderActor {
     /// Starts the engine once there are keys: with what was remembered, or empty.
     pub(super) fn start_engine(&mut self) {
-        if self.engine.is_some() {
+        if self.engine.is_some() || self.unkept.is_some() {
             return;
         }
         let (Some(keys), Some(epoch)) = (self.keys.clone(), self.epoch()) else { return };
         self.publish_what_was_remembered();
+        if self.unkept.is_some() {
+            return;
+        }
         let setup = || Setup {
             folder: self.folder,
             keys: (*keys).clone(),
@@ -32,6 +35,11 @@ impl FolderActor {
             None => {
                 // Nothing was remembered, or it can not be read: begin empty. The heads are joined again, and what lies on
                 // the disk is compared with them file by file; equal content merges, nothing is deleted (I5).
+                // What was known of the disk belongs to the state that is lost: an entry that stayed would be taken for a
+                // deletion at the next start.
+                if let Err(why) = self.db.forget_disk() {
+                    return self.not_kept(why);
+                }
                 let mut engine = Engine::empty(setup(), epoch);
                 let now = self.around.now_ms();
                 for head in heads {
@@ -62,17 +70,11 @@ impl FolderActor {
 
     fn publish_head(&mut self, head: Box<SignedHead>) {
         let now = self.around.now_ms();
-        let id = head.id();
-        match self.records.put_head(&head, HeadState::Accepted, now) {
-            Ok(()) => self.db.head_is_kept(id),
-            Err(why) => {
-                self.trouble(why.to_string());
-                // Remembered it is durable all the same, and among the records from the next start on.
-                if !self.db.own_heads().is_ok_and(|heads| heads.iter().any(|head| head.id() == id)) {
-                    return;
-                }
-            }
+        if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
+            // It is remembered, and published once it can be kept.
+            return self.not_kept(why);
         }
+        self.db.head_is_kept(head.id());
         self.replica.handle(now, replicate::Input::LocalHead(head));
     }
 
@@ -111,7 +113,7 @@ impl FolderActor {
                 self.keep_memory();
                 let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
                 if let Err(why) = self.blocks.put_many(&rows) {
-                    self.trouble(why.to_string());
+                    self.not_kept(why);
                 }
             }
             Output::Remember(memory) => match &mut self.memory {
@@ -123,7 +125,9 @@ impl FolderActor {
             }
             Output::Publish(head) => {
                 self.keep_memory();
-                self.publish_head(head);
+                if self.unkept.is_none() {
+                    self.publish_head(head);
+                }
             }
             Output::Want(cids) => self.engine_wanted(now, cids),
             Output::Do(steps) => {
@@ -153,7 +157,7 @@ impl FolderActor {
         if let Some(memory) = self.memory.take()
             && let Err(why) = self.db.remember(&memory)
         {
-            self.trouble(why.to_string());
+            self.not_kept(why);
         }
     }
 

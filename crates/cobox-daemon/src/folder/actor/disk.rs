@@ -7,9 +7,8 @@ use super::*;
 impl FolderActor {
     /// A directory that was not there may have come back.
     pub(super) fn find_root_again(&mut self, now: u64) {
-        let Some(path) = self.config.path.clone().filter(|_| self.disk.is_none() && self.next_attach_ms <= now) else {
-            return;
-        };
+        let wanted = self.disk.is_none() && self.unkept.is_none() && self.next_attach_ms <= now;
+        let Some(path) = self.config.path.clone().filter(|_| wanted) else { return };
         self.next_attach_ms = now + RESCAN_UNWATCHED_MS;
         match DiskTree::open(&path, &self.folder) {
             Ok(tree) => match self.attach_disk(tree) {
@@ -241,7 +240,7 @@ impl FolderActor {
                     if !blocks.is_empty() {
                         let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
                         if let Err(why) = self.blocks.put_many(&rows) {
-                            self.trouble(why.to_string());
+                            return self.not_kept(why);
                         }
                     }
                     self.tell_engine(Input::Hashed { path, stamp, body });
@@ -261,6 +260,11 @@ impl FolderActor {
     }
 
     pub(super) fn looked(&mut self, looked: Looked) {
+        if self.unkept.is_some() {
+            // Asked for by an engine that is gone.
+            self.looking &= matches!(looked, Looked::Listed(_));
+            return;
+        }
         match looked {
             Looked::Rules(found) => self.ruled(found),
             Looked::Listed(entries) => self.tell_engine(Input::Listed(entries)),
