@@ -45,7 +45,7 @@ fn d4_an_offer_that_is_too_small_is_said_and_nothing_is_evicted() {
     );
     assert_eq!(status["backups"][0]["receipt_at"], signed_at, "what was signed for stays signed for");
     assert!(the_box.blocks() >= before, "nothing is evicted");
-    let used = the_box.json(&["folders"])["folders"][0]["used_bytes"].as_u64().unwrap();
+    let used = the_box.shown()["folder"]["used_bytes"].as_u64().unwrap();
     assert!((3_000_000..=10_000_000).contains(&used), "{used}");
     assert_eq!(the_box.run(&["check"]).code, Some(0));
     // Members go on, with the new file too.
