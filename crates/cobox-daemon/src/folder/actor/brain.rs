@@ -184,6 +184,21 @@ impl FolderActor {
         self.engine.as_ref().is_some_and(|engine| !engine.frontier().is_empty() && engine.is_merged())
     }
 
+    /// How many of these sealed nodes are missing or damaged.
+    pub(crate) fn unreadable_records(&self, records: &[Cid]) -> usize {
+        records.iter().filter(|cid| !matches!(self.blocks.get(cid), Ok(Some(_)))).count()
+    }
+
+    /// Writes the whole tree of the state once more.
+    pub(crate) fn write_records_anew(&mut self) -> Result<(), String> {
+        let (Some(engine), Some(keys)) = (&self.engine, &self.keys) else {
+            return Err("the folder is not open".into());
+        };
+        let (_, blocks) = Tree::build(engine.state(), &**keys, engine.tree().epoch()).map_err(|why| why.to_string())?;
+        let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|block| (block.cid, block.bytes.as_slice())).collect();
+        self.blocks.put_many(&rows).map_err(|why| why.to_string())
+    }
+
     /// A person decided about held deletions.
     pub(crate) fn decide(&mut self, approve: bool) {
         self.tell_engine(Input::Decide { approve });
@@ -196,7 +211,7 @@ impl FolderActor {
 }
 
 /// Reads a whole state back from kept blocks; `None` if one is missing or damaged.
-fn load(blocks: &dyn BlockStore, root: Cid, keys: &FolderKeys) -> Option<(State, cobox_core::tree::Tree)> {
+fn load(blocks: &dyn BlockStore, root: Cid, keys: &FolderKeys) -> Option<(State, Tree)> {
     let mut fetch = Fetch::new(root, None);
     loop {
         let wanted = fetch.wanted(256);

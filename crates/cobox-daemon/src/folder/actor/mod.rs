@@ -23,7 +23,7 @@ use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repai
 use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
-use cobox_core::tree::Fetch;
+use cobox_core::tree::{Fetch, Tree};
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::SignedHead;
