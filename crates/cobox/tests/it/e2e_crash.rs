@@ -118,9 +118,10 @@ fn i5_k2_twenty_kills_at_any_moment_of_a_busy_sync_lose_nothing() {
     ben.wait("docs");
     let all_saved = |tree: &Tree| {
         people.iter().all(|person| {
-            person.saved.iter().all(|(path, content)| {
-                matches!(tree.0.get(path), Some(Entry::File { bytes, .. }) if bytes == content)
-            })
+            person
+                .saved
+                .iter()
+                .all(|(path, content)| matches!(tree.0.get(path), Some(Entry::File { bytes, .. }) if bytes == content))
         })
     };
     let tree = same_and(&[&people[0].root, &people[1].root], "everything saved is on both sides", all_saved);
@@ -233,9 +234,7 @@ fn i5_a_damaged_memory_of_the_folder_is_built_anew_and_deletes_nothing() {
             if status["folders"][0]["name"] == "docs" { Ok(()) } else { Err(status) }
         });
         let both = |tree: &Tree| {
-            let holds = |path: String, content: String| {
-                matches!(tree.0.get(Path::new(&path)), Some(Entry::File { bytes, .. }) if *bytes == content.as_bytes())
-            };
+            let holds = |path: String, content: String| matches!(tree.0.get(Path::new(&path)), Some(Entry::File { bytes, .. }) if *bytes == content.as_bytes());
             holds(format!("deep/page {n}.txt"), format!("Ana, while Ben was away {n}"))
                 && holds(format!("deep/page {}.txt", n + 20), format!("Ben, while away {n}"))
         };
@@ -306,8 +305,6 @@ fn i5_a_damaged_store_is_healed_or_named_and_harms_nothing() {
     put_back();
     fs::write(mine.join("page 1.txt"), "edited meanwhile").unwrap();
     ben.up();
-    let edited = |tree: &Tree| {
-        matches!(tree.0.get(Path::new("page 1.txt")), Some(Entry::File { bytes, .. }) if bytes == b"edited meanwhile")
-    };
+    let edited = |tree: &Tree| matches!(tree.0.get(Path::new("page 1.txt")), Some(Entry::File { bytes, .. }) if bytes == b"edited meanwhile");
     assert_eq!(same_and(&[&mine, &theirs], "they go on", edited).files(), 12);
 }
