@@ -51,7 +51,13 @@ fn d4_an_offer_that_is_too_small_is_said_and_nothing_is_evicted() {
     // Members go on, with the new file too.
     becomes(&theirs, &Tree::read(&ana.folder("docs")).unwrap());
 
-    // A folder that does not fit from the first is refused where the offer is added, or said by status in the same way.
+    // As the hint says: a larger offer of the same box.
+    ana.json(&["backup", "add", "docs", &the_box.offer("100MB")]);
+    let status = ana.wait_for_receipt("docs");
+    assert_eq!((status["problems"].as_array().unwrap().len(), the_box.run(&["check"]).code), (0, Some(0)), "{status}");
+    assert_eq!(status["backups"].as_array().unwrap().len(), 1, "one box, with more room: {status}");
+
+    // A folder that does not fit from the first is refused where the offer is added, and the offer stays good.
     let large = ana.folder("large");
     fs::create_dir_all(&large).unwrap();
     fs::write(large.join("content"), noise(3, 20_000_000)).unwrap();
@@ -60,6 +66,9 @@ fn d4_an_offer_that_is_too_small_is_said_and_nothing_is_evicted() {
         Some(20_000_000) => Ok(()),
         other => Err(other),
     });
+    let added = ana.run(&["backup", "add", "large", &the_box.offer("10MB"), "--json"]);
+    assert_eq!(added.json_error(), (5, "quota_exceeded".into()));
+    assert_eq!(ana.status("large")["backups"].as_array().unwrap().len(), 0, "nothing half-made");
     let larger = ana.run(&["backup", "add", "large", &the_box.offer("100MB"), "--json"]);
     assert_eq!(larger.code, Some(0), "{larger:?}");
     ana.wait_for_receipt("large");

@@ -1,7 +1,9 @@
 //! Placing a folder with a seeder, and ending that.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cobox_core::state::ViewEntry;
 use cobox_proto::hosting::{Offer, OfferError, Ticket};
 use cobox_proto::members::{OpBody, Retention, Role};
 
@@ -10,7 +12,7 @@ use super::status::snapshot;
 use super::{failed, stopped};
 use crate::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, Backups, Time};
 use crate::api::{ApiError, ErrorCode};
-use crate::folder::SeederConfig;
+use crate::folder::{FolderActor, SeederConfig};
 
 /// How long a seeder may take to answer.
 pub(in crate::daemon) const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -19,6 +21,15 @@ pub(in crate::daemon) const MEMBER_SHARE: u8 = 50;
 /// What is asked of a seeder: every head for an hour, then one an hour for a week, one a day for 90 days.
 pub(in crate::daemon) const RETENTION: Retention =
     Retention { all_hours: 1, hourly_days: 7, daily_days: 90, monthly_months: 0 };
+
+/// Bytes of content that a copy of the folder holds at least: what stands at two places counts once.
+fn bytes_to_keep(actor: &mut FolderActor) -> u64 {
+    let Some(engine) = &actor.engine else { return 0 };
+    let shown = engine.view().entries.values().filter_map(ViewEntry::shown);
+    let bodies = shown.filter_map(|leaf| leaf.body(engine.state()));
+    let distinct: BTreeMap<[u8; 32], u64> = bodies.map(|body| (body.plain_digest, body.size)).collect();
+    distinct.values().sum()
+}
 
 impl Daemon {
     pub(super) async fn add_backup(&self, folder: String, request: BackupAddRequest) -> Result<BackupAdded, ApiError> {
@@ -29,8 +40,9 @@ impl Daemon {
         let offer = Offer::from_text(&request.offer).map_err(|why| match why {
             OfferError::Text(_) | OfferError::Forged => ApiError::new(ErrorCode::CodeUnreadable, why.to_string()),
         })?;
-        if running.config.seeders.iter().any(|known| known.sig_key() == Some(offer.seeder)) {
-            // Nothing is to be placed; but where it is now may be news.
+        let has = running.config.seeders.iter().find(|known| known.sig_key() == Some(offer.seeder));
+        if has.is_some_and(|known| known.quota_bytes >= offer.quota_bytes) {
+            // It brings no more room; but where the seeder is now may be news.
             return self.seeder_moved(&running, offer.ticket).await;
         }
         if now_ms() > offer.expires_ms {
@@ -43,6 +55,15 @@ impl Daemon {
                 .hint("ask one of them: `cobox members list`"));
         }
         let seeder = offer.seeder;
+        let needed_bytes = running.handle.ask(bytes_to_keep).await.ok_or_else(stopped)?;
+        if needed_bytes > offer.quota_bytes {
+            let (needed, offered) = (needed_bytes.div_ceil(1_000_000), offer.quota_bytes / 1_000_000);
+            return Err(ApiError::new(
+                ErrorCode::QuotaExceeded,
+                format!("the folder's files are {needed} MB, and the offer is for {offered} MB"),
+            )
+            .hint("ask the seeder for a larger offer; this one is not used up"));
+        }
         let link = self.call_ticket(&offer.ticket).await.map_err(|why| {
             ApiError::new(ErrorCode::Unreachable, format!("the seeder could not be reached: {why}"))
                 .hint("see that it is running and that this computer is connected to it")
@@ -91,6 +112,7 @@ impl Daemon {
             .ask({
                 let entry = entry.clone();
                 move |actor| {
+                    actor.config.seeders.retain(|known| known.key != entry.key);
                     actor.config.seeders.push(entry);
                     actor.save_config();
                     actor.config.clone()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cobox_core::engine::{StepError, Summary};
 use cobox_proto::hosting::Holding;
 use cobox_proto::id::SigKey;
-use cobox_proto::members::Role as MemberRole;
+use cobox_proto::members::{Role as MemberRole, Seeder};
 use cobox_proto::wire::proof::KeyKind;
 use tokio::time::Instant;
 
@@ -105,10 +105,18 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
     }
 }
 
+/// The folder's seeders, each once, with the largest room it was granted for: a larger offer stands beside the one before it.
+fn seeders(actor: &FolderActor) -> Vec<&Seeder> {
+    let all = actor.replica.membership().roster().seeders();
+    let largest =
+        |seeder: &Seeder| all.iter().filter(|other| other.key == seeder.key).max_by_key(|other| other.quota_bytes);
+    let first = |at: usize| all[..at].iter().all(|earlier| earlier.key != all[at].key);
+    (0..all.len()).filter(|at| first(*at)).filter_map(|at| largest(&all[at])).collect()
+}
+
 fn backups(actor: &FolderActor) -> Vec<BackupStatus> {
-    let seeders = actor.replica.membership().roster().seeders();
-    seeders
-        .iter()
+    seeders(actor)
+        .into_iter()
         .map(|seeder| {
             let online = actor.peers.values().any(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder.key);
             let now = actor.backed_up(&seeder.key);
@@ -155,7 +163,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         let message = format!("what changed can not be remembered: {}", why.message);
         all.push(problem(code, None, message, "make room there; nothing is lost, and it goes on by itself"));
     }
-    for seeder in actor.replica.membership().roster().seeders() {
+    for seeder in seeders(actor) {
         let refused = actor.newest_receipt(&seeder.key).map(|r| r.receipt().holding);
         if matches!(refused, Some(Holding::NoRoom | Holding::ShareUsed)) {
             all.push(problem(

@@ -112,6 +112,10 @@ impl FolderActor {
     pub(crate) fn claim_when_open(&mut self, seeder: SigKey) -> oneshot::Receiver<Result<(), String>> {
         let (answer, answered) = oneshot::channel();
         self.claims.insert(seeder, answer);
+        // A connection carries one channel of a folder: that of a seeder which keeps it already makes room for the claim.
+        for row in self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder) {
+            row.peer.close();
+        }
         answered
     }
 
