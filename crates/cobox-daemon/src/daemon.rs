@@ -113,6 +113,9 @@ impl StartError {
             Self::KeyDamaged { .. } | Self::Keystore(_) => {
                 "put the file back from a copy, or start with another --home and `cobox recover`"
             }
+            Self::Store(StoreError::DamagedDatabase { .. }) => {
+                "move it away only if you have a copy of the home or your recovery words"
+            }
             Self::Net(_) => "choose another with --listen, for example --listen 0.0.0.0:0",
             _ => "see that the disk has room and can be written",
         }
@@ -126,6 +129,14 @@ pub(crate) struct Running {
     pub(crate) config: FolderConfig,
 }
 
+/// A folder that is this device's and could not be opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Unopened {
+    pub(crate) config: FolderConfig,
+    /// Why not.
+    pub(crate) why: String,
+}
+
 /// See the module.
 pub(crate) struct Daemon {
     home: Home,
@@ -137,6 +148,7 @@ pub(crate) struct Daemon {
     runtime: tokio::runtime::Handle,
     me: Weak<Daemon>,
     folders: RwLock<BTreeMap<FolderId, Running>>,
+    unopened: RwLock<Vec<Unopened>>,
     /// Folders being entered: not ours yet.
     guests: RwLock<BTreeMap<FolderId, Inbox>>,
     links: RwLock<BTreeMap<SigKey, Opener>>,
@@ -179,6 +191,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         runtime: tokio::runtime::Handle::current(),
         me: me.clone(),
         folders: RwLock::new(BTreeMap::new()),
+        unopened: RwLock::new(Vec::new()),
         guests: RwLock::new(BTreeMap::new()),
         links: RwLock::new(BTreeMap::new()),
         dialing: RwLock::new(BTreeSet::new()),
@@ -273,14 +286,18 @@ impl Daemon {
                 known.push(FolderConfig::load(&path)?);
             }
         }
+        let mut has_vault = false;
         for config in known {
-            let shown = config.id.clone();
-            if let Err(why) = self.open_folder(config) {
+            has_vault |= config.sort == Sort::Vault;
+            if let Err(why) = self.open_folder(config.clone()) {
                 // One broken folder never stops the rest; its files are untouched, and status names it.
-                tracing::error!(folder = shown, %why, "a folder could not be opened");
+                tracing::error!(folder = config.id, %why, "a folder could not be opened");
+                let unopened = Unopened { config, why: why.to_string() };
+                self.unopened.write().expect("no thread panics while it holds this lock").push(unopened);
             }
         }
-        if self.vault().is_none() {
+        // One that can not be opened now is still the person's vault: a second would hide it.
+        if !has_vault {
             self.found_vault()?;
         }
         Ok(())
@@ -405,9 +422,16 @@ impl Daemon {
         self.take_folder(new)
     }
 
+    /// Folders that could not be opened.
+    pub(crate) fn unopened(&self) -> Vec<Unopened> {
+        self.unopened.read().expect("no thread panics while it holds this lock").clone()
+    }
+
     /// The next member slot that no folder here uses.
     pub(crate) fn free_slot(&self) -> u16 {
-        self.running().iter().map(|running| running.config.slot).max().unwrap_or(VAULT_SLOT) + 1
+        let slots = self.running().into_iter().map(|running| running.config.slot);
+        let unopened = self.unopened().into_iter().map(|unopened| unopened.config.slot);
+        slots.chain(unopened).max().unwrap_or(VAULT_SLOT) + 1
     }
 
     /// Forgets a folder: thread, records, keys, state. The files stay.

@@ -88,6 +88,9 @@ pub struct EndpointAddrs {
     pub relays: Vec<String>,
 }
 
+/// How long a goodbye may take.
+const CLOSE_WAIT: Duration = Duration::from_millis(400);
+
 /// Bytes in datagrams, with all that QUIC adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
@@ -202,9 +205,9 @@ impl Endpoint {
         self.accepted.lock().await.recv().await
     }
 
-    /// Tells all peers that we go, and waits until they know or a few seconds are over.
+    /// Tells all peers that we go. Whoever hears it confirms within moments; whoever can not be reached is not waited for.
     pub async fn close(&self) {
-        self.quic.close().await;
+        let _told_or_gone = tokio::time::timeout(CLOSE_WAIT, self.quic.close()).await;
     }
 }
 

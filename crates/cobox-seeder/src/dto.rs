@@ -49,6 +49,8 @@ pub struct Status {
     pub key: String,
     /// Where it is reached, loopback last.
     pub addresses: Vec<String>,
+    /// The same as one code, for members: to find it again when it has moved, and to recover.
+    pub ticket: String,
     /// Promised, to folders and in open offers.
     pub space_bytes: u64,
     /// Used of that.
@@ -116,6 +118,39 @@ pub struct Folders {
 pub struct FolderReply {
     /// The folder.
     pub folder: FolderRow,
+    /// What else is known of it here.
+    pub sees: Sees,
+}
+
+/// What whoever keeps a folder sees of its people: keys and times, no names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sees {
+    /// Who belongs to it.
+    pub members: Vec<MemberSeen>,
+    /// The newest states.
+    pub states: Vec<StateSeen>,
+    /// How many states there are.
+    pub states_all: usize,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberSeen {
+    /// The beginning of their key in this folder; in another folder they have another.
+    pub key: String,
+    /// The beginnings of their devices' keys.
+    pub devices: Vec<String>,
+}
+
+/// A state that a device signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateSeen {
+    /// The beginning of the device's key.
+    pub device: String,
+    /// When it was written, as the device says.
+    pub written_at: Time,
+    /// Bytes that were new in it, sealed and padded, as the device announced.
+    pub new_bytes: u64,
 }
 
 /// A wish for an offer.

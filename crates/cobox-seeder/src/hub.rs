@@ -111,7 +111,8 @@ impl Hub {
         self.tenants.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn running(&self, folder: &FolderId) -> Option<Arc<TenantHandle>> {
+    /// A folder that could be opened.
+    pub(crate) fn running(&self, folder: &FolderId) -> Option<Arc<TenantHandle>> {
         match self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(folder)? {
             Hosted::Running(tenant) => Some(tenant.clone()),
             Hosted::Broken(_) => None,

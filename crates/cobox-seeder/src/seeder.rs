@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
-use crate::dto::{CheckReply, Damage, FolderRow, Kind, Status, Time};
+use crate::dto::{CheckReply, Damage, FolderRow, Kind, Sees, Status, Time};
 use crate::home::Home;
 use crate::hub::{Hosted, Hub};
 use crate::keys::{Keys, KeysError, random};
@@ -239,6 +239,7 @@ impl Seeder {
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             key: self.key().to_string(),
+            ticket: self.ticket().to_text(),
             addresses: self.addrs().addrs.iter().map(ToString::to_string).collect(),
             space_bytes: sum(&mut folders.iter().map(|row| row.quota_bytes).chain(open.iter().copied())),
             used_bytes: sum(&mut folders.iter().map(|row| row.used_bytes)),
@@ -270,6 +271,16 @@ impl Seeder {
         let id = self.find(prefix)?;
         let rows = self.folders().await;
         rows.into_iter().find(|row| row.id == id.to_string()).ok_or_else(|| SeederError::NoSuchFolder(prefix.into()))
+    }
+
+    /// What is known here of a folder's people.
+    pub async fn sees(&self, prefix: &str) -> Result<Sees, SeederError> {
+        let id = self.find(prefix)?;
+        let tenant = self.hub.running(&id).ok_or_else(|| SeederError::NoSuchFolder(prefix.into()))?;
+        let (answer, answered) = oneshot::channel();
+        tenant.order(Order::Look(answer));
+        // A folder that can not be read sees nothing.
+        Ok(answered.await.unwrap_or_default())
     }
 
     /// How many vaults would go with a folder.

@@ -74,7 +74,7 @@ pub(crate) struct New {
 pub(crate) struct Disk {
     pub(crate) tree: BTreeMap<FolderPath, Node>,
     /// Versions set aside when they were replaced or removed by the program.
-    pub(crate) kept: Vec<Bytes>,
+    pub(crate) kept: Vec<(Stamp, Bytes)>,
     /// Places whose listing fails, or that the person wants ignored: nothing is concluded about them.
     pub(crate) hidden: std::collections::BTreeSet<FolderPath>,
     ticks: u64,
@@ -88,6 +88,11 @@ impl Disk {
 
     pub(crate) fn has_dir(&self, path: &FolderPath) -> bool {
         path.is_root() || matches!(self.tree.get(path), Some(Node::Dir(_)))
+    }
+
+    /// The contents of what was set aside.
+    pub(crate) fn kept_contents(&self) -> impl Iterator<Item = &Bytes> {
+        self.kept.iter().map(|(_, content)| content)
     }
 
     fn has_parent(&self, path: &FolderPath) -> bool {
@@ -160,8 +165,9 @@ impl Disk {
     }
 
     fn keep(&mut self, path: &FolderPath) {
-        let content = self.tree.remove(path).and_then(|node| node.content().cloned());
-        self.kept.extend(content);
+        if let Some(node) = self.tree.remove(path) {
+            self.kept.extend(node.stamp().zip(node.content().cloned()));
+        }
     }
 
     pub(crate) fn step_make_dir(&mut self, path: &FolderPath) -> Result<Stat, StepError> {

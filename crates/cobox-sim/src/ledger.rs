@@ -34,13 +34,22 @@ impl Ledger {
         let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(Node::content).map(|c| c.hash).collect();
         // What the old disk holds may not have been looked at when it was backed up: then it is as good as written today.
         self.dead.retain(|hash| !old.contains(hash));
-        let lost = newer.tree.values().filter_map(Node::content).chain(&newer.kept).map(|content| content.hash);
+        let lost =
+            newer.tree.values().filter_map(Node::content).chain(newer.kept_contents()).map(|content| content.hash);
         self.let_go.extend(lost.filter(|hash| !old.contains(hash)));
+    }
+
+    /// A folder that is set back knows these again. What is ignored there now is not found to be missing, so if everybody else has
+    /// forgotten the deletion too, it is undone.
+    pub(crate) fn remembers_again(&mut self, contents: Vec<Bytes>) {
+        for content in contents {
+            self.dead.remove(&content.hash);
+        }
     }
 
     /// What only the program's own keeping has is lost when its memory is set back.
     pub(crate) fn let_go_kept(&mut self, disk: &Disk) {
-        self.let_go.extend(disk.kept.iter().map(|content| content.hash));
+        self.let_go.extend(disk.kept_contents().map(|content| content.hash));
     }
 
     /// O1, O3 and O4 on the disks of all, when they agree; `left_out` is what the folder has and no disk needs to show.

@@ -24,6 +24,9 @@ enum Verb {
         /// Tell the story.
         #[arg(long)]
         verbose: bool,
+        /// Tell where contents are that have this text in them.
+        #[arg(long)]
+        follow: Option<String>,
     },
     /// Many seeds; prints those that fail.
     Campaign {
@@ -42,8 +45,8 @@ enum Verb {
 fn main() -> Result<()> {
     let cast = Cast::gather()?;
     match Args::parse().verb {
-        Verb::Run { seed, steps, verbose } => {
-            let report = run(&cast, seed, &Options { storm_steps: steps, verbose, ..Options::default() });
+        Verb::Run { seed, steps, verbose, follow } => {
+            let report = run(&cast, seed, &Options { storm_steps: steps, verbose, follow, ..Options::default() });
             println!("seed {seed}: {} contents, {} heads", report.contents, report.heads);
             if let Some(why) = report.failure {
                 bail!("seed {seed}: {why}");

@@ -34,7 +34,9 @@ pub(crate) struct Durable {
     pub(crate) disk: Disk,
     blocks: BTreeMap<Cid, Vec<u8>>,
     heads: BTreeMap<HeadId, SignedHead>,
-    memory: Option<(Cid, BTreeSet<HeadId>)>,
+    pub(crate) memory: Option<(Cid, BTreeSet<HeadId>)>,
+    /// Remembered and perhaps not yet among the heads.
+    head: Option<SignedHead>,
     synced: BTreeMap<FolderPath, Synced>,
     /// Where the bytes of a chunk are: in files of this content, from this byte on.
     pieces: BTreeMap<Cid, ([u8; 32], usize, Ref)>,
@@ -52,7 +54,7 @@ pub(crate) struct Live {
     pub(crate) replica: Replica,
     pub(crate) engine: Engine,
     steps: VecDeque<(StepId, Step)>,
-    waiting: Vec<(StepId, Step)>,
+    pub(crate) waiting: Vec<(StepId, Step)>,
     /// Ended steps the engine has not heard of.
     reports: VecDeque<Input>,
     scan: Option<Scan>,
@@ -79,6 +81,7 @@ pub(crate) struct Member<'c> {
     pub(crate) close: Vec<PeerId>,
     pub(crate) events: Vec<String>,
     pub(crate) published: u64,
+    pub(crate) followed: String,
 }
 
 impl<'c> Member<'c> {
@@ -108,6 +111,7 @@ impl<'c> Member<'c> {
             close: Vec::new(),
             events: Vec::new(),
             published: 0,
+            followed: String::new(),
         }
     }
 
@@ -124,6 +128,9 @@ impl<'c> Member<'c> {
             entropy,
             standing: self.standing.clone(),
         };
+        if let Some(head) = self.durable.head.clone() {
+            self.durable.heads.insert(head.id(), head);
+        }
         let replica = restored(self.cast, &self.durable);
         let heads: Vec<SignedHead> =
             replica.heads().iter().filter(|head| replica.heads().counts(&head.id())).cloned().collect();
@@ -156,7 +163,7 @@ impl<'c> Member<'c> {
         self.carry_out(now_ms);
     }
 
-    fn load(&self, root: Cid) -> Option<(State, Tree)> {
+    pub(crate) fn load(&self, root: Cid) -> Option<(State, Tree)> {
         let mut walk = Fetch::new(root, None);
         loop {
             let wanted = walk.wanted(256);
@@ -361,6 +368,9 @@ impl<'c> Member<'c> {
 
     fn remember(&mut self, memory: Memory) {
         self.durable.memory = Some((memory.root, memory.frontier.into_iter().collect()));
+        if let Some(head) = memory.head {
+            self.durable.head = Some(*head);
+        }
         for (path, entry) in memory.synced {
             match entry {
                 Some(entry) => drop(self.durable.synced.insert(path, entry)),
@@ -384,7 +394,7 @@ impl<'c> Member<'c> {
     fn plain(&self, cid: &Cid) -> Option<Vec<u8>> {
         let (hash, start, piece) = self.durable.pieces.get(cid)?;
         let disk = &self.durable.disk;
-        let mut files = disk.tree.values().filter_map(|node| node.content()).chain(&disk.kept);
+        let mut files = disk.tree.values().filter_map(|node| node.content()).chain(disk.kept_contents());
         let content = files.find(|content| content.hash == *hash)?;
         Some(content.bytes[*start..*start + piece.len as usize].to_vec())
     }
@@ -454,11 +464,15 @@ impl<'c> Member<'c> {
             under.sort();
             under.dedup();
             let rules = Arc::new(Rules::of(&self.durable.disk));
+            let aside = live.rules.is_none().then(|| self.durable.disk.kept.iter().map(|(stamp, _)| *stamp).collect());
             if live.rules != Some(rules.clone()) && !under.is_empty() {
                 live.rescan = Some(Vec::new());
             }
             live.rules = Some(rules.clone());
             live.scan = Some(Scan::begin(under.clone(), rules.clone()));
+            if let Some(aside) = aside {
+                self.tell_engine(now_ms, Input::SetAside(aside));
+            }
             self.tell_engine(now_ms, Input::ScanBegun { under });
             self.tell_engine(now_ms, Input::Rules(rules));
         }
@@ -535,7 +549,7 @@ impl<'c> Member<'c> {
         }
     }
 
-    fn assemble(&self, body: &Body) -> Result<Bytes, Vec<Cid>> {
+    pub(crate) fn assemble(&self, body: &Body) -> Result<Bytes, Vec<Cid>> {
         match &body.content {
             Content::Inline(bytes) => Ok(Bytes::new(bytes)),
             Content::Refs(refs) => {
@@ -572,38 +586,6 @@ impl<'c> Member<'c> {
         }
     }
 
-    /// Steps whose content is not here.
-    pub(crate) fn waits_for(&self) -> String {
-        let Some(live) = &self.live else { return "nothing: it is stopped".into() };
-        live.waiting.iter().map(|(_, step)| tell(step)).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Whether a path of the disk, or one that the folder shows, is no content here.
-    pub(crate) fn ignores(&self, path: &FolderPath) -> bool {
-        let shown = self.live.as_ref().and_then(|live| live.engine.view().lookup(path));
-        let is_dir = self.durable.disk.has_dir(path) || shown.is_some_and(|entry| entry.dir().is_some());
-        Rules::of(&self.durable.disk).ignores(path, is_dir)
-    }
-
-    /// Whether this is a directory that is gone for the others and stays here for what is ignored in it (l16).
-    pub(crate) fn keeps_ignored(&self, path: &FolderPath) -> bool {
-        let Some(live) = &self.live else { return false };
-        let disk = &self.durable.disk;
-        let mut below = disk.below(path).into_iter().skip(1).peekable();
-        disk.has_dir(path)
-            && below.peek().is_some()
-            && live.engine.view().lookup(path).is_none()
-            && below.all(|path| self.ignores(&path) || disk.has_dir(&path))
-    }
-
-    /// Contents that the folder has at places that are no content here.
-    pub(crate) fn left_out(&self) -> Vec<Bytes> {
-        let Some(live) = &self.live else { return Vec::new() };
-        let ignored = live.engine.view().entries.keys().filter(|path| self.ignores(path));
-        let bodies = ignored.filter_map(|path| live.engine.leaf_at(path));
-        bodies.filter_map(|(_, _, body)| self.assemble(&body).ok()).collect()
-    }
-
     /// What could not be written is tried again.
     pub(crate) fn retry(&mut self, now_ms: u64) {
         if let Some(live) = &mut self.live {
@@ -618,7 +600,7 @@ fn restored(cast: &Cast, durable: &Durable) -> Replica {
     Replica::restore(cast.genesis.clone(), Kept { ops: cast.ops.clone(), heads, ..Kept::default() })
 }
 
-fn tell(step: &Step) -> String {
+pub(crate) fn tell(step: &Step) -> String {
     match step {
         Step::MakeDir { path } => format!("make dir {path}"),
         Step::RenameDir { from, to } => format!("move dir {from} -> {to}"),

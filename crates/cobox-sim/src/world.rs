@@ -27,11 +27,13 @@ pub struct Options {
     pub storms: usize,
     /// Print the story as it goes.
     pub verbose: bool,
+    /// Tell where contents are that have this text in them.
+    pub follow: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { storm_steps: 400, storms: 2, verbose: false }
+        Self { storm_steps: 400, storms: 2, verbose: false, follow: None }
     }
 }
 
@@ -217,6 +219,9 @@ impl<'c> World<'c> {
                     self.ledger.let_go_kept(&newer.disk);
                     self.members[member].durable.disk = newer.disk;
                 }
+                if self.faults.ignores {
+                    self.ledger.remembers_again(self.members[member].remembered());
+                }
                 self.note(&format!("{name} is set back to {at_ms}{}", if with_disk { " with its disk" } else { "" }));
             }
             None if self.members[member].live.is_some() => {
@@ -298,6 +303,10 @@ impl<'c> World<'c> {
     /// Takes what members have to say; closes the channels of the stopped.
     pub(crate) fn tidy(&mut self) {
         for member in 0..self.members.len() {
+            let follow = self.options.follow.clone();
+            if let Some(what) = follow.and_then(|text| self.members[member].follow(&text)) {
+                self.members[member].events.push(what);
+            }
             for what in std::mem::take(&mut self.members[member].events) {
                 let name = self.members[member].name;
                 self.note(&format!("{name} {what}"));

@@ -29,9 +29,11 @@ struct Writing<'e> {
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
     first_look: bool,
-    /// At the first look: values found at places where the folder shows them and the memory does not know them. A step of an
+    /// At the first look: values found at places where the folder shows them and the memory does not know them, or knows others. A step of an
     /// earlier run brought them there, so what stands at their old place now was not made from them (K5).
     arrived: BTreeSet<(Inode, Dot)>,
+    /// At the first look: what earlier runs set aside.
+    set_aside: &'e BTreeMap<FileId, Stamp>,
     /// Paths whose synced entry changed, to be remembered.
     dirty: BTreeSet<FolderPath>,
     /// Paths of which this look did not see enough.
@@ -56,6 +58,7 @@ impl Engine {
         self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves);
+        writing.forget_set_aside(&mut gone);
         writing.note_arrived(&found);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
@@ -140,6 +143,7 @@ impl Engine {
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
+            set_aside: &self.set_aside,
             dirty: BTreeSet::new(),
             again: Vec::new(),
             changed: 0,
@@ -227,12 +231,40 @@ impl Writing<'_> {
             return;
         }
         for (path, what) in found {
-            if let (Found::Leaf(kind, _, body), false) = (what, self.synced.contains_key(path))
+            if let Found::Leaf(kind, _, body) = what
+                && self.synced.get(path).is_none_or(|old| old.digest != body.plain_digest)
                 && let Some(there) = self.shown_already(path, *kind, body)
             {
                 self.arrived.extend(there.seen.iter().map(|dot| (there.inode, *dot)));
             }
         }
+    }
+
+    /// Whether an earlier run took from its place what was synced there, and a stop kept that from being remembered.
+    fn was_set_aside(&self, old: &Synced) -> bool {
+        old.stamp.is_some_and(|stamp| {
+            let aside = self.set_aside.get(&stamp.id);
+            aside.is_some_and(|aside| (aside.size, aside.mtime_ns) == (stamp.size, stamp.mtime_ns))
+        })
+    }
+
+    /// What a step of an earlier run removed is nobody's deletion; if the folder still shows it, it comes back (K5).
+    fn forget_set_aside(&mut self, gone: &mut BTreeSet<FolderPath>) {
+        let ours: Vec<FolderPath> = gone
+            .iter()
+            .filter(|path| self.synced.get(*path).is_some_and(|old| self.was_set_aside(old)))
+            .cloned()
+            .collect();
+        for path in ours {
+            gone.remove(&path);
+            self.unset(&path);
+        }
+    }
+
+    /// Whether the folder has this value anywhere.
+    fn is_known(&self, kind: Kind, body: &Body) -> bool {
+        let has = |item: &crate::state::Item| item.kind == kind && item.body.iter().any(|(_, b)| b.same_value(body));
+        self.commit.state().iter().any(|(_, item)| has(item))
     }
 
     fn is_shown(&self, path: &FolderPath, old: &Synced) -> bool {
@@ -386,6 +418,12 @@ impl Writing<'_> {
                 } else if let Some(there) = self.shown_already(path, kind, &body) {
                     // Written by us before a stop that lost the memory of it, or by the person to the same effect.
                     there
+                } else if self.was_set_aside(&old) {
+                    // A step of an earlier run put something else here. If it is that no more, somebody edited it since.
+                    match self.is_known(kind, &body) {
+                        true => Behind { inode: old.inode, seen: SmallVec::new(), twins: Vec::new() },
+                        false => self.edit(path, &Synced { seen: SmallVec::new(), twins: Vec::new(), ..old }, body),
+                    }
                 } else {
                     self.edit(path, &old, body)
                 }

@@ -200,6 +200,9 @@ impl EpochDepth for Standing {
 /// What the world tells the engine.
 #[derive(Debug)]
 pub enum Input {
+    /// Which versions lie set aside on this disk, as they were in their places; told before the first look. What is missing from
+    /// its place and lies here was moved by a step of an earlier run, not by a person.
+    SetAside(Vec<Stamp>),
     /// A look at the disk begins: of everything, or of these paths and what is below them.
     ScanBegun {
         /// Empty = everything.
@@ -285,6 +288,9 @@ pub struct Memory {
     pub frontier: Vec<HeadId>,
     /// Paths that changed in the synced tree; `None` = gone.
     pub synced: Vec<(FolderPath, Option<Synced>)>,
+    /// The head that this state is about to be published by. If a stop comes before [`Output::Publish`], it is published at
+    /// the next start: what it says is in the synced tree already, and would never be said again.
+    pub head: Option<Box<SignedHead>>,
 }
 
 impl Memory {
@@ -292,7 +298,8 @@ impl Memory {
     pub fn absorb(&mut self, later: Memory) {
         let mut synced = std::mem::take(&mut self.synced);
         synced.extend(later.synced);
-        *self = Memory { synced, ..later };
+        let head = later.head.or(self.head.take());
+        *self = Memory { synced, head, ..later };
     }
 }
 
@@ -351,7 +358,7 @@ pub enum Output {
     Remember(Memory),
     /// The delta of the head that is published next: for whoever is connected, not kept.
     SendDelta(SealedBlock),
-    /// Make durable, then publish.
+    /// Keep with the known heads, then publish. It is durable since the [`Memory`] before it.
     Publish(Box<SignedHead>),
     /// Fetch these metadata blocks.
     Want(Vec<Cid>),

@@ -198,8 +198,17 @@ impl Engine {
         self.go_on(now_ms);
     }
 
+    /// Nothing is joined before the disk was looked at. A stop may have come between a step and the memory of it: what it wrote is
+    /// told from a person's edit by what the folder showed then, which a join would change (K5).
+    fn may_join(&self) -> bool {
+        self.scanned_once || self.synced.is_empty()
+    }
+
     /// Starts on the newest waiting heads, and drops those that meanwhile are in the past of another.
     fn fetch_more(&mut self) {
+        if !self.may_join() {
+            return;
+        }
         let Merging { rows, past, waiting, fetching, .. } = &mut self.merging;
         waiting.retain(|id| !past.contains(id));
         let openable: BTreeSet<HeadId> = waiting
@@ -260,7 +269,7 @@ impl Engine {
     }
 
     /// Joins what is complete and starts on what waits.
-    fn go_on(&mut self, now_ms: u64) {
+    pub(super) fn go_on(&mut self, now_ms: u64) {
         let mut joined = false;
         self.fetch_more();
         while let Some(id) =

@@ -5,7 +5,7 @@
 //! It owns the joined state, the sealed tree of it, the heads it rests on and the device's own chain of heads. It
 //! deliberately does not know files' bytes, clocks, sockets or databases: those come as [`Input`] and leave as [`Output`].
 //!
-//! Invariants: a local edit replaces only versions the person had seen; a head is published only after everything it
+//! Invariants: a local edit replaces only versions the person had seen; a head is published only after it and everything it
 //! rests on is durable (outputs are carried out in order); nothing is removed from the disk that the synced tree does not
 //! know; a deletion that looks like a disaster waits for a person.
 
@@ -126,6 +126,8 @@ pub struct Engine {
     without_disk: bool,
     /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
     looked_at_all: bool,
+    /// Until then: what earlier runs set aside.
+    set_aside: BTreeMap<FileId, Stamp>,
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -165,6 +167,8 @@ impl Engine {
         synced: BTreeMap<FolderPath, Synced>,
     ) -> Self {
         let ids = synced.iter().map(|(path, s)| (s.id, path.clone())).collect();
+        let mut first_step = [0; 8];
+        first_step.copy_from_slice(&setup.entropy[24..]);
         let mut engine = Self {
             folder: setup.folder,
             own: OwnChain::new(setup.folder, setup.device, setup.entropy),
@@ -180,6 +184,7 @@ impl Engine {
             scanned_once: false,
             without_disk: false,
             looked_at_all: false,
+            set_aside: BTreeMap::new(),
             held: None,
             merging: Merging::new(frontier),
             deltas: Deltas::default(),
@@ -193,7 +198,8 @@ impl Engine {
             rules_may_have_changed: true,
             cut_off: false,
             plan_waits: false,
-            next_step: 1,
+            // Where an earlier engine's steps end is not known: their ids are not ours.
+            next_step: u64::from_le_bytes(first_step) >> 1,
             pending: (0, 0),
             new_nodes: (0, 0),
             out: VecDeque::new(),
@@ -229,6 +235,9 @@ impl Engine {
             Input::ScanBegun { under } => {
                 self.unsettled = self.busy.clone();
                 self.scan = Some(Scan::begin(under));
+            }
+            Input::SetAside(versions) => {
+                self.set_aside = versions.into_iter().map(|version| (version.id, version)).collect();
             }
             Input::Rules(rules) => self.rules_arrived(rules),
             Input::Listed(entries) => self.listed(entries),
@@ -410,11 +419,15 @@ impl Engine {
                 self.commit_finding(now_ms, finding);
             }
             self.looked_at_all |= whole;
+            if self.looked_at_all {
+                self.set_aside.clear();
+            }
             self.publish_merge_soon(now_ms);
             match news || std::mem::take(&mut self.plan_waits) {
                 true => self.replan(),
                 false => self.replan_if_idle(),
             }
+            self.go_on(now_ms);
         }
     }
 
@@ -427,6 +440,11 @@ impl Engine {
                 (self.jobs.get(&id), finding.found.get(&path))
                 && found.plain_digest != body.plain_digest
             {
+                // Of the old version or of what the step has written by now: that can not be told, so it replaces neither.
+                if let Some(known) = self.synced.get_mut(&path) {
+                    known.seen.clear();
+                    known.twins.clear();
+                }
                 continue;
             }
             if !finding.drop_below(&path) {
@@ -483,12 +501,18 @@ impl Engine {
 
     /// Asks for the synced paths, root and frontier to be made durable.
     fn remember(&mut self, dirty: BTreeSet<FolderPath>) {
+        self.remember_with(dirty, None);
+    }
+
+    /// The same together with the head that publishes the state.
+    fn remember_with(&mut self, dirty: BTreeSet<FolderPath>, head: Option<Box<cobox_proto::head::SignedHead>>) {
         let synced = dirty.into_iter().map(|path| (path.clone(), self.synced.get(&path).cloned())).collect();
         self.out.push_back(Output::Remember(Memory {
             root: self.tree.root(),
             epoch: self.tree.epoch(),
             frontier: self.merging.frontier().iter().copied().collect(),
             synced,
+            head,
         }));
     }
 

@@ -174,10 +174,9 @@ impl Engine {
         self.note_head(&signed);
         self.merging.advance(signed.id());
         self.note_published();
+        // State, disk and head are made durable as one: a stop may come before or after all of it, never in between.
+        self.remember_with(dirty, Some(Box::new(signed.clone())));
         self.out.extend(delta.map(Output::SendDelta));
-        // In this order: after a stop in between, the head is one of the known ones and is joined like any other. The other
-        // way round the folder would rest on a head that nobody has.
         self.out.push_back(Output::Publish(Box::new(signed)));
-        self.remember(dirty);
     }
 }

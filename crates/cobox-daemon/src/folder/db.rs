@@ -9,13 +9,16 @@ use cobox_core::engine::{FileId, Memory, Stamp, Synced};
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Dot, Kind};
 use cobox_proto::codec::{Canonical, Reader, Writer};
+use cobox_proto::head::SignedHead;
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId, Inode};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::disk_tree::KeptId;
 
 /// The schema of this program.
 const SCHEMA: i64 = 1;
+/// Written to see whether there is room, and removed.
+const ROOM_NOTE: &str = "room";
 /// How many versions one row of `seen` may name.
 const SEEN_MAX: usize = 4096;
 
@@ -39,6 +42,15 @@ pub enum DbError {
         /// Its schema.
         found: i64,
     },
+    /// It is damaged and can not be put aside.
+    #[error("{path} is damaged and can not be put aside: {source}; move it away yourself and start again: it is rebuilt", path = .path.display())]
+    PutAside {
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// A row that this program can not have written.
     #[error("{path} is damaged ({what}); the folder's files are untouched. Move this file away and start again: it is rebuilt", path = .path.display())]
     Damaged {
@@ -47,6 +59,28 @@ pub enum DbError {
         /// Which part.
         what: &'static str,
     },
+}
+
+impl DbError {
+    /// Whether there was no room.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::PutAside { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Newer { .. } | Self::Damaged { .. } => false,
+        }
+    }
+
+    /// Whether the file is not what this program wrote.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+            }
+            Self::Damaged { .. } => true,
+            Self::Newer { .. } | Self::PutAside { .. } => false,
+        }
+    }
 }
 
 /// A file that holds a block's bytes.
@@ -92,6 +126,8 @@ pub(crate) struct Piece {
 pub(crate) struct FolderDb {
     path: PathBuf,
     db: Connection,
+    /// Heads that are kept elsewhere by now; forgotten here by the next write.
+    kept_heads: Vec<HeadId>,
 }
 
 /// What was remembered at the last stop.
@@ -110,7 +146,7 @@ impl FolderDb {
     pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
         let failed = |source| DbError::Sqlite { path: path.to_path_buf(), source };
         let db = Connection::open(path).map_err(failed)?;
-        let this = Self { path: path.to_path_buf(), db };
+        let this = Self { path: path.to_path_buf(), db, kept_heads: Vec::new() };
         this.prepare()?;
         Ok(this)
     }
@@ -121,6 +157,49 @@ impl FolderDb {
         let this = Self::open(path)?;
         this.run(|db| db.pragma_update(None, "synchronous", "NORMAL"))?;
         Ok(this)
+    }
+
+    /// Opens it and looks at every page. One that is damaged is put aside and begun anew: nothing in it is the only copy of
+    /// anything, and with nothing remembered nothing is deleted (i5).
+    pub(crate) fn open_sound(path: &Path) -> Result<Self, DbError> {
+        let why = match Self::open(path).and_then(|db| db.verify().map(|()| db)) {
+            Err(why) if why.is_damage() => why,
+            other => return other,
+        };
+        let aside = path.with_extension("damaged.db");
+        tracing::error!(%why, aside = %aside.display(), "what a folder remembered of its disk is damaged; it is put aside and begun anew");
+        let io = |e: std::io::Error| DbError::PutAside { path: path.to_path_buf(), source: e };
+        std::fs::rename(path, aside).map_err(io)?;
+        for companion in ["-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(companion);
+            match std::fs::remove_file(PathBuf::from(name)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e)),
+                _ => {}
+            }
+        }
+        Self::open(path)
+    }
+
+    fn verify(&self) -> Result<(), DbError> {
+        let verdict: String = self.run(|db| db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+        if verdict != "ok" {
+            return Err(self.damaged("its pages"));
+        }
+        self.remembered()?;
+        self.synced().map(|_| ())
+    }
+
+    /// Writes something, to see whether that is possible.
+    pub(crate) fn try_write(&self) -> Result<(), DbError> {
+        // As much as a few entries need: the smallest write may still find a page that is free.
+        self.put_note(ROOM_NOTE, &[0x5a; 1 << 16])?;
+        self.run(|db| db.execute("DELETE FROM note WHERE name = ?1", [ROOM_NOTE])).map(|_| ())
+    }
+
+    /// Forgets what was known of the disk, and with it the state that knew it.
+    pub(crate) fn forget_disk(&self) -> Result<(), DbError> {
+        self.run(|db| db.execute_batch("BEGIN IMMEDIATE; DELETE FROM synced; DELETE FROM memory; COMMIT;"))
     }
 
     fn failed(&self, source: rusqlite::Error) -> DbError {
@@ -155,6 +234,7 @@ impl FolderDb {
                  CREATE INDEX IF NOT EXISTS piece_path ON piece (path);
                  CREATE TABLE IF NOT EXISTS memory (one INTEGER PRIMARY KEY CHECK (one = 1), root BLOB NOT NULL, epoch BLOB NOT NULL,
                    frontier BLOB NOT NULL);
+                 CREATE TABLE IF NOT EXISTS own_head (id BLOB PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
                  CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
                  PRAGMA user_version = 1;
                  COMMIT;",
@@ -206,8 +286,15 @@ impl FolderDb {
     /// Makes a memory durable, in one transaction.
     pub(crate) fn remember(&mut self, memory: &Memory) -> Result<(), DbError> {
         let path = self.path.clone();
+        let kept = std::mem::take(&mut self.kept_heads);
         let mut work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
+            for id in &kept {
+                tx.execute("DELETE FROM own_head WHERE id = ?1", [id.0])?;
+            }
+            if let Some(head) = &memory.head {
+                tx.execute("INSERT OR REPLACE INTO own_head VALUES (?1, ?2)", params![head.id().0, head.bytes()])?;
+            }
             let mut frontier = Writer::new();
             frontier.list(&memory.frontier);
             tx.execute(
@@ -229,7 +316,26 @@ impl FolderDb {
             }
             tx.commit()
         };
-        work().map_err(|source| DbError::Sqlite { path, source })
+        let done = work();
+        if done.is_err() {
+            self.kept_heads = kept;
+        }
+        done.map_err(|source| DbError::Sqlite { path, source })
+    }
+
+    /// A head of our own is among the folder's records now.
+    pub(crate) fn head_is_kept(&mut self, id: HeadId) {
+        self.kept_heads.push(id);
+    }
+
+    /// Heads that were remembered with the state they publish, and perhaps were not published before a stop.
+    pub(crate) fn own_heads(&self) -> Result<Vec<SignedHead>, DbError> {
+        let failed = |source| self.failed(source);
+        let mut statement = self.db.prepare("SELECT bytes FROM own_head").map_err(failed)?;
+        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)?;
+        let bytes: Vec<Vec<u8>> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        let read = |bytes: &Vec<u8>| SignedHead::from_bytes(bytes).map_err(|_| self.damaged("own_head"));
+        bytes.iter().map(read).collect()
     }
 
     /// Replaces what is known of where these files' blocks lie, in one transaction.
@@ -440,6 +546,7 @@ mod tests {
                 (path("a/b"), Some(entry.clone())),
                 (path("c"), Some(folder)),
             ],
+            head: None,
         };
         let mut db = FolderDb::open(&file).unwrap();
         assert_eq!(db.remembered().unwrap(), None);
@@ -488,5 +595,42 @@ mod tests {
         assert!(matches!(error, DbError::Sqlite { .. }));
         assert!(error.to_string().contains("garbage.db") && error.to_string().contains("rebuilt"), "{error}");
         assert_eq!(std::fs::read(&garbage).unwrap(), bytes);
+    }
+
+    #[test]
+    fn i5_a_damaged_database_is_put_aside_whole_and_a_newer_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tree.db");
+        FolderDb::open_sound(&file).unwrap().put_note("copy", b"1").unwrap();
+        assert_eq!(FolderDb::open_sound(&file).unwrap().note("copy").unwrap().as_deref(), Some(&b"1"[..]));
+        std::fs::write(&file, [0x5a; 8192]).unwrap();
+        assert_eq!(FolderDb::open_sound(&file).unwrap().note("copy").unwrap(), None, "begun anew");
+        assert_eq!(std::fs::read(dir.path().join("tree.damaged.db")).unwrap(), [0x5a; 8192], "nothing is thrown away");
+        // A row that can not be read is damage, too.
+        let db = FolderDb::open_sound(&file).unwrap();
+        db.db.execute("INSERT INTO memory VALUES (1, x'00', x'00', x'00')", []).unwrap();
+        drop(db);
+        assert_eq!(FolderDb::open_sound(&file).unwrap().remembered().unwrap(), None);
+        FolderDb::open(&file).unwrap().db.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        assert!(matches!(FolderDb::open_sound(&file), Err(DbError::Newer { .. })), "left alone");
+    }
+
+    #[test]
+    fn i5_what_was_known_of_the_disk_goes_with_the_state_that_knew_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = FolderDb::open(&dir.path().join("tree.db")).unwrap();
+        let id = FileId { dev: 1, ino: 2 };
+        let memory = Memory {
+            head: None,
+            root: Cid([1; 32]),
+            epoch: EpochTag([2; 16]),
+            frontier: Vec::new(),
+            synced: vec![(path("a"), Some(Synced::dir(Inode([3; 16]), id)))],
+        };
+        db.remember(&memory).unwrap();
+        db.put_note("copy", b"1").unwrap();
+        db.forget_disk().unwrap();
+        assert!(db.synced().unwrap().is_empty() && db.remembered().unwrap().is_none());
+        assert!(db.note("copy").unwrap().is_some(), "whose directory it is stays known (h1)");
     }
 }

@@ -167,3 +167,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_kind_of_frame_and_message_has_a_vector() {
+    let kinds: std::collections::BTreeSet<u8> = frames().iter().map(|(_, frame)| frame.to_bytes()[0]).collect();
+    let messages: std::collections::BTreeSet<u8> =
+        messages().into_iter().map(|(_, message)| Frame::On { channel: Channel(0), message }.to_bytes()[2]).collect();
+    // A kind is known if what follows it is missed, not the kind refused.
+    let known = |bytes: &[u8], what: &str| !matches!(Frame::from_bytes(bytes), Err(DecodeError::BadValue { what: refused, .. }) if refused == what);
+    let all = |known: &dyn Fn(u8) -> bool| (0..=u8::MAX).filter(|kind| known(*kind)).collect();
+    assert_eq!(kinds, all(&|kind| known(&[kind], "frame kind")));
+    assert_eq!(messages, all(&|kind| known(&[8, 0, kind], "message kind")));
+}

@@ -75,7 +75,9 @@ async fn folders(State(api): State<Api>) -> Answer<Folders> {
 }
 
 async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answer<FolderReply> {
-    Ok(Json(FolderReply { folder: api.seeder.folder(&id).await? }))
+    let folder = api.seeder.folder(&id).await?;
+    let sees = api.seeder.sees(&folder.id).await?;
+    Ok(Json(FolderReply { folder, sees }))
 }
 
 async fn preview_drop(State(api): State<Api>, Path(id): Path<String>) -> Answer<DropReply> {

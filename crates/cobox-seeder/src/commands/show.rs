@@ -1,6 +1,6 @@
 //! `show`.
 
-use cobox_seeder::dto::{FolderReply, FolderRow};
+use cobox_seeder::dto::{FolderReply, FolderRow, Sees};
 
 use super::{label, now, state};
 use crate::Context;
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let reply: FolderReply = context.client()?.get(&format!("folders/{}", part(&self.id)))?;
-        context.out.data(&reply, |reply| show(&reply.folder))
+        context.out.data(&reply, |reply| show(&reply.folder) + &show_sees(&reply.sees))
     }
 }
 
@@ -32,5 +32,19 @@ fn show(row: &FolderRow) -> String {
     text += &format!("  last seen   {}\n", if row.connected > 0 { "now".into() } else { ago(row.last_seen) });
     text += &format!("  here since  {}\n", row.since);
     row.problem.iter().for_each(|problem| text += &format!("  problem     {problem}\n"));
+    text
+}
+
+fn show_sees(sees: &Sees) -> String {
+    let mut text = String::from("  seen of its people: keys and times, no names\n");
+    for member in &sees.members {
+        text += &format!("    member {} with {}\n", member.key, member.devices.join(", "));
+    }
+    for state in &sees.states {
+        text += &format!("    {} wrote {} at {}\n", state.device, show_bytes(state.new_bytes), state.written_at);
+    }
+    if sees.states_all > sees.states.len() {
+        text += &format!("    ... and {} older states\n", sees.states_all - sees.states.len());
+    }
     text
 }

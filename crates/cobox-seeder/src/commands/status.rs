@@ -20,6 +20,7 @@ impl Args {
 fn show(status: &Status) -> String {
     let mut text = format!("{} (cobox-seeder {})\n", status.name, status.version);
     text += &format!("  reached at  {}\n", status.addresses.join(", "));
+    text += &format!("  ticket      {}\n", status.ticket);
     text +=
         &format!("  space       {} promised, {} used\n", show_bytes(status.space_bytes), show_bytes(status.used_bytes));
     let (folders, offers) = (count(status.folders, "folder"), count(status.open_offers, "open offer"));

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cobox_net::{FolderEvent, Pass, Peer};
+use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::hosting::{Arriving, Tenant, TenantInput};
 use cobox_proto::id::FolderId;
-use cobox_proto::members::{FolderKind, Genesis};
-use cobox_proto::replicate::{Input, PeerId, Reach};
+use cobox_proto::members::{FolderKind, Genesis, Member};
+use cobox_proto::replicate::{Input, PeerId, Reach, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{ClaimRefusal, LogPart, Message};
 use cobox_store::DiskStore;
@@ -21,6 +22,7 @@ use super::carry::{Carrier, GATHERED_BYTES_MAX, Inner};
 use super::records::Records;
 use super::shelf::DiskShelf;
 use super::{Order, Setup, Trouble, View};
+use crate::dto::{MemberSeen, Sees, StateSeen, Time};
 
 /// Events taken before what they led to is written and told.
 const EVENTS_PER_TURN: usize = 64;
@@ -32,6 +34,8 @@ const SWEEP_MS: u64 = 3_600_000;
 const FIRST_SWEEP_MS: u64 = 10 * 60_000;
 /// How long a thread may go without looking at the clock.
 const LOOK_MS: u64 = 60_000;
+/// So many of the newest states are shown.
+const STATES_SHOWN_MAX: usize = 10;
 
 /// Somebody who has the folder open.
 pub(super) struct Visitor {
@@ -257,6 +261,10 @@ impl Actor {
                 let _nobody_waits = done.send(self.sweep(brain, now_ms)?);
                 Ok(())
             }
+            Order::Look(answer) => {
+                let _nobody_waits = answer.send(sees(brain.tenant.replica()));
+                Ok(())
+            }
             Order::Stop => {
                 self.stopping = true;
                 Ok(())
@@ -337,5 +345,25 @@ impl Actor {
             change(view);
             *view != before
         });
+    }
+}
+
+/// Keys and times: all that can be seen without a folder's keys.
+fn sees(replica: &Replica) -> Sees {
+    let member = |member: &Member| MemberSeen {
+        key: member.sig.short(),
+        devices: member.devices.iter().map(|device| device.sig.short()).collect(),
+    };
+    let mut heads: Vec<_> = replica.heads().iter().map(SignedHead::head).collect();
+    heads.sort_by_key(|head| std::cmp::Reverse(head.claimed_time_ms));
+    let state = |head: &&Head| StateSeen {
+        device: head.device.short(),
+        written_at: Time::from_ms(head.claimed_time_ms),
+        new_bytes: head.new_bytes,
+    };
+    Sees {
+        members: replica.membership().roster().members().map(member).collect(),
+        states: heads.iter().take(STATES_SHOWN_MAX).map(state).collect(),
+        states_all: heads.len(),
     }
 }

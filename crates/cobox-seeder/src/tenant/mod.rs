@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::dto::Sees;
 
 pub(crate) use records::Records;
 
@@ -94,6 +95,8 @@ pub(crate) enum Order {
     Recheck(oneshot::Sender<()>),
     /// Collect garbage; the answer is how many blocks went.
     Sweep(oneshot::Sender<usize>),
+    /// Say what is seen of its people.
+    Look(oneshot::Sender<Sees>),
     /// End, with everything written.
     Stop,
 }

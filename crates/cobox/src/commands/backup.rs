@@ -24,7 +24,8 @@ enum What {
     Add {
         /// The folder: its name, the beginning of its id, or its path
         folder: String,
-        /// The hosting offer the seeder's owner gave you; `-` reads it from standard input
+        /// The hosting offer the seeder's owner gave you, or the new ticket of a seeder that moved; `-` reads it from standard
+        /// input
         offer: String,
     },
     /// List where encrypted copies of a folder lie

@@ -118,7 +118,7 @@ fn show(told: &Told) -> String {
 fn show_seen(seen: &Seen) -> String {
     let mut text = String::from("\nWhat the box could see:\n");
     for folder in &seen.folders {
-        show_value(&mut text, "  folder", folder);
+        show_folder(&mut text, folder);
     }
     text.push_str(&format!(
         "What it could not: {} in {} shapes (raw, UTF-16, base64, hex), looked for in {}, {}.\n",
@@ -130,20 +130,21 @@ fn show_seen(seen: &Seen) -> String {
     text
 }
 
-/// What a seeder tells of a folder, whatever it is: everything it knows is to be seen.
-fn show_value(text: &mut String, name: &str, value: &Value) {
-    let indent = " ".repeat(name.len() - name.trim_start().len() + 2);
-    match value {
-        Value::Object(fields) => {
-            text.push_str(&format!("{name}\n"));
-            fields.iter().for_each(|(key, value)| show_value(text, &format!("{indent}{key}"), value));
-        }
-        Value::Array(items) => {
-            text.push_str(&format!("{name}: {}\n", items.len()));
-            items.iter().for_each(|item| show_value(text, &format!("{indent}-"), item));
-        }
-        Value::String(said) => text.push_str(&format!("{name}: {}\n", clean(said))),
-        other => text.push_str(&format!("{name}: {other}\n")),
+/// What a seeder tells of a folder: how much, of which keys, and when.
+fn show_folder(text: &mut String, shown: &Value) {
+    let (folder, sees) = (&shown["folder"], &shown["sees"]);
+    let word = |value: &Value| value.as_str().map(clean).unwrap_or_default();
+    let short = |value: &Value| word(value).chars().take(8).collect::<String>();
+    let size = |value: &Value| show_bytes(value.as_u64().unwrap_or(0));
+    let (kind, id, blocks) = (word(&folder["kind"]), short(&folder["id"]), folder["blocks"].as_u64().unwrap_or(0));
+    text.push_str(&format!("  {kind} {id}: {}, {} padded\n", count(blocks, "block"), size(&folder["used_bytes"])));
+    for member in sees["members"].as_array().into_iter().flatten() {
+        let devices: Vec<String> = member["devices"].as_array().into_iter().flatten().map(&word).collect();
+        text.push_str(&format!("    member {} with {}\n", word(&member["key"]), devices.join(", ")));
+    }
+    for state in sees["states"].as_array().into_iter().flatten() {
+        let (device, at) = (word(&state["device"]), word(&state["written_at"]));
+        text.push_str(&format!("    {device} wrote {} at {at}\n", size(&state["new_bytes"])));
     }
 }
 

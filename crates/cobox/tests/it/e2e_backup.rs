@@ -18,25 +18,60 @@ fn ana_with(world: &World, bytes: usize) -> Computer {
     ana
 }
 
+/// 20 MB and an offer of 10: refused where it is added, or said by status and by the exit code; what the box had stays.
 #[test]
-fn d4_an_offer_that_is_too_small_is_said_and_what_fits_stays() {
+fn d4_an_offer_that_is_too_small_is_said_and_nothing_is_evicted() {
     let world = World::new();
-    let (ana, the_box) = (ana_with(&world, 8 << 20), world.seeder("box"));
-    let added = ana.run(&["backup", "add", "docs", &the_box.offer("2MB"), "--json"]);
-    match added.code {
-        Some(0) => {
-            until("status says that the space is used up", PATIENCE, || {
-                let status = ana.status("docs");
-                let quota = |problem: &serde_json::Value| problem["code"] == "quota" && problem["hint"].is_string();
-                let said = status["problems"].as_array().unwrap().iter().any(quota);
-                if said { Ok(()) } else { Err(status) }
-            });
-            assert_eq!(ana.status("docs")["backups"][0]["complete"], false, "o8: it is not backed up");
-            let used = the_box.json(&["folders"])["folders"][0]["used_bytes"].as_u64().unwrap();
-            assert!(used <= 2_000_000, "{used}");
-        }
-        _ => assert_eq!(added.json_error(), (5, "quota_exceeded".into())),
-    }
+    let (ana, ben, the_box) = (ana_with(&world, 3 << 20), world.person("Ben"), world.seeder("box"));
+    let theirs = ben.join("docs", &ana.invite("docs", &ben));
+    ana.json(&["backup", "add", "docs", &the_box.offer("10MB")]);
+    let fits = ana.wait_for_receipt("docs");
+    let (signed_at, before) = (fits["backups"][0]["receipt_at"].clone(), the_box.blocks());
+
+    fs::write(ana.folder("docs").join("too much"), noise(2, 20_000_000)).unwrap();
+    let quota = |status: &Value| {
+        let quota = |problem: &Value| problem["code"] == "quota" && problem["hint"].is_string();
+        status["problems"].as_array().unwrap().iter().any(quota)
+    };
+    until("status says that the space is used up", PATIENCE, || {
+        let status = ana.status("docs");
+        if quota(&status) { Ok(()) } else { Err(status) }
+    });
+    let status = ana.status("docs");
+    assert_eq!(
+        (&status["backups"][0]["complete"], &status["state"]),
+        (&false.into(), &"problem".into()),
+        "o8: {status}"
+    );
+    assert_eq!(status["backups"][0]["receipt_at"], signed_at, "what was signed for stays signed for");
+    assert!(the_box.blocks() >= before, "nothing is evicted");
+    let used = the_box.shown()["folder"]["used_bytes"].as_u64().unwrap();
+    assert!((3_000_000..=10_000_000).contains(&used), "{used}");
+    assert_eq!(the_box.run(&["check"]).code, Some(0));
+    // Members go on, with the new file too.
+    becomes(&theirs, &Tree::read(&ana.folder("docs")).unwrap());
+
+    // As the hint says: a larger offer of the same box.
+    ana.json(&["backup", "add", "docs", &the_box.offer("100MB")]);
+    let status = ana.wait_for_receipt("docs");
+    assert_eq!((status["problems"].as_array().unwrap().len(), the_box.run(&["check"]).code), (0, Some(0)), "{status}");
+    assert_eq!(status["backups"].as_array().unwrap().len(), 1, "one box, with more room: {status}");
+
+    // A folder that does not fit from the first is refused where the offer is added, and the offer stays good.
+    let large = ana.folder("large");
+    fs::create_dir_all(&large).unwrap();
+    fs::write(large.join("content"), noise(3, 20_000_000)).unwrap();
+    ana.create("large");
+    until("it was looked through", PATIENCE, || match ana.status("large")["bytes"].as_u64() {
+        Some(20_000_000) => Ok(()),
+        other => Err(other),
+    });
+    let added = ana.run(&["backup", "add", "large", &the_box.offer("10MB"), "--json"]);
+    assert_eq!(added.json_error(), (5, "quota_exceeded".into()));
+    assert_eq!(ana.status("large")["backups"].as_array().unwrap().len(), 0, "nothing half-made");
+    let larger = ana.run(&["backup", "add", "large", &the_box.offer("100MB"), "--json"]);
+    assert_eq!(larger.code, Some(0), "{larger:?}");
+    ana.wait_for_receipt("large");
 }
 
 #[test]
@@ -257,4 +292,45 @@ fn with_two_seeders_the_newest_state_is_taken_and_the_older_one_named() {
     becomes(&new.folder("back").join("docs"), &whole);
     let backups = new.wait("docs")["backups"].take();
     assert_eq!(backups.as_array().unwrap().len(), 2, "both seeders are known again: {backups}");
+}
+
+#[test]
+fn a_seeder_that_moved_is_found_again_by_its_new_ticket_by_members_and_by_who_recovers() {
+    let world = World::new();
+    let (ana, mut the_box) = (ana_with(&world, 50_000), world.seeder("box"));
+    ana.back_up("docs", &the_box);
+    let (_, words, printed) = ana.kit();
+    let root = ana.folder("docs");
+
+    // Restarted where it was: nothing is to be done.
+    the_box.restart();
+    fs::write(root.join("one.txt"), "1").unwrap();
+    ana.wait_for_receipt("docs");
+
+    the_box.down();
+    the_box.moves();
+    the_box.up();
+    let ticket = the_box.json(&["status"])["ticket"].as_str().unwrap().to_owned();
+    assert_eq!(ana.refused(&["backup", "add", "docs", &printed[0][..40]]), (2, "code_unreadable".into()));
+    fs::write(root.join("two.txt"), "2").unwrap();
+    assert_eq!(ana.json(&["backup", "add", "docs", &ticket])["quota_bytes"], 1_000_000_000, "what was agreed stays");
+    ana.wait_for_receipt("docs");
+    assert_ne!(ana.kit().2, printed, "what is printed from now on names the new place");
+    let stranger = world.seeder("stranger");
+    let foreign = stranger.json(&["status"])["ticket"].as_str().unwrap().to_owned();
+    assert_eq!(ana.refused(&["backup", "add", "docs", &foreign]), (6, "seeder_not_found".into()));
+    let whole = Tree::read(&root).unwrap();
+    drop(ana);
+
+    // The printed kit has the old place: it says what to do, and with the new ticket the words are good.
+    let new = world.person("new");
+    let file = new.words_file(&words);
+    let old = new.run(&["recover", "--words-file", file.to_str().unwrap(), "--seeder", &printed[0], "--json"]);
+    assert_eq!(old.json_error(), (1, "unreachable".into()));
+    assert!(old.err.contains("ask its owner for its new ticket"), "{old:?}");
+    recovered(&new, &words, &[&ticket]);
+    becomes(&new.folder("back").join("docs"), &whole);
+    the_box.restart();
+    fs::write(new.folder("back").join("docs/three.txt"), "3").unwrap();
+    new.wait_for_receipt("docs");
 }

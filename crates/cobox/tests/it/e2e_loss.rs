@@ -167,3 +167,27 @@ fn k2_a_receiver_killed_in_the_middle_of_a_large_file_completes_it() {
     assert!(sent_bytes < LARGE as u64 * 12 / 10, "{sent_bytes} bytes went over the wire");
     assert_eq!(ben.run(&["check", "docs"]).code, Some(0));
 }
+
+#[test]
+fn i5_damage_in_the_folders_own_records_is_found_by_a_check_and_mended() {
+    let world = World::new();
+    let (ana, mut ben) = ana_and_ben(&world, thirty);
+    let whole = same(&[&ana.folder("docs"), &ben.folder("docs")]);
+    assert_eq!(ben.run(&["check", "docs"]).code, Some(0));
+    let states = fs::read_dir(ben.home().join("state")).unwrap().map(|entry| entry.unwrap().path());
+    let of_docs =
+        |state: &std::path::PathBuf| fs::read_to_string(state.join("folder.json")).is_ok_and(|c| c.contains("docs"));
+    let segment = states.filter(of_docs).map(|state| state.join("blocks/seg-00000001")).next().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes.iter_mut().skip(64).for_each(|byte| *byte = !*byte);
+    fs::write(&segment, bytes).unwrap();
+
+    let found = ben.run(&["check", "docs", "--json"]);
+    assert_eq!(found.code, Some(3), "{found:?}");
+    assert!(found.out.contains("records of the folder could not be read; they were written anew"), "{found:?}");
+    assert_eq!(ben.run(&["check", "docs"]).code, Some(0), "mended");
+    ben.restart();
+    assert_eq!(same(&[&ana.folder("docs"), &ben.folder("docs")]), whole);
+    fs::write(ben.folder("docs").join("on.txt"), "and on").unwrap();
+    same_and(&[&ana.folder("docs"), &ben.folder("docs")], "they go on", |tree| has(tree, "on.txt"));
+}

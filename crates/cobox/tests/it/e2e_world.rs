@@ -109,6 +109,11 @@ impl World {
         computer
     }
 
+    /// A member's computer that is switched off, with nothing on it yet.
+    pub(crate) fn absent_person(&self, name: &str) -> Computer {
+        self.computer(name, programs().0)
+    }
+
     /// A seeder with its service running.
     pub(crate) fn seeder(&self, name: &str) -> Computer {
         let mut computer = self.computer(name, programs().1);
@@ -215,6 +220,12 @@ impl Computer {
             Some(status) => panic!("{name} ended badly: {status:?}: {}", read(&self.dir.join("said"))),
             None => Err(()),
         });
+    }
+
+    /// At another address from the next start on.
+    pub(crate) fn moves(&mut self) {
+        let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        self.listen = Some(other);
     }
 
     /// Ends it as a power cut would.

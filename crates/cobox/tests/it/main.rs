@@ -4,8 +4,11 @@
 
 mod blind;
 mod e2e_backup;
+mod e2e_clones;
+mod e2e_crash;
 mod e2e_files;
 mod e2e_frugal;
+mod e2e_full_disk;
 mod e2e_ignore;
 mod e2e_loss;
 mod e2e_refusals;

@@ -1,16 +1,18 @@
 //! Placing a folder with a seeder, and ending that.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cobox_proto::hosting::{Offer, OfferError};
+use cobox_core::state::ViewEntry;
+use cobox_proto::hosting::{Offer, OfferError, Ticket};
 use cobox_proto::members::{OpBody, Retention, Role};
 
-use super::super::{Daemon, now_ms};
+use super::super::{Daemon, Running, now_ms};
 use super::status::snapshot;
 use super::{failed, stopped};
 use crate::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, Backups, Time};
 use crate::api::{ApiError, ErrorCode};
-use crate::folder::SeederConfig;
+use crate::folder::{FolderActor, SeederConfig};
 
 /// How long a seeder may take to answer.
 pub(in crate::daemon) const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -20,12 +22,29 @@ pub(in crate::daemon) const MEMBER_SHARE: u8 = 50;
 pub(in crate::daemon) const RETENTION: Retention =
     Retention { all_hours: 1, hourly_days: 7, daily_days: 90, monthly_months: 0 };
 
+/// Bytes of content that a copy of the folder holds at least: what stands at two places counts once.
+fn bytes_to_keep(actor: &mut FolderActor) -> u64 {
+    let Some(engine) = &actor.engine else { return 0 };
+    let shown = engine.view().entries.values().filter_map(ViewEntry::shown);
+    let bodies = shown.filter_map(|leaf| leaf.body(engine.state()));
+    let distinct: BTreeMap<[u8; 32], u64> = bodies.map(|body| (body.plain_digest, body.size)).collect();
+    distinct.values().sum()
+}
+
 impl Daemon {
     pub(super) async fn add_backup(&self, folder: String, request: BackupAddRequest) -> Result<BackupAdded, ApiError> {
         let running = self.find(&folder)?;
+        if let Ok(ticket) = Ticket::from_text(&request.offer) {
+            return self.seeder_moved(&running, ticket).await;
+        }
         let offer = Offer::from_text(&request.offer).map_err(|why| match why {
             OfferError::Text(_) | OfferError::Forged => ApiError::new(ErrorCode::CodeUnreadable, why.to_string()),
         })?;
+        let has = running.config.seeders.iter().find(|known| known.sig_key() == Some(offer.seeder));
+        if has.is_some_and(|known| known.quota_bytes >= offer.quota_bytes) {
+            // It brings no more room; but where the seeder is now may be news.
+            return self.seeder_moved(&running, offer.ticket).await;
+        }
         if now_ms() > offer.expires_ms {
             return Err(ApiError::new(ErrorCode::CodeSpent, "the hosting offer has expired")
                 .hint("ask the seeder for a new one"));
@@ -36,9 +55,14 @@ impl Daemon {
                 .hint("ask one of them: `cobox members list`"));
         }
         let seeder = offer.seeder;
-        if running.config.seeders.iter().any(|s| s.sig_key() == Some(seeder)) {
-            return Err(ApiError::new(ErrorCode::CodeSpent, "this seeder keeps the folder already")
-                .hint("`cobox backup list` shows it"));
+        let needed_bytes = running.handle.ask(bytes_to_keep).await.ok_or_else(stopped)?;
+        if needed_bytes > offer.quota_bytes {
+            let (needed, offered) = (needed_bytes.div_ceil(1_000_000), offer.quota_bytes / 1_000_000);
+            return Err(ApiError::new(
+                ErrorCode::QuotaExceeded,
+                format!("the folder's files are {needed} MB, and the offer is for {offered} MB"),
+            )
+            .hint("ask the seeder for a larger offer; this one is not used up"));
         }
         let link = self.call_ticket(&offer.ticket).await.map_err(|why| {
             ApiError::new(ErrorCode::Unreachable, format!("the seeder could not be reached: {why}"))
@@ -88,6 +112,7 @@ impl Daemon {
             .ask({
                 let entry = entry.clone();
                 move |actor| {
+                    actor.config.seeders.retain(|known| known.key != entry.key);
                     actor.config.seeders.push(entry);
                     actor.save_config();
                     actor.config.clone()
@@ -105,6 +130,38 @@ impl Daemon {
         let backup =
             shown.backups.into_iter().find(|b| b.seeder == seeder.short()).ok_or_else(|| failed("no such backup"))?;
         Ok(BackupAdded { backup, quota_bytes: offer.quota_bytes })
+    }
+
+    /// A seeder of the folder is found at another address from now on, for all folders that it keeps.
+    async fn seeder_moved(&self, running: &Running, ticket: Ticket) -> Result<BackupAdded, ApiError> {
+        let (here, now_at) = (ticket.endpoint, ticket.to_text());
+        let known = running.config.seeders.iter().find(|entry| entry.ticket().is_some_and(|old| old.endpoint == here));
+        let Some(entry) = known.cloned() else {
+            return Err(ApiError::new(
+                ErrorCode::SeederNotFound,
+                "this is the ticket of a seeder that does not keep this folder",
+            )
+            .hint("to place a copy there, ask its owner for an offer"));
+        };
+        for running in self.running() {
+            let now_at = now_at.clone();
+            let config =
+                running.handle.ask(move |actor| actor.seeder_moved(here, &now_at).then(|| actor.config.clone()));
+            if let Some(config) = config.await.flatten() {
+                self.note_config(config);
+            }
+        }
+        self.call_ticket(&ticket).await.map_err(|why| {
+            ApiError::new(
+                ErrorCode::Unreachable,
+                format!("its new address is noted, but it does not answer there: {why}"),
+            )
+            .hint("it is called again by itself; see that it is running")
+        })?;
+        let key = entry.sig_key().map(|key| key.short()).unwrap_or_default();
+        let shown = running.handle.ask(snapshot).await.ok_or_else(stopped)?;
+        let backup = shown.backups.into_iter().find(|b| b.seeder == key).ok_or_else(|| failed("no such backup"))?;
+        Ok(BackupAdded { backup, quota_bytes: entry.quota_bytes })
     }
 
     pub(super) async fn list_backups(&self, folder: String) -> Result<Backups, ApiError> {

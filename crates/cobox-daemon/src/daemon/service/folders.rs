@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use cobox_core::chunk::Cutter;
 use cobox_core::content::ContentWriter;
+use cobox_core::keys::FolderKeys;
+use cobox_core::path::FolderPath;
 use cobox_core::state::{Kind, ViewEntry};
+use cobox_proto::id::{Cid, EpochTag};
 use cobox_proto::members::FolderKind;
 
 use super::super::{Daemon, Running, now_ms};
@@ -135,12 +138,12 @@ impl Daemon {
     pub(super) async fn check_folder(&self, folder: String) -> Result<CheckReport, ApiError> {
         let running = self.find(&folder)?;
         let wanted = running.handle.ask(to_check).await.ok_or_else(stopped)?;
-        let Some((disk, keys, epoch, files)) = wanted else {
+        let Some(ToCheck { disk, keys, epoch, files, records }) = wanted else {
             return Err(ApiError::new(ErrorCode::PathUnsuitable, "the folder's directory is not there")
                 .hint("bring it back and check again"));
         };
         let name = folder_name(&running);
-        tokio::task::spawn_blocking(move || {
+        let mut report = tokio::task::spawn_blocking(move || {
             let cutter = Cutter::new(keys.shape(), keys.profile());
             let mut report = CheckReport { folder: name, files: 0, bytes: 0, damaged: Vec::new() };
             for (path, digest) in files {
@@ -166,7 +169,9 @@ impl Daemon {
             report
         })
         .await
-        .map_err(failed)
+        .map_err(failed)?;
+        report.damaged.extend(check_records(&running, records).await?);
+        Ok(report)
     }
 
     pub(super) async fn list_conflicts(&self, folder: String) -> Result<Conflicts, ApiError> {
@@ -216,8 +221,15 @@ impl Daemon {
     }
 }
 
-type ToCheck =
-    (DiskTree, cobox_core::keys::FolderKeys, cobox_proto::id::EpochTag, Vec<(cobox_core::path::FolderPath, [u8; 32])>);
+/// What a check reads again.
+struct ToCheck {
+    disk: DiskTree,
+    keys: FolderKeys,
+    epoch: EpochTag,
+    files: Vec<(FolderPath, [u8; 32])>,
+    /// The sealed tree of the state.
+    records: Vec<Cid>,
+}
 
 fn to_check(actor: &mut FolderActor) -> Option<ToCheck> {
     let engine = actor.engine.as_ref()?;
@@ -227,13 +239,37 @@ fn to_check(actor: &mut FolderActor) -> Option<ToCheck> {
         .filter(|(_, synced)| synced.kind == Kind::File)
         .map(|(path, synced)| (path.clone(), synced.digest))
         .collect();
-    Some((actor.disk_tree()?.clone(), (**actor.keys()?).clone(), actor.epoch()?, files))
+    let (disk, keys, epoch) = (actor.disk_tree()?.clone(), (**actor.keys()?).clone(), actor.epoch()?);
+    Some(ToCheck { disk, keys, epoch, files, records: engine.tree().cids().collect() })
+}
+
+/// Reads the folder's own records again. They follow from the state in memory, so that damaged ones are written anew at once.
+async fn check_records(running: &Running, records: Vec<Cid>) -> Result<Option<Problem>, ApiError> {
+    let all = records.len();
+    let unread = running.handle.ask(move |actor| actor.unreadable_records(&records)).await.ok_or_else(stopped)?;
+    if unread == 0 {
+        return Ok(None);
+    }
+    let written = running.handle.ask(FolderActor::write_records_anew).await.ok_or_else(stopped)?;
+    let (outcome, hint) = match written {
+        Ok(()) => ("they were written anew".to_owned(), "if this comes again, the disk may be failing: back it up"),
+        Err(why) => (
+            format!("they could not be written anew: {why}"),
+            "see that the disk is whole and has room, and check again",
+        ),
+    };
+    Ok(Some(Problem {
+        code: "damaged".into(),
+        path: None,
+        message: format!("{unread} of the {all} records of the folder could not be read; {outcome}"),
+        hint: Some(hint.into()),
+    }))
 }
 
 fn conflicts_of(actor: &mut FolderActor) -> Vec<Conflict> {
     let Some(engine) = &actor.engine else { return Vec::new() };
     let state = engine.state();
-    let version = |path: &cobox_core::path::FolderPath, shown: &cobox_core::state::Shown| {
+    let version = |path: &FolderPath, shown: &cobox_core::state::Shown| {
         let body = shown.body(state);
         let device = state.ctx.get(&shown.dot.actor).map(|row| row.device);
         let by = device.and_then(|device| {

@@ -106,7 +106,10 @@ impl Daemon {
         }
         if machines.is_empty() {
             return Err(ApiError::new(ErrorCode::Unreachable, "none of the seeders could be reached")
-                .hint("see that they run and that this computer is connected to them"));
+                .hint(
+                    "see that they run and that this computer is connected to them; if one has moved, ask its owner for its new \
+                     ticket (`cobox-seeder status` there)",
+                ));
         }
         Ok((found, machines))
     }
@@ -161,6 +164,11 @@ impl Daemon {
                 seeders,
                 contacts,
             )?;
+            for machine in &machines {
+                // The vault may know an older place than the tickets given now.
+                let (at, ticket) = (machine.ticket.endpoint, machine.ticket.to_text());
+                handle.ask(move |actor| actor.seeder_moved(at, &ticket)).await;
+            }
             for holder in &holders {
                 let pass = handle.ask(|actor| actor.pass()).await.ok_or_else(super::stopped)?;
                 holder.link.open_and_wait(id, pass).await;

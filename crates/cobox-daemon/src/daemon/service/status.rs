@@ -6,11 +6,11 @@ use std::time::Duration;
 use cobox_core::engine::{StepError, Summary};
 use cobox_proto::hosting::Holding;
 use cobox_proto::id::SigKey;
-use cobox_proto::members::Role as MemberRole;
+use cobox_proto::members::{Role as MemberRole, Seeder};
 use cobox_proto::wire::proof::KeyKind;
 use tokio::time::Instant;
 
-use super::super::{Daemon, Running};
+use super::super::{Daemon, Running, Unopened};
 use super::{failed, stopped};
 use crate::api::ApiError;
 use crate::api::dto::{
@@ -105,10 +105,18 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
     }
 }
 
+/// The folder's seeders, each once, with the largest room it was granted for: a larger offer stands beside the one before it.
+fn seeders(actor: &FolderActor) -> Vec<&Seeder> {
+    let all = actor.replica.membership().roster().seeders();
+    let largest =
+        |seeder: &Seeder| all.iter().filter(|other| other.key == seeder.key).max_by_key(|other| other.quota_bytes);
+    let first = |at: usize| all[..at].iter().all(|earlier| earlier.key != all[at].key);
+    (0..all.len()).filter(|at| first(*at)).filter_map(|at| largest(&all[at])).collect()
+}
+
 fn backups(actor: &FolderActor) -> Vec<BackupStatus> {
-    let seeders = actor.replica.membership().roster().seeders();
-    seeders
-        .iter()
+    seeders(actor)
+        .into_iter()
         .map(|seeder| {
             let online = actor.peers.values().any(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder.key);
             let now = actor.backed_up(&seeder.key);
@@ -150,7 +158,12 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
             "bring the directory back; nothing is deleted meanwhile",
         ));
     }
-    for seeder in actor.replica.membership().roster().seeders() {
+    if let Some(why) = &actor.unkept {
+        let code = if why.disk_full { "disk_full" } else { "not_kept" };
+        let message = format!("what changed can not be remembered: {}", why.message);
+        all.push(problem(code, None, message, "make room there; nothing is lost, and it goes on by itself"));
+    }
+    for seeder in seeders(actor) {
         let refused = actor.newest_receipt(&seeder.key).map(|r| r.receipt().holding);
         if matches!(refused, Some(Holding::NoRoom | Holding::ShareUsed)) {
             all.push(problem(
@@ -208,17 +221,25 @@ impl Daemon {
                 rows.push(row(&running, &snapshot));
             }
         }
+        rows.extend(self.unopened_folders().map(|folder| folder.row));
         rows.sort_by(|a, b| a.name.cmp(&b.name));
         rows
     }
 
+    /// Folders that could not be opened, as status names them. The vault is none of the person's folders.
+    fn unopened_folders(&self) -> impl Iterator<Item = FolderStatus> {
+        self.unopened().into_iter().filter(|unopened| unopened.config.sort == Sort::Folder).map(unopened_status)
+    }
+
     pub(super) async fn status_of(&self, folder: Option<String>) -> Result<Status, ApiError> {
-        let wanted = match folder {
-            Some(typed) => vec![self.find(&typed)?],
-            None => self.running().into_iter().filter(|r| r.config.sort == Sort::Folder).collect(),
+        let (wanted, mut folders) = match folder {
+            Some(typed) => (vec![self.find(&typed)?], Vec::new()),
+            None => {
+                let running = self.running().into_iter().filter(|r| r.config.sort == Sort::Folder).collect();
+                (running, self.unopened_folders().collect())
+            }
         };
-        let mut folders = Vec::new();
-        let mut in_step = true;
+        let mut in_step = folders.is_empty();
         for running in wanted {
             let snapshot = self.snapshot_of(&running).await.ok_or_else(stopped)?;
             in_step &= snapshot.in_step || running.config.paused;
@@ -295,6 +316,34 @@ impl Daemon {
 
     pub(super) async fn folder_snapshot(&self, running: &Running) -> Result<Snapshot, ApiError> {
         self.snapshot_of(running).await.ok_or_else(|| failed("the folder's thread has stopped"))
+    }
+}
+
+fn unopened_status(unopened: Unopened) -> FolderStatus {
+    let Unopened { config, why } = unopened;
+    FolderStatus {
+        row: FolderRow {
+            id: config.id,
+            name: config.name,
+            path: config.path.map(|p| p.display().to_string()).unwrap_or_default(),
+            state: FolderState::Problem,
+            files: 0,
+            bytes: 0,
+        },
+        pending_files: 0,
+        pending_bytes: 0,
+        sent_blocks: 0,
+        received_blocks: 0,
+        members: Vec::new(),
+        backups: Vec::new(),
+        conflicts: 0,
+        held_changes: 0,
+        problems: vec![Problem {
+            code: "not_opened".into(),
+            path: None,
+            message: why,
+            hint: Some("its files are untouched; put right what is named, then `cobox down` and `cobox up`".into()),
+        }],
     }
 }
 

@@ -7,10 +7,14 @@ use super::*;
 impl FolderActor {
     /// Starts the engine once there are keys: with what was remembered, or empty.
     pub(super) fn start_engine(&mut self) {
-        if self.engine.is_some() {
+        if self.engine.is_some() || self.unkept.is_some() {
             return;
         }
         let (Some(keys), Some(epoch)) = (self.keys.clone(), self.epoch()) else { return };
+        self.publish_what_was_remembered();
+        if self.unkept.is_some() {
+            return;
+        }
         let setup = || Setup {
             folder: self.folder,
             keys: (*keys).clone(),
@@ -31,6 +35,11 @@ impl FolderActor {
             None => {
                 // Nothing was remembered, or it can not be read: begin empty. The heads are joined again, and what lies on
                 // the disk is compared with them file by file; equal content merges, nothing is deleted (I5).
+                // What was known of the disk belongs to the state that is lost: an entry that stayed would be taken for a
+                // deletion at the next start.
+                if let Err(why) = self.db.forget_disk() {
+                    return self.not_kept(why);
+                }
                 let mut engine = Engine::empty(setup(), epoch);
                 let now = self.around.now_ms();
                 for head in heads {
@@ -44,6 +53,29 @@ impl FolderActor {
         }
         self.engine = Some(engine);
         self.look_at(Vec::new());
+    }
+
+    /// Heads that a stop kept from being published: what they say stands in the remembered state already.
+    fn publish_what_was_remembered(&mut self) {
+        let heads = match self.db.own_heads() {
+            Ok(heads) => heads,
+            Err(why) => return self.trouble(why.to_string()),
+        };
+        for head in heads {
+            if self.replica.heads().get(&head.id()).is_none() {
+                self.publish_head(Box::new(head));
+            }
+        }
+    }
+
+    fn publish_head(&mut self, head: Box<SignedHead>) {
+        let now = self.around.now_ms();
+        if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
+            // It is remembered, and published once it can be kept.
+            return self.not_kept(why);
+        }
+        self.db.head_is_kept(head.id());
+        self.replica.handle(now, replicate::Input::LocalHead(head));
     }
 
     pub(super) fn tell_engine(&mut self, input: Input) {
@@ -81,7 +113,7 @@ impl FolderActor {
                 self.keep_memory();
                 let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
                 if let Err(why) = self.blocks.put_many(&rows) {
-                    self.trouble(why.to_string());
+                    self.not_kept(why);
                 }
             }
             Output::Remember(memory) => match &mut self.memory {
@@ -93,10 +125,9 @@ impl FolderActor {
             }
             Output::Publish(head) => {
                 self.keep_memory();
-                if let Err(why) = self.records.put_head(&head, HeadState::Accepted, now) {
-                    return self.trouble(why.to_string());
+                if self.unkept.is_none() {
+                    self.publish_head(head);
                 }
-                self.replica.handle(now, replicate::Input::LocalHead(head));
             }
             Output::Want(cids) => self.engine_wanted(now, cids),
             Output::Do(steps) => {
@@ -126,7 +157,7 @@ impl FolderActor {
         if let Some(memory) = self.memory.take()
             && let Err(why) = self.db.remember(&memory)
         {
-            self.trouble(why.to_string());
+            self.not_kept(why);
         }
     }
 
@@ -153,6 +184,21 @@ impl FolderActor {
         self.engine.as_ref().is_some_and(|engine| !engine.frontier().is_empty() && engine.is_merged())
     }
 
+    /// How many of these sealed nodes are missing or damaged.
+    pub(crate) fn unreadable_records(&self, records: &[Cid]) -> usize {
+        records.iter().filter(|cid| !matches!(self.blocks.get(cid), Ok(Some(_)))).count()
+    }
+
+    /// Writes the whole tree of the state once more.
+    pub(crate) fn write_records_anew(&mut self) -> Result<(), String> {
+        let (Some(engine), Some(keys)) = (&self.engine, &self.keys) else {
+            return Err("the folder is not open".into());
+        };
+        let (_, blocks) = Tree::build(engine.state(), &**keys, engine.tree().epoch()).map_err(|why| why.to_string())?;
+        let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|block| (block.cid, block.bytes.as_slice())).collect();
+        self.blocks.put_many(&rows).map_err(|why| why.to_string())
+    }
+
     /// A person decided about held deletions.
     pub(crate) fn decide(&mut self, approve: bool) {
         self.tell_engine(Input::Decide { approve });
@@ -165,7 +211,7 @@ impl FolderActor {
 }
 
 /// Reads a whole state back from kept blocks; `None` if one is missing or damaged.
-fn load(blocks: &dyn BlockStore, root: Cid, keys: &FolderKeys) -> Option<(State, cobox_core::tree::Tree)> {
+fn load(blocks: &dyn BlockStore, root: Cid, keys: &FolderKeys) -> Option<(State, Tree)> {
     let mut fetch = Fetch::new(root, None);
     loop {
         let wanted = fetch.wanted(256);

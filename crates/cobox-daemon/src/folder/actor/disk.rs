@@ -7,9 +7,8 @@ use super::*;
 impl FolderActor {
     /// A directory that was not there may have come back.
     pub(super) fn find_root_again(&mut self, now: u64) {
-        let Some(path) = self.config.path.clone().filter(|_| self.disk.is_none() && self.next_attach_ms <= now) else {
-            return;
-        };
+        let wanted = self.disk.is_none() && self.unkept.is_none() && self.next_attach_ms <= now;
+        let Some(path) = self.config.path.clone().filter(|_| wanted) else { return };
         self.next_attach_ms = now + RESCAN_UNWATCHED_MS;
         match DiskTree::open(&path, &self.folder) {
             Ok(tree) => match self.attach_disk(tree) {
@@ -119,9 +118,25 @@ impl FolderActor {
         }
         self.scan_waiters.extend(self.scan_requested.drain(..));
         self.looking = true;
+        self.tell_what_was_set_aside();
         self.tell_engine(Input::ScanBegun { under: paths.clone() });
         if let Some(disk) = &self.disk {
             let _ = disk.looker.send(paths);
+        }
+    }
+
+    /// Once, before the first look.
+    fn tell_what_was_set_aside(&mut self) {
+        if std::mem::replace(&mut self.told_set_aside, true) {
+            return;
+        }
+        let Some(tree) = self.disk_tree() else { return };
+        match tree.list_kept() {
+            Ok(kept) => {
+                let versions = kept.into_iter().map(|kept| seen::stamp(&kept.stamp)).collect();
+                self.tell_engine(Input::SetAside(versions));
+            }
+            Err(why) => self.trouble(why.to_string()),
         }
     }
 
@@ -225,7 +240,7 @@ impl FolderActor {
                     if !blocks.is_empty() {
                         let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
                         if let Err(why) = self.blocks.put_many(&rows) {
-                            self.trouble(why.to_string());
+                            return self.not_kept(why);
                         }
                     }
                     self.tell_engine(Input::Hashed { path, stamp, body });
@@ -245,6 +260,11 @@ impl FolderActor {
     }
 
     pub(super) fn looked(&mut self, looked: Looked) {
+        if self.unkept.is_some() {
+            // Asked for by an engine that is gone.
+            self.looking &= matches!(looked, Looked::Listed(_));
+            return;
+        }
         match looked {
             Looked::Rules(found) => self.ruled(found),
             Looked::Listed(entries) => self.tell_engine(Input::Listed(entries)),

@@ -9,6 +9,7 @@ mod disk;
 mod membership;
 mod peers;
 mod standing;
+mod unkept;
 mod upkeep;
 mod vault;
 
@@ -22,17 +23,19 @@ use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repai
 use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
-use cobox_core::tree::Fetch;
+use cobox_core::tree::{Fetch, Tree};
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::codec::Canonical;
+use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
-use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, OpId, SigKey};
+use cobox_proto::id::{Cid, EndpointId, EpochTag, FolderId, HeadId, OpId, SigKey};
 use cobox_proto::members::{OpBody, Role, SignedOp};
 use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes};
 use cobox_store::{BlockStore, HeadState};
 use tokio::sync::{mpsc, oneshot};
+use unkept::Unkept;
 
 use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, ReadError, RootError, Watch, WatchEvent, WatchSettings};
 use crate::folder::apply::{Applied, Applier, Order, Orders};
@@ -42,6 +45,7 @@ use crate::folder::grant_envelope;
 use crate::folder::hash::{self, Ask, Asks, Hashed};
 use crate::folder::look::{self, Looked};
 use crate::folder::records::Records;
+use crate::folder::seen;
 use crate::folder::serve::{Serve, Served, Server};
 
 /// How long after a change the disk is looked at: editors write a file in several steps.
@@ -200,6 +204,7 @@ pub(crate) struct FolderActor {
     /// Paths to look at, and since when they wait; an empty list is everything.
     look_next: Option<(u64, Vec<FolderPath>)>,
     looking: bool,
+    told_set_aside: bool,
     /// Files that were written just before they were looked at, and when to look again; an empty list is everything.
     look_later: Option<(u64, Vec<FolderPath>)>,
     reading: u64,
@@ -214,6 +219,8 @@ pub(crate) struct FolderActor {
     arriving: Option<bytes::Bytes>,
     engine_wants: BTreeSet<Cid>,
     pub(crate) root_lost: Option<String>,
+    /// What could not be made durable last; while it stands there is no engine.
+    pub(crate) unkept: Option<Unkept>,
     pub(crate) skipped: Vec<(String, String)>,
     pub(crate) unreadable: Vec<(FolderPath, String)>,
     /// Since the start.
@@ -238,7 +245,7 @@ pub(crate) fn start(
     let (inbox, inbox_rx) = mpsc::channel(cobox_net::INBOX_MAX);
     let (questions, questions_rx) = mpsc::unbounded_channel();
     let (inner, inner_rx) = mpsc::unbounded_channel();
-    let db = FolderDb::open(&parts.db_path)?;
+    let db = FolderDb::open_sound(&parts.db_path)?;
     let (server, server_rx) = std_mpsc::channel();
     let serving = Server { db: FolderDb::open(&parts.db_path)?, blocks: parts.blocks.clone(), runtime };
     let tell = inner.clone();
@@ -267,6 +274,7 @@ pub(crate) fn start(
         rules: None,
         look_next: None,
         looking: false,
+        told_set_aside: false,
         look_later: None,
         reading: 0,
         memory: None,
@@ -278,6 +286,7 @@ pub(crate) fn start(
         arriving: None,
         engine_wants: BTreeSet::new(),
         root_lost: parts.root_lost,
+        unkept: None,
         skipped: Vec::new(),
         unreadable: Vec::new(),
         sent_blocks: 0,
@@ -370,7 +379,8 @@ impl FolderActor {
             self.tell_engine(Input::Woken);
         }
         if self.next_retry_ms <= now {
-            self.next_retry_ms = u64::MAX;
+            self.next_retry_ms = if self.unkept.is_some() { now + STUCK_RETRY_MS } else { u64::MAX };
+            self.keep_again(now);
             if let Some(engine) = &mut self.engine {
                 engine.retry_stuck();
             }
@@ -429,20 +439,20 @@ impl FolderActor {
             O::OpsAdded(ids) => {
                 let ops: Vec<&SignedOp> = ids.iter().filter_map(|id| self.replica.membership().op(id)).collect();
                 if let Err(why) = self.records.put_ops(ops.iter().copied()) {
-                    self.trouble(why.to_string());
+                    self.not_kept(why);
                 }
                 self.membership_changed();
             }
             O::EnvelopesAdded(sent) => {
                 if let Err(why) = self.records.put_envelopes(&sent) {
-                    self.trouble(why.to_string());
+                    self.not_kept(why);
                 }
                 self.membership_changed();
             }
             O::HeadAccepted(id) => {
                 let Some(head) = self.replica.heads().get(&id).cloned() else { return };
                 if let Err(why) = self.records.put_head(&head, HeadState::Accepted, self.around.now_ms()) {
-                    self.trouble(why.to_string());
+                    return self.not_kept(why);
                 }
                 self.tell_engine(Input::Head(Box::new(head)));
             }
@@ -504,7 +514,7 @@ impl FolderActor {
         let Some(bytes) = self.arriving.take() else { return };
         if self.engine_wants.remove(&cid) {
             if let Err(why) = self.blocks.put_many(&[(cid, &bytes)]) {
-                self.trouble(why.to_string());
+                return self.not_kept(why);
             }
             self.tell_engine(Input::Block { cid, bytes: bytes.to_vec() });
         } else if let Some(disk) = &self.disk {

@@ -112,6 +112,10 @@ impl FolderActor {
     pub(crate) fn claim_when_open(&mut self, seeder: SigKey) -> oneshot::Receiver<Result<(), String>> {
         let (answer, answered) = oneshot::channel();
         self.claims.insert(seeder, answer);
+        // A connection carries one channel of a folder: that of a seeder which keeps it already makes room for the claim.
+        for row in self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder && row.who.key == seeder) {
+            row.peer.close();
+        }
         answered
     }
 
@@ -197,6 +201,22 @@ impl FolderActor {
     pub(crate) fn machine_of(&self, seeder: &SigKey) -> Option<SigKey> {
         let rows = self.peers.values().filter(|row| row.who.kind == KeyKind::Seeder);
         rows.filter(|row| row.who.key == *seeder).map(|row| row.peer.remote).next()
+    }
+
+    /// Notes the new ticket of a machine; true if the folder knows it and that was news.
+    pub(crate) fn seeder_moved(&mut self, machine: EndpointId, ticket: &str) -> bool {
+        let seeders = self.config.seeders.iter_mut().map(|seeder| &mut seeder.ticket);
+        let mut moved = false;
+        for old in seeders.chain(&mut self.config.contacts) {
+            if *old != ticket && Ticket::from_text(old).is_ok_and(|known| known.endpoint == machine) {
+                ticket.clone_into(old);
+                moved = true;
+            }
+        }
+        if moved {
+            self.save_config();
+        }
+        moved
     }
 
     /// The newest heads that the seeder on this machine came with; `None` if it has not named them yet.

@@ -239,8 +239,7 @@ fn ana_recovers(world: &World, cast: &mut Cast) -> Result<String> {
 fn the_box_knows_nothing(world: &World, cast: &mut Cast) -> Result<String> {
     let list = world.run(&cast.parish_box, &["folders"])?;
     let ids = list["folders"].as_array().into_iter().flatten().filter_map(|folder| folder["id"].as_str());
-    let folders: Vec<Value> =
-        ids.map(|id| Ok(world.run(&cast.parish_box, &["show", id])?["folder"].take())).collect::<Result<_>>()?;
+    let folders: Vec<Value> = ids.map(|id| world.run(&cast.parish_box, &["show", id])).collect::<Result<_>>()?;
     hold(!folders.is_empty(), "the box keeps something")?;
     // Switched off, so that nothing is only in its memory.
     world.stop(&mut cast.parish_box)?;

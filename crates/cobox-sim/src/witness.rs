@@ -1,0 +1,86 @@
+//! What a member's machine shows to the oracles, and to whoever follows one content through a run.
+
+use std::fmt::Write as _;
+
+use cobox_core::path::FolderPath;
+
+use crate::disk::Bytes;
+use crate::ignore::Rules;
+use crate::member::{Member, tell};
+
+impl Member<'_> {
+    /// What this member knows of contents in which a text stands; told when it changes.
+    pub(crate) fn follow(&mut self, text: &str) -> Option<String> {
+        let live = self.live.as_ref()?;
+        let has = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
+        let mut known = String::new();
+        for (key, item) in live.engine.state().iter() {
+            for (dot, body) in &item.body {
+                if self.assemble(body).is_ok_and(|content| has(&content.bytes)) {
+                    let inode = key.inode.short();
+                    let _ = write!(known, "; {inode} has it by {}@{}", dot.counter, dot.actor.short());
+                    let shown = live.engine.view().entries.iter().filter(|(_, entry)| {
+                        entry.shown().is_some_and(|leaf| leaf.inode == key.inode && leaf.seen().contains(dot))
+                    });
+                    for (path, _) in shown {
+                        let _ = write!(known, " shown as {path}");
+                    }
+                }
+            }
+        }
+        for (path, synced) in live.engine.synced() {
+            let content = self.durable.disk.tree.get(path).and_then(|node| node.content());
+            if content.is_some_and(|content| has(&content.bytes)) {
+                let seen: Vec<String> =
+                    synced.seen.iter().map(|dot| format!("{}@{}", dot.counter, dot.actor.short())).collect();
+                let _ = write!(known, "; {path} is synced, seen {}", seen.join(" "));
+            }
+        }
+        if known == self.followed {
+            return None;
+        }
+        self.followed.clone_from(&known);
+        Some(format!("knows{known}"))
+    }
+
+    /// Steps whose content is not here.
+    pub(crate) fn waits_for(&self) -> String {
+        let Some(live) = &self.live else { return "nothing: it is stopped".into() };
+        live.waiting.iter().map(|(_, step)| tell(step)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a path of the disk, or one that the folder shows, is no content here.
+    pub(crate) fn ignores(&self, path: &FolderPath) -> bool {
+        let shown = self.live.as_ref().and_then(|live| live.engine.view().lookup(path));
+        let is_dir = self.durable.disk.has_dir(path) || shown.is_some_and(|entry| entry.dir().is_some());
+        Rules::of(&self.durable.disk).ignores(path, is_dir)
+    }
+
+    /// Whether this is a directory that is gone for the others and stays here for what is ignored in it (l16).
+    pub(crate) fn keeps_ignored(&self, path: &FolderPath) -> bool {
+        let Some(live) = &self.live else { return false };
+        let disk = &self.durable.disk;
+        let mut below = disk.below(path).into_iter().skip(1).peekable();
+        disk.has_dir(path)
+            && below.peek().is_some()
+            && live.engine.view().lookup(path).is_none()
+            && below.all(|path| self.ignores(&path) || disk.has_dir(&path))
+    }
+
+    /// Contents that the folder has at places that are no content here.
+    pub(crate) fn left_out(&self) -> Vec<Bytes> {
+        let Some(live) = &self.live else { return Vec::new() };
+        let ignored = live.engine.view().entries.keys().filter(|path| self.ignores(path));
+        let bodies = ignored.filter_map(|path| live.engine.leaf_at(path));
+        bodies.filter_map(|(_, _, body)| self.assemble(&body).ok()).collect()
+    }
+
+    /// The contents of the state that would be read back at a start.
+    pub(crate) fn remembered(&self) -> Vec<Bytes> {
+        let Some((state, _)) = self.durable.memory.as_ref().and_then(|(root, _)| self.load(*root)) else {
+            return Vec::new();
+        };
+        let bodies = state.iter().flat_map(|(_, item)| item.body.iter());
+        bodies.filter_map(|(_, body)| self.assemble(body).ok()).collect()
+    }
+}
