@@ -35,7 +35,7 @@ impl Workload {
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::USUAL.into_iter().find(|workload| workload.name() == name)
+        Self::USUAL.into_iter().chain([Self::Large]).find(|workload| workload.name() == name)
     }
 }
 
