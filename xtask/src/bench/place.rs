@@ -216,6 +216,11 @@ impl Computer {
         self.status()?["sent_blocks"].as_u64().context("the status names no blocks")
     }
 
+    /// How many bytes it has received since it started.
+    pub(crate) fn received_bytes(&self) -> Result<u64> {
+        ask(&self.dir, "/status")?["device"]["received_bytes"].as_u64().context("the status names no bytes")
+    }
+
     /// Looks at the disk, and waits until in step with everybody who is there.
     pub(crate) fn wait(&self) -> Result<()> {
         self.type_in(&["status", FOLDER, "--wait", "--timeout", "3600"]).map(drop)
