@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ pub(super) struct Applier {
     /// Who waits for a block: (step, piece of its file).
     waiting: BTreeMap<Cid, Vec<(StepId, usize)>>,
     wanted_bytes: u64,
+    /// Counts down what whoever sends blocks counts up.
+    unwritten: Arc<AtomicU64>,
     open_files_max: usize,
 }
 
@@ -111,6 +114,7 @@ impl Applier {
         blocks: Arc<dyn BlockStore>,
         keys: Arc<FolderKeys>,
         tell: Box<dyn Fn(Applied) + Send>,
+        unwritten: Arc<AtomicU64>,
     ) -> Self {
         Self {
             disk,
@@ -126,6 +130,7 @@ impl Applier {
             unsynced: BTreeSet::new(),
             waiting: BTreeMap::new(),
             wanted_bytes: 0,
+            unwritten,
             open_files_max: open_files_max(),
         }
     }
@@ -158,7 +163,10 @@ impl Applier {
         match order {
             Order::Do(steps) => self.queue.extend(steps),
             Order::Cancel(id) => self.drop_step(id, StepError::Changed, false),
-            Order::Block(cid, bytes) => self.block(cid, &bytes),
+            Order::Block(cid, bytes) => {
+                self.block(cid, &bytes);
+                self.unwritten.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
+            }
             Order::Keys(keys) => self.keys = keys,
             Order::Stop => {}
         }

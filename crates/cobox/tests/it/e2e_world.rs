@@ -357,9 +357,9 @@ impl Drop for Computer {
             let _reaped = child.wait();
         }
         if std::thread::panicking() {
-            let said = read(&self.dir.join("said"));
-            let lines: Vec<&str> = said.lines().collect();
-            eprintln!("{} said at last:\n{}", self.name, lines[lines.len().saturating_sub(15)..].join("\n"));
+            eprintln!("{} said at last:\n{}", self.name, last_lines(&self.dir.join("said"), 15));
+            let log = newest_in(&self.home().join("logs"));
+            eprintln!("{} logged at last:\n{}", self.name, log.map_or_else(String::new, |log| last_lines(&log, 40)));
         }
     }
 }
@@ -404,6 +404,17 @@ pub(crate) fn becomes(root: &Path, whole: &Tree) {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+fn last_lines(path: &Path, lines_max: usize) -> String {
+    let text = read(path);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(lines_max)..].join("\n")
+}
+
+fn newest_in(dir: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(dir).ok()?.flatten();
+    entries.max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok()).map(|entry| entry.path())
 }
 
 /// Ana and Ben with one folder, "docs".

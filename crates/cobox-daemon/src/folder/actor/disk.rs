@@ -9,6 +9,11 @@ impl FolderActor {
     pub(super) fn find_root_again(&mut self, now: u64) {
         let wanted = self.disk.is_none() && self.unkept.is_none() && self.next_attach_ms <= now;
         let Some(path) = self.config.path.clone().filter(|_| wanted) else { return };
+        if self.applier_before.strong_count() > 0 {
+            // Two that write never work in one directory.
+            self.next_attach_ms = now + SETTLE_MS;
+            return;
+        }
         self.next_attach_ms = now + RESCAN_UNWATCHED_MS;
         match DiskTree::open(&path, &self.folder) {
             Ok(tree) => match self.attach_disk(tree) {
@@ -39,8 +44,14 @@ impl FolderActor {
         let (hasher, hasher_rx) = std_mpsc::channel();
         let (looker, looker_rx) = std_mpsc::channel();
         let folder = self.folder;
-        let (disk, db, blocks, tell) =
-            (tree.clone(), FolderDb::open_for_places(&self.db_path)?, self.blocks.clone(), self.inner.clone());
+        let unwritten = Arc::new(AtomicU64::new(0));
+        let (disk, db, blocks, tell, written) = (
+            tree.clone(),
+            FolderDb::open_for_places(&self.db_path)?,
+            self.blocks.clone(),
+            self.disk_teller(),
+            unwritten.clone(),
+        );
         if let Some(keys) = self.keys.clone() {
             let _ = applier.send(Order::Keys(keys));
         }
@@ -48,8 +59,8 @@ impl FolderActor {
             while let Ok(order) = applier_rx.recv() {
                 match order {
                     Order::Keys(keys) => {
-                        let tell = Box::new(move |applied| drop(tell.send(Inner::Applied(applied))));
-                        return Applier::new(disk, db, blocks, keys, tell).run(&applier_rx);
+                        let tell = Box::new(move |applied| tell(FromDisk::Applied(applied)));
+                        return Applier::new(disk, db, blocks, keys, tell, written).run(&applier_rx);
                     }
                     Order::Stop => return,
                     // Without keys there is nothing to write.
@@ -57,34 +68,46 @@ impl FolderActor {
                 }
             }
         });
-        let (disk, db, tell) = (tree.clone(), FolderDb::open_for_places(&self.db_path)?, self.inner.clone());
+        let (disk, db, tell) = (tree.clone(), FolderDb::open_for_places(&self.db_path)?, self.disk_teller());
         spawn(&folder, "hash", move || {
-            hash::run(&disk, db, &hasher_rx, &|hashed| drop(tell.send(Inner::Hashed(hashed))));
+            hash::run(&disk, db, &hasher_rx, &|hashed| tell(FromDisk::Hashed(hashed)));
         });
-        let (disk, tell, around) = (tree.clone(), self.inner.clone(), self.around.clone());
+        let (disk, tell, around) = (tree.clone(), self.disk_teller(), self.around.clone());
         spawn(&folder, "look", move || {
             let now_ns = || i64::try_from(around.now_ms()).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-            look::run(&disk, &looker_rx, &now_ns, &|looked| drop(tell.send(Inner::Looked(looked))));
+            look::run(&disk, &looker_rx, &now_ns, &|looked| tell(FromDisk::Looked(looked)));
         });
         let watch = Some(self.watch(&tree));
-        self.disk = Some(Disk { tree, applier, hasher, looker, watch });
+        self.disk = Some(Disk { tree, applier, unwritten, hasher, looker, watch });
         self.next_upkeep_ms = self.around.now_ms();
         Ok(true)
     }
 
     /// Hears of changes from now on; look at everything afterwards.
     fn watch(&mut self, tree: &DiskTree) -> Watch {
-        let tell = self.inner.clone();
+        let tell = self.disk_teller();
         // If the rules can not be read too much is heard of; the look that follows says what is wrong.
         let ignore = Ignore::load(tree).unwrap_or_default();
         self.rules = Some(Arc::new(ignore.clone()));
         let settings = WatchSettings { quiet_ms: WATCH_QUIET_MS, ..WatchSettings::default() };
-        Watch::start(tree, ignore, settings, move |event| drop(tell.send(Inner::Watched(event))))
+        Watch::start(tree, ignore, settings, move |event| tell(FromDisk::Watched(event)))
+    }
+
+    /// How the threads that work in the directory are heard.
+    fn disk_teller(&self) -> impl Fn(FromDisk) + Clone + Send + use<> {
+        let (tell, life) = (self.inner.clone(), self.life);
+        move |what| drop(tell.send(Inner::Disk(life, what)))
+    }
+
+    /// Whether the disk writes more slowly than peers send.
+    pub(super) fn disk_is_behind(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.unwritten.load(Ordering::Relaxed) > UNWRITTEN_BYTES_MAX)
     }
 
     /// Ends the work in the directory. Steps that were under way are told as not done; the disk can be unmounted then.
     pub(super) fn detach_disk(&mut self) {
         if let Some(disk) = self.disk.take() {
+            self.applier_before = Arc::downgrade(&disk.unwritten);
             let _ = disk.applier.send(Order::Stop);
             let _ = disk.hasher.send(Ask::Stop);
         }
@@ -154,17 +177,8 @@ impl FolderActor {
     pub(super) fn inner_event(&mut self, inner: Inner) {
         let now = self.around.now_ms();
         match inner {
-            Inner::Applied(Applied::Want(cids)) => {
-                self.replica.handle(now, replicate::Input::Want { cids, priority: Priority::Recent });
-            }
-            Inner::Applied(Applied::Unwant(cids)) => self.replica.handle(now, replicate::Input::Unwant { cids }),
-            Inner::Applied(Applied::Done(id, now_there)) => self.step_done(id, now_there),
-            Inner::Applied(Applied::Failed(id, why)) => {
-                self.next_retry_ms = self.next_retry_ms.min(now + STUCK_RETRY_MS);
-                self.tell_engine(Input::StepFailed { id, why });
-            }
-            Inner::Hashed(hashed) => self.hashed(hashed),
-            Inner::Looked(looked) => self.looked(looked),
+            Inner::Disk(life, what) if life == self.life => self.disk_event(now, what),
+            Inner::Disk(..) => {}
             Inner::Served(Served::Sent(peer, cid)) => {
                 self.sent_blocks += 1;
                 self.replica.handle(now, replicate::Input::BlockSent { peer, cid })
@@ -172,9 +186,25 @@ impl FolderActor {
             Inner::Served(Served::Missing(peer, cid)) => {
                 self.replica.handle(now, replicate::Input::BlockMissing { peer, cid });
             }
-            Inner::Watched(event) => self.watched(event),
         }
         self.look_if_due(now);
+    }
+
+    fn disk_event(&mut self, now: u64, what: FromDisk) {
+        match what {
+            FromDisk::Applied(Applied::Want(cids)) => {
+                self.replica.handle(now, replicate::Input::Want { cids, priority: Priority::Recent });
+            }
+            FromDisk::Applied(Applied::Unwant(cids)) => self.replica.handle(now, replicate::Input::Unwant { cids }),
+            FromDisk::Applied(Applied::Done(id, now_there)) => self.step_done(id, now_there),
+            FromDisk::Applied(Applied::Failed(id, why)) => {
+                self.next_retry_ms = self.next_retry_ms.min(now + STUCK_RETRY_MS);
+                self.tell_engine(Input::StepFailed { id, why });
+            }
+            FromDisk::Hashed(hashed) => self.hashed(hashed),
+            FromDisk::Looked(looked) => self.looked(looked),
+            FromDisk::Watched(event) => self.watched(event),
+        }
     }
 
     fn watched(&mut self, event: WatchEvent) {
@@ -260,11 +290,6 @@ impl FolderActor {
     }
 
     pub(super) fn looked(&mut self, looked: Looked) {
-        if self.unkept.is_some() {
-            // Asked for by an engine that is gone.
-            self.looking &= matches!(looked, Looked::Listed(_));
-            return;
-        }
         match looked {
             Looked::Rules(found) => self.ruled(found),
             Looked::Listed(entries) => self.tell_engine(Input::Listed(entries)),

@@ -14,7 +14,8 @@ mod upkeep;
 mod vault;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak, mpsc as std_mpsc};
 use std::time::Duration;
 
 use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark};
@@ -58,6 +59,10 @@ const RESCAN_UNWATCHED_MS: u64 = 20 * 1000;
 const UNSETTLED_MS: u64 = 2_200;
 /// So many reports of the folder's own threads are worked off before others get their turn.
 const TOGETHER_MAX: usize = 256;
+/// While more bytes than this wait to be written, nothing is taken from peers, who then hold back what they send.
+const UNWRITTEN_BYTES_MAX: u64 = 32 << 20;
+/// How soon it is looked whether the disk has caught up.
+const BEHIND_LOOK_MS: u64 = 5;
 /// How long the system's events are gathered.
 const WATCH_QUIET_MS: u64 = 50;
 /// Steps that could not be done are tried again this often.
@@ -160,16 +165,24 @@ impl FolderHandle {
 
 /// From the folder's own threads.
 enum Inner {
+    /// From those that work in the directory, begun in this life of the engine.
+    Disk(u64, FromDisk),
+    Served(Served),
+}
+
+/// From the threads that work in the folder's directory.
+enum FromDisk {
     Applied(Applied),
     Hashed(Vec<Hashed>),
     Looked(Looked),
-    Served(Served),
     Watched(WatchEvent),
 }
 
 struct Disk {
     tree: DiskTree,
     applier: Orders,
+    /// Bytes of blocks the applier was sent and has not written.
+    unwritten: Arc<AtomicU64>,
     hasher: Asks,
     looker: std_mpsc::Sender<Vec<FolderPath>>,
     watch: Option<Watch>,
@@ -190,6 +203,10 @@ pub(crate) struct FolderActor {
     blocks: Arc<dyn BlockStore>,
     db: FolderDb,
     disk: Option<Disk>,
+    /// Alive while the applier of the directory that was detached last still works.
+    applier_before: Weak<AtomicU64>,
+    /// Counts the engines that ended before their threads: what those still tell is not for the next one.
+    life: u64,
     server: std_mpsc::Sender<Serve>,
     around: Arc<dyn Surroundings>,
     inner: mpsc::UnboundedSender<Inner>,
@@ -264,6 +281,8 @@ pub(crate) fn start(
         blocks: parts.blocks,
         db,
         disk: None,
+        applier_before: Weak::new(),
+        life: 0,
         server,
         around,
         inner,
@@ -332,9 +351,10 @@ impl FolderActor {
         self.carry_out();
         while !self.stopping {
             let now = self.around.now_ms();
-            let due = self.due_ms(now);
+            let (due, behind) = (self.due_ms(now), self.disk_is_behind());
+            let due = if behind { due.min(now + BEHIND_LOOK_MS) } else { due };
             tokio::select! {
-                event = inbox.recv() => match event {
+                event = inbox.recv(), if !behind => match event {
                     Some(event) => self.peer_event(event),
                     None => break,
                 },
@@ -363,7 +383,9 @@ impl FolderActor {
         let look = self.look_next.as_ref().filter(|_| !self.looking).map(|(since, _)| since + SETTLE_MS);
         let later = self.look_later.as_ref().map(|(due, _)| *due);
         let rescan = self.disk.as_ref().map(|_| self.next_rescan_ms);
-        [self.replica.poll_timeout(), self.wake_ms, look, later, rescan, Some(self.next_retry_ms)]
+        let lost = self.disk.is_none() && self.unkept.is_none() && self.config.path.is_some();
+        let attach = lost.then_some(self.next_attach_ms);
+        [self.replica.poll_timeout(), self.wake_ms, look, later, rescan, attach, Some(self.next_retry_ms)]
             .into_iter()
             .flatten()
             .min()
@@ -512,12 +534,17 @@ impl FolderActor {
 
     fn block_taken(&mut self, cid: Cid) {
         let Some(bytes) = self.arriving.take() else { return };
+        if self.unkept.is_some() {
+            // Asked for by an engine that is gone; the next one asks anew.
+            return;
+        }
         if self.engine_wants.remove(&cid) {
             if let Err(why) = self.blocks.put_many(&[(cid, &bytes)]) {
                 return self.not_kept(why);
             }
             self.tell_engine(Input::Block { cid, bytes: bytes.to_vec() });
         } else if let Some(disk) = &self.disk {
+            disk.unwritten.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             let _ = disk.applier.send(Order::Block(cid, bytes));
         } else if let Err(why) = self.blocks.put_many(&[(cid, &bytes)]) {
             self.trouble(why.to_string());

@@ -42,8 +42,11 @@ impl FolderActor {
         self.engine_wants.clear();
         self.wake_ms = None;
         self.reading = 0;
-        // Its steps end with it. Whoever waits for a look hears that there is none.
+        // Its steps and looks end with it: what its threads still tell is not for the next engine. Whoever waits for a look hears
+        // that there is none.
         self.detach_disk();
+        self.life += 1;
+        self.looking = false;
         self.scan_waiters.clear();
         self.scan_requested.clear();
         let now = self.around.now_ms();
@@ -53,8 +56,7 @@ impl FolderActor {
 
     /// Tries to keep what was not kept, and begins anew.
     pub(super) fn keep_again(&mut self, now: u64) {
-        // A look that is under way ends first: what it says belongs to the engine that is gone.
-        if self.unkept.is_none() || self.looking {
+        if self.unkept.is_none() {
             return;
         }
         match self.keep_all(now) {
