@@ -12,7 +12,7 @@ use crate::run::{command, output, root};
 /// Packages the lock file may hold.
 const LOCK_PACKAGES_MAX: usize = 580;
 /// Crates that must never reach `cobox-core`, by any path: a stranger runs them.
-const BLIND: [&str; 4] = ["cobox-proto", "cobox-store", "cobox-net", "cobox-seeder"];
+const BLIND: [&str; 5] = ["cobox-proto", "cobox-store", "cobox-net", "cobox-log", "cobox-seeder"];
 /// Crates that must stay pure, and what they must not depend on.
 const PURE: [&str; 2] = ["cobox-proto", "cobox-core"];
 const IMPURE: [&str; 9] = ["tokio", "iroh", "rusqlite", "getrandom", "axum", "notify", "cap-std", "rustix", "ureq"];

@@ -140,7 +140,7 @@ pub fn run(home: &Home, options: UpOptions, ready: impl FnOnce(&ApiFile)) -> Res
         _ => config.log.clone(),
     };
     let filter = log::filter(&words).map_err(|_| RunError::LogLevel(words))?;
-    log::start(&home.logs(), filter, options.log_to_stderr)
+    cobox_log::start(&home.logs(), filter, options.log_to_stderr)
         .map_err(|source| RunError::Log { path: home.logs(), source })?;
     stop_loudly_on_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::System)?;

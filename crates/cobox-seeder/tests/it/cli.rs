@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use cobox_proto::hosting::Offer;
@@ -129,7 +130,7 @@ fn w7_everything_in_the_home_is_private_whatever_the_umask() {
     let mut directories = vec![place.root()];
     let mut seen = 0;
     while let Some(directory) = directories.pop() {
-        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(&directory), 0o700, "{}", directory.display());
         for path in fs::read_dir(directory).unwrap().map(|e| e.unwrap().path()) {
             seen += 1;
@@ -254,4 +255,28 @@ fn w2_w11_the_api_answers_only_those_who_have_the_token() {
     assert_eq!(ask("x-nothing", "x"), 401);
     assert_eq!(ask("origin", "http://evil.example"), 403);
     assert_eq!(ask("host", "evil.example"), 403);
+}
+
+/// Files of a busy month, as big as they get.
+fn old_logs(directory: &Path) {
+    for n in 0..12 {
+        let file = fs::File::create(directory.join(format!("2026-10-{:02}.{n}.log", 20 + n / 4))).unwrap();
+        file.set_len(2_500_000).unwrap();
+    }
+}
+
+#[test]
+fn d3_logs_take_20_mb_at_most() {
+    let place = Place::new();
+    place.run(&["up", "--listen", "127.0.0.1:0"]);
+    place.run(&["down"]);
+    let logs = place.home().logs();
+    old_logs(&logs);
+    place.run(&["up", "--listen", "127.0.0.1:0"]);
+    let files = || fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap());
+    let bytes: u64 = files().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes <= 20_000_000, "{bytes}");
+    let names: Vec<_> = files().map(|file| file.file_name().into_string().unwrap()).collect();
+    assert!(names.contains(&"2026-10-22.11.log".into()), "the newest stay: {names:?}");
+    assert!(!names.contains(&"2026-10-20.0.log".into()), "the oldest went: {names:?}");
 }

@@ -242,3 +242,27 @@ fn homes_side_by_side_and_unsuitable_ones() {
     }
     assert_eq!((mode(&mine), fs::read_dir(&mine).unwrap().count()), (0o755, 1), "left alone");
 }
+
+/// Files of a busy month, as big as they get.
+fn old_logs(directory: &Path) {
+    for n in 0..12 {
+        let file = fs::File::create(directory.join(format!("2026-10-{:02}.{n}.log", 20 + n / 4))).unwrap();
+        file.set_len(2_500_000).unwrap();
+    }
+}
+
+#[test]
+fn d3_logs_take_20_mb_at_most() {
+    let place = Place::new();
+    place.run(&["up", "--name", "Ana"]);
+    place.run(&["down"]);
+    let logs = place.home().join("log");
+    old_logs(&logs);
+    place.run(&["up", "--name", "Ana"]);
+    let files = || fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap());
+    let bytes: u64 = files().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes <= 20_000_000, "{bytes}");
+    let names: Vec<_> = files().map(|file| file.file_name().into_string().unwrap()).collect();
+    assert!(names.contains(&"2026-10-22.11.log".into()), "the newest stay: {names:?}");
+    assert!(!names.contains(&"2026-10-20.0.log".into()), "the oldest went: {names:?}");
+}
