@@ -1,5 +1,7 @@
 //! Which complete heads a seeder keeps as time passes: all of the last hours, then the first and the last of each hour, day and
 //! month of each device (rule R6). A pure function of receive times; what is newest is kept for other reasons, by the tenant.
+//!
+//! Must hold: a bucket stays or goes as one, so it does not matter how often, or how seldom, history is thinned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,10 +41,12 @@ pub fn kept_by_age(heads: &[Aging], terms: &Retention, now_ms: u64) -> BTreeSet<
         if now_ms < sure_until_ms(terms, aging.received_ms) {
             kept.insert(aging.head);
         }
-        let age_ms = now_ms.saturating_sub(aging.received_ms);
         for (width_ms, term_ms) in tiers {
-            if age_ms <= term_ms && term_ms > 0 {
-                let bucket = (aging.device, width_ms, aging.received_ms / width_ms);
+            let number = aging.received_ms / width_ms;
+            // Its first and its last go together, when no head of it can be within the term any more.
+            let end_ms = number.saturating_add(1).saturating_mul(width_ms);
+            if term_ms > 0 && now_ms < end_ms.saturating_add(term_ms) {
+                let bucket = (aging.device, width_ms, number);
                 let (first, last) = buckets.entry(bucket).or_insert((aging, aging));
                 let order = |a: &Aging| (a.received_ms, a.head);
                 if order(aging) < order(first) {
@@ -60,6 +64,8 @@ pub fn kept_by_age(heads: &[Aging], terms: &Retention, now_ms: u64) -> BTreeSet<
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TERMS: Retention = Retention { all_hours: 1, hourly_days: 7, daily_days: 90, monthly_months: 0 };
@@ -107,6 +113,72 @@ mod tests {
             assert!(until >= START_MS + HOUR_MS);
             assert_eq!(kept_by_age(&heads, &terms, until - 1).len(), 10);
             assert_eq!(kept_by_age(&heads, &terms, until).len(), 0);
+        }
+    }
+
+    /// The rule as a person would say it.
+    fn must_stay(of: &Aging, all: &[Aging], terms: &Retention, now_ms: u64) -> bool {
+        let young = now_ms < of.received_ms + u64::from(terms.all_hours.max(1)) * HOUR_MS;
+        let order = |aging: &Aging| (aging.received_ms, aging.head);
+        let at_an_end_of = |width_ms: u64, term_ms: u64| {
+            let bucket = of.received_ms / width_ms;
+            let inside = all.iter().filter(|a| a.device == of.device && a.received_ms / width_ms == bucket);
+            let (first, last) = (inside.clone().map(order).min(), inside.map(order).max());
+            term_ms > 0
+                && now_ms < (bucket + 1) * width_ms + term_ms
+                && (first == Some(order(of)) || last == Some(order(of)))
+        };
+        young
+            || at_an_end_of(HOUR_MS, u64::from(terms.hourly_days) * DAY_MS)
+            || at_an_end_of(DAY_MS, u64::from(terms.daily_days) * DAY_MS)
+            || at_an_end_of(MONTH_MS, u64::from(terms.monthly_months) * MONTH_MS)
+    }
+
+    fn some_terms() -> impl Strategy<Value = Retention> {
+        let days = prop_oneof![Just(0u16), 1u16..10];
+        (0u16..4, days.clone(), days, prop_oneof![3 => Just(0u16), 1 => 1u16..3]).prop_map(
+            |(all_hours, hourly_days, daily_days, monthly_months)| Retention {
+                all_hours,
+                hourly_days,
+                daily_days,
+                monthly_months,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_stays_is_what_the_rule_says_however_often_history_is_thinned(
+            pauses in prop::collection::vec((0u8..3, prop_oneof![0..600_000u64, 0..4 * HOUR_MS, 0..3 * DAY_MS]), 1..80),
+            looks in prop::collection::vec(0..100 * DAY_MS, 1..6),
+            terms in some_terms(),
+        ) {
+            let mut at = START_MS;
+            let all: Vec<Aging> = pauses
+                .iter()
+                .enumerate()
+                .map(|(n, (device, pause_ms))| {
+                    at += pause_ms;
+                    head(*device, n as u32, at)
+                })
+                .collect();
+            let mut looks: Vec<u64> = looks.into_iter().map(|ms| START_MS + ms).collect();
+            looks.sort();
+            let mut left: Vec<Aging> = Vec::new();
+            let mut known = 0;
+            for now_ms in looks {
+                let here = all.iter().filter(|a| a.received_ms <= now_ms).count();
+                left.extend(&all[known..here]);
+                known = here;
+                let kept = kept_by_age(&left, &terms, now_ms);
+                left.retain(|aging| kept.contains(&aging.head));
+                let expected: BTreeSet<HeadId> = all[..here]
+                    .iter()
+                    .filter(|aging| must_stay(aging, &all[..here], &terms, now_ms))
+                    .map(|aging| aging.head)
+                    .collect();
+                prop_assert_eq!(&kept, &expected);
+            }
         }
     }
 }

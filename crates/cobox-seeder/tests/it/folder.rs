@@ -98,8 +98,12 @@ impl Folder {
     }
 
     pub(crate) fn hire_for(&mut self, offer: &Offer, quota_bytes: u64) -> OpId {
-        let (seeder, offer_hash) = (offer.seeder, offer.grant_hash(&self.id()));
         let retention = Retention { all_hours: 1, hourly_days: 0, daily_days: 0, monthly_months: 0 };
+        self.hire_keeping(offer, quota_bytes, retention)
+    }
+
+    pub(crate) fn hire_keeping(&mut self, offer: &Offer, quota_bytes: u64, retention: Retention) -> OpId {
+        let (seeder, offer_hash) = (offer.seeder, offer.grant_hash(&self.id()));
         self.founder(OpBody::SeederGrant { seeder, offer_hash, quota_bytes, retention, member_share: 100 })
     }
 
@@ -130,6 +134,17 @@ impl Folder {
 
     /// Founder's next head on a tree, which announces its blocks.
     pub(crate) fn head(&self, prev: Option<&SignedHead>, tree: &Tree) -> SignedHead {
+        let skip = prev.filter(|prev| (prev.head().seq + 1) & prev.head().seq != 0).map(SignedHead::id);
+        self.head_skipping(prev, skip, tree)
+    }
+
+    /// The same at the end of a chain that is longer than five heads.
+    pub(crate) fn head_after(&self, chain: &[SignedHead], tree: &Tree) -> SignedHead {
+        let skip = (chain.len() + 1) & chain.len();
+        self.head_skipping(chain.last(), chain.get(skip.wrapping_sub(1)).map(SignedHead::id), tree)
+    }
+
+    fn head_skipping(&self, prev: Option<&SignedHead>, skip: Option<HeadId>, tree: &Tree) -> SignedHead {
         let (folder, device) = (self.id(), key(1).public());
         let seq = prev.map_or(1, |prev| prev.head().seq + 1);
         let head = Head {
@@ -139,7 +154,7 @@ impl Folder {
             actor_nonce: (seq == 1).then_some([1; 16]),
             seq,
             prev: prev.map(SignedHead::id),
-            skip: prev.filter(|_| seq & (seq - 1) != 0).map(SignedHead::id),
+            skip,
             root: tree.root,
             epoch: self.epoch.tag(),
             auth: self.log.frontier(),

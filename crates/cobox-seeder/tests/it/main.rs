@@ -50,6 +50,20 @@ impl Host {
         Self { dir, seeder, ahead_ms }
     }
 
+    /// Lets time pass until an hour of the seeder's clock begins.
+    pub(crate) fn until_hour_begins(&self) {
+        self.until_multiple_of(3_600_000);
+    }
+
+    pub(crate) fn until_day_begins(&self) {
+        self.until_multiple_of(24 * 3_600_000);
+    }
+
+    fn until_multiple_of(&self, ms: u64) {
+        let now_ms = Clock::system().now_ms() + self.ahead_ms.load(Ordering::SeqCst);
+        self.pass_ms(ms - now_ms % ms);
+    }
+
     /// Lets time pass.
     pub(crate) fn pass_ms(&self, ms: u64) {
         self.ahead_ms.fetch_add(ms, Ordering::SeqCst);

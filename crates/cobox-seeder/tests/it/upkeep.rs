@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cobox_net::FolderEvent;
+use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::Holding;
 use cobox_proto::id::Cid;
+use cobox_proto::members::Retention;
 use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::KeyKind;
 use cobox_seeder::SeederError;
@@ -17,6 +19,7 @@ use crate::{Host, soon};
 
 const SPACE: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -147,6 +150,108 @@ async fn what_is_old_and_superseded_goes_after_a_pause_and_what_is_promised_stay
     let host = host.restart().await;
     assert!(host.seeder.folders().await[0].complete);
     assert!(host.seeder.check(false).await.unwrap().damaged.is_empty());
+}
+
+/// A device that publishes one state after another.
+struct Diary {
+    folder: Folder,
+    ana: Device,
+    heads: Vec<SignedHead>,
+    trees: Vec<Tree>,
+}
+
+impl Diary {
+    async fn new(host: &Host) -> Self {
+        let offer = host.offer(SPACE);
+        let mut folder = Folder::new(1);
+        folder.hire_keeping(&offer, SPACE, Retention::default());
+        let mut line = Line::to(&host.seeder.addrs()).await;
+        assert_eq!(line.claim(folder.id(), &offer, &folder.parts()).await, Some(Ok(())));
+        let ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+        Self { folder, ana, heads: vec![], trees: vec![] }
+    }
+
+    /// Publishes once more, and waits for the receipt.
+    async fn write(&mut self) {
+        let tree = self.folder.tree(self.trees.len() as u8, 200);
+        let head = self.folder.head_after(&self.heads, &tree);
+        self.ana.publish(&tree, &head);
+        self.ana.until_held(&head.id(), Holding::Complete).await;
+        self.heads.push(head);
+        self.trees.push(tree);
+    }
+
+    /// Which of the states are at the seeder, wholly; the others must be gone, wholly.
+    async fn kept(&self, host: &Host) -> Vec<usize> {
+        let connected = host.seeder.folders().await[0].connected;
+        let mut reader = Device::open(&self.folder, 1, &host.seeder.addrs()).await;
+        let wanted: Vec<Cid> = self.trees.iter().flat_map(|tree| tree.blocks.keys().copied()).collect();
+        let blocks = host.seeder.folders().await[0].blocks;
+        reader.want(wanted);
+        reader.until(|reader| reader.got.len() as u64 == blocks).await;
+        reader.peer().close();
+        // Or it would be asked for what is written next.
+        soon(async {
+            while host.seeder.folders().await[0].connected > connected {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let here = |tree: &Tree| tree.blocks.keys().filter(|cid| reader.got.contains_key(cid)).count();
+        let kept: Vec<usize> = (0..self.trees.len()).filter(|n| here(&self.trees[*n]) > 0).collect();
+        kept.iter().for_each(|n| assert_eq!(here(&self.trees[*n]), self.trees[*n].blocks.len(), "state {n} is torn"));
+        kept
+    }
+}
+
+/// Two sweeps: one that finds garbage, one that deletes it after its time.
+async fn swept(host: &Host) {
+    host.seeder.sweep().await;
+    host.pass_ms(HOUR_MS + 1);
+    host.seeder.sweep().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_thins_to_hours_to_days_to_the_newest_and_who_was_away_comes_in_all_the_same() {
+    let host = Host::new().await;
+    host.until_day_begins();
+    let mut diary = Diary::new(&host).await;
+    for _ in 0..6 {
+        diary.write().await;
+        host.pass_ms(9 * 60_000);
+    }
+    host.until_hour_begins();
+    for _ in 0..3 {
+        diary.write().await;
+        host.pass_ms(60_000);
+    }
+    assert_eq!(host.seeder.sweep().await, 0);
+    assert_eq!(diary.kept(&host).await, (0..9).collect::<Vec<_>>(), "a burst, and the hour before it, all of it");
+    host.pass_ms(HOUR_MS);
+    swept(&host).await;
+    assert_eq!(diary.kept(&host).await, [0, 5, 6, 8], "first and last of each hour");
+    host.pass_ms(8 * DAY_MS);
+    swept(&host).await;
+    assert_eq!(diary.kept(&host).await, [0, 8], "first and last of the day");
+    // Nothing of this rests on what a running program remembers.
+    let host = host.restart().await;
+    assert_eq!(diary.kept(&host).await, [0, 8]);
+    diary.ana = Device::open(&diary.folder, 1, &host.seeder.addrs()).await;
+    host.pass_ms(92 * DAY_MS);
+    swept(&host).await;
+    assert_eq!(diary.kept(&host).await, [8], "the newest, however old");
+    diary.ana.publish(&diary.trees[8], &diary.heads[8]);
+    diary.write().await;
+    assert_eq!(diary.kept(&host).await, [8, 9]);
+
+    // Ben has slept since the first state. All that came since connects to it, and the newest state is there to be had.
+    let mut ben = Device::open(&diary.folder, 1, &host.seeder.addrs()).await;
+    ben.publish(&diary.trees[0], &diary.heads[0]);
+    let newest = diary.heads[9].id();
+    ben.until(|ben| ben.replica.heads().counts(&newest)).await;
+    assert!(ben.replica.heads().is_past_or_same(&diary.heads[0].id(), &newest));
+    ben.want(diary.trees[9].blocks.keys().copied().collect());
+    ben.until(|ben| ben.got.len() == diary.trees[9].blocks.len()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::prelude::*;
+
 use super::MemShelf;
 use crate::head::{Head, SignedHead};
 use crate::hosting::{Holding, Promise, Receipt, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput};
@@ -312,6 +314,80 @@ fn old_states_become_garbage_but_never_before_their_receipt_allows() {
         host.tenant.complete().keys().copied().collect::<BTreeSet<HeadId>>(),
         [heads[3].id(), again.id()].into()
     );
+}
+
+/// One of two people publishes after a pause, perhaps merging what the other wrote last.
+#[derive(Debug, Clone)]
+struct Turn {
+    by: usize,
+    merges: bool,
+    pause_ms: u64,
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let pause = prop_oneof![3 => 0..20 * 60_000u64, 2 => 0..8 * HOUR_MS, 1 => 0..40 * DAY_MS];
+    let turn = (0usize..2, any::<bool>(), pause).prop_map(|(by, merges, pause_ms)| Turn { by, merges, pause_ms });
+    prop::collection::vec(turn, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// G6: what must stay is whole after every sweep, and what a sweep names as garbage is reached from nothing that stays.
+    #[test]
+    fn g6_thinning_takes_no_block_from_what_stays_and_leaves_none_of_what_goes(turns in turns()) {
+        let mut host = host();
+        let mut chains: [Vec<SignedHead>; 2] = Default::default();
+        // Head, its author, its root, when it became complete.
+        let mut all: Vec<(HeadId, usize, Cid, u64)> = Vec::new();
+        for (n, turn) in turns.iter().enumerate() {
+            host.now_ms += turn.pause_ms;
+            let n = n as u16;
+            // Each state keeps some blocks of those before it.
+            let root = host.tree(1000 + n, n * 3..n * 3 + 9);
+            let (own, other) = (&chains[turn.by], &chains[1 - turn.by]);
+            let merged: Vec<&SignedHead> = other.last().filter(|head| turn.merges && !all.iter().any(|(id, by, ..)| {
+                *by == turn.by && host.tenant.replica().heads().is_past_or_same(&head.id(), id)
+            })).into_iter().collect();
+            let seq = own.len() as u64 + 1;
+            let mut head = host.folder.unsigned_head(turn.by as u8 + 1, own.last(), &merged, root);
+            head.skip = (seq & (seq - 1) > 0).then(|| own[(seq & (seq - 1)) as usize - 1].id());
+            let head = Host::announce(head, turn.by as u8 + 1, 10);
+            host.bring(&head);
+            prop_assert_eq!(host.holding(&head), Some(Holding::Complete));
+            all.push((head.id(), turn.by, root, host.now_ms));
+            chains[turn.by].push(head);
+
+            let unmerged: BTreeSet<HeadId> = host.tenant.replica().heads().maximal().map(SignedHead::id).collect();
+            let now_ms = host.now_ms;
+            let stays = |of: &(HeadId, usize, Cid, u64)| {
+                let (id, by, _, at) = *of;
+                let end_of = |width_ms: u64, term_ms: u64| {
+                    let inside = |other: &&(HeadId, usize, Cid, u64)| other.1 == by && other.3 / width_ms == at / width_ms;
+                    let ends = [all.iter().filter(inside).map(|o| (o.3, o.0)).min(), all.iter().filter(inside).map(|o| (o.3, o.0)).max()];
+                    now_ms < (at / width_ms + 1) * width_ms + term_ms && ends.contains(&Some((at, id)))
+                };
+                now_ms < at + HOUR_MS || unmerged.contains(&id) || end_of(HOUR_MS, 7 * DAY_MS) || end_of(DAY_MS, 90 * DAY_MS)
+            };
+            host.sweep();
+            let (staying, going): (Vec<_>, Vec<_>) = all.iter().partition(|of| stays(of));
+            let mut reached = BTreeSet::new();
+            for (id, _, root, _) in &staying {
+                prop_assert!(host.whole(root), "head {} lost something", id.short());
+                prop_assert!(host.tenant.complete().contains_key(id));
+                super::super::reach(&host.shelf, root, &mut reached, |_| {});
+            }
+            for (id, ..) in &going {
+                prop_assert!(!host.tenant.complete().contains_key(id), "head {} should be gone", id.short());
+            }
+            let held: BTreeSet<Cid> = host.shelf.cids().into_iter().collect();
+            prop_assert_eq!(held, reached, "nothing lies here that is reached from nothing");
+        }
+        // Nor does a restart change anything, or fetch what was let go.
+        let (before, fetched) = (host.tenant.complete().clone(), host.fetched.len());
+        host.restart();
+        prop_assert_eq!(host.tenant.complete(), &before);
+        prop_assert_eq!((host.sweep(), host.fetched.len()), (0, fetched));
+    }
 }
 
 #[test]
