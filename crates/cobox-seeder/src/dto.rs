@@ -102,6 +102,10 @@ pub struct FolderRow {
     pub last_seen: Option<Time>,
     /// Whether its members still want it to be kept here.
     pub hired: bool,
+    /// When all of it had been read and compared with its names last; this happens by itself every thirty days.
+    pub checked_at: Option<Time>,
+    /// Blocks that were damaged, that are needed and that no member has brought again yet; the first hundred.
+    pub damaged: Vec<String>,
     /// What is wrong, if anything.
     pub problem: Option<String>,
 }

@@ -367,7 +367,7 @@ async fn check_one(tenant: Arc<TenantHandle>, repair: bool) -> Result<cobox_stor
     let report = checking.await.map_err(|_| SeederError::Broken)??;
     if repair {
         let (done, waiting) = oneshot::channel();
-        tenant.order(Order::Recheck(done));
+        tenant.order(Order::Recheck(report.damaged.clone(), done));
         // It has ended: the doubt stays for the next start.
         let _ended = waiting.await;
     }
@@ -397,6 +397,8 @@ async fn row(hosting: &Hosting, hosted: &Hosted) -> FolderRow {
         connected: view.visitors,
         last_seen: view.last_seen_ms.map(Time::from_ms),
         hired: view.hired,
+        checked_at: view.checked_at_ms.map(Time::from_ms),
+        damaged: view.damaged.iter().map(ToString::to_string).collect(),
         problem: view.problem.or(broken),
     }
 }

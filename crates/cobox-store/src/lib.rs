@@ -16,7 +16,7 @@ mod folder_store;
 mod mem;
 
 pub use block_store::{BlockStore, CheckReport, Compacted, Entry, Stats, Status};
-pub use disk::{DiskStore, Recovered};
+pub use disk::{CheckMark, DiskStore, Recovered};
 pub use error::StoreError;
 pub use folder_store::{Batch, FolderStore, HeadState, StoredHead, StoredReceipt};
 pub use mem::MemStore;

@@ -154,6 +154,10 @@ impl Tenant {
     pub fn complete(&self) -> &BTreeMap<HeadId, u64> {
         &self.complete
     }
+    /// Whether a head is on its way, or comes again because it lost a block: then not all that is needed is known by name.
+    pub fn is_fetching(&self) -> bool {
+        !self.coming.is_empty()
+    }
     /// The grant under which the folder is hosted. `None`: its members ended it; nothing new is taken in.
     pub fn terms(&self) -> Option<&Seeder> {
         self.replica.membership().hired(&self.key.public(), &self.promise)

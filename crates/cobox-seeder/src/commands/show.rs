@@ -30,7 +30,8 @@ fn show(row: &FolderRow) -> String {
     text += &format!("  used        {} of {}\n", show_bytes(row.used_bytes), show_bytes(row.quota_bytes));
     text += &format!("  blocks      {}\n  members     {}\n", row.blocks, row.members);
     text += &format!("  last seen   {}\n", if row.connected > 0 { "now".into() } else { ago(row.last_seen) });
-    text += &format!("  here since  {}\n", row.since);
+    text += &format!("  here since  {}\n  all read    {}\n", row.since, ago(row.checked_at));
+    row.damaged.iter().for_each(|block| text += &format!("  damaged     block {block}\n"));
     row.problem.iter().for_each(|problem| text += &format!("  problem     {problem}\n"));
     text
 }

@@ -98,7 +98,10 @@ impl Actor {
             };
             self.carrier.forget_unsaid();
             tracing::warn!(folder = %self.setup.folder.short(), %trouble, "a folder begins anew");
-            if matches!(trouble, Trouble::Damaged(_)) && self.records.set_in_doubt(true).is_ok() {
+            if let Trouble::Damaged(cid) = trouble
+                && self.records.set_in_doubt(true).is_ok()
+            {
+                self.carrier.suspect([cid]);
                 continue;
             }
             self.show(|view| {
@@ -122,6 +125,8 @@ impl Actor {
         let tenant = Tenant::restore(now_ms, genesis, kept, complete, key, promise, &mut shelf);
         shelf.trouble()?;
         let mut brain = Brain { tenant, shelf };
+        self.carrier.damaged = restored.damaged;
+        self.carrier.go_on_scrubbing(restored.scrub);
         if self.records.is_in_doubt()? {
             self.carrier.recheck(&mut brain, now_ms)?;
         }
@@ -162,8 +167,9 @@ impl Actor {
     }
 
     fn due_ms(&self, brain: &Brain) -> u64 {
-        let due =
-            brain.tenant.poll_timeout().into_iter().chain(self.carrier.retry_ms).chain([self.next_sweep_ms]).min();
+        let scrub_ms = if self.stopping { u64::MAX } else { self.carrier.scrub_due_ms(brain) };
+        let own = [self.next_sweep_ms, scrub_ms];
+        let due = brain.tenant.poll_timeout().into_iter().chain(self.carrier.retry_ms).chain(own).min();
         due.map_or(LOOK_MS, |due| due.saturating_sub(self.setup.clock.now_ms()).min(LOOK_MS))
     }
 
@@ -251,7 +257,8 @@ impl Actor {
                 brain.tenant.promise(now_ms, promise, &mut brain.shelf);
                 brain.shelf.trouble()
             }
-            Order::Recheck(done) => {
+            Order::Recheck(damaged, done) => {
+                self.carrier.suspect(damaged);
                 self.carrier.recheck(brain, now_ms)?;
                 self.finish_turn(brain)?;
                 let _nobody_waits = done.send(());
@@ -282,6 +289,9 @@ impl Actor {
         }
         if self.next_sweep_ms <= now_ms {
             self.sweep(brain, now_ms)?;
+        }
+        if !self.stopping && self.carrier.scrub_due_ms(brain) <= now_ms {
+            self.carrier.scrub();
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! What must hold: whatever is said rests on what is durable, so first marks and records are written, then messages go. Blocks that
 //! arrive while others are being written are gathered and written together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,12 +15,13 @@ use cobox_proto::replicate::{Input, Output, PeerId};
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::KeyKind;
-use cobox_store::{BlockStore, DiskStore, HeadState, StoreError};
+use cobox_store::{BlockStore, CheckMark, CheckReport, DiskStore, HeadState, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::actor::{Brain, Visitor};
 use super::records::{Record, Records};
+use super::scrub::{STEP_BYTES, Scrub};
 use super::{Setup, Trouble, View};
 use crate::clock::Clock;
 
@@ -40,6 +41,12 @@ const LARGE_GARBAGE_MS: u64 = 7 * 24 * 3_600_000;
 const LARGE_PART: usize = 5;
 /// ... and more than so many blocks.
 const LARGE_BLOCKS: usize = 1024;
+/// How long to wait after the disk did not let blocks be read again.
+const SCRUB_AGAIN_MS: u64 = 3_600_000;
+/// Damaged blocks that are remembered by name, and shown.
+const DAMAGED_MAX: usize = 100;
+/// So many of them are named in words.
+const NAMED_MAX: usize = 3;
 
 /// What was done elsewhere.
 #[derive(Debug)]
@@ -54,6 +61,8 @@ pub(super) enum Inner {
     Damaged(PeerId, Cid),
     /// Space was given back, and these were found damaged.
     Compacted(Vec<Cid>),
+    /// Some blocks were read again; the damaged ones are off the shelf.
+    Scrubbed(Result<(CheckReport, Option<CheckMark>), StoreError>),
 }
 
 /// What is said once everything before it is durable.
@@ -85,6 +94,14 @@ pub(super) struct Carrier {
     /// Since when blocks are garbage.
     garbage: BTreeMap<Cid, u64>,
     compacting: bool,
+    scrub: Scrub,
+    scrubbing: bool,
+    /// After the disk refused.
+    scrub_again_ms: Option<u64>,
+    /// Blocks off the shelf that somebody may still need.
+    suspects: BTreeSet<Cid>,
+    /// Those that are needed, and are not here again yet.
+    pub(super) damaged: BTreeSet<Cid>,
 }
 
 impl Carrier {
@@ -111,6 +128,11 @@ impl Carrier {
             retry_ms: None,
             garbage: BTreeMap::new(),
             compacting: false,
+            scrub: Scrub::begin(setup.clock.now_ms()),
+            scrubbing: false,
+            scrub_again_ms: None,
+            suspects: BTreeSet::new(),
+            damaged: BTreeSet::new(),
         }
     }
 
@@ -120,7 +142,7 @@ impl Carrier {
 
     /// Whether nothing waits for the disk.
     pub(super) fn is_idle(&self) -> bool {
-        !self.writing && self.gathered.is_empty() && !self.compacting
+        !self.writing && self.gathered.is_empty() && !self.compacting && !self.scrubbing
     }
 
     /// Somebody left.
@@ -306,8 +328,12 @@ impl Carrier {
         match inner {
             Inner::Written(cids, Ok(())) => {
                 for cid in cids {
+                    if self.damaged.remove(&cid) {
+                        self.unkept.push(Record::Healed(cid));
+                    }
                     brain.handle(now_ms, TenantInput::BlockStored(cid))?;
                 }
+                self.forget_needless(brain);
             }
             Inner::Written(_, Err(error)) => {
                 tracing::error!(%error, "blocks can not be kept");
@@ -321,22 +347,107 @@ impl Carrier {
                 tracing::warn!(cid = %cid.short(), "a block was damaged; it is wanted again");
                 self.records.set_in_doubt(true)?;
                 brain.handle(now_ms, TenantInput::Replica(Input::BlockMissing { peer, cid }))?;
+                self.suspect([cid]);
                 self.recheck(brain, now_ms)?;
             }
             Inner::Compacted(damaged) if damaged.is_empty() => {}
-            Inner::Compacted(_) => {
+            Inner::Compacted(damaged) => {
                 self.records.set_in_doubt(true)?;
+                self.suspect(damaged);
                 self.recheck(brain, now_ms)?;
+            }
+            Inner::Scrubbed(Ok((report, next))) => {
+                let ends = self.scrub.stepped(now_ms, report.bytes, next);
+                self.unkept.push(Record::Scrubbed(self.scrub));
+                if !report.damaged.is_empty() {
+                    tracing::warn!(blocks = report.damaged.len(), "blocks were damaged; they are wanted again");
+                    self.suspect(report.damaged);
+                    self.recheck(brain, now_ms)?;
+                } else if ends {
+                    // What is called complete is held against what is here once in a while, too.
+                    self.recheck(brain, now_ms)?;
+                }
+            }
+            Inner::Scrubbed(Err(error)) => {
+                tracing::warn!(%error, "blocks can not be read again now");
+                self.scrub_again_ms = Some(now_ms + SCRUB_AGAIN_MS);
             }
         }
         Ok(())
     }
 
-    /// Looks at all that stands above lost blocks, which are then wanted again.
-    pub(super) fn recheck(&self, brain: &mut Brain, now_ms: u64) -> Result<(), Trouble> {
+    /// Looks at all that stands above lost blocks, which are then wanted again, and remembers the suspects among them.
+    pub(super) fn recheck(&mut self, brain: &mut Brain, now_ms: u64) -> Result<(), Trouble> {
         brain.handle(now_ms, TenantInput::BlockLost(Cid::ZERO))?;
         brain.shelf.flush()?;
-        Ok(self.records.set_in_doubt(false)?)
+        self.records.set_in_doubt(false)?;
+        for cid in std::mem::take(&mut self.suspects) {
+            if self.damaged.len() < DAMAGED_MAX && self.damaged.insert(cid) {
+                self.unkept.push(Record::Damaged(cid));
+            }
+        }
+        self.forget_needless(brain);
+        Ok(())
+    }
+
+    /// A lost block that nothing needs any more is no damage. Of one beneath another lost block that is not known before the
+    /// upper one is here again.
+    fn forget_needless(&mut self, brain: &Brain) {
+        if !brain.tenant.is_fetching() {
+            let needless = self.damaged.extract_if(.., |cid| !brain.tenant.replica().wants(cid));
+            self.unkept.extend(needless.map(Record::Healed));
+        }
+    }
+
+    /// These are off the shelf because they were damaged; to be followed by [`Self::recheck`].
+    pub(super) fn suspect(&mut self, cids: impl IntoIterator<Item = Cid>) {
+        self.suspects.extend(cids);
+    }
+
+    /// Where the last run of the program left off; the first one begins.
+    pub(super) fn go_on_scrubbing(&mut self, kept: Option<Scrub>) {
+        match kept {
+            Some(scrub) => self.scrub = scrub,
+            None => self.unkept.push(Record::Scrubbed(self.scrub)),
+        }
+    }
+
+    /// When some blocks are to be read again.
+    pub(super) fn scrub_due_ms(&self, brain: &Brain) -> u64 {
+        match (self.scrubbing, self.scrub_again_ms) {
+            (true, _) => u64::MAX,
+            (false, Some(again_ms)) => again_ms,
+            (false, None) => self.scrub.due_ms(self.clock.now_ms(), brain.tenant.quota().used()),
+        }
+    }
+
+    /// Reads some blocks again. The marks above a damaged one are put in doubt before it leaves the shelf, in case the power goes.
+    pub(super) fn scrub(&mut self) {
+        self.scrub_again_ms = None;
+        if std::mem::replace(&mut self.scrubbing, true) {
+            return;
+        }
+        let (blocks, records, tell) = (self.blocks.clone(), self.records.clone(), self.tell.clone());
+        let from = self.scrub.from;
+        self.runtime.spawn_blocking(move || {
+            let read = blocks.check_some(from, STEP_BYTES, false).and_then(|(mut report, next)| {
+                if !report.damaged.is_empty() {
+                    records.set_in_doubt(true)?;
+                }
+                // Read once more: what can be read now is not dropped.
+                let mut gone = Vec::new();
+                for cid in report.damaged {
+                    match blocks.get(&cid) {
+                        Ok(_) => {}
+                        Err(StoreError::DamagedBlock { .. }) => gone.push(cid),
+                        Err(error) => return Err(error),
+                    }
+                }
+                report.damaged = gone;
+                Ok((report, next))
+            });
+            let _ended = tell.send(Inner::Scrubbed(read));
+        });
     }
 
     /// What is to be done about it while there is no brain to be told.
@@ -344,6 +455,7 @@ impl Carrier {
         match inner {
             Inner::Written(..) => self.writing = false,
             Inner::Compacted(_) => self.compacting = false,
+            Inner::Scrubbed(_) => self.scrubbing = false,
             _ => {}
         }
     }
@@ -352,6 +464,7 @@ impl Carrier {
     pub(super) fn sweep(&mut self, brain: &mut Brain, now_ms: u64) -> Result<usize, Trouble> {
         let found = brain.tenant.sweep(now_ms, &mut brain.shelf);
         brain.shelf.trouble()?;
+        self.forget_needless(brain);
         let since = |cid: Cid| (cid, self.garbage.get(&cid).copied().unwrap_or(now_ms));
         self.garbage = found.into_iter().map(since).collect();
         if !self.may_delete(now_ms)? {
@@ -419,7 +532,25 @@ impl Carrier {
         view.member_keys = replica.membership().roster().members().map(|member| member.sig).collect();
         view.visitors = self.visitors.values().filter(|visitor| visitor.who.kind == KeyKind::Device).count();
         view.last_seen_ms = if view.visitors > 0 { Some(self.clock.now_ms()) } else { self.last_seen_ms };
-        view.problem = self.retry_ms.map(|_| "the disk takes no more blocks; free some space".into());
+        view.damaged = self.damaged.iter().copied().collect();
+        view.checked_at_ms = self.scrub.whole_ms;
+        view.problem = match self.retry_ms {
+            Some(_) => Some("the disk takes no more blocks; free some space".into()),
+            None => self.damage_in_words(),
+        };
+    }
+}
+
+impl Carrier {
+    fn damage_in_words(&self) -> Option<String> {
+        let names: Vec<String> = self.damaged.iter().take(NAMED_MAX).map(Cid::short).collect();
+        let more = if self.damaged.len() > NAMED_MAX { " and others" } else { "" };
+        let (count, names) = (self.damaged.len(), names.join(", "));
+        match count {
+            0 => None,
+            1 => Some(format!("block {names} was damaged; members are asked to bring it again")),
+            _ => Some(format!("{count} blocks were damaged ({names}{more}); members are asked to bring them again")),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod actor;
 mod carry;
 mod records;
+mod scrub;
 mod shelf;
 
 use std::path::Path;
@@ -85,14 +86,18 @@ pub(crate) struct View {
     /// Whether its members still want it here.
     pub(crate) hired: bool,
     pub(crate) problem: Option<String>,
+    /// Blocks that were damaged and are not here again yet.
+    pub(crate) damaged: Vec<Cid>,
+    /// When all of it had been read and compared with its names last.
+    pub(crate) checked_at_ms: Option<u64>,
 }
 
 /// What a tenant is told by the seeder.
 pub(crate) enum Order {
     /// A log that came with a second claim, and what is promised from now on.
     Claimed(Vec<SignedOp>, Promise),
-    /// Blocks may be gone: look at everything again, and say when that is done.
-    Recheck(oneshot::Sender<()>),
+    /// These blocks are gone: look at everything again, and say when that is done.
+    Recheck(Vec<Cid>, oneshot::Sender<()>),
     /// Collect garbage; the answer is how many blocks went.
     Sweep(oneshot::Sender<usize>),
     /// Say what is seen of its people.

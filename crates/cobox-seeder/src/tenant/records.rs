@@ -1,13 +1,14 @@
 //! What is kept of a hosted folder besides its blocks: genesis, ops, envelopes, heads, receipts, addresses, and which heads are
 //! complete since when. Records that belong together are written together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::scrub::Scrub;
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::SignedReceipt;
-use cobox_proto::id::{FolderId, HeadId};
+use cobox_proto::id::{Cid, FolderId, HeadId};
 use cobox_proto::members::{Envelope, EnvelopeList, Genesis, SignedOp};
 use cobox_proto::replicate::Kept;
 use cobox_proto::wire::{AddressNote, OpEnvelopes};
@@ -18,6 +19,8 @@ const GENESIS: &str = "genesis";
 const LAST_SEEN: &str = "last-seen";
 /// Since when very much is garbage.
 const LARGE_GARBAGE: &str = "large-garbage";
+/// How far reading everything again has come.
+const SCRUB: &str = "scrub";
 /// Set while the marks of completeness are not to be believed.
 const DOUBT: &str = "doubt";
 
@@ -32,6 +35,11 @@ pub(super) enum Record {
     Complete(HeadId, u64),
     Released(HeadId),
     LastSeen(u64),
+    /// A block was damaged and is wanted again.
+    Damaged(Cid),
+    /// It is here again, or needed no more.
+    Healed(Cid),
+    Scrubbed(Scrub),
 }
 
 /// What was kept.
@@ -41,6 +49,8 @@ pub(super) struct Restored {
     pub(super) kept: Kept,
     pub(super) complete: BTreeMap<HeadId, u64>,
     pub(super) last_seen_ms: Option<u64>,
+    pub(super) damaged: BTreeSet<Cid>,
+    pub(super) scrub: Option<Scrub>,
 }
 
 /// See the module's text.
@@ -94,6 +104,9 @@ impl Records {
                     Record::Complete(head, ms) => batch.put_value(&format!("complete/{head}"), &ms.to_le_bytes())?,
                     Record::Released(head) => batch.delete_value(&format!("complete/{head}"))?,
                     Record::LastSeen(ms) => batch.put_value(LAST_SEEN, &ms.to_le_bytes())?,
+                    Record::Damaged(cid) => batch.put_value(&format!("damaged/{cid}"), &[])?,
+                    Record::Healed(cid) => batch.delete_value(&format!("damaged/{cid}"))?,
+                    Record::Scrubbed(scrub) => batch.put_value(SCRUB, &scrub.to_bytes())?,
                 }
             }
             Ok(())
@@ -127,7 +140,10 @@ impl Records {
         let complete = complete.iter().filter_map(|(key, ms)| Some((key.strip_prefix("complete/")?, number(ms)?)));
         let complete = complete.filter_map(|(head, ms)| Some((head.parse().ok()?, ms))).collect();
         let last_seen_ms = self.number(LAST_SEEN)?;
-        Ok(Some(Restored { genesis, kept, complete, last_seen_ms }))
+        let damaged = store.values(folder, "damaged/")?;
+        let damaged = damaged.iter().filter_map(|(key, _)| key.strip_prefix("damaged/")?.parse().ok()).collect();
+        let scrub = store.value(folder, SCRUB)?.and_then(|bytes| Scrub::from_bytes(&bytes));
+        Ok(Some(Restored { genesis, kept, complete, last_seen_ms, damaged, scrub }))
     }
 
     /// Since when very much is garbage; `None`: it is not.

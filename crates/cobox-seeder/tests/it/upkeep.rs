@@ -1,5 +1,6 @@
 //! What happens while nobody looks: damage, old age, dropping.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use cobox_proto::members::Retention;
 use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::KeyKind;
 use cobox_seeder::SeederError;
+use cobox_seeder::dto::FolderRow;
 
 use crate::device::{Device, Line};
 use crate::folder::{Folder, Tree, key};
@@ -124,6 +126,64 @@ async fn d9_a_block_found_damaged_as_it_is_served_is_never_sent_and_is_brought_a
     again.want(vec![cid]);
     again.until(|again| !again.got.is_empty()).await;
     assert_eq!(again.got[&cid], tree.blocks[&cid]);
+}
+
+/// Waits until a folder's row is as it should be. Asking wakes the folder, which then sees what time it is.
+async fn until_row(host: &Host, holds: impl Fn(&FolderRow) -> bool) -> FolderRow {
+    soon(async {
+        loop {
+            let row = host.seeder.folders().await.remove(0);
+            host.seeder.sees(&row.id).await.unwrap();
+            if holds(&row) {
+                return row;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d9_what_rots_while_nobody_looks_is_found_named_and_healed() {
+    let host = Host::new().await;
+    let (folder, tree, ana) = filled(&host).await;
+    drop(ana);
+    let (chunk, node) = (tree.chunk(), tree.nodes[0]);
+    host.pass_ms(31 * DAY_MS);
+    let whole = until_row(&host, |row| row.checked_at.is_some()).await;
+    assert_eq!((whole.complete, whole.damaged.len(), whole.problem), (true, 0, None), "all was read, and is well");
+
+    damage(host.dir.path(), &tree, &chunk);
+    damage(host.dir.path(), &tree, &node);
+    host.pass_ms(29 * DAY_MS);
+    host.seeder.sees(&folder.id().to_string()).await.unwrap();
+    assert!(host.seeder.folders().await[0].complete, "it is not time yet");
+    // What was read when is not forgotten over a restart, or a seeder that is off each night would never get there.
+    let host = host.restart().await;
+    host.pass_ms(2 * DAY_MS);
+    // A damaged node is noticed by whoever walks past; a chunk is not.
+    let row = until_row(&host, |row| row.damaged.len() == 2).await;
+    assert!(!row.complete);
+    let names: BTreeSet<String> = [chunk, node].iter().map(ToString::to_string).collect();
+    assert_eq!(row.damaged.iter().cloned().collect::<BTreeSet<_>>(), names);
+    assert!(row.checked_at > whole.checked_at);
+    let status = host.seeder.status().await;
+    assert!(status.problems[0].contains(&chunk.short()) && status.problems[0].contains(&node.short()), "{status:?}");
+    let host = host.restart().await;
+    assert_eq!(until_row(&host, |row| row.damaged.len() == 2).await.problem, row.problem, "nor is what is missing");
+
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    ana.publish(&tree, &folder.head(None, &tree));
+    ana.until(|ana| ana.asked.len() == 2).await;
+    assert_eq!(ana.asked, [chunk, node].into(), "these blocks and no others");
+    let row = tokio::select! {
+        row = until_row(&host, |row| row.complete) => row,
+        () = ana.until(|_| false) => unreachable!("lives on while the seeder takes its blocks"),
+    };
+    assert_eq!((row.damaged.len(), row.problem), (0, None));
+    assert!(host.seeder.check(false).await.unwrap().damaged.is_empty());
+    let host = host.restart().await;
+    let row = until_row(&host, |_| true).await;
+    assert_eq!((row.complete, row.damaged.len(), row.problem), (true, 0, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,15 @@ const CHECK_ROWS: u32 = 1024;
 /// How often a read looks again when the block moved meanwhile.
 const READ_ATTEMPTS: usize = 4;
 
+/// How far a check that is made in steps has come. Blocks that are moved while it lasts were verified then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CheckMark {
+    /// The segment it is at.
+    pub segment: u32,
+    /// Where in it.
+    pub at: u64,
+}
+
 /// A store of blocks in a directory of its own.
 #[derive(Debug)]
 pub struct DiskStore {
@@ -75,6 +84,48 @@ impl DiskStore {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// A part of [`BlockStore::check`]: reads on from `from` until about `bytes_max` are read, at least one block. Returns where to
+    /// go on; `None`: everything has been read.
+    pub fn check_some(
+        &self,
+        from: CheckMark,
+        bytes_max: u64,
+        repair: bool,
+    ) -> Result<(CheckReport, Option<CheckMark>), StoreError> {
+        let mut report = CheckReport::default();
+        let mut mark = from;
+        loop {
+            let rows = lock(&self.reader).by_place((mark.segment, mark.at), CHECK_ROWS)?;
+            if rows.is_empty() {
+                return Ok((report, None));
+            }
+            for row in rows {
+                self.check_one(&row, repair, &mut report)?;
+                mark = CheckMark { segment: row.place.segment, at: row.place.at + 1 };
+                if report.bytes >= bytes_max {
+                    return Ok((report, Some(mark)));
+                }
+            }
+        }
+    }
+
+    fn check_one(&self, row: &Indexed, repair: bool, report: &mut CheckReport) -> Result<(), StoreError> {
+        report.blocks += 1;
+        report.bytes += u64::from(row.place.len);
+        if let Read::Right(_) = self.read(row)? {
+            return Ok(());
+        }
+        // Moved while we read: it was verified then, and comes again at its new place.
+        if self.find(&row.cid)?.is_none_or(|now| now.place != row.place) {
+            return Ok(());
+        }
+        report.damaged.push(row.cid);
+        if repair {
+            lock(&self.writer).index.remove_at(&row.cid, row.place)?;
+        }
+        Ok(())
     }
 
     fn find(&self, cid: &Cid) -> Result<Option<Indexed>, StoreError> {
@@ -173,28 +224,7 @@ impl BlockStore for DiskStore {
     }
 
     fn check(&self, repair: bool) -> Result<CheckReport, StoreError> {
-        let mut report = CheckReport::default();
-        let mut from = (0, 0);
-        loop {
-            let rows = lock(&self.reader).by_place(from, CHECK_ROWS)?;
-            let Some(last) = rows.last() else { return Ok(report) };
-            from = (last.place.segment, last.place.at + 1);
-            for row in rows {
-                report.blocks += 1;
-                report.bytes += u64::from(row.place.len);
-                if let Read::Right(_) = self.read(&row)? {
-                    continue;
-                }
-                // Moved while we read: it was verified then, and comes again at its new place.
-                if self.find(&row.cid)?.is_none_or(|now| now.place != row.place) {
-                    continue;
-                }
-                report.damaged.push(row.cid);
-                if repair {
-                    lock(&self.writer).index.remove_at(&row.cid, row.place)?;
-                }
-            }
-        }
+        Ok(self.check_some(CheckMark::default(), u64::MAX, repair)?.0)
     }
 }
 
