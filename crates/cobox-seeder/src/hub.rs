@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::claim::Claim;
 use crate::clock::Clock;
 use crate::register::{Hosting, Register, Source};
-use crate::tenant::{Order, Records, Setup, TenantHandle, VaultDesk};
+use crate::tenant::{Order, Records, Setup, TenantHandle, VaultBytes, VaultDesk};
 
 /// Claims at a time: each may hold 16 MiB.
 const CLAIMS_MAX: usize = 8;
@@ -53,6 +53,7 @@ pub(crate) struct Hub {
     register: Mutex<Register>,
     tenants: RwLock<BTreeMap<FolderId, Hosted>>,
     claims: Arc<Semaphore>,
+    vault_bytes: Arc<VaultBytes>,
 }
 
 impl Hub {
@@ -74,12 +75,13 @@ impl Hub {
             register: Mutex::new(register),
             tenants: RwLock::default(),
             claims: Arc::new(Semaphore::new(CLAIMS_MAX)),
+            vault_bytes: Arc::default(),
         });
         hub.forget_what_was_left()?;
-        let folders: Vec<FolderId> = hub.register().hosted().map(|hosting| hosting.folder).collect();
-        for folder in folders {
-            let promise = hub.register().promise(&folder, hub.key.public());
-            let _broken_is_shown = hub.run(folder, promise);
+        let folders: Vec<Hosting> = hub.register().hosted().cloned().collect();
+        for hosting in folders {
+            let promise = hub.register().promise(&hosting.folder, hub.key.public());
+            let _broken_is_shown = hub.run(&hosting, promise);
         }
         Ok(hub)
     }
@@ -120,7 +122,8 @@ impl Hub {
     }
 
     /// Starts a hosted folder. One that can not be started stays hosted, and is tried again at the next start.
-    fn run(&self, folder: FolderId, promise: Promise) -> Result<(), StoreError> {
+    fn run(&self, hosting: &Hosting, promise: Promise) -> Result<(), StoreError> {
+        let folder = hosting.folder;
         let setup = Setup {
             folder,
             store: self.store.clone(),
@@ -129,6 +132,11 @@ impl Hub {
             clock: self.clock.clone(),
             runtime: self.runtime.clone(),
             vaults: Arc::new(self.me.clone()),
+            beside: match hosting.source {
+                Source::Vault { beside, .. } => Some(beside),
+                Source::Offer(_) => None,
+            },
+            vault_bytes: self.vault_bytes.clone(),
         };
         let (hosted, result) = match TenantHandle::start(setup, &self.dir(&folder)) {
             Ok(tenant) => (Hosted::Running(Arc::new(tenant)), Ok(())),
@@ -179,9 +187,9 @@ impl Hub {
             return Err(ClaimRefusal::NoRoom); // Hosted, but broken.
         }
         Records::new(self.store.clone(), folder).found(&delivered.genesis, &delivered.ops).map_err(no_room)?;
-        register.host(hosting, offer).map_err(no_room)?;
+        register.host(hosting.clone(), offer).map_err(no_room)?;
         let promise = register.promise(&folder, self.key.public());
-        self.run(folder, promise).map_err(no_room)
+        self.run(&hosting, promise).map_err(no_room)
     }
 
     /// Ends hosting a folder and the vaults beside it, and deletes all of it. Blocks. `false`: it is not hosted.
@@ -202,6 +210,7 @@ impl Hub {
                 tenant.order(Order::Stop);
                 tenant.join();
             }
+            self.vault_bytes.forget(&folder);
             Records::new(self.store.clone(), folder).forget()?;
             let (dir, dropped) = (self.dir(&folder), self.dir(&folder).with_extension(DROPPED));
             match fs::rename(&dir, &dropped) {

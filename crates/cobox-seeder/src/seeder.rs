@@ -241,7 +241,12 @@ impl Seeder {
             key: self.key().to_string(),
             ticket: self.ticket().to_text(),
             addresses: self.addrs().addrs.iter().map(ToString::to_string).collect(),
-            space_bytes: sum(&mut folders.iter().map(|row| row.quota_bytes).chain(open.iter().copied())),
+            // A vault's room is part of its folder's.
+            space_bytes: sum(&mut folders
+                .iter()
+                .filter(|row| row.kind == Kind::Folder)
+                .map(|row| row.quota_bytes)
+                .chain(open.iter().copied())),
             used_bytes: sum(&mut folders.iter().map(|row| row.used_bytes)),
             folders: folders.len(),
             open_offers: open.len(),

@@ -98,6 +98,8 @@ pub struct Tenant {
     settled: Budget,
     /// Blocks on the shelf that some head needs.
     blocks_used: u64,
+    /// Bytes of the folder's room that are used elsewhere.
+    beside_bytes: u64,
     /// Complete heads that lost a block and are fetched again.
     repairing: BTreeSet<HeadId>,
     /// Heads that are being fetched, with what they may still bring.
@@ -128,6 +130,7 @@ impl Tenant {
             superseded: BTreeSet::new(),
             settled: Budget::default(),
             blocks_used: 0,
+            beside_bytes: 0,
             repairing: BTreeSet::new(),
             coming: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -167,6 +170,22 @@ impl Tenant {
     pub fn promise(&mut self, now_ms: u64, promise: Promise, shelf: &mut dyn Shelf) {
         self.promise = promise;
         self.follow(now_ms, shelf);
+    }
+
+    /// The members' vaults beside the folder take so much of its room.
+    pub fn charge_beside(&mut self, bytes: u64) {
+        self.beside_bytes = bytes;
+    }
+
+    /// The disk takes no more blocks. Whoever waits for a receipt is told, once for each head; the head stays wanted, and a receipt
+    /// that says complete follows when it is.
+    pub fn disk_full(&mut self, now_ms: u64) {
+        for head in self.coming.keys().copied().collect::<Vec<_>>() {
+            if self.refused.insert(head, Holding::NoRoom) != Some(Holding::NoRoom) {
+                self.outputs.push_back(TenantOutput::Refused { head, holding: Holding::NoRoom });
+                self.receipt(now_ms, head, Holding::NoRoom);
+            }
+        }
     }
 
     /// The next output.
@@ -333,7 +352,8 @@ impl Tenant {
 
     fn room(&self, terms: &Seeder) -> Room {
         let writers = self.replica.membership().roster().members().filter(|member| member.role >= Role::Editor);
-        Room { quota_bytes: terms.quota_bytes, member_share: terms.member_share, shared: writers.count() > 1 }
+        let quota_bytes = terms.quota_bytes.saturating_sub(self.beside_bytes);
+        Room { quota_bytes, member_share: terms.member_share, shared: writers.count() > 1 }
     }
 
     fn root(&self, head: &HeadId) -> Option<Cid> {
@@ -366,6 +386,7 @@ impl Tenant {
 
     fn completed(&mut self, now_ms: u64, head: HeadId) {
         self.coming.remove(&head);
+        self.refused.remove(&head);
         self.repairing.remove(&head);
         self.settle(&head);
         self.complete.insert(head, now_ms);

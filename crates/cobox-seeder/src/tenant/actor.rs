@@ -1,7 +1,8 @@
-//! The life of one tenant: it loads, lives, and after trouble begins anew from disk, keeping its visitors. Owns the inbox, the clock
-//! and the visitors; what the brain asks for is done in `carry`.
+//! The life of one tenant: it loads, lives, and after trouble begins anew from disk. Owns the inbox, the clock and the visitors; what
+//! the brain asks for is done in `carry`.
 //!
-//! What a stop loses: blocks not yet on disk. They are asked for again.
+//! What must hold: nobody goes on talking to a brain that did not hear what was said to the one before: after trouble every visitor
+//! is sent away, and begins anew too. What a stop loses: blocks not yet on disk. They are asked for again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use cobox_proto::wire::{ClaimRefusal, LogPart, Message};
 use cobox_store::DiskStore;
 use tokio::sync::{mpsc, watch};
 
-use super::carry::{Carrier, GATHERED_BYTES_MAX, Inner};
+use super::carry::{Carrier, GATHERED_BYTES_MAX, Inner, pause_ms};
 use super::records::Records;
 use super::shelf::DiskShelf;
 use super::{Order, Setup, Trouble, View};
@@ -26,12 +27,12 @@ use crate::dto::{MemberSeen, Sees, StateSeen, Time};
 
 /// Events taken before what they led to is written and told.
 const EVENTS_PER_TURN: usize = 64;
-/// How long to wait after the disk refused.
-const TRY_AGAIN_MS: u64 = 30_000;
 /// How often garbage is looked for.
 const SWEEP_MS: u64 = 3_600_000;
 /// The first time is soon, in case the last run ended before it.
 const FIRST_SWEEP_MS: u64 = 10 * 60_000;
+/// After so long a life the next trouble counts as the first.
+const LONG_LIFE: Duration = Duration::from_secs(600);
 /// How long a thread may go without looking at the clock.
 const LOOK_MS: u64 = 60_000;
 /// So many of the newest states are shown.
@@ -88,7 +89,9 @@ impl Actor {
         mut events: mpsc::Receiver<FolderEvent>,
         mut orders: mpsc::UnboundedReceiver<Order>,
     ) {
+        let mut failures = 0;
         while !self.stopping {
+            let began = tokio::time::Instant::now();
             let trouble = match self.load() {
                 Ok(mut brain) => match self.live(&mut brain, &mut events, &mut orders).await {
                     Ok(()) => break,
@@ -97,6 +100,10 @@ impl Actor {
                 Err(trouble) => trouble,
             };
             self.carrier.forget_unsaid();
+            self.vaults.clear();
+            for visitor in std::mem::take(&mut self.carrier.visitors).into_values() {
+                visitor.peer.close();
+            }
             tracing::warn!(folder = %self.setup.folder.short(), %trouble, "a folder begins anew");
             if let Trouble::Damaged(cid) = trouble
                 && self.records.set_in_doubt(true).is_ok()
@@ -108,7 +115,11 @@ impl Actor {
                 view.loaded = true;
                 view.problem = Some(trouble.to_string());
             });
-            self.sit_out(&mut events, &mut orders).await;
+            if began.elapsed() > LONG_LIFE {
+                failures = 0;
+            }
+            self.sit_out(pause_ms(failures), &mut events, &mut orders).await;
+            failures += 1;
         }
         for visitor in self.carrier.visitors.values() {
             visitor.peer.close();
@@ -129,10 +140,6 @@ impl Actor {
         self.carrier.go_on_scrubbing(restored.scrub);
         if self.records.is_in_doubt()? {
             self.carrier.recheck(&mut brain, now_ms)?;
-        }
-        for (id, visitor) in &self.carrier.visitors {
-            let opened = Input::PeerOpened { peer: *id, who: visitor.who, ours: KeyKind::Seeder };
-            brain.replica(now_ms, opened)?;
         }
         self.carrier.last_seen_ms = self.carrier.last_seen_ms.max(restored.last_seen_ms);
         Ok(brain)
@@ -175,6 +182,9 @@ impl Actor {
 
     /// Writes what must be kept, then shows and says what rests on it.
     fn finish_turn(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
+        if let Some(folder) = self.setup.beside {
+            self.setup.vault_bytes.set(folder, self.setup.folder, brain.tenant.quota().used());
+        }
         self.carrier.keep(brain)?;
         self.show(|view| self.carrier.describe(brain, view));
         self.carrier.go_on();
@@ -190,6 +200,7 @@ impl Actor {
         events: &mut mpsc::Receiver<FolderEvent>,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Result<(), Trouble> {
+        brain.tenant.charge_beside(self.setup.vault_bytes.beside(&self.setup.folder));
         let mut event = first;
         for turn in 1.. {
             while let Ok(order) = orders.try_recv() {
@@ -282,8 +293,7 @@ impl Actor {
     fn time_passed(&mut self, brain: &mut Brain) -> Result<(), Trouble> {
         let now_ms = self.setup.clock.now_ms();
         brain.replica(now_ms, Input::Tick)?;
-        if self.carrier.retry_ms.is_some_and(|due| due <= now_ms) {
-            self.carrier.retry_ms = None;
+        if self.carrier.retry_ms.is_some_and(|due| due <= now_ms) && self.carrier.has_room_again() {
             // Blocks that the disk did not take count as lost: they are wanted again.
             self.carrier.recheck(brain, now_ms)?;
         }
@@ -326,19 +336,19 @@ impl Actor {
         visitor.peer.send(judged.map_or_else(Message::VaultRefused, |()| Message::VaultAttached));
     }
 
-    /// Waits before the next attempt. Nobody is let in meanwhile, and whoever is here stays.
-    async fn sit_out(&mut self, events: &mut mpsc::Receiver<FolderEvent>, orders: &mut mpsc::UnboundedReceiver<Order>) {
-        let until = tokio::time::Instant::now() + Duration::from_millis(TRY_AGAIN_MS);
+    /// Waits before the next attempt. Nobody is let in meanwhile.
+    async fn sit_out(
+        &mut self,
+        pause_ms: u64,
+        events: &mut mpsc::Receiver<FolderEvent>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) {
+        let until = tokio::time::Instant::now() + Duration::from_millis(pause_ms);
         while !self.stopping {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => break,
                 event = events.recv() => match event {
-                    Some(FolderEvent::Opened { peer, who }) => {
-                        self.carrier.visitors.insert(peer.id, Visitor { peer, who });
-                    }
-                    Some(FolderEvent::Closed { peer }) => {
-                        self.carrier.visitors.remove(&peer);
-                    }
+                    Some(FolderEvent::Opened { peer, .. }) => peer.close(),
                     Some(_) => {}
                     None => self.stopping = true,
                 },

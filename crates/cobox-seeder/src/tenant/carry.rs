@@ -29,8 +29,8 @@ use crate::clock::Clock;
 pub(super) const GATHERED_BYTES_MAX: usize = 8 << 20;
 /// Room on the disk that blocks never take, so that records can always be written and members can always restore.
 const DISK_RESERVE_BYTES: u64 = 64 << 20;
-/// How long to wait after the disk refused blocks.
-const FULL_DISK_MS: u64 = 30_000;
+/// How long to wait after the disk refused for the first time, and at most after many times.
+const PAUSE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 /// Marks of completeness that wait to be written.
 const MARKS_MAX: usize = 4096;
 /// How long garbage lies before it is deleted.
@@ -91,6 +91,8 @@ pub(super) struct Carrier {
     writing: bool,
     /// When blocks that the disk refused are asked for again; until then no others are kept.
     pub(super) retry_ms: Option<u64>,
+    /// How often it refused since it last took some.
+    refusals: u32,
     /// Since when blocks are garbage.
     garbage: BTreeMap<Cid, u64>,
     compacting: bool,
@@ -126,6 +128,7 @@ impl Carrier {
             gathered_bytes: 0,
             writing: false,
             retry_ms: None,
+            refusals: 0,
             garbage: BTreeMap::new(),
             compacting: false,
             scrub: Scrub::begin(setup.clock.now_ms()),
@@ -327,6 +330,7 @@ impl Carrier {
         let now_ms = self.clock.now_ms();
         match inner {
             Inner::Written(cids, Ok(())) => {
+                self.refusals = 0;
                 for cid in cids {
                     if self.damaged.remove(&cid) {
                         self.unkept.push(Record::Healed(cid));
@@ -337,7 +341,8 @@ impl Carrier {
             }
             Inner::Written(_, Err(error)) => {
                 tracing::error!(%error, "blocks can not be kept");
-                self.retry_ms = Some(now_ms + FULL_DISK_MS);
+                self.wait_for_room();
+                brain.tenant.disk_full(now_ms);
             }
             Inner::Sent(peer, cid) => brain.handle(now_ms, TenantInput::Replica(Input::BlockSent { peer, cid }))?,
             Inner::Missing(peer, cid) => {
@@ -402,6 +407,20 @@ impl Carrier {
     /// These are off the shelf because they were damaged; to be followed by [`Self::recheck`].
     pub(super) fn suspect(&mut self, cids: impl IntoIterator<Item = Cid>) {
         self.suspects.extend(cids);
+    }
+
+    fn wait_for_room(&mut self) {
+        self.retry_ms = Some(self.clock.now_ms() + pause_ms(self.refusals));
+        self.refusals = self.refusals.saturating_add(1);
+    }
+
+    /// Whether blocks are to be asked for again: nobody sends any in vain while the disk is plainly full.
+    pub(super) fn has_room_again(&mut self) -> bool {
+        self.retry_ms = None;
+        if has_room(&self.blocks).is_err() {
+            self.wait_for_room();
+        }
+        self.retry_ms.is_none()
     }
 
     /// Where the last run of the program left off; the first one begins.
@@ -552,6 +571,11 @@ impl Carrier {
             _ => Some(format!("{count} blocks were damaged ({names}{more}); members are asked to bring them again")),
         }
     }
+}
+
+/// How long to wait after the disk refused, having refused so often before.
+pub(super) fn pause_ms(refusals: u32) -> u64 {
+    PAUSE_MS.start().saturating_mul(1 << refusals.min(16)).min(*PAUSE_MS.end())
 }
 
 /// Whether the disk has room besides the reserve.

@@ -7,6 +7,7 @@ mod records;
 mod scrub;
 mod shelf;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -65,6 +66,31 @@ pub(crate) struct Setup {
     /// Where blocks are read, written and sent.
     pub(crate) runtime: Handle,
     pub(crate) vaults: Arc<dyn VaultDesk>,
+    /// The folder beside which it lies, if it is a vault.
+    pub(crate) beside: Option<FolderId>,
+    pub(crate) vault_bytes: Arc<VaultBytes>,
+}
+
+/// What the vaults take, by the folder beside which they lie: they are charged to its offer.
+#[derive(Debug, Default)]
+pub(crate) struct VaultBytes(Mutex<BTreeMap<FolderId, BTreeMap<FolderId, u64>>>);
+
+impl VaultBytes {
+    /// A vault takes so much now.
+    pub(crate) fn set(&self, beside: FolderId, vault: FolderId, bytes: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(beside).or_default().insert(vault, bytes);
+    }
+
+    /// What the vaults beside a folder take together.
+    pub(crate) fn beside(&self, folder: &FolderId) -> u64 {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.get(folder).into_iter().flat_map(BTreeMap::values).fold(0, |sum, bytes| sum.saturating_add(*bytes))
+    }
+
+    /// The folder is dropped, and its vaults with it.
+    pub(crate) fn forget(&self, folder: &FolderId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
+    }
 }
 
 /// How a hosted folder stands.

@@ -73,3 +73,35 @@ async fn g5_what_is_no_small_vault_of_one_s_own_is_refused() {
     assert_eq!(attach(&mut ana, &unhired).await, Err(ClaimRefusal::NotGranted));
     assert_eq!(host.seeder.folders().await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_is_charged_to_the_offer_of_the_folder_beside_which_it_lies() {
+    let host = Host::new().await;
+    let room = 2 << 20;
+    let (folder, offer) = hosted(&host, &[], room).await;
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    let ours = vault(7, &offer, VAULT_BYTES_MAX);
+    assert_eq!(attach(&mut ana, &ours).await, Ok(()));
+    let mut at_vault = Device::open(&ours, 1, &host.seeder.addrs()).await;
+    let tree = ours.tree(1, 100_000);
+    let head = ours.head(None, &tree);
+    at_vault.publish(&tree, &head);
+    at_vault.until_held(&head.id(), Holding::Complete).await;
+    assert_eq!(host.seeder.status().await.space_bytes, room, "no more is promised than was offered");
+
+    // Nor does a restart forget it, whichever is read first.
+    let host = host.restart().await;
+    let vault_is_read =
+        async { while !host.seeder.folders().await.iter().any(|row| row.kind == Kind::Vault && row.complete) {} };
+    soon(vault_is_read).await;
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    let (small, large) = (folder.tree(1, 1000), folder.tree(2, 100_000));
+    let first = folder.head(None, &small);
+    ana.publish(&small, &first);
+    ana.until_held(&first.id(), Holding::Complete).await;
+    let receipt = ana.receipts.iter().find(|receipt| receipt.head == first.id()).unwrap();
+    assert_eq!(receipt.free_bytes, room - tree.bytes() - small.bytes());
+    let second = folder.head(Some(&first), &large);
+    ana.publish(&large, &second);
+    ana.until_held(&second.id(), Holding::NoRoom).await;
+}

@@ -27,9 +27,20 @@ impl SmallDisk {
 
     /// Takes all the room there is.
     fn fill(&self) -> Ballast {
+        self.fill_but(0)
+    }
+
+    /// Takes all the room there is but so many bytes.
+    fn fill_but(&self, left_bytes: u64) -> Ballast {
         let path = self.0.join("ballast");
         let mut bytes = 64 << 20;
         let mut written = fs::File::create(&path).unwrap();
+        if left_bytes > 0 {
+            let stat = rustix::fs::statvfs(&self.0).unwrap();
+            let free_bytes = stat.f_bavail * stat.f_frsize;
+            rustix::fs::fallocate(&written, rustix::fs::FallocateFlags::empty(), 0, free_bytes - left_bytes).unwrap();
+            bytes = 0;
+        }
         while bytes > 0 {
             match std::io::Write::write(&mut written, &vec![1; bytes]) {
                 Ok(0) | Err(_) => bytes /= 2,
@@ -146,4 +157,76 @@ fn k1_d2_a_full_disk_under_the_home_is_said_and_heals_by_itself() {
         fs::remove_file(mine.join("next.txt")).unwrap();
         same_and(&[&mine, &theirs], "they go on", |tree| !tree.0.contains_key(Path::new("next.txt")));
     }
+}
+
+#[test]
+fn d4_k7_a_full_disk_under_a_seeder_signs_for_nothing_keeps_the_old_and_heals_by_itself() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::mounted(&world.path().join("box/home"), "160m") else { return };
+    let (ana, ben, mut the_box) = (world.person("Ana"), world.person("Ben"), world.seeder("box"));
+    let mine = ana.create("docs");
+    fs::write(mine.join("report"), noise(1, 3 << 20)).unwrap();
+    let theirs = ben.join("docs", &ana.invite("docs", &ben));
+    ana.json(&["backup", "add", "docs", &the_box.offer("50MB")]);
+    let signed = ana.wait_for_receipt("docs")["backups"][0]["receipt_at"].clone();
+    let before = the_box.blocks();
+    let quota = |status: &serde_json::Value| {
+        status["problems"].as_array().unwrap().iter().any(|problem| problem["code"] == "quota")
+    };
+
+    // Nearly full: it can still write that it takes no more, and says so.
+    let ballast = disk.fill_but(40 << 20);
+    fs::write(mine.join("photos"), noise(2, 2 << 20)).unwrap();
+    until("Ana is told that the box has no room", PATIENCE, || {
+        let status = ana.status("docs");
+        if quota(&status) { Ok(()) } else { Err(status) }
+    });
+    let status = ana.status("docs");
+    assert_eq!((&status["backups"][0]["complete"], &status["backups"][0]["receipt_at"]), (&false.into(), &signed));
+    let said = the_box.json(&["status"])["problems"][0].as_str().unwrap().to_owned();
+    assert!(said.contains("free some space"), "its operator is told, too: {said}");
+    assert!(the_box.blocks() >= before, "what it had stays");
+    same_and(&[&mine, &theirs], "members go on", |tree| holds(tree, "photos", &noise(2, 2 << 20)));
+    drop(ballast);
+    let status = ana.wait_for_receipt("docs");
+    assert!(!quota(&status), "it heals by itself: {status}");
+
+    // Not a byte is left, and the box crashes with that.
+    let ballast = disk.fill();
+    fs::write(mine.join("minutes"), noise(3, 1 << 20)).unwrap();
+    same_and(&[&mine, &theirs], "members go on", |tree| holds(tree, "minutes", &noise(3, 1 << 20)));
+    until("the box says what is wrong", PATIENCE, || {
+        let status = the_box.json(&["status"]);
+        if status["problems"].as_array().unwrap().is_empty() { Err(status) } else { Ok(()) }
+    });
+    let status = ana.status("docs");
+    assert_eq!(status["backups"][0]["complete"], false, "nothing is acknowledged that is not kept: {status}");
+    the_box.crash();
+    drop(ballast);
+    the_box.up();
+    ana.wait_for_receipt("docs");
+    the_box.crash();
+    the_box.up();
+    let shown = the_box.shown();
+    assert_eq!((&shown["folder"]["complete"], the_box.run(&["check"]).code), (&true.into(), Some(0)), "{shown}");
+}
+
+#[test]
+fn d4_a_seeder_whose_disk_was_full_to_the_last_byte_heals_without_a_restart() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::mounted(&world.path().join("box/home"), "160m") else { return };
+    let (ana, the_box) = (world.person("Ana"), world.seeder("box"));
+    let mine = ana.create("docs");
+    fs::write(mine.join("report"), noise(1, 1 << 20)).unwrap();
+    ana.json(&["backup", "add", "docs", &the_box.offer("50MB")]);
+    ana.wait_for_receipt("docs");
+    let ballast = disk.fill();
+    fs::write(mine.join("minutes"), noise(3, 1 << 20)).unwrap();
+    until("the box says what is wrong", PATIENCE, || {
+        let status = the_box.json(&["status"]);
+        if status["problems"].as_array().unwrap().is_empty() { Err(status) } else { Ok(()) }
+    });
+    drop(ballast);
+    ana.wait_for_receipt("docs");
+    assert_eq!(the_box.run(&["check"]).code, Some(0));
 }

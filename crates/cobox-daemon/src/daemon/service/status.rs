@@ -170,7 +170,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
                 "quota",
                 None,
                 format!("seeder {} has no room for the newest state; what it had stays", seeder.key.short()),
-                "ask its owner for a larger offer, and add that with `cobox backup add`",
+                "ask its owner for a larger offer, and add that with `cobox backup add`; or for room, if its disk is full",
             ));
         }
     }

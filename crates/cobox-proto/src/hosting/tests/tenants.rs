@@ -253,6 +253,53 @@ fn without_room_the_new_is_refused_in_words_and_the_old_stays() {
 }
 
 #[test]
+fn d4_a_full_disk_is_told_once_and_the_receipt_follows_when_there_is_room() {
+    let mut host = host();
+    let root = host.tree(1000, 0..20);
+    host.withheld.insert(cid(7));
+    let head = host.publish(1, None, root, 21);
+    let told = |host: &mut Host| {
+        host.now_ms += 1;
+        host.tenant.disk_full(host.now_ms);
+        host.tell(TenantInput::Replica(Input::Tick));
+        host.receipts().into_iter().map(|receipt| receipt.holding).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut host), [Holding::NoRoom]);
+    assert_eq!(told(&mut host), [Holding::NoRoom], "once");
+    host.withheld.clear();
+    host.now_ms += 1;
+    host.replica(Input::PeerClosed { peer: PeerId(host.peers) });
+    host.meet();
+    assert_eq!(host.holding(&head), Some(Holding::Complete));
+    assert_eq!(told(&mut host).last(), Some(&Holding::Complete), "nobody waits any more");
+}
+
+#[test]
+fn what_lies_in_vaults_beside_the_folder_counts_against_its_room() {
+    let mut folder = Folder::of(&[]);
+    folder.hire(51, 100 * BLOCK_BYTES);
+    let mut shelf = MemShelf::default();
+    let now_ms = 20_000 * DAY_MS;
+    let tenant =
+        Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(51), promise(), &mut shelf);
+    let mut host = Host { tenant, shelf, folder, ..host() };
+    host.said.clear();
+    host.meet();
+    host.tenant.charge_beside(90 * BLOCK_BYTES);
+    let root = host.tree(1000, 0..20);
+    let head = host.publish(1, None, root, 21);
+    assert_eq!(host.holding(&head), Some(Holding::NoRoom));
+    assert_eq!(host.receipts()[0].free_bytes, 10 * BLOCK_BYTES);
+    host.tenant.charge_beside(10 * BLOCK_BYTES);
+    host.now_ms += 1;
+    let (now_ms, again) = (host.now_ms, promise());
+    host.tenant.promise(now_ms, again, &mut host.shelf);
+    host.tell(TenantInput::Replica(Input::Tick));
+    assert_eq!(host.holding(&head), Some(Holding::Complete));
+    assert_eq!(host.receipts().last().unwrap().free_bytes, (100 - 10 - 21) * BLOCK_BYTES);
+}
+
+#[test]
 fn x7_a_head_that_brings_more_than_it_announced_is_refused_and_leaves_nothing() {
     let mut host = host();
     let good = host.tree(1000, 0..10);
