@@ -191,7 +191,7 @@ fn d4_k7_a_full_disk_under_a_seeder_signs_for_nothing_keeps_the_old_and_heals_by
     let status = ana.wait_for_receipt("docs");
     assert!(!quota(&status), "it heals by itself: {status}");
 
-    // Not a byte is left, and the box crashes with that.
+    // Not a byte is left, and the box is stopped with that.
     let ballast = disk.fill();
     fs::write(mine.join("minutes"), noise(3, 1 << 20)).unwrap();
     same_and(&[&mine, &theirs], "members go on", |tree| holds(tree, "minutes", &noise(3, 1 << 20)));
@@ -201,10 +201,11 @@ fn d4_k7_a_full_disk_under_a_seeder_signs_for_nothing_keeps_the_old_and_heals_by
     });
     let status = ana.status("docs");
     assert_eq!(status["backups"][0]["complete"], false, "nothing is acknowledged that is not kept: {status}");
-    the_box.crash();
+    the_box.down();
     drop(ballast);
     the_box.up();
     ana.wait_for_receipt("docs");
+    // What is acknowledged survives a power cut.
     the_box.crash();
     the_box.up();
     let shown = the_box.shown();
