@@ -298,7 +298,7 @@ impl Writing<'_> {
                 continue;
             }
             let Some(old) = self.synced.get(from).cloned() else { continue };
-            let Some(name) = to.name().cloned() else { continue };
+            let Some(name) = to.name() else { continue };
             let parent = self.parent(to);
             let shown = self.dir_inodes(from, old.inode);
             for inode in if shown.is_empty() { vec![old.inode] } else { shown } {
@@ -399,7 +399,7 @@ impl Writing<'_> {
             _ => {
                 self.changed += 1;
                 let parent = self.parent(path);
-                self.commit.make_dir(parent, name)
+                self.commit.make_dir(parent, &name)
             }
         };
         self.set(path, Synced::dir(inode, id));
@@ -500,12 +500,12 @@ impl Writing<'_> {
         }
         let parent = self.parent(path);
         let name = path.name().expect("only the root has no name, and the root is no file");
-        let inode = self.commit.create(parent, name, kind, body);
+        let inode = self.commit.create(parent, &name, kind, body);
         self.wrote(inode)
     }
 
     fn rename(&mut self, from: &FolderPath, split: bool, to: &FolderPath, kind: Kind, stamp: Stamp, body: Body) {
-        let (Some(old), Some(name)) = (self.unset(from), to.name().cloned()) else { return };
+        let (Some(old), Some(name)) = (self.unset(from), to.name()) else { return };
         let parent = self.parent(to);
         let moved = if split {
             self.commit.split_off(old.inode, &old.seen, parent, &name).map(|inode| self.wrote(inode))

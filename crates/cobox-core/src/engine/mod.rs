@@ -346,7 +346,7 @@ impl Engine {
     ///
     /// An equal file is left as it is.
     pub fn put_virtual(&mut self, now_ms: u64, path: &FolderPath, body: Body) {
-        let (Some(name), true) = (path.name().cloned(), self.standing.can_write) else { return };
+        let (Some(name), true) = (path.name(), self.standing.can_write) else { return };
         let current = self.leaf_at(path);
         if current.as_ref().is_some_and(|(_, _, old)| old.plain_digest == body.plain_digest) {
             return;
@@ -358,11 +358,10 @@ impl Engine {
             }
             None => {
                 let mut parent = Inode::ZERO;
-                let mut at = FolderPath::root();
-                for part in path.parent().iter().flat_map(|p| p.components()) {
-                    at = at.join(part.clone());
-                    let known = self.view.lookup(&at).and_then(ViewEntry::dir);
-                    parent = known.unwrap_or_else(|| commit.make_dir(parent, part));
+                for dir in path.parent().iter().flat_map(FolderPath::descent) {
+                    let known = self.view.lookup(&dir).and_then(ViewEntry::dir);
+                    let name = dir.name().expect("a descent does not name the root");
+                    parent = known.unwrap_or_else(|| commit.make_dir(parent, &name));
                 }
                 commit.create(parent, &name, Kind::File, body);
             }
