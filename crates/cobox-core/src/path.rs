@@ -8,6 +8,9 @@
 //!
 //! Names are private: `Debug` prints none.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
 use cobox_proto::codec::{Canonical, DecodeError, Reader, Writer};
 use cobox_proto::limits::NAME_BYTES_MAX;
 use icu_casemap::CaseMapper;
@@ -48,23 +51,7 @@ pub struct Name(Box<str>);
 impl Name {
     /// Checks a text from a disk, a person or another member.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.len() > NAME_BYTES_MAX {
-            return Err(NameError::TooLong { bytes: text.len() });
-        }
-        if text.contains(['/', '\0']) {
-            return Err(NameError::Forbidden);
-        }
-        let bare = bare(text);
-        if is_dots(&bare) {
-            return Err(NameError::Dots);
-        }
-        if is_control(&bare) {
-            return Err(NameError::Control);
-        }
-        Ok(Self(text.into()))
+        check(text).map(|()| Self(text.into()))
     }
 
     /// The text.
@@ -102,6 +89,27 @@ impl Canonical for Name {
         let text = r.text(NAME_BYTES_MAX, "name")?;
         Self::new(text).map_err(|_| DecodeError::BadValue { what: "name", found: text.len() as u64 })
     }
+}
+
+/// Whether a text is a name.
+fn check(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong { bytes: text.len() });
+    }
+    if text.contains(['/', '\0']) {
+        return Err(NameError::Forbidden);
+    }
+    let bare = bare(text);
+    if is_dots(&bare) {
+        return Err(NameError::Dots);
+    }
+    if is_control(&bare) {
+        return Err(NameError::Control);
+    }
+    Ok(())
 }
 
 /// A name without what some disk ignores inside it: case, compatibility forms, letters without width. What disks ignore at
@@ -142,14 +150,17 @@ fn is_ignorable(c: char) -> bool {
 }
 
 /// A path below a folder's root; the root itself is empty. Ordered component by component, so that what lies in a directory
-/// follows it at once.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct FolderPath(Vec<Name>);
+/// follows it at once. A clone shares the text: a large folder names each of its files in several tables.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct FolderPath(
+    /// Names with a slash between.
+    Arc<str>,
+);
 
 impl FolderPath {
     /// Of these components, outermost first.
-    pub fn new(components: Vec<Name>) -> Self {
-        Self(components)
+    pub fn new(components: &[Name]) -> Self {
+        Self(components.iter().map(Name::as_str).collect::<Vec<_>>().join("/").into())
     }
     /// The folder itself.
     pub fn root() -> Self {
@@ -159,33 +170,47 @@ impl FolderPath {
     ///
     /// Errors: a component is no name; so are absolute paths and doubled or trailing slashes.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
-            return Ok(Self::root());
+        if !text.is_empty() {
+            text.split('/').try_for_each(check)?;
         }
-        text.split('/').map(Name::new).collect::<Result<_, _>>().map(Self)
+        Ok(Self(text.into()))
     }
     /// This path and one name more.
-    pub fn join(&self, name: Name) -> Self {
-        let mut components = Vec::with_capacity(self.0.len() + 1);
-        components.extend_from_slice(&self.0);
-        components.push(name);
-        Self(components)
+    pub fn join(&self, name: &Name) -> Self {
+        if self.is_root() { Self(name.as_str().into()) } else { Self([&self.0, "/", name.as_str()].concat().into()) }
     }
     /// The directory it lies in; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
-        self.0.split_last().map(|(_, parent)| Self(parent.to_vec()))
+        match self.0.rsplit_once('/') {
+            Some((parent, _)) => Some(Self(parent.into())),
+            None if self.is_root() => None,
+            None => Some(Self::root()),
+        }
     }
     /// Its last component; `None` for the root.
-    pub fn name(&self) -> Option<&Name> {
-        self.0.last()
+    pub fn name(&self) -> Option<Name> {
+        self.iter().next_back()
     }
     /// Its components, outermost first.
-    pub fn components(&self) -> &[Name] {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Name> {
+        self.components().map(|name| Name(name.into()))
+    }
+    /// Its components as text.
+    fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/').filter(|name| !name.is_empty())
+    }
+    /// The directories it lies in, outermost first, then itself; nothing for the root.
+    pub fn descent(&self) -> impl Iterator<Item = Self> {
+        let ends = self.0.match_indices('/').map(|(end, _)| end).chain((!self.is_root()).then_some(self.0.len()));
+        ends.map(|end| if end == self.0.len() { self.clone() } else { Self(self.0[..end].into()) })
+    }
+    /// How many components it has.
+    pub fn depth(&self) -> usize {
+        self.components().count()
+    }
+    /// Its text: names with a slash between.
+    pub fn as_str(&self) -> &str {
         &self.0
-    }
-    /// Its components, outermost first.
-    pub fn iter(&self) -> std::slice::Iter<'_, Name> {
-        self.0.iter()
     }
     /// Whether it is the folder itself.
     pub fn is_root(&self) -> bool {
@@ -193,31 +218,60 @@ impl FolderPath {
     }
     /// The same place below `to` instead of `from`; `None` if it does not lie there.
     pub fn rebased(&self, from: &Self, to: &Self) -> Option<Self> {
-        let below = self.0.strip_prefix(from.0.as_slice())?;
-        Some(Self::new(to.0.iter().chain(below).cloned().collect()))
+        let below = self.below(from)?;
+        Some(match (to.is_root(), below.is_empty()) {
+            (_, true) => to.clone(),
+            (true, _) => Self(below.into()),
+            (false, _) => Self([&to.0, "/", below].concat().into()),
+        })
     }
 
     /// Whether it is `directory` or lies somewhere below; whole components count.
     pub fn starts_with(&self, directory: &Self) -> bool {
-        self.0.starts_with(&directory.0)
+        self.below(directory).is_some()
+    }
+
+    /// What comes after a directory; nothing if it is the directory itself.
+    fn below(&self, directory: &Self) -> Option<&str> {
+        let rest = self.0.strip_prefix(&*directory.0)?;
+        if directory.is_root() || rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+    }
+}
+
+impl Default for FolderPath {
+    fn default() -> Self {
+        Self("".into())
+    }
+}
+
+impl Ord for FolderPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Where they part, the one whose component ends there comes first.
+        let mut pairs = self.0.bytes().zip(other.0.bytes());
+        match pairs.find(|(a, b)| a != b) {
+            None => self.0.len().cmp(&other.0.len()),
+            Some((b'/', _)) => Ordering::Less,
+            Some((_, b'/')) => Ordering::Greater,
+            Some((a, b)) => a.cmp(&b),
+        }
+    }
+}
+
+impl PartialOrd for FolderPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl std::fmt::Display for FolderPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, name) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str("/")?;
-            }
-            f.write_str(name.as_str())?;
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 
 impl std::fmt::Debug for FolderPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "FolderPath({} names)", self.0.len())
+        write!(f, "FolderPath({} names)", self.depth())
     }
 }
 
@@ -398,9 +452,9 @@ mod tests {
     fn paths_are_taken_apart_and_put_together() {
         let path = FolderPath::parse("a/b/c").unwrap();
         assert_eq!(path.to_string(), "a/b/c");
-        assert_eq!(path.name().map(Name::as_str), Some("c"));
+        assert_eq!(path.name().as_ref().map(Name::as_str), Some("c"));
         assert_eq!(path.parent(), Some(FolderPath::parse("a/b").unwrap()));
-        assert_eq!(path.parent().unwrap().join(Name::new("c").unwrap()), path);
+        assert_eq!(path.parent().unwrap().join(&Name::new("c").unwrap()), path);
         assert!(path.starts_with(&FolderPath::root()) && path.starts_with(&FolderPath::parse("a/b").unwrap()));
         assert!(!FolderPath::parse("ab/c").unwrap().starts_with(&FolderPath::parse("a").unwrap()));
         assert!(FolderPath::root().is_root() && FolderPath::root().parent().is_none());
@@ -430,8 +484,29 @@ mod tests {
                 prop_assert!(!text.contains('/'));
             }
             let names: Vec<Name> = parts.iter().filter_map(|part| Name::new(part).ok()).collect();
-            let path = FolderPath::new(names);
-            prop_assert_eq!(FolderPath::parse(&path.to_string()), Ok(path));
+            let path = FolderPath::new(&names);
+            prop_assert_eq!(FolderPath::parse(path.as_str()), Ok(path.clone()));
+            prop_assert_eq!((path.depth(), path.iter().collect::<Vec<_>>()), (names.len(), names.clone()));
+            prop_assert_eq!(path.name(), names.last().cloned());
+            prop_assert_eq!(path.parent(), names.split_last().map(|(_, above)| FolderPath::new(above)));
+        }
+
+        #[test]
+        fn paths_are_ordered_and_compared_by_whole_components(
+            a in proptest::collection::vec("[a /.é-]{1,2}", 0..4), b in proptest::collection::vec("[a /.é-]{1,2}", 0..4),
+        ) {
+            let names = |parts: &[String]| parts.iter().filter_map(|part| Name::new(part).ok()).collect::<Vec<_>>();
+            let (a, b) = (names(&a), names(&b));
+            let (path, other) = (FolderPath::new(&a), FolderPath::new(&b));
+            prop_assert_eq!(path.cmp(&other), a.cmp(&b));
+            prop_assert_eq!(path.starts_with(&other), a.starts_with(&b));
+            let both = [a.as_slice(), b.as_slice()].concat();
+            let below = FolderPath::new(&both);
+            prop_assert_eq!(below.rebased(&path, &other), Some(FolderPath::new(&[b.as_slice(), b.as_slice()].concat())));
+            let descent = (1..=both.len()).map(|depth| FolderPath::new(&both[..depth])).collect::<Vec<_>>();
+            prop_assert_eq!(below.descent().collect::<Vec<_>>(), descent);
+            let joined = b.iter().fold(path, |path, name| path.join(name));
+            prop_assert_eq!(joined, below);
         }
 
         #[test]

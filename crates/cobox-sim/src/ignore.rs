@@ -30,7 +30,8 @@ impl Rules {
 
 impl IgnoreRules for Rules {
     fn matches(&self, path: &FolderPath, is_dir: bool) -> bool {
-        let Some(name) = path.name().map(|name| name.as_str()) else { return false };
+        let Some(name) = path.name() else { return false };
+        let name = name.as_str();
         self.names.contains(name) || is_dir && self.names.contains(&format!("{name}/"))
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Durable {
     pub(crate) memory: Option<(Cid, BTreeSet<HeadId>)>,
     /// Remembered and perhaps not yet among the heads.
     head: Option<SignedHead>,
-    synced: BTreeMap<FolderPath, Synced>,
+    synced: BTreeMap<FolderPath, Arc<Synced>>,
     /// Where the bytes of a chunk are: in files of this content, from this byte on.
     pieces: BTreeMap<Cid, ([u8; 32], usize, Ref)>,
 }

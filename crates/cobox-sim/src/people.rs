@@ -38,7 +38,7 @@ fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPat
 
 /// Somebody changes what is ignored.
 pub(crate) fn change_rules(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, now_ms: u64) -> String {
-    let path = FolderPath::root().join(name(IGNORE_FILE));
+    let path = FolderPath::root().join(&name(IGNORE_FILE));
     ledger.let_go(disk, &path);
     ledger.count += 1;
     let mut lines = vec![format!("# {who} wrote no. {}", ledger.count)];
@@ -63,7 +63,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
     match dice.below(20) {
         0..=4 => {
             let file = dice.pick(FILES).copied().unwrap_or("x");
-            let path = some_dir(dice, disk).join(name(file));
+            let path = some_dir(dice, disk).join(&name(file));
             if matches!(disk.tree.get(&path), Some(Node::Dir(_))) {
                 return None;
             }
@@ -83,8 +83,8 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
             Some(format!("edits {path}"))
         }
         9 | 10 => {
-            let path = some_dir(dice, disk).join(name(dice.pick(DIRS).copied().unwrap_or("d")));
-            if disk.tree.contains_key(&path) || path.components().len() > 4 {
+            let path = some_dir(dice, disk).join(&name(dice.pick(DIRS).copied().unwrap_or("d")));
+            if disk.tree.contains_key(&path) || path.depth() > 4 {
                 return None;
             }
             disk.make_dir(&path);
@@ -93,7 +93,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
         11 | 12 => {
             let from = some(dice, disk, is_leaf)?;
             let file = dice.pick(FILES).copied().unwrap_or("x");
-            let to = some_dir(dice, disk).join(name(file));
+            let to = some_dir(dice, disk).join(&name(file));
             if from == to || matches!(disk.tree.get(&to), Some(Node::Dir(_))) {
                 return None;
             }
@@ -104,7 +104,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
         }
         13 | 14 => {
             let from = some(dice, disk, |node| matches!(node, Node::Dir(_)))?;
-            let to = some_dir(dice, disk).join(name(dice.pick(DIRS).copied().unwrap_or("d")));
+            let to = some_dir(dice, disk).join(&name(dice.pick(DIRS).copied().unwrap_or("d")));
             if disk.tree.contains_key(&to) || to.starts_with(&from) {
                 return None;
             }
@@ -135,7 +135,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
         _ => {
             let from = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
             let file = dice.pick(FILES).copied().unwrap_or("x");
-            let to = some_dir(dice, disk).join(name(file));
+            let to = some_dir(dice, disk).join(&name(file));
             if disk.tree.contains_key(&to) {
                 return None;
             }

@@ -2,6 +2,7 @@
 //! path (`Synced::seen`); whatever others wrote meanwhile stays beside it. Renames keep the item; deletions pass the brake.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cobox_proto::id::Inode;
 use smallvec::{SmallVec, smallvec};
@@ -19,7 +20,7 @@ use crate::state::{Body, Commit, Dot, Kind, State, View, ViewEntry};
 struct Writing<'e> {
     commit: Commit<'e>,
     view: &'e View,
-    synced: &'e mut BTreeMap<FolderPath, Synced>,
+    synced: &'e mut BTreeMap<FolderPath, Arc<Synced>>,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     rules: Option<&'e dyn IgnoreRules>,
     /// At how many places a content of an item stands. At two, what happens to one place must not touch the value: a
@@ -171,7 +172,8 @@ impl Writing<'_> {
         }
     }
 
-    fn set(&mut self, path: &FolderPath, entry: Synced) {
+    fn set(&mut self, path: &FolderPath, entry: impl Into<Arc<Synced>>) {
+        let entry = entry.into();
         self.unset(path);
         if self.is_ignored(path, entry.kind) {
             // It came along with its directory to a place where it is no content: it stays for others.
@@ -184,7 +186,7 @@ impl Writing<'_> {
         self.dirty.insert(path.clone());
     }
 
-    fn unset(&mut self, path: &FolderPath) -> Option<Synced> {
+    fn unset(&mut self, path: &FolderPath) -> Option<Arc<Synced>> {
         let old = self.synced.remove(path)?;
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
@@ -298,7 +300,7 @@ impl Writing<'_> {
                 continue;
             }
             let Some(old) = self.synced.get(from).cloned() else { continue };
-            let Some(name) = to.name().cloned() else { continue };
+            let Some(name) = to.name() else { continue };
             let parent = self.parent(to);
             let shown = self.dir_inodes(from, old.inode);
             for inode in if shown.is_empty() { vec![old.inode] } else { shown } {
@@ -318,7 +320,11 @@ impl Writing<'_> {
                 if was_gone && !found.contains_key(&now) && !self.is_ignored(&now, entry.kind) {
                     gone.insert(now.clone());
                 }
-                self.set(&now, Synced { id: if path == *from { id } else { entry.id }, ..entry });
+                if path == *from {
+                    self.set(&now, Synced { id, ..Arc::unwrap_or_clone(entry) });
+                } else {
+                    self.set(&now, entry);
+                }
             }
             found.remove(to);
             gone.remove(to);
@@ -399,7 +405,7 @@ impl Writing<'_> {
             _ => {
                 self.changed += 1;
                 let parent = self.parent(path);
-                self.commit.make_dir(parent, name)
+                self.commit.make_dir(parent, &name)
             }
         };
         self.set(path, Synced::dir(inode, id));
@@ -414,7 +420,7 @@ impl Writing<'_> {
                         .stamp
                         .is_none_or(|s| s.executable == stamp.executable && same_time(s.mtime_ns, stamp.mtime_ns));
                 if untouched {
-                    Behind { inode: old.inode, seen: old.seen, twins: old.twins }
+                    Behind { inode: old.inode, seen: old.seen.clone(), twins: old.twins.clone() }
                 } else if let Some(there) = self.shown_already(path, kind, &body) {
                     // Written by us before a stop that lost the memory of it, or by the person to the same effect.
                     there
@@ -422,7 +428,10 @@ impl Writing<'_> {
                     // A step of an earlier run put something else here. If it is that no more, somebody edited it since.
                     match self.is_known(kind, &body) {
                         true => Behind { inode: old.inode, seen: SmallVec::new(), twins: Vec::new() },
-                        false => self.edit(path, &Synced { seen: SmallVec::new(), twins: Vec::new(), ..old }, body),
+                        false => {
+                            let old = Arc::unwrap_or_clone(old);
+                            self.edit(path, &Synced { seen: SmallVec::new(), twins: Vec::new(), ..old }, body)
+                        }
                     }
                 } else {
                     self.edit(path, &old, body)
@@ -500,12 +509,12 @@ impl Writing<'_> {
         }
         let parent = self.parent(path);
         let name = path.name().expect("only the root has no name, and the root is no file");
-        let inode = self.commit.create(parent, name, kind, body);
+        let inode = self.commit.create(parent, &name, kind, body);
         self.wrote(inode)
     }
 
     fn rename(&mut self, from: &FolderPath, split: bool, to: &FolderPath, kind: Kind, stamp: Stamp, body: Body) {
-        let (Some(old), Some(name)) = (self.unset(from), to.name().cloned()) else { return };
+        let (Some(old), Some(name)) = (self.unset(from), to.name()) else { return };
         let parent = self.parent(to);
         let moved = if split {
             self.commit.split_off(old.inode, &old.seen, parent, &name).map(|inode| self.wrote(inode))

@@ -21,17 +21,12 @@ pub trait IgnoreRules: Debug + Send + Sync {
 
 /// Whether a path or a directory above it is ignored.
 pub(super) fn ignores(rules: &dyn IgnoreRules, path: &FolderPath, is_dir: bool) -> bool {
-    let mut at = FolderPath::root();
-    let last = path.components().len().saturating_sub(1);
-    path.iter().enumerate().any(|(n, name)| {
-        at = at.join(name.clone());
-        rules.matches(&at, n < last || is_dir)
-    })
+    path.descent().any(|at| rules.matches(&at, at != *path || is_dir))
 }
 
 /// Whether this is where the rules themselves stand.
 fn is_rules(path: &FolderPath) -> bool {
-    matches!(path.components(), [name] if name.as_str() == IGNORE_FILE)
+    path.as_str() == IGNORE_FILE
 }
 
 /// Whether a step brings new rules, and can be done with what is here.

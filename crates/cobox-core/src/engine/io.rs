@@ -287,7 +287,7 @@ pub struct Memory {
     /// The heads whose join the state is.
     pub frontier: Vec<HeadId>,
     /// Paths that changed in the synced tree; `None` = gone.
-    pub synced: Vec<(FolderPath, Option<Synced>)>,
+    pub synced: Vec<(FolderPath, Option<Arc<Synced>>)>,
     /// The head that this state is about to be published by. If a stop comes before [`Output::Publish`], it is published at
     /// the next start: what it says is in the synced tree already, and would never be said again.
     pub head: Option<Box<SignedHead>>,

@@ -119,7 +119,7 @@ pub struct Engine {
     tree: Tree,
     view: View,
     figures: Figures,
-    synced: BTreeMap<FolderPath, Synced>,
+    synced: BTreeMap<FolderPath, Arc<Synced>>,
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
@@ -164,7 +164,7 @@ impl Engine {
         tree: Tree,
         frontier: BTreeSet<HeadId>,
         known: &[cobox_proto::head::SignedHead],
-        synced: BTreeMap<FolderPath, Synced>,
+        synced: BTreeMap<FolderPath, Arc<Synced>>,
     ) -> Self {
         let ids = synced.iter().map(|(path, s)| (s.id, path.clone())).collect();
         let mut first_step = [0; 8];
@@ -288,7 +288,7 @@ impl Engine {
         &self.tree
     }
     /// What the disk last agreed on.
-    pub fn synced(&self) -> &BTreeMap<FolderPath, Synced> {
+    pub fn synced(&self) -> &BTreeMap<FolderPath, Arc<Synced>> {
         &self.synced
     }
     /// The keys in use.
@@ -346,7 +346,7 @@ impl Engine {
     ///
     /// An equal file is left as it is.
     pub fn put_virtual(&mut self, now_ms: u64, path: &FolderPath, body: Body) {
-        let (Some(name), true) = (path.name().cloned(), self.standing.can_write) else { return };
+        let (Some(name), true) = (path.name(), self.standing.can_write) else { return };
         let current = self.leaf_at(path);
         if current.as_ref().is_some_and(|(_, _, old)| old.plain_digest == body.plain_digest) {
             return;
@@ -358,11 +358,10 @@ impl Engine {
             }
             None => {
                 let mut parent = Inode::ZERO;
-                let mut at = FolderPath::root();
-                for part in path.parent().iter().flat_map(|p| p.components()) {
-                    at = at.join(part.clone());
-                    let known = self.view.lookup(&at).and_then(ViewEntry::dir);
-                    parent = known.unwrap_or_else(|| commit.make_dir(parent, part));
+                for dir in path.parent().iter().flat_map(FolderPath::descent) {
+                    let known = self.view.lookup(&dir).and_then(ViewEntry::dir);
+                    let name = dir.name().expect("a descent does not name the root");
+                    parent = known.unwrap_or_else(|| commit.make_dir(parent, &name));
                 }
                 commit.create(parent, &name, Kind::File, body);
             }
@@ -442,6 +441,7 @@ impl Engine {
             {
                 // Of the old version or of what the step has written by now: that can not be told, so it replaces neither.
                 if let Some(known) = self.synced.get_mut(&path) {
+                    let known = Arc::make_mut(known);
                     known.seen.clear();
                     known.twins.clear();
                 }
@@ -516,7 +516,8 @@ impl Engine {
         }));
     }
 
-    fn place(&mut self, path: FolderPath, entry: Synced, dirty: &mut BTreeSet<FolderPath>) {
+    fn place(&mut self, path: FolderPath, entry: impl Into<Arc<Synced>>, dirty: &mut BTreeSet<FolderPath>) {
+        let entry = entry.into();
         dirty.insert(path.clone());
         if self.is_ignored(&path, entry.kind) {
             // It is on disk, and no content any more.
@@ -527,7 +528,7 @@ impl Engine {
         self.synced.insert(path, entry);
     }
 
-    fn unplace(&mut self, path: &FolderPath, dirty: &mut BTreeSet<FolderPath>) -> Option<Synced> {
+    fn unplace(&mut self, path: &FolderPath, dirty: &mut BTreeSet<FolderPath>) -> Option<Arc<Synced>> {
         let old = self.synced.remove(path)?;
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);

@@ -7,6 +7,7 @@
 //! what stands there is awaited at another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cobox_proto::id::Inode;
 
@@ -21,7 +22,7 @@ pub(super) struct Plan {
     /// What to do now.
     pub(super) steps: Vec<Step>,
     /// Paths that are right already, with what the synced tree should say of them.
-    pub(super) adopt: Vec<(FolderPath, Synced)>,
+    pub(super) adopt: Vec<(FolderPath, Arc<Synced>)>,
     /// Files that still have to be written, here or later.
     pub(super) pending_files: u64,
     /// Their bytes.
@@ -49,7 +50,7 @@ pub(super) struct Planner<'a> {
     /// The state behind it.
     pub(super) state: &'a State,
     /// What the disk last agreed on.
-    pub(super) synced: &'a BTreeMap<FolderPath, Synced>,
+    pub(super) synced: &'a BTreeMap<FolderPath, Arc<Synced>>,
     /// What is no content here. Synced paths are content.
     pub(super) rules: &'a dyn IgnoreRules,
     /// Paths that have a step under way or must wait.
@@ -261,7 +262,7 @@ impl<'a> Planner<'a> {
         let seen = target.leaf.seen();
         if old.inode != target.leaf.inode || old.seen[..] != seen[..] || old.twins != target.leaf.twins {
             let (inode, twins) = (target.leaf.inode, target.leaf.twins.clone());
-            plan.adopt.push((path.clone(), Synced { inode, seen: seen.into(), twins, ..old.clone() }));
+            plan.adopt.push((path.clone(), Arc::new(Synced { inode, seen: seen.into(), twins, ..old.clone() })));
         }
     }
 
@@ -298,7 +299,7 @@ impl<'a> Planner<'a> {
 
 /// Whether an entry of the view is content here, if the directories above it are. Of what is synced as it is shown that is known.
 fn is_content(
-    synced: &BTreeMap<FolderPath, Synced>,
+    synced: &BTreeMap<FolderPath, Arc<Synced>>,
     rules: &dyn IgnoreRules,
     path: &FolderPath,
     entry: &ViewEntry,

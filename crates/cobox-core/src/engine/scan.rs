@@ -2,6 +2,7 @@
 //! the end what is gone. It concludes nothing about paths whose listing or reading failed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::io::{FileId, Stamp, Stat, Synced};
 use crate::path::FolderPath;
@@ -103,7 +104,7 @@ impl Tops {
 
 /// What the listing needs to compare with.
 pub(super) struct Known<'a> {
-    pub(super) synced: &'a BTreeMap<FolderPath, Synced>,
+    pub(super) synced: &'a BTreeMap<FolderPath, Arc<Synced>>,
     pub(super) ids: &'a BTreeMap<FileId, FolderPath>,
 }
 
@@ -169,7 +170,7 @@ impl Scan {
     /// What was known at this path's place before a directory above it moved.
     fn before<'a>(&self, known: &Known<'a>, path: &FolderPath) -> Option<&'a Synced> {
         let (now, before) = self.moves.iter().rev().find(|(now, _)| path.starts_with(now))?;
-        known.synced.get(&path.rebased(now, before)?)
+        known.synced.get(&path.rebased(now, before)?).map(|entry| &**entry)
     }
 
     pub(super) fn content(&mut self, path: FolderPath, kind: Kind, stamp: Stamp, body: Box<Body>) {
@@ -193,7 +194,7 @@ impl Scan {
     }
 
     /// Ends the look: what is known, in its scope, and was not met is gone.
-    pub(super) fn finish(self, synced: &BTreeMap<FolderPath, Synced>) -> Finding {
+    pub(super) fn finish(self, synced: &BTreeMap<FolderPath, Arc<Synced>>) -> Finding {
         let Self { under, unchanged, found, unreadable, moves, .. } = self;
         let (under, unreadable) = (Tops::of(under), Tops::of(unreadable));
         let met = |path: &FolderPath| unchanged.contains(path) || found.contains_key(path);

@@ -5,6 +5,7 @@
 //! expected is looked at before anything else is done to it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cobox_proto::id::Inode;
 
@@ -120,12 +121,20 @@ impl Engine {
             }
             (Step::SetMeta { path, .. }, Some(Stat::File(stamp))) => {
                 if let Some(old) = self.synced.get(path).cloned() {
-                    self.place(path.clone(), Synced { stamp: Some(stamp), id: stamp.id, ..old }, &mut dirty);
+                    self.place(
+                        path.clone(),
+                        Synced { stamp: Some(stamp), id: stamp.id, ..Arc::unwrap_or_clone(old) },
+                        &mut dirty,
+                    );
                 }
             }
             (Step::RenameFile { from, to, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
                 if let Some(old) = self.unplace(from, &mut dirty) {
-                    self.place(to.clone(), Synced { stamp: Some(stamp), id: stamp.id, ..old }, &mut dirty);
+                    self.place(
+                        to.clone(),
+                        Synced { stamp: Some(stamp), id: stamp.id, ..Arc::unwrap_or_clone(old) },
+                        &mut dirty,
+                    );
                 }
             }
             (Step::RenameDir { from, to }, _) => {

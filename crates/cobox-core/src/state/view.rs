@@ -62,7 +62,7 @@ pub struct Conflict {
 impl View {
     /// The entry at a path; the root is a directory too.
     pub fn lookup(&self, path: &FolderPath) -> Option<&ViewEntry> {
-        if path.iter().next().is_none() { Some(&self.root) } else { self.entries.get(path) }
+        if path.is_root() { Some(&self.root) } else { self.entries.get(path) }
     }
 }
 
@@ -259,12 +259,12 @@ impl<'a> Forest<'a> {
             for (wanted, kind, mut shown) in losers {
                 let mtime_ns = shown.body(self.state).map_or(0, |body| body.mtime_ns);
                 let name = names.next(wanted, &self.device(&shown.dot), mtime_ns);
-                shown.conflict = Some(Conflict { of: path.join(wanted.clone()) });
+                shown.conflict = Some(Conflict { of: path.join(wanted) });
                 listed.push((name, Pending::Content(kind, shown)));
             }
             listed.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
-        stack.extend(listed.into_iter().rev().map(|(name, pending)| (path.join(name), pending)));
+        stack.extend(listed.into_iter().rev().map(|(name, pending)| (path.join(&name), pending)));
     }
 
     /// The different contents of files and symlinks that want one name, in the order in which they may have it.

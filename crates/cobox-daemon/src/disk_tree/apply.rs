@@ -253,7 +253,7 @@ impl DiskTree {
         inner.change_names(|names| {
             let dropped = is_dir && names.drop_dir(from);
             let (Some(parent), Some(name)) = (from.parent(), from.name()) else { return dropped };
-            names.unbind(&parent, name) || dropped
+            names.unbind(&parent, &name) || dropped
         })?;
         inner.take_own_name(&mut target)?;
         look(&target)?.ok_or_else(|| changed(to))
@@ -436,7 +436,7 @@ impl Inner {
 
     /// After a rename on a disk that folds names: a mapped name is given up if the entry's own has become free by it.
     fn take_own_name(&self, place: &mut Place) -> Result<(), DiskError> {
-        let (Some(parent), Some(name)) = (place.path.parent(), place.path.name().cloned()) else { return Ok(()) };
+        let (Some(parent), Some(name)) = (place.path.parent(), place.path.name()) else { return Ok(()) };
         if place.name == name.as_str() {
             return Ok(());
         }

@@ -132,7 +132,7 @@ impl Inner {
             return Err(DiskError::io("change", "the folder itself", Errno::INVAL));
         };
         let dir = self.open_dir(&parent, PASS)?;
-        let name = self.read_names().local(&parent, name).to_owned();
+        let name = self.read_names().local(&parent, &name).to_owned();
         Ok(Place { dir: Rc::new(dir), name, path: path.clone() })
     }
 
@@ -140,15 +140,14 @@ impl Inner {
     pub(crate) fn open_dir(&self, path: &FolderPath, flags: OFlags) -> Result<OwnedFd, DiskError> {
         let mut dir = open_at(&self.root, ".", if path.is_root() { flags } else { PASS })
             .map_err(|error| DiskError::io("open", "the folder", error))?;
-        let last = path.components().len().saturating_sub(1);
         let mut above = FolderPath::root();
-        for (at, name) in path.iter().enumerate() {
-            let local = self.read_names().local(&above, name).to_owned();
-            dir = open_at(&dir, &local, if at == last { flags } else { PASS }).map_err(|error| match error {
+        for (next, name) in path.descent().zip(path.iter()) {
+            let local = self.read_names().local(&above, &name).to_owned();
+            dir = open_at(&dir, &local, if next == *path { flags } else { PASS }).map_err(|error| match error {
                 Errno::NOENT | Errno::NOTDIR | Errno::LOOP => DiskError::NoDirectory { path: path.clone() },
                 error => DiskError::io("open", path, error),
             })?;
-            above = above.join(name.clone());
+            above = next;
         }
         Ok(dir)
     }

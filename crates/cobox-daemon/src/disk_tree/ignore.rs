@@ -105,20 +105,13 @@ impl Ignore {
 
     /// Whether a path or a directory above it is ignored.
     pub fn is_ignored(&self, path: &FolderPath, is_dir: bool) -> bool {
-        let mut text = String::new();
-        let last = path.components().len().saturating_sub(1);
-        path.iter().enumerate().any(|(at, name)| {
-            if at > 0 {
-                text.push('/');
-            }
-            text.push_str(name.as_str());
-            self.matches(&text, at < last || is_dir)
-        })
+        let text = path.as_str();
+        text.match_indices('/').any(|(end, _)| self.matches(&text[..end], true)) || self.is_ignored_here(path, is_dir)
     }
 
     /// The same for a path below directories that are not ignored.
     pub(crate) fn is_ignored_here(&self, path: &FolderPath, is_dir: bool) -> bool {
-        self.matches(&path.to_string(), is_dir)
+        !path.is_root() && self.matches(path.as_str(), is_dir)
     }
 
     fn matches(&self, path: &str, is_dir: bool) -> bool {

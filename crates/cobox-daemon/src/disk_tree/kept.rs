@@ -161,7 +161,7 @@ impl KeptFile {
 impl Inner {
     pub(crate) fn write_note(&self, keep: &OwnedFd, id: &KeptId, path: &FolderPath) -> Result<(), DiskError> {
         let mut w = Writer::new();
-        w.list(path.components());
+        w.list(&path.iter().collect::<Vec<_>>());
         write_atomically(keep, &format!("{}{NOTE}", id.as_str()), w.as_slice())
             .map_err(|error| DiskError::io("write", id.path(), error))
     }
@@ -179,7 +179,7 @@ impl Inner {
             let failed = |error| DiskError::io("read", id.path(), error);
             let bytes = read_small(&keep, note, NOTE_BYTES_MAX).map_err(failed)?.unwrap_or_default();
             if let Ok(path) = Reader::new(&bytes).list::<Name>(NOTE_BYTES_MAX, "path") {
-                let path = FolderPath::new(path);
+                let path = FolderPath::new(&path);
                 match self.place(&path) {
                     Ok(place) => match self.rename_new((&keep, id.as_str()), (&place.dir, &place.name)) {
                         // Not moved yet, or replaced already.

@@ -112,8 +112,7 @@ impl Names {
             self.local.iter().filter(|(dir, _)| dir.starts_with(from)).map(|(d, n)| (d.clone(), n.clone())).collect();
         let changed = !below.is_empty();
         for (dir, names) in below {
-            let rest = dir.components()[from.components().len()..].iter().cloned();
-            self.local.insert(FolderPath::new(to.iter().cloned().chain(rest).collect()), names);
+            self.local.extend(dir.rebased(from, to).map(|dir| (dir, names)));
         }
         changed
     }
@@ -141,7 +140,7 @@ impl Names {
         let rows = self.local.iter().flat_map(|(dir, names)| names.iter().map(move |(name, local)| (dir, name, local)));
         w.varint(self.local.values().map(BTreeMap::len).sum::<usize>() as u64);
         for (dir, name, local) in rows {
-            w.list(dir.components()).put(name).text(local);
+            w.list(&dir.iter().collect::<Vec<_>>()).put(name).text(local);
         }
         let sum = Cid::of(w.as_slice());
         w.put(&sum);
@@ -162,7 +161,7 @@ fn decode(bytes: &[u8]) -> Result<BTreeMap<FolderPath, BTreeMap<Name, String>>, 
     }
     let mut table: BTreeMap<FolderPath, BTreeMap<Name, String>> = BTreeMap::new();
     for _ in 0..r.varint()? {
-        let dir = FolderPath::new(r.list::<Name>(PATH_COMPONENTS_MAX, "directory")?);
+        let dir = FolderPath::new(&r.list::<Name>(PATH_COMPONENTS_MAX, "directory")?);
         let name = r.get::<Name>()?;
         let local = r.text(NAME_BYTES_MAX, "name on disk")?.to_owned();
         table.entry(dir).or_default().insert(name, local);
@@ -247,9 +246,9 @@ impl Inner {
         let dir = self.open_dir(&parent, super::beneath::LIST)?;
         let present = list(&dir).map_err(|error| DiskError::io("list", &parent, error))?;
         let present: Vec<String> = present.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
-        let local = self.read_names().choose(&parent, name, &present);
+        let local = self.read_names().choose(&parent, &name, &present);
         if local != place.name {
-            self.change_names(|names| names.bind(&parent, name, &local))?;
+            self.change_names(|names| names.bind(&parent, &name, &local))?;
             place.name = local;
         }
         Ok(place)
@@ -258,7 +257,7 @@ impl Inner {
     /// An entry is gone: its mapped name is free again.
     pub(crate) fn forget_name(&self, path: &FolderPath) -> Result<(), DiskError> {
         match (path.parent(), path.name()) {
-            (Some(parent), Some(name)) => self.change_names(|names| names.unbind(&parent, name)),
+            (Some(parent), Some(name)) => self.change_names(|names| names.unbind(&parent, &name)),
             _ => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ pub(crate) fn stays_inside(path: &FolderPath, target: &str) -> bool {
     if target.is_empty() || target.len() > TARGET_BYTES_MAX || target.starts_with('/') || target.contains('\0') {
         return false;
     }
-    let mut above = path.components().len().saturating_sub(1);
+    let mut above = path.depth().saturating_sub(1);
     let mut named = false;
     for part in target.split('/') {
         match part {

@@ -140,7 +140,7 @@ impl DiskTree {
                 levels.pop();
                 continue;
             };
-            let place = Place { dir: level.dir.clone(), name: local, path: level.path.join(name) };
+            let place = Place { dir: level.dir.clone(), name: local, path: level.path.join(&name) };
             if let Some(below) = self.visit(place, ignore, &mut report, sink) {
                 match levels.len() < DEPTH_MAX {
                     true => levels.push(below),
@@ -267,7 +267,7 @@ impl DiskTree {
             stat_at(&level.dir, local)
                 .is_ok_and(|stat| stat.is_some_and(|stat| file_type(&stat) == FileType::Directory))
         };
-        Ok(level.entries.as_slice().iter().map(|(name, local)| (path.join(name.clone()), is_dir(local))).collect())
+        Ok(level.entries.as_slice().iter().map(|(name, local)| (path.join(name), is_dir(local))).collect())
     }
 
     /// Where a path lies, for systems that take paths only. Nothing is opened by it.
@@ -276,8 +276,8 @@ impl DiskTree {
         let mut above = FolderPath::root();
         let mut on_disk = self.0.path.clone();
         for name in path.iter() {
-            on_disk.push(names.local(&above, name));
-            above = above.join(name.clone());
+            on_disk.push(names.local(&above, &name));
+            above = above.join(&name);
         }
         on_disk
     }

@@ -179,7 +179,7 @@ impl Shared {
         let names = tree.0.read_names();
         let mut folder_path = FolderPath::root();
         for local in below {
-            folder_path = folder_path.join(names.shared(&folder_path, local.to_str()?).ok()??);
+            folder_path = folder_path.join(&names.shared(&folder_path, local.to_str()?).ok()??);
         }
         Some(folder_path)
     }

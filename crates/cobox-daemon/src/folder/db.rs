@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cobox_core::engine::{FileId, Memory, Stamp, Synced};
 use cobox_core::path::FolderPath;
@@ -266,7 +267,7 @@ impl FolderDb {
     }
 
     /// The synced tree.
-    pub(crate) fn synced(&self) -> Result<BTreeMap<FolderPath, Synced>, DbError> {
+    pub(crate) fn synced(&self) -> Result<BTreeMap<FolderPath, Arc<Synced>>, DbError> {
         let mut all = BTreeMap::new();
         let failed = |source| self.failed(source);
         let mut statement = self
@@ -445,7 +446,7 @@ fn write_synced(put: &mut rusqlite::CachedStatement<'_>, path: &FolderPath, entr
     Ok(())
 }
 
-fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, Synced)>> {
+fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, Arc<Synced>)>> {
     let (path, inode, digest, seen): (String, Vec<u8>, Vec<u8>, Vec<u8>) =
         (row.get(0)?, row.get(1)?, row.get(9)?, row.get(10)?);
     let id = FileId { dev: row.get::<_, i64>(3)? as u64, ino: row.get::<_, i64>(4)? as u64 };
@@ -476,7 +477,7 @@ fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, 
             seen: dots,
             twins,
         };
-        Some((FolderPath::parse(&path).ok()?, entry))
+        Some((FolderPath::parse(&path).ok()?, Arc::new(entry)))
     };
     Ok(parsed())
 }
@@ -527,7 +528,7 @@ mod tests {
         let file = dir.path().join("tree.db");
         let dot = |counter| Dot { counter, actor: ActorId([9; 16]) };
         let id = FileId { dev: u64::MAX, ino: 5 };
-        let entry = Synced {
+        let entry = Arc::new(Synced {
             inode: Inode([1; 16]),
             kind: Kind::File,
             id,
@@ -535,8 +536,8 @@ mod tests {
             digest: [4; 32],
             seen: [dot(1), dot(2)].into_iter().collect(),
             twins: vec![(Inode([7; 16]), dot(3))],
-        };
-        let folder = Synced::dir(Inode([3; 16]), id);
+        });
+        let folder = Arc::new(Synced::dir(Inode([3; 16]), id));
         let mut memory = Memory {
             root: Cid([1; 32]),
             epoch: EpochTag([2; 16]),
@@ -625,7 +626,7 @@ mod tests {
             root: Cid([1; 32]),
             epoch: EpochTag([2; 16]),
             frontier: Vec::new(),
-            synced: vec![(path("a"), Some(Synced::dir(Inode([3; 16]), id)))],
+            synced: vec![(path("a"), Some(Arc::new(Synced::dir(Inode([3; 16]), id))))],
         };
         db.remember(&memory).unwrap();
         db.put_note("copy", b"1").unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cobox_core::path::{FolderPath, Name};
+use cobox_core::path::FolderPath;
 use cobox_core::state::{Commit, History, Item, Kind, Link, Shown, State, View, ViewEntry, align, is_duplicated, view};
 use cobox_proto::id::{ActorId, Inode};
 
@@ -216,7 +216,7 @@ impl Party {
         let value = if dice.percent(10) { 1_000 + dice.below(3) as u64 } else { step as u64 };
         let wants_file = |dice: &mut Dice| if dice.percent(95) { *dice.pick(&["a", "b", "c"]) } else { "x" };
         let wants_dir = |dice: &mut Dice| *dice.pick(&["x", "y", "z"]);
-        let free = |path: &FolderPath, text: &str| view.lookup(&path.join(name(text))).is_none();
+        let free = |path: &FolderPath, text: &str| view.lookup(&path.join(&name(text))).is_none();
         let (target, inodes) = dice.pick(&dirs).clone();
         let parent = inodes[0];
         match dice.below(11) {
@@ -330,8 +330,7 @@ impl Party {
         }
         let mut directories = BTreeMap::new();
         for (path, shown) in &shown {
-            let directory: Vec<&Name> = path.iter().collect();
-            let directory = directory[..directory.len() - 1].to_vec();
+            let directory = path.parent();
             if *directories.entry(shown.inode).or_insert_with(|| directory.clone()) != directory {
                 return Err(format!("{:?} shows in two directories", shown.inode));
             }
@@ -352,7 +351,7 @@ fn differences(mine: &State, theirs: &State) -> BTreeMap<Inode, Option<Item>> {
 
 /// How many directories show in the root although they belong elsewhere: the cycles that were cut.
 fn moved_under_root(state: &State, view: &View) -> usize {
-    let in_root = view.entries.iter().filter(|(path, _)| path.iter().count() == 1);
+    let in_root = view.entries.iter().filter(|(path, _)| path.depth() == 1);
     let inodes = in_root.filter_map(|(_, entry)| match entry {
         ViewEntry::Dir { inodes } => Some(inodes),
         _ => None,
@@ -361,8 +360,8 @@ fn moved_under_root(state: &State, view: &View) -> usize {
 }
 
 fn below(path: &FolderPath, top: &FolderPath) -> bool {
-    let (mut path, top) = (path.iter(), top.iter());
-    top.into_iter().all(|name| path.next() == Some(name))
+    let mut path = path.iter();
+    top.iter().all(|name| path.next() == Some(name))
 }
 
 fn commit(state: &mut State, who: ActorId, op: &Op, mutant: Mutant) {

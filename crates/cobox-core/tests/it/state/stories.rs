@@ -179,8 +179,7 @@ fn c1_saving_one_side_of_a_conflict_keeps_the_other_until_it_is_deleted() {
     meet(&mut alice, &mut bob);
     assert_eq!(alice.lines().len(), 2);
     let copy = alice.view().entries.into_iter().find_map(|(p, e)| e.shown()?.conflict.is_some().then_some(p)).unwrap();
-    let copy: Vec<&str> = copy.iter().map(Name::as_str).collect();
-    alice.remove(copy[0]);
+    alice.remove(copy.as_str());
     meet(&mut alice, &mut bob);
     assert_eq!(bob.lines(), ["plan = 4"]);
 }

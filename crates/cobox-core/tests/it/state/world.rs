@@ -11,11 +11,11 @@ pub(super) fn name(text: &str) -> Name {
 }
 
 pub(super) fn path(text: &str) -> FolderPath {
-    text.split('/').filter(|part| !part.is_empty()).fold(FolderPath::default(), |path, part| path.join(name(part)))
+    text.split('/').filter(|part| !part.is_empty()).fold(FolderPath::default(), |path, part| path.join(&name(part)))
 }
 
 pub(super) fn shown_path(path: &FolderPath) -> String {
-    path.iter().map(Name::as_str).collect::<Vec<_>>().join("/")
+    path.as_str().to_owned()
 }
 
 /// A body that is told from others by a number, which is its size too.

@@ -210,7 +210,7 @@ impl FolderActor {
     fn watched(&mut self, event: WatchEvent) {
         match event {
             WatchEvent::Changed(paths) => {
-                let rules = |path: &FolderPath| path.to_string() == IGNORE_FILE;
+                let rules = |path: &FolderPath| path.as_str() == IGNORE_FILE;
                 if paths.iter().any(rules) {
                     // Other directories are to be watched now, and files that were ignored may be content.
                     return self.watch_anew();
