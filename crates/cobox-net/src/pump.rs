@@ -63,6 +63,8 @@ pub enum FolderEvent {
     MayEnter {
         /// Which key, as what.
         who: Who,
+        /// Ops by which it became what it says, unverified, should they be news here; mostly none.
+        introduction: Vec<Vec<u8>>,
         /// The answer; dropping it says no.
         answer: oneshot::Sender<Pass>,
     },
@@ -107,6 +109,8 @@ pub struct Pass {
     pub kind: KeyKind,
     /// The key.
     pub key: SecretKey,
+    /// The ops that admitted it, for an end that may not have heard of them; none otherwise.
+    pub introduction: Vec<Vec<u8>>,
 }
 
 /// The answer to somebody who claims a hosting offer.
@@ -276,13 +280,14 @@ impl Pump {
     fn command(&mut self, command: Command) {
         match command {
             Command::Open { folder, pass, answer } => {
-                let proof = match pass {
-                    OpenWith::Key(pass) => Proof::Key(self.prove(&folder, &pass)),
+                let (proof, introduction) = match pass {
+                    OpenWith::Key(pass) => (Proof::Key(self.prove(&folder, &pass)), pass.introduction),
                     OpenWith::Offer(offer, secret) => {
-                        Proof::Claim { offer, folder, mac: self.link.session().claim_mac(&secret, &folder) }
+                        let mac = self.link.session().claim_mac(&secret, &folder);
+                        (Proof::Claim { offer, folder, mac }, vec![])
                     }
                 };
-                match (self.link.open(folder, proof), answer) {
+                match (self.link.open_introduced(folder, proof, introduction), answer) {
                     (Ok(channel), Some(answer)) => {
                         self.answers.insert(channel, answer);
                     }
@@ -305,7 +310,10 @@ impl Pump {
             Command::Find { keys, answer } => {
                 let proofs = keys
                     .iter()
-                    .map(|key| self.prove(&FolderId::ZERO, &Pass { kind: KeyKind::Member, key: key.clone() }))
+                    .map(|key| {
+                        let pass = Pass { kind: KeyKind::Member, key: key.clone(), introduction: vec![] };
+                        self.prove(&FolderId::ZERO, &pass)
+                    })
                     .collect();
                 if self.link.find(proofs).is_ok() {
                     self.finding = Some(answer);
@@ -392,13 +400,14 @@ impl Pump {
         }
     }
 
-    async fn asked_with_key(&self, channel: Channel) -> Option<(FolderId, Who, Admitted)> {
+    async fn asked_with_key(&mut self, channel: Channel) -> Option<(FolderId, Who, Admitted)> {
         let link = &self.link;
         let folder = self.host.folder_called(&|folder| link.asked(channel, folder).is_some())?;
         let who = link.asked(channel, &folder)?;
         let inbox = self.host.inbox(&folder)?;
         let (answer, answered) = oneshot::channel();
-        inbox.send(FolderEvent::MayEnter { who, answer }).await.ok()?;
+        let introduction = self.link.introduction(&folder);
+        inbox.send(FolderEvent::MayEnter { who, introduction, answer }).await.ok()?;
         let pass = answered.await.ok()?;
         Some((folder, who, Admitted { pass, inbox }))
     }

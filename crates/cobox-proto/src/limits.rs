@@ -98,6 +98,10 @@ pub const SERVING_PER_PEER_MAX: usize = 8;
 pub const SERVING_MAX: usize = 64;
 /// Ops that somebody without a certificate (an invite's holder, a member without a device) may add while connected.
 pub const OPS_FROM_GUEST_MAX: usize = 64;
+/// Ops by which a device that is not known yet introduces itself.
+pub const INTRODUCTION_OPS_MAX: usize = 64;
+/// Their bytes: with all around them they fit into a frame of a peer that has proved nothing yet.
+pub const INTRODUCTION_BYTES_MAX: usize = 14 << 10;
 /// Heads of a peer remembered as known to it, so as not to be told again.
 pub const HEADS_TOLD_MAX: usize = 4096;
 /// Tips in a peer's list of heads. 20,000 actors is far beyond any honest folder.

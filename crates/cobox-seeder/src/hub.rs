@@ -274,7 +274,7 @@ impl Host for Hub {
             let (hub, place) = (self.me.upgrade()?, self.claims.clone().try_acquire_owned().ok()?);
             let (inbox, events) = mpsc::channel(INBOX_MAX);
             self.runtime.spawn(Claim { hub, offer, folder, place }.run(events));
-            Some(Admitted { pass: Pass { kind: KeyKind::Seeder, key: self.key.clone() }, inbox })
+            Some(Admitted { pass: Pass { kind: KeyKind::Seeder, key: self.key.clone(), introduction: vec![] }, inbox })
         })();
         async move { admitted }.boxed()
     }

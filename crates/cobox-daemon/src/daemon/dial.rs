@@ -123,7 +123,8 @@ impl Daemon {
             let opener = opener.clone();
             tokio::spawn(async move {
                 let remote = opener.remote();
-                let pass = running.handle.ask(move |actor| (!actor.has_peer_at(&remote)).then(|| actor.pass())).await;
+                let pass =
+                    running.handle.ask(move |actor| (!actor.has_peer_at(&remote)).then(|| actor.pass_at(remote))).await;
                 if let Some(Some(pass)) = pass {
                     opener.open(running.handle.id, pass);
                 }

@@ -189,6 +189,8 @@ pub struct Link {
     prove_until_ms: u64,
     outputs: VecDeque<Output>,
     ended: bool,
+    /// What came before the next open.
+    introduced: Option<(BlindedFolder, Vec<Vec<u8>>)>,
 }
 
 impl Link {
@@ -208,6 +210,7 @@ impl Link {
             hello,
             met: false,
             proved: false,
+            introduced: None,
             asked_to_find: false,
             refused: 0,
             refusals: VecDeque::new(),
@@ -283,6 +286,11 @@ impl Link {
     ///
     /// Errors: the folder is open or asked for here already; too many channels; the link ended.
     pub fn open(&mut self, folder: FolderId, proof: Proof) -> Result<Channel, LinkError> {
+        self.open_introduced(folder, proof, vec![])
+    }
+
+    /// The same, with the ops that admitted the key: the other end may not have heard of them.
+    pub fn open_introduced(&mut self, folder: FolderId, proof: Proof, ops: Vec<Vec<u8>>) -> Result<Channel, LinkError> {
         self.running()?;
         if self.channels.values().any(|state| state.folder() == Some(&folder)) {
             return Err(LinkError::AlreadyOpen);
@@ -294,6 +302,9 @@ impl Link {
         self.next_ours = self.next_ours.checked_add(2).ok_or(LinkError::TooManyChannels)?;
         let blinded = self.session.blind(&folder);
         self.channels.insert(channel, ChannelState::Asking { folder });
+        if !ops.is_empty() {
+            self.send_frame(&Frame::Introduce { blinded, ops });
+        }
         self.send_frame(&Frame::Open { channel, blinded, proof });
         Ok(channel)
     }
@@ -307,6 +318,15 @@ impl Link {
                 holds.then_some(proof.who)
             }
             _ => None,
+        }
+    }
+
+    /// What came with the last [`Output::OpenAsked`], if it was for this folder: ops that admitted the key, unverified. They are
+    /// given once.
+    pub fn introduction(&mut self, folder: &FolderId) -> Vec<Vec<u8>> {
+        match self.introduced.take() {
+            Some((blinded, ops)) if blinded == self.session.blind(folder) => ops,
+            _ => vec![],
         }
     }
 
@@ -476,6 +496,8 @@ impl Link {
                 None if self.was_used(channel) => {} // It crossed our Close on the way.
                 _ => return Err("spoke about a folder that is not open"),
             },
+            // One at a time, no larger than a frame may be.
+            Frame::Introduce { blinded, ops } => self.introduced = Some((blinded, ops)),
             Frame::Goodbye { reason } => {
                 self.ended = true;
                 self.outputs.push_back(Output::Ended { why: Ending::ByPeer(reason) });

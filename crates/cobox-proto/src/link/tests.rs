@@ -280,3 +280,17 @@ fn a_claim_needs_the_offers_secret() {
     pair.drive(0);
     assert!(pair.alice.is_proved());
 }
+
+#[test]
+fn an_introduction_counts_for_the_open_after_it_and_for_its_folder_alone() {
+    let mut pair = Pair::new();
+    let (ops, other) = (vec![vec![1; 100], vec![2; 200]], FolderId([8; 32]));
+    pair.alice.open_introduced(FOLDER, pair.alice_proof(&FOLDER), ops.clone()).unwrap();
+    pair.drive(0);
+    assert!(matches!(pair.at_bob.pop(), Some(Output::OpenAsked { .. })), "nothing else is told");
+    assert_eq!(pair.bob.introduction(&FOLDER), ops);
+    assert!(pair.bob.introduction(&FOLDER).is_empty(), "once");
+    pair.alice.open_introduced(other, pair.alice_proof(&other), ops).unwrap();
+    pair.drive(0);
+    assert!(pair.bob.introduction(&FOLDER).is_empty(), "it was for another folder");
+}

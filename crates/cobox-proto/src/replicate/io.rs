@@ -36,6 +36,13 @@ pub enum Input {
         /// What.
         message: Message,
     },
+    /// A device asks to enter and brings the ops that admitted it, in case they are not known here.
+    Introduced {
+        /// What it proved.
+        who: Who,
+        /// Ops, unverified.
+        ops: Vec<Vec<u8>>,
+    },
     /// Ops written here, already durable, with their envelopes.
     LocalOps {
         /// The ops, each after those it depends on.

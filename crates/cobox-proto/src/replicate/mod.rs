@@ -11,6 +11,7 @@
 mod envelopes;
 mod gossip;
 mod heads;
+mod introduce;
 mod io;
 mod membership;
 mod newcomer;
@@ -221,6 +222,7 @@ impl Replica {
                     self.add_envelopes(None, sent);
                 }
             }
+            Input::Introduced { who, ops } => self.introduced(now_ms, &who, &ops),
             Input::LocalDelta { cid, bytes } => self.delta = Some((cid, bytes)),
             Input::LocalHead(head) => self.add_local_head(*head),
             Input::Want { cids, priority } => cids.into_iter().for_each(|cid| self.wanted.want(cid, priority)),

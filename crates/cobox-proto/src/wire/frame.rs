@@ -5,7 +5,7 @@ use super::message::Message;
 use super::proof::{KeyProof, Proof};
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
 use crate::id::{BlindedFolder, FolderId, SigKey};
-use crate::limits::{BATCH_ITEMS_MAX, FIND_PROOFS_MAX};
+use crate::limits::{BATCH_ITEMS_MAX, FIND_PROOFS_MAX, INTRODUCTION_OPS_MAX, OP_BYTES_MAX};
 
 /// The protocol of this program; spoken are all versions from the lowest to the highest.
 pub const VERSIONS: (u16, u16) = (1, 1);
@@ -186,6 +186,14 @@ pub enum Frame {
         /// Why.
         reason: GoodbyeReason,
     },
+    /// "Should you not know the key I am about to open this folder with: these ops admitted it." Never answered; counts for the
+    /// next `Open` alone.
+    Introduce {
+        /// The folder, blinded.
+        blinded: BlindedFolder,
+        /// Ops, each after those it depends on.
+        ops: Vec<Vec<u8>>,
+    },
 }
 
 impl Canonical for Frame {
@@ -200,6 +208,10 @@ impl Canonical for Frame {
             Frame::Found { folders } => w.u8(7).list(folders),
             Frame::On { channel, message } => w.u8(8).put(channel).put(message),
             Frame::Goodbye { reason } => w.u8(9).put(reason),
+            Frame::Introduce { blinded, ops } => {
+                w.u8(10).put(blinded).varint(ops.len() as u64);
+                ops.iter().fold(w, |w, op| w.bytes(op))
+            }
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -213,6 +225,14 @@ impl Canonical for Frame {
             7 => Frame::Found { folders: r.list(BATCH_ITEMS_MAX, "found folders")? },
             8 => Frame::On { channel: r.get()?, message: r.get()? },
             9 => Frame::Goodbye { reason: r.get()? },
+            10 => {
+                let blinded = r.get()?;
+                let count = r.varint_max(INTRODUCTION_OPS_MAX as u64, "introduction")?;
+                let ops = (0..count)
+                    .map(|_| Ok(r.bytes(OP_BYTES_MAX, "op")?.to_vec()))
+                    .collect::<Result<_, DecodeError>>()?;
+                Frame::Introduce { blinded, ops }
+            }
             other => return Err(DecodeError::BadValue { what: "frame kind", found: other.into() }),
         })
     }

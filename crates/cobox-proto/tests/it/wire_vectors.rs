@@ -75,6 +75,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("find", Frame::Find { proofs: vec![member] }),
         ("found", Frame::Found { folders: vec![found] }),
         ("goodbye", Frame::Goodbye { reason: GoodbyeReason::Busy }),
+        ("introduce", Frame::Introduce { blinded, ops: vec![vec![1; 3], vec![2; 5]] }),
     ];
     frames.extend(messages().into_iter().map(|(name, message)| (name, Frame::On { channel: Channel(0), message })));
     frames

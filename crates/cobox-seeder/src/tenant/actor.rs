@@ -221,9 +221,13 @@ impl Actor {
     fn take(&mut self, brain: &mut Brain, event: FolderEvent) -> Result<(), Trouble> {
         let now_ms = self.setup.clock.now_ms();
         match event {
-            FolderEvent::MayEnter { who, answer } => {
+            FolderEvent::MayEnter { who, introduction, answer } => {
+                if !introduction.is_empty() {
+                    brain.replica(now_ms, Input::Introduced { who, ops: introduction })?;
+                }
                 if brain.tenant.replica().reach(&who, now_ms).is_some() {
-                    let _gone = answer.send(Pass { kind: KeyKind::Seeder, key: self.setup.key.clone() });
+                    let _gone =
+                        answer.send(Pass { kind: KeyKind::Seeder, key: self.setup.key.clone(), introduction: vec![] });
                 }
                 Ok(())
             }

@@ -70,7 +70,7 @@ impl Line {
 
     /// Whether the seeder lets this key in.
     pub(crate) async fn open(&self, folder: FolderId, kind: KeyKind, key: SecretKey) -> bool {
-        soon(self.opener.open_and_wait(folder, Pass { kind, key })).await
+        soon(self.opener.open_and_wait(folder, Pass { kind, key, introduction: vec![] })).await
     }
 
     pub(crate) async fn next(&mut self) -> FolderEvent {

@@ -17,6 +17,7 @@ mod e2e_story;
 #[path = "../../src/commands/demo/tree.rs"]
 #[allow(dead_code, reason = "the demonstration uses more of it")]
 mod e2e_tree;
+mod e2e_two_seeders;
 mod e2e_world;
 mod life;
 #[path = "../../../cobox-daemon/tests/it/scripted.rs"]

@@ -97,7 +97,7 @@ impl Daemon {
         loop {
             for ticket in &tickets {
                 let Ok(Ok(link)) = tokio::time::timeout_at(deadline, self.call_ticket(ticket)).await else { continue };
-                let pass = Pass { kind: KeyKind::Invite, key: secret.sig.clone() };
+                let pass = Pass { kind: KeyKind::Invite, key: secret.sig.clone(), introduction: vec![] };
                 let Some(mut guest) = self.knock(&link, code.folder, pass, KeyKind::Invite).await else {
                     spent = Some(
                         ApiError::new(ErrorCode::CodeSpent, "the invite is used up, cancelled or expired")

@@ -218,7 +218,7 @@ impl Daemon {
 
     /// Tells another seeder of this device, which it would not let in otherwise: nobody else may be left to tell it.
     async fn introduce(&self, link: &Opener, id: FolderId, slot: u16, entered: &Entered) {
-        let pass = Pass { kind: KeyKind::Member, key: self.identity().slot(slot).sig.clone() };
+        let pass = Pass { kind: KeyKind::Member, key: self.identity().slot(slot).sig.clone(), introduction: vec![] };
         let Some(mut guest) = self.knock(link, id, pass, KeyKind::Member).await else { return };
         let arrived = guest.until(Instant::now() + STEP_WAIT, |guest| guest.replica().map(|_| ())).await;
         self.guests.write().expect("no thread panics while it holds this lock").remove(&id);
@@ -231,7 +231,7 @@ impl Daemon {
     /// Comes back into a folder with the person's own slot key: certifies this device, without asking anybody.
     async fn return_to(&self, link: &Opener, id: FolderId, slot: u16, deadline: Instant) -> Option<Returned> {
         let slot = self.identity().slot(slot);
-        let pass = Pass { kind: KeyKind::Member, key: slot.sig.clone() };
+        let pass = Pass { kind: KeyKind::Member, key: slot.sig.clone(), introduction: vec![] };
         let mut guest = self.knock(link, id, pass, KeyKind::Member).await?;
         let keys = guest.until(deadline, |guest| open(guest, &[&slot.hpke])).await;
         self.guests.write().expect("no thread panics while it holds this lock").remove(&id);

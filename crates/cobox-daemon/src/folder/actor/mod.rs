@@ -243,6 +243,8 @@ pub(crate) struct FolderActor {
     /// Since the start.
     pub(crate) sent_blocks: u64,
     pub(crate) received_blocks: u64,
+    /// How often each machine was asked to let us in since it last did.
+    asked_to_enter: BTreeMap<SigKey, u32>,
     told_progress: Option<(Cid, u64)>,
     told_vault: Option<VaultMark>,
     announced: Option<Ticket>,
@@ -308,6 +310,7 @@ pub(crate) fn start(
         unkept: None,
         skipped: Vec::new(),
         unreadable: Vec::new(),
+        asked_to_enter: BTreeMap::new(),
         sent_blocks: 0,
         received_blocks: 0,
         told_progress: None,

@@ -4,12 +4,19 @@ use super::*;
 
 /// Of the heads that a peer names at the beginning, so many are remembered.
 const CAME_WITH_MAX: usize = 1024;
+/// Asking in vain, this device introduces itself a few times (an ask while the last one is not answered counts for nothing) ...
+const INTRODUCED_TIMES: u32 = 4;
+/// ... and again after so many.
+const INTRODUCED_EVERY: u32 = 64;
 
 impl FolderActor {
     pub(super) fn peer_event(&mut self, event: FolderEvent) {
         let now = self.around.now_ms();
         match event {
-            FolderEvent::MayEnter { who, answer } => {
+            FolderEvent::MayEnter { who, introduction, answer } => {
+                if !self.config.paused && !introduction.is_empty() {
+                    self.replica.handle(now, replicate::Input::Introduced { who, ops: introduction });
+                }
                 if !self.config.paused && self.replica.reach(&who, now).is_some() {
                     let _ = answer.send(self.pass());
                 }
@@ -36,7 +43,20 @@ impl FolderActor {
 
     /// Our key here.
     pub(crate) fn pass(&self) -> Pass {
-        Pass { kind: KeyKind::Device, key: self.device.sig.clone() }
+        Pass { kind: KeyKind::Device, key: self.device.sig.clone(), introduction: vec![] }
+    }
+
+    /// The same for a machine that is asked to let us in, perhaps again and again. One that refused may not have heard how this
+    /// device was admitted.
+    pub(crate) fn pass_at(&mut self, remote: SigKey) -> Pass {
+        let asked = self.asked_to_enter.entry(remote).or_insert(0);
+        let introduces = *asked > 0 && *asked % INTRODUCED_EVERY < INTRODUCED_TIMES;
+        *asked = asked.saturating_add(1);
+        let mut pass = self.pass();
+        if introduces {
+            pass.introduction = self.replica.introduction(&pass.key.public());
+        }
+        pass
     }
 
     pub(super) fn peer_opened(&mut self, now: u64, peer: Peer, who: Who) {
@@ -53,6 +73,7 @@ impl FolderActor {
             self.seeder_is_at(who.key, peer.remote);
         }
         let id = peer.id;
+        self.asked_to_enter.remove(&peer.remote);
         self.peers.insert(id, PeerRow { who, progress: None, came_with: None, peer });
         self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
         self.told_progress = None;
