@@ -153,7 +153,7 @@ enum Command {
 
 #[derive(Debug)]
 enum OpenWith {
-    Key(Pass),
+    Key(Box<Pass>),
     Offer(OfferId, [u8; 16]),
 }
 
@@ -171,12 +171,12 @@ impl Opener {
     }
     /// Asks to enter a folder; success comes as [`FolderEvent::Opened`].
     pub fn open(&self, folder: FolderId, pass: Pass) {
-        let _ = self.commands.send(Command::Open { folder, pass: OpenWith::Key(pass), answer: None });
+        let _ = self.commands.send(Command::Open { folder, pass: OpenWith::Key(Box::new(pass)), answer: None });
     }
     /// Asks to enter a folder and waits for the answer; `false` also when the connection ends first.
     pub async fn open_and_wait(&self, folder: FolderId, pass: Pass) -> bool {
         let (answer, answered) = oneshot::channel();
-        let _ = self.commands.send(Command::Open { folder, pass: OpenWith::Key(pass), answer: Some(answer) });
+        let _ = self.commands.send(Command::Open { folder, pass: OpenWith::Key(Box::new(pass)), answer: Some(answer) });
         answered.await.unwrap_or(false)
     }
     /// Shows a hosting offer for a folder and waits for the answer.
