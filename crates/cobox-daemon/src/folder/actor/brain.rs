@@ -211,7 +211,7 @@ impl FolderActor {
 }
 
 /// Reads a whole state back from kept blocks; `None` if one is missing or damaged.
-fn load(blocks: &dyn BlockStore, root: Cid, keys: &FolderKeys) -> Option<(State, Tree)> {
+pub(super) fn load(blocks: &dyn BlockStore, root: Cid, keys: &FolderKeys) -> Option<(State, Tree)> {
     let mut fetch = Fetch::new(root, None);
     loop {
         let wanted = fetch.wanted(256);

@@ -5,6 +5,7 @@
 //! folder is never taken for deletions. What a stop loses: steps not begun and blocks under way; they are asked for again.
 
 mod brain;
+mod collect;
 mod disk;
 mod membership;
 mod peers;
@@ -243,6 +244,10 @@ pub(crate) struct FolderActor {
     /// Since the start.
     pub(crate) sent_blocks: u64,
     pub(crate) received_blocks: u64,
+    /// How far the last look for blocks that nobody needs came.
+    collected_to: Option<Cid>,
+    /// With more than this it is worth looking again.
+    collect_over_bytes: u64,
     /// How often each machine was asked to let us in since it last did.
     asked_to_enter: BTreeMap<SigKey, u32>,
     told_progress: Option<(Cid, u64)>,
@@ -310,6 +315,8 @@ pub(crate) fn start(
         unkept: None,
         skipped: Vec::new(),
         unreadable: Vec::new(),
+        collected_to: None,
+        collect_over_bytes: 0,
         asked_to_enter: BTreeMap::new(),
         sent_blocks: 0,
         received_blocks: 0,

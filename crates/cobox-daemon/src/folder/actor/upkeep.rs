@@ -1,4 +1,4 @@
-//! What is thrown away in time: versions set aside that nobody can need any more, and files that were never received whole.
+//! What is thrown away in time: versions set aside that nobody can need any more, and blocks of old states (`collect`).
 //!
 //! What must hold: a version that may be somebody's only copy of an edit, because it was changed after it was set aside, stays.
 
@@ -27,6 +27,7 @@ impl FolderActor {
             return;
         }
         self.next_upkeep_ms = now + HOUR_MS;
+        self.collect();
         let Some(disk) = self.disk_tree().cloned() else { return };
         let backed_up = self.is_at_every_seeder();
         let kept = match disk.list_kept() {
