@@ -48,6 +48,18 @@ impl Quota {
         room.quota_bytes.saturating_sub(self.used())
     }
 
+    /// The most that a head of `member` may bring, large heads' reserve and the member's share considered.
+    pub fn left_for(&self, room: &Room, member: &OpId) -> u64 {
+        let mut left = self.free(room).saturating_sub(room.quota_bytes / RESERVE_PART);
+        if room.shared {
+            let own = self.used_by(member);
+            let left_by_others = u128::from(room.quota_bytes.saturating_sub(self.used() - own));
+            let share = left_by_others * u128::from(room.member_share.min(100)) / 100;
+            left = left.min(u64::try_from(share).unwrap_or(u64::MAX).saturating_sub(own));
+        }
+        left
+    }
+
     /// Whether a head that brings `announced_bytes` for `member` may come in.
     ///
     /// Errors: the status to answer with.

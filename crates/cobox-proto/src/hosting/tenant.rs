@@ -63,6 +63,9 @@ pub enum TenantOutput {
 struct Budget {
     blocks: u64,
     bytes: u64,
+    /// The bytes are all the room there is: less than was announced by the heads before, which it may not need any more. With what
+    /// is here of it already.
+    room: Option<u64>,
 }
 
 impl Budget {
@@ -71,14 +74,15 @@ impl Budget {
         heads.map(SignedHead::head).fold(Self::default(), |sum, head| Self {
             blocks: sum.blocks.saturating_add(head.new_blocks),
             bytes: sum.bytes.saturating_add(head.new_bytes),
+            room: None,
         })
     }
     fn plus(self, other: Self) -> Self {
         let blocks = self.blocks.saturating_add(other.blocks);
-        Self { blocks, bytes: self.bytes.saturating_add(other.bytes) }
+        Self { blocks, bytes: self.bytes.saturating_add(other.bytes), room: self.room }
     }
     fn minus(self, blocks: u64, bytes: u64) -> Self {
-        Self { blocks: self.blocks.saturating_sub(blocks), bytes: self.bytes.saturating_sub(bytes) }
+        Self { blocks: self.blocks.saturating_sub(blocks), bytes: self.bytes.saturating_sub(bytes), room: self.room }
     }
 }
 
@@ -105,6 +109,8 @@ pub struct Tenant {
     /// Heads that are being fetched, with what they may still bring.
     coming: BTreeMap<HeadId, Budget>,
     refused: BTreeMap<HeadId, Holding>,
+    /// Heads that came as far as there was room, and the room, what is here of them included.
+    overran: BTreeMap<HeadId, u64>,
     outputs: VecDeque<TenantOutput>,
 }
 
@@ -134,6 +140,7 @@ impl Tenant {
             repairing: BTreeSet::new(),
             coming: BTreeMap::new(),
             refused: BTreeMap::new(),
+            overran: BTreeMap::new(),
             outputs: VecDeque::new(),
         };
         let heads = tenant.replica.heads();
@@ -262,6 +269,11 @@ impl Tenant {
     /// Goes for the newest head of each actor, as far as there is room.
     fn follow(&mut self, now_ms: u64, shelf: &mut dyn Shelf) {
         let targets = self.targets();
+        let overran = self.overran.len();
+        self.overran.retain(|head, _| targets.contains(head));
+        if self.overran.len() < overran {
+            self.count_use(shelf); // What came of it takes nobody's room any more.
+        }
         self.coming.retain(|head, _| targets.contains(head));
         for head in targets {
             if self.coming.contains_key(&head) || self.refused.get(&head) == Some(&Holding::MoreThanAnnounced) {
@@ -335,10 +347,30 @@ impl Tenant {
         let member = heads.member(head).unwrap_or(OpId::ZERO);
         let added = own.iter().filter(|id| !expected.contains(id)).filter_map(|id| heads.get(id));
         // What came before a restart is on the shelf and counted as used already.
-        let added = Budget::announced(added).minus(0, self.held_of(head, shelf));
-        quota.admit(&self.room(terms), &member, added.bytes)?;
+        let held = self.held_of(head, shelf);
+        let added = Budget::announced(added).minus(0, held);
         let thinned = self.settled.minus(self.blocks_used, self.quota.used());
-        Ok(Budget::announced(own.iter().filter_map(|id| heads.get(id))).plus(thinned))
+        let budget = Budget::announced(own.iter().filter_map(|id| heads.get(id))).plus(thinned);
+        let room = self.room(terms);
+        // What is here of a head that overran the room counts as nobody's; of another one it is part of what is used.
+        let counted = if self.overran.contains_key(head) { 0 } else { held };
+        let total = quota.left_for(&room, &member).saturating_add(counted);
+        let mut left = total.saturating_sub(held);
+        match quota.admit(&room, &member, added.bytes) {
+            Ok(()) => left = left.max(added.bytes),
+            Err(refusal) if own.len() < 2 => return Err(refusal),
+            Err(_) => {
+                // Much of what the heads before it announced may be gone again: it is tried, if it fits by itself.
+                let alone = Budget::announced(heads.get(head).into_iter()).minus(0, held);
+                quota.admit(&room, &member, alone.bytes)?;
+            }
+        }
+        match self.overran.get(head) {
+            _ if budget.bytes <= left => Ok(budget),
+            Some(before) if total <= *before => Err(Holding::NoRoom),
+            // It comes as far as there is room.
+            _ => Ok(Budget { bytes: left, room: Some(total), ..budget }),
+        }
     }
 
     /// Bytes that are here of a head which is not complete.
@@ -387,6 +419,7 @@ impl Tenant {
     fn completed(&mut self, now_ms: u64, head: HeadId) {
         self.coming.remove(&head);
         self.refused.remove(&head);
+        self.overran.remove(&head);
         self.repairing.remove(&head);
         self.settle(&head);
         self.complete.insert(head, now_ms);
@@ -444,13 +477,20 @@ impl Tenant {
         for head in heads {
             if let Some(budget) = self.coming.get_mut(&head) {
                 match (budget.blocks.checked_sub(1), budget.bytes.checked_sub(bytes)) {
-                    (Some(blocks), Some(bytes)) => *budget = Budget { blocks, bytes },
-                    _ => liars.push(head),
+                    (Some(blocks), Some(bytes)) => *budget = Budget { blocks, bytes, ..*budget },
+                    _ => liars.push((head, budget.room)),
                 }
             }
         }
-        for head in &liars {
-            self.refuse(now_ms, *head, Holding::MoreThanAnnounced);
+        for (head, room) in &liars {
+            let holding = match room {
+                None => Holding::MoreThanAnnounced,
+                Some(room) => {
+                    self.overran.insert(*head, *room);
+                    Holding::NoRoom
+                }
+            };
+            self.refuse(now_ms, *head, holding);
         }
         self.stepped(now_ms, step, shelf);
         if !liars.is_empty() {
@@ -468,7 +508,7 @@ impl Tenant {
             self.complete.remove(&head);
             self.repairing.insert(head);
             // What it announced was announced once; it may bring again whatever it lost.
-            self.coming.insert(head, Budget { blocks: u64::MAX, bytes: u64::MAX });
+            self.coming.insert(head, Budget { blocks: u64::MAX, bytes: u64::MAX, room: None });
             self.outputs.push_back(TenantOutput::Released(head));
         }
         self.settle_all();
@@ -488,7 +528,9 @@ impl Tenant {
     fn count_use(&mut self, shelf: &dyn Shelf) -> BTreeSet<Cid> {
         let mut order: Vec<(u64, HeadId)> = self.complete.iter().map(|(head, ms)| (*ms, *head)).collect();
         order.sort();
-        let honest = |head: &HeadId| self.refused.get(head) != Some(&Holding::MoreThanAnnounced);
+        let honest = |head: &HeadId| {
+            self.refused.get(head) != Some(&Holding::MoreThanAnnounced) && !self.overran.contains_key(head)
+        };
         order.extend(self.targets().into_iter().filter(honest).map(|head| (u64::MAX, head)));
         let mut quota = Quota::default();
         let mut reached = BTreeSet::new();

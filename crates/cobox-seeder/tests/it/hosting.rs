@@ -115,10 +115,12 @@ async fn d4_a_head_that_does_not_fit_is_refused_and_the_old_one_kept() {
     let fits = folder.tree(3, MIB);
     let third = folder.head(Some(&second), &fits);
     ana.publish(&fits, &third);
-    // The one before announced more than fits, and it stands before this one.
-    ana.until_held(&third.id(), Holding::NoRoom).await;
+    // The one before announced more than fits, and this one does not need it any more.
+    ana.until_held(&third.id(), Holding::Complete).await;
+    assert!(large.blocks.keys().all(|cid| !ana.asked.contains(cid)), "nothing of it was pulled");
     let host = host.restart().await;
-    assert_eq!(host.seeder.folders().await[0].used_bytes, small.bytes(), "still kept");
+    let row = &host.seeder.folders().await[0];
+    assert_eq!((row.complete, row.used_bytes), (true, small.bytes() + fits.bytes()), "the old is still kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
