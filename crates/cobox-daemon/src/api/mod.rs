@@ -17,6 +17,7 @@ mod guard;
 mod held;
 mod login;
 mod members;
+mod problem;
 mod recovery;
 mod server;
 mod service;
@@ -47,6 +48,7 @@ pub use dto::EventKind;
 pub use error::{ApiError, ErrorBody, ErrorCode, Exit};
 pub use events::{EventLog, News};
 pub use folders::find_folder;
+pub use problem::ProblemCode;
 pub use server::{ServeError, serve};
 pub use service::{Answer, Service};
 

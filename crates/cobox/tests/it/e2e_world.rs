@@ -235,6 +235,16 @@ impl Computer {
         child.wait().unwrap();
     }
 
+    /// Halts the service where it stands, as a lid that closes does.
+    pub(crate) fn sleep(&self) {
+        self.end(self.service.as_ref().unwrap(), Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn wake(&self) {
+        self.end(self.service.as_ref().unwrap(), Signal::CONT);
+    }
+
     pub(crate) fn restart(&mut self) {
         self.down();
         self.up();
@@ -358,7 +368,7 @@ impl Drop for Computer {
         }
         if std::thread::panicking() {
             eprintln!("{} said at last:\n{}", self.name, last_lines(&self.dir.join("said"), 15));
-            let log = newest_in(&self.home().join("logs"));
+            let log = newest_in(&self.home().join("log"));
             eprintln!("{} logged at last:\n{}", self.name, log.map_or_else(String::new, |log| last_lines(&log, 40)));
         }
     }

@@ -6,6 +6,8 @@ mod blind;
 mod e2e_backup;
 mod e2e_clones;
 mod e2e_crash;
+mod e2e_entering;
+mod e2e_evil;
 mod e2e_files;
 mod e2e_frugal;
 mod e2e_full_disk;

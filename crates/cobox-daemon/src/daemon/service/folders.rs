@@ -16,7 +16,7 @@ use crate::api::dto::{
     BackupEnd, CheckReport, Conflict, Conflicts, CreateRequest, Direction, FolderName, FolderReply, HeldChange,
     HeldChanges, HeldRequest, LeaveReply, LeaveRequest, Problem, Profile, Time, Version,
 };
-use crate::api::{ApiError, ErrorCode, EventKind, News};
+use crate::api::{ApiError, ErrorCode, EventKind, News, ProblemCode};
 use crate::disk_tree::DiskTree;
 use crate::folder::{FolderActor, Sort};
 
@@ -158,7 +158,7 @@ impl Daemon {
                     Err(why) => why.to_string(),
                 };
                 report.damaged.push(Problem {
-                    code: "damaged".into(),
+                    code: ProblemCode::Damaged.into(),
                     path: Some(path.to_string()),
                     message,
                     hint: Some(
@@ -259,7 +259,7 @@ async fn check_records(running: &Running, records: Vec<Cid>) -> Result<Option<Pr
         ),
     };
     Ok(Some(Problem {
-        code: "damaged".into(),
+        code: ProblemCode::Damaged.into(),
         path: None,
         message: format!("{unread} of the {all} records of the folder could not be read; {outcome}"),
         hint: Some(hint.into()),

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use super::super::{Daemon, Running, Unopened};
 use super::{failed, stopped};
-use crate::api::ApiError;
 use crate::api::dto::{
     BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, Problem, Role, Status, Time, WaitRequest,
     Whoami,
 };
+use crate::api::{ApiError, ProblemCode};
 use crate::folder::{FolderActor, Sort};
 
 /// How often it is looked whether all is in step.
@@ -143,7 +143,7 @@ fn backups(actor: &FolderActor) -> Vec<BackupStatus> {
 }
 
 fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
-    let problem = |code: &str, path: Option<String>, message: String, hint: &str| Problem {
+    let problem = |code: ProblemCode, path: Option<String>, message: String, hint: &str| Problem {
         code: code.into(),
         path,
         message,
@@ -152,14 +152,14 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
     let mut all = Vec::new();
     if let Some(why) = &actor.root_lost {
         all.push(problem(
-            "folder_vanished",
+            ProblemCode::FolderVanished,
             None,
             why.clone(),
             "bring the directory back; nothing is deleted meanwhile",
         ));
     }
     if let Some(why) = &actor.unkept {
-        let code = if why.disk_full { "disk_full" } else { "not_kept" };
+        let code = if why.disk_full { ProblemCode::DiskFull } else { ProblemCode::NotKept };
         let message = format!("what changed can not be remembered: {}", why.message);
         all.push(problem(code, None, message, "make room there; nothing is lost, and it goes on by itself"));
     }
@@ -167,7 +167,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         let refused = actor.newest_receipt(&seeder.key).map(|r| r.receipt().holding);
         if matches!(refused, Some(Holding::NoRoom | Holding::ShareUsed)) {
             all.push(problem(
-                "quota",
+                ProblemCode::Quota,
                 None,
                 format!("seeder {} has no room for the newest state; what it had stays", seeder.key.short()),
                 "ask its owner for a larger offer, and add that with `cobox backup add`; or for room, if its disk is full",
@@ -175,20 +175,26 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         }
     }
     for (path, why) in &actor.unreadable {
-        all.push(problem("unreadable", Some(path.to_string()), why.clone(), "make the file readable for you"));
+        all.push(problem(
+            ProblemCode::Unreadable,
+            Some(path.to_string()),
+            why.clone(),
+            "make the file readable for you",
+        ));
     }
     for (name, why) in &actor.skipped {
-        all.push(problem("skipped", Some(name.clone()), format!("{name} is not synced: {why}"), ""));
+        all.push(problem(ProblemCode::Skipped, Some(name.clone()), format!("{name} is not synced: {why}"), ""));
     }
     for (path, why) in &summary.stuck {
         let (code, message) = match why {
-            StepError::DiskFull => ("disk_full", "the disk is full".to_string()),
-            StepError::NoContent => ("waiting", "nobody who is connected has this file now".into()),
-            StepError::NotEmpty => {
-                ("not_empty", "the directory was deleted by others, but holds files that are not synced".into())
-            }
+            StepError::DiskFull => (ProblemCode::DiskFull, "the disk is full".to_string()),
+            StepError::NoContent => (ProblemCode::Waiting, "nobody who is connected has this file now".into()),
+            StepError::NotEmpty => (
+                ProblemCode::NotEmpty,
+                "the directory was deleted by others, but holds files that are not synced".into(),
+            ),
             StepError::Changed => continue,
-            StepError::Failed(why) => ("not_written", why.clone()),
+            StepError::Failed(why) => (ProblemCode::NotWritten, why.clone()),
         };
         all.push(problem(code, Some(path.to_string()), message, ""));
     }
@@ -339,7 +345,7 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
         conflicts: 0,
         held_changes: 0,
         problems: vec![Problem {
-            code: "not_opened".into(),
+            code: ProblemCode::NotOpened.into(),
             path: None,
             message: why,
             hint: Some("its files are untouched; put right what is named, then `cobox down` and `cobox up`".into()),

@@ -519,8 +519,8 @@ impl FolderActor {
             }
             O::Stale { .. } => self.membership_changed(),
             O::ClosePeer { peer, why } => {
-                tracing::debug!(%why, "a peer is closed");
                 if let Some(row) = self.peers.remove(&peer) {
+                    tracing::warn!(key = %row.who.key.short(), %why, "a peer is closed");
                     row.peer.close();
                 }
             }
