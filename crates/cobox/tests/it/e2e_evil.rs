@@ -106,7 +106,8 @@ impl Call {
         let (inbox, mut events) = mpsc::channel(INBOX_MAX);
         let connection = soon(endpoint.dial(victim)).await.unwrap();
         let opener = drive(connection, endpoint.id(), Arc::new(Calling(inbox)));
-        if !soon(opener.open_and_wait(loot.folder, Pass { kind: KeyKind::Seeder, key })).await {
+        if !soon(opener.open_and_wait(loot.folder, Pass { kind: KeyKind::Seeder, key, introduction: Vec::new() })).await
+        {
             endpoint.close().await;
             return None;
         }

@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, PATIENCE, World, becomes, noise, until};
+use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, becomes, noise, until};
 
 /// Waits until this seeder has signed for the newest state of a folder.
 fn signs(computer: &Computer, folder: &str, seeder: &Computer) {
@@ -68,4 +68,17 @@ fn who_joins_while_a_seeder_is_away_is_let_in_there_with_nobody_else_there() {
     far.up();
     fs::write(theirs.join("from Ben"), noise(2, 1000)).unwrap();
     signs(&ben, "docs", &far);
+}
+
+#[test]
+fn who_was_there_before_a_seeder_was_hired_finds_it_without_the_hirer() {
+    let world = World::new();
+    let (mut ana, mut ben) = ana_and_ben(&world, |root| fs::write(root.join("report"), noise(1, 100_000)).unwrap());
+    let near = world.seeder("near");
+    ana.back_up("docs", &near);
+    signs(&ben, "docs", &near);
+    ana.down();
+    ben.restart();
+    fs::write(ben.folder("docs").join("from Ben"), noise(2, 1000)).unwrap();
+    signs(&ben, "docs", &near);
 }

@@ -27,14 +27,15 @@ use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
 use cobox_core::tree::{Fetch, Tree};
 use cobox_net::{FolderEvent, Inbox, Pass, Peer};
-use cobox_proto::codec::Canonical;
+use cobox_proto::codec::{Canonical, Reader};
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
 use cobox_proto::id::{Cid, EndpointId, EpochTag, FolderId, HeadId, OpId, SigKey};
+use cobox_proto::limits::ADDRESS_NOTE_BYTES_MAX;
 use cobox_proto::members::{OpBody, Role, SignedOp};
 use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
-use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes};
+use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes, Party};
 use cobox_store::{BlockStore, HeadState};
 use tokio::sync::{mpsc, oneshot};
 use unkept::Unkept;
@@ -68,6 +69,9 @@ const BEHIND_LOOK_MS: u64 = 5;
 const WATCH_QUIET_MS: u64 = 50;
 /// Steps that could not be done are tried again this often.
 const STUCK_RETRY_MS: u64 = 15_000;
+/// Tickets in an address note: the device's and those of seeders. And their bytes: what is left of a note when it is sealed and padded.
+const NOTE_TICKETS_MAX: usize = 9;
+const NOTE_PLAIN_BYTES_MAX: usize = ADDRESS_NOTE_BYTES_MAX - 256;
 /// Ops per message when a log is handed to a seeder.
 const CLAIM_OPS_PART: usize = 256;
 
@@ -252,7 +256,8 @@ pub(crate) struct FolderActor {
     asked_to_enter: BTreeMap<SigKey, u32>,
     told_progress: Option<(Cid, u64)>,
     told_vault: Option<VaultMark>,
-    announced: Option<Ticket>,
+    /// What the last address note said.
+    announced: Option<Vec<u8>>,
     db_path: std::path::PathBuf,
     next_attach_ms: u64,
     next_upkeep_ms: u64,

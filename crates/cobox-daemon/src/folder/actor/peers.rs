@@ -178,7 +178,7 @@ impl FolderActor {
         let seeders = self.config.seeders.iter().filter_map(|seeder| seeder.ticket());
         let contacts = self.config.contacts.iter().filter_map(|text| Ticket::from_text(text).ok());
         let own = self.device.public().sig;
-        let notes = self.replica.addresses().filter(|note| note.device != own).filter_map(|note| self.open_note(note));
+        let notes = self.replica.addresses().filter(|note| note.device != own).flat_map(|note| self.open_note(note));
         seeders.chain(contacts).chain(notes).collect()
     }
 
@@ -186,8 +186,8 @@ impl FolderActor {
     /// when they open the folder.
     fn seeder_is_at(&mut self, key: SigKey, machine: SigKey) {
         let there = |text: &str| Ticket::from_text(text).is_ok_and(|ticket| ticket.endpoint.0 == machine.0);
-        let known = self.config.seeders.iter().map(|seeder| &seeder.ticket).chain(&self.config.contacts);
-        let Some(ticket) = known.into_iter().find(|text| there(text)).cloned() else { return };
+        let known = self.contacts().into_iter().find(|ticket| ticket.endpoint.0 == machine.0);
+        let Some(ticket) = known.map(|ticket| ticket.to_text()) else { return };
         let own = self.config.seeders.iter().position(|seeder| seeder.sig_key() == Some(key));
         match own {
             Some(own) if there(&self.config.seeders[own].ticket) => return,
@@ -246,27 +246,51 @@ impl FolderActor {
         rows.find(|row| row.peer.remote == *machine)?.came_with.as_deref()
     }
 
-    pub(super) fn open_note(&self, note: &AddressNote) -> Option<Ticket> {
-        let (epoch, sealed) = note.sealed.split_first_chunk::<16>()?;
-        let plain = self.keys.as_deref()?.open_note(&EpochTag(*epoch), "addresses", &note.device.0, sealed).ok()?;
-        Ticket::from_bytes(&plain).ok()
+    /// Where a device is, and then the seeders it knows; nothing from a note that is not as it should be.
+    fn open_note(&self, note: &AddressNote) -> Vec<Ticket> {
+        let opened = || {
+            let (epoch, sealed) = note.sealed.split_first_chunk::<16>()?;
+            let plain = self.keys.as_deref()?.open_note(&EpochTag(*epoch), "addresses", &note.device.0, sealed).ok()?;
+            let mut r = Reader::new(&plain);
+            let mut tickets = vec![Ticket::decode(&mut r).ok()?];
+            while r.left() > 0 && tickets.len() < NOTE_TICKETS_MAX {
+                tickets.push(Ticket::decode(&mut r).ok().filter(|ticket| ticket.party == Party::Seeder)?);
+            }
+            r.finish().ok()?;
+            Some(tickets)
+        };
+        opened().unwrap_or_default()
     }
 
-    /// Tells the other members, sealed, where this device is, if that is news.
+    /// Where this device is, then the seeders that are hired and whose place it knows, as far as they fit in a note: a member who was
+    /// there before them has no other way to hear where they are.
+    fn to_announce(&self) -> Option<Vec<u8>> {
+        let mut plain = self.around.ticket()?.to_bytes();
+        let membership = self.replica.membership();
+        let hired = self.config.seeders.iter().filter(|s| s.sig_key().is_some_and(|key| membership.is_seeder(&key)));
+        for ticket in hired.filter_map(SeederConfig::ticket).take(NOTE_TICKETS_MAX - 1) {
+            let bytes = ticket.to_bytes();
+            if ticket.party == Party::Seeder && plain.len() + bytes.len() <= NOTE_PLAIN_BYTES_MAX {
+                plain.extend(bytes);
+            }
+        }
+        Some(plain)
+    }
+
+    /// Tells the other members, sealed, where this device and the folder's seeders are, if that is news.
     pub(super) fn announce(&mut self) {
         let now = self.around.now_ms();
-        let (Some(ticket), Some(epoch)) = (self.around.ticket(), self.epoch()) else { return };
-        if self.announced.as_ref() == Some(&ticket) || self.author().is_none() {
+        let (Some(plain), Some(epoch)) = (self.to_announce(), self.epoch()) else { return };
+        if self.announced.as_ref() == Some(&plain) || self.author().is_none() {
             return;
         }
         let device = self.device.public().sig;
-        let Some(Ok(sealed)) =
-            self.keys.as_deref().map(|keys| keys.seal_note(&epoch, "addresses", &device.0, &ticket.to_bytes()))
+        let Some(Ok(sealed)) = self.keys.as_deref().map(|keys| keys.seal_note(&epoch, "addresses", &device.0, &plain))
         else {
             return;
         };
         let note = AddressNote::sign(&self.device.sig, &self.folder, now, [&epoch.0[..], &sealed].concat());
-        self.announced = Some(ticket);
+        self.announced = Some(plain);
         self.replica.handle(now, replicate::Input::LocalAddresses(note));
     }
 

@@ -19,6 +19,8 @@ impl FolderActor {
         if let Err(why) = self.config.save(&self.config_path) {
             self.trouble(why.to_string());
         }
+        // It may know of other seeders now.
+        self.announce();
     }
 
     /// Ends the thread after this.
