@@ -26,6 +26,9 @@ struct Writing<'e> {
     /// At how many places a content of an item stands. At two, what happens to one place must not touch the value: a
     /// deletion or edit takes along all that equals what was seen.
     places: BTreeMap<(Inode, [u8; 32]), u32>,
+    /// At how many places a value has been seen. A file that is caught in the middle of a move shows at two, at one of them as it was
+    /// before an edit: both are written by one dot, and what happens to one must not touch the other.
+    seen_at: BTreeMap<(Inode, Dot), u32>,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
@@ -130,9 +133,12 @@ impl Engine {
     }
 
     fn writing(&mut self) -> Writing<'_> {
-        let mut places = BTreeMap::new();
+        let (mut places, mut seen_at) = (BTreeMap::new(), BTreeMap::new());
         for entry in self.synced.values() {
             *places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
+            for dot in &entry.seen {
+                *seen_at.entry((entry.inode, *dot)).or_insert(0) += 1;
+            }
         }
         Writing {
             commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
@@ -141,6 +147,7 @@ impl Engine {
             ids: &mut self.ids,
             rules: self.rules.as_deref(),
             places,
+            seen_at,
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
@@ -181,6 +188,9 @@ impl Writing<'_> {
             return;
         }
         *self.places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
+        for dot in &entry.seen {
+            *self.seen_at.entry((entry.inode, *dot)).or_insert(0) += 1;
+        }
         self.ids.insert(entry.id, path.clone());
         self.synced.insert(path.clone(), entry);
         self.dirty.insert(path.clone());
@@ -194,6 +204,11 @@ impl Writing<'_> {
         if let Some(places) = self.places.get_mut(&(old.inode, old.digest)) {
             *places -= 1;
         }
+        for dot in &old.seen {
+            if let Some(places) = self.seen_at.get_mut(&(old.inode, *dot)) {
+                *places -= 1;
+            }
+        }
         self.dirty.insert(path.clone());
         Some(old)
     }
@@ -204,6 +219,12 @@ impl Writing<'_> {
 
     fn stands_twice(&self, old: &Synced) -> bool {
         self.places.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
+    }
+
+    /// What the person had seen at a place and at no other: a change there concerns these values only.
+    fn seen_there_only(&self, old: &Synced) -> SmallVec<[Dot; 1]> {
+        let elsewhere = |dot: &Dot| self.seen_at.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
+        old.seen.iter().filter(|dot| !elsewhere(dot)).copied().collect()
     }
 
     /// The nearest directory above that should be known and is not.
@@ -473,7 +494,7 @@ impl Writing<'_> {
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
         let stays = |dot: &Dot| self.stands_twice(old) || self.arrived.contains(&(old.inode, *dot));
-        let seen: SmallVec<[Dot; 1]> = old.seen.iter().filter(|dot| !stays(dot)).copied().collect();
+        let seen: SmallVec<[Dot; 1]> = self.seen_there_only(old).into_iter().filter(|dot| !stays(dot)).collect();
         if self.commit.edit(old.inode, &seen, body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
@@ -549,7 +570,7 @@ impl Writing<'_> {
                 self.commit.trash_dir(inode);
             }
         } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
-            self.commit.remove(old.inode, &old.seen);
+            self.commit.remove(old.inode, &self.seen_there_only(&old));
             self.remove_twins(&old);
         }
         self.unset(path);
