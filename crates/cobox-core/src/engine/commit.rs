@@ -23,12 +23,7 @@ struct Writing<'e> {
     synced: &'e mut BTreeMap<FolderPath, Arc<Synced>>,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     rules: Option<&'e dyn IgnoreRules>,
-    /// At how many places a content of an item stands. At two, what happens to one place must not touch the value: a
-    /// deletion or edit takes along all that equals what was seen.
-    places: BTreeMap<(Inode, [u8; 32]), u32>,
-    /// At how many places a value has been seen. A file that is caught in the middle of a move shows at two, at one of them as it was
-    /// before an edit: both are written by one dot, and what happens to one must not touch the other.
-    seen_at: BTreeMap<(Inode, Dot), u32>,
+    places: Places,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
@@ -133,13 +128,8 @@ impl Engine {
     }
 
     fn writing(&mut self) -> Writing<'_> {
-        let (mut places, mut seen_at) = (BTreeMap::new(), BTreeMap::new());
-        for entry in self.synced.values() {
-            *places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
-            for dot in &entry.seen {
-                *seen_at.entry((entry.inode, *dot)).or_insert(0) += 1;
-            }
-        }
+        let mut places = Places::default();
+        self.synced.values().for_each(|entry| places.add(entry));
         Writing {
             commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
@@ -147,7 +137,6 @@ impl Engine {
             ids: &mut self.ids,
             rules: self.rules.as_deref(),
             places,
-            seen_at,
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
@@ -187,10 +176,7 @@ impl Writing<'_> {
             self.dirty.insert(path.clone());
             return;
         }
-        *self.places.entry((entry.inode, entry.digest)).or_insert(0) += 1;
-        for dot in &entry.seen {
-            *self.seen_at.entry((entry.inode, *dot)).or_insert(0) += 1;
-        }
+        self.places.add(&entry);
         self.ids.insert(entry.id, path.clone());
         self.synced.insert(path.clone(), entry);
         self.dirty.insert(path.clone());
@@ -201,14 +187,7 @@ impl Writing<'_> {
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
         }
-        if let Some(places) = self.places.get_mut(&(old.inode, old.digest)) {
-            *places -= 1;
-        }
-        for dot in &old.seen {
-            if let Some(places) = self.seen_at.get_mut(&(old.inode, *dot)) {
-                *places -= 1;
-            }
-        }
+        self.places.take(&old);
         self.dirty.insert(path.clone());
         Some(old)
     }
@@ -218,12 +197,12 @@ impl Writing<'_> {
     }
 
     fn stands_twice(&self, old: &Synced) -> bool {
-        self.places.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
+        self.places.of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
     /// What the person had seen at a place and at no other: a change there concerns these values only.
     fn seen_there_only(&self, old: &Synced) -> SmallVec<[Dot; 1]> {
-        let elsewhere = |dot: &Dot| self.seen_at.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
+        let elsewhere = |dot: &Dot| self.places.of_value.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
         old.seen.iter().filter(|dot| !elsewhere(dot)).copied().collect()
     }
 
@@ -574,6 +553,36 @@ impl Writing<'_> {
             self.remove_twins(&old);
         }
         self.unset(path);
+    }
+}
+
+/// What stands at how many places. At two, what happens to one place must not touch the other.
+#[derive(Default)]
+struct Places {
+    /// A content of an item: a deletion or edit would take along all that equals what was seen.
+    of_content: BTreeMap<(Inode, [u8; 32]), u32>,
+    /// A value that was seen. A file that is caught in the middle of a move shows at two, at one of them as it was before an edit:
+    /// both are written by one dot.
+    of_value: BTreeMap<(Inode, Dot), u32>,
+}
+
+impl Places {
+    fn add(&mut self, entry: &Synced) {
+        *self.of_content.entry((entry.inode, entry.digest)).or_insert(0) += 1;
+        for dot in &entry.seen {
+            *self.of_value.entry((entry.inode, *dot)).or_insert(0) += 1;
+        }
+    }
+
+    fn take(&mut self, entry: &Synced) {
+        if let Some(places) = self.of_content.get_mut(&(entry.inode, entry.digest)) {
+            *places -= 1;
+        }
+        for dot in &entry.seen {
+            if let Some(places) = self.of_value.get_mut(&(entry.inode, *dot)) {
+                *places -= 1;
+            }
+        }
     }
 }
 
