@@ -12,6 +12,7 @@
 mod brake;
 mod commit;
 mod deltas;
+mod figures;
 mod ignore;
 mod io;
 mod merge;
@@ -41,6 +42,7 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
 use deltas::Deltas;
+use figures::Figures;
 use merge::Merging;
 use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
@@ -99,14 +101,6 @@ pub struct Summary {
     pub settled: bool,
     /// Paths that can not be written here, and why.
     pub stuck: Vec<(FolderPath, StepError)>,
-}
-
-/// Figures of the view.
-#[derive(Debug, Default)]
-struct Figures {
-    files: u64,
-    bytes: u64,
-    conflicts: u64,
 }
 
 /// The brain of one folder. See the module.
@@ -204,7 +198,7 @@ impl Engine {
             new_nodes: (0, 0),
             out: VecDeque::new(),
         };
-        engine.count_view();
+        let _known_from_before = engine.count_view();
         for head in known {
             engine.note_head(head);
         }
@@ -317,7 +311,7 @@ impl Engine {
         Summary {
             files: self.figures.files,
             bytes: self.figures.bytes,
-            conflicts: self.figures.conflicts,
+            conflicts: self.figures.conflicts(),
             pending_files: self.pending.0,
             pending_bytes: self.pending.1,
             held_files: self.held.as_ref().map_or(0, |held| held.paths.len() as u64),
@@ -470,16 +464,6 @@ impl Engine {
         }
     }
 
-    /// Counts what the view shows: people ask for it many times over.
-    fn count_view(&mut self) {
-        self.figures = Figures::default();
-        for leaf in self.view.entries.values().filter_map(ViewEntry::shown) {
-            self.figures.files += 1;
-            self.figures.bytes += leaf.body(&self.state).map_or(0, |body| body.size);
-            self.figures.conflicts += u64::from(leaf.conflict.is_some());
-        }
-    }
-
     /// Stores what a commit or a join changed, and recomputes the view.
     fn settle_state(&mut self, touched: &Touched) {
         let epoch = self.standing.epoch.filter(|epoch| self.keys.has_epoch(epoch)).unwrap_or(self.tree.epoch());
@@ -493,7 +477,9 @@ impl Engine {
         self.tree = tree;
         self.deltas.changed(touched);
         self.view = view(&self.state);
-        self.count_view();
+        for path in self.count_view() {
+            self.out.push_back(Output::Tell(Event::Conflict { path }));
+        }
         if !blocks.is_empty() {
             self.out.push_back(Output::Store(blocks));
         }
