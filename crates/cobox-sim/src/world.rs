@@ -15,6 +15,7 @@ use crate::people;
 
 /// Older seeds go on telling the stories they were kept for.
 const FIRST_WITH_RULES: u64 = 30_000;
+const FIRST_WITH_TWINS: u64 = 60_000;
 /// Timers that may ring in each round of a quiet phase.
 const TICKS_MAX: usize = 100;
 
@@ -68,6 +69,8 @@ pub(crate) struct Faults {
     backups: bool,
     /// People change what is ignored.
     ignores: bool,
+    /// Machines wake up twice from one image.
+    twins: bool,
     /// Held deletions wait for the script instead of being decided by chance.
     pub(crate) scripted: bool,
 }
@@ -98,8 +101,9 @@ impl<'c> World<'c> {
         let count = 2 + dice.below(PEOPLE_MAX - 1);
         let (cuts, stops, backups) = (!dice.one_in(4), dice.one_in(2), dice.one_in(3));
         let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
-        let faults = Faults { cuts, stops, backups, ignores, scripted: false };
-        let members: Vec<Member<'_>> = (0..count).map(|n| Member::new(cast, n)).collect();
+        let twins = seed >= FIRST_WITH_TWINS && Dice::new(!seed ^ FIRST_WITH_TWINS).one_in(2);
+        let faults = Faults { cuts, stops, backups, ignores, twins, scripted: false };
+        let members: Vec<Member<'_>> = (0..count).map(|n| Member::at(cast, n)).collect();
         Self {
             cast,
             options,
@@ -162,6 +166,7 @@ impl<'c> World<'c> {
                     self.members[member].stop_after = Some(self.dice.below(12) as u32);
                 }
                 97 if self.faults.backups => self.back_up_or_restore(member),
+                98 if self.faults.twins && self.dice.one_in(4) => self.wake_twice(member),
                 _ => self.start_if_stopped(member),
             }
             self.tidy();
@@ -201,6 +206,19 @@ impl<'c> World<'c> {
                 self.members[member].time_passed(self.now_ms);
                 self.tidy();
             }
+        }
+    }
+
+    pub(crate) fn wake_twice(&mut self, member: usize) {
+        let index = self.members[member].index;
+        if self.members.iter().filter(|other| other.index == index).count() > 1 {
+            return;
+        }
+        if let Some(twin) = self.members[member].twin(self.now_ms) {
+            let (one, two) = (self.members[member].name, twin.name);
+            self.members.push(twin);
+            self.backups.push(None);
+            self.note(&format!("{one} wakes up a second time, as {two}"));
         }
     }
 

@@ -12,6 +12,7 @@
 mod brake;
 mod commit;
 mod deltas;
+mod forks;
 mod ignore;
 mod io;
 mod merge;
@@ -102,7 +103,7 @@ pub struct Summary {
 }
 
 /// Figures of the view.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Figures {
     files: u64,
     bytes: u64,
@@ -110,7 +111,7 @@ struct Figures {
 }
 
 /// The brain of one folder. See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
     folder: FolderId,
     keys: FolderKeys,
@@ -205,8 +206,12 @@ impl Engine {
             out: VecDeque::new(),
         };
         engine.count_view();
-        for head in known {
+        for head in merge::parents_first(known) {
             engine.note_head(head);
+            if head.head().actor == engine.own.actor {
+                // The same random bytes as at an earlier start: a machine that was set back whole.
+                engine.own.fresh_actor(Some(&head.id()));
+            }
         }
         engine.seal_past();
         engine.note_published();
@@ -231,6 +236,7 @@ impl Engine {
 
     /// Takes one input. Poll the outputs afterwards.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
+        self.own.note_time(now_ms);
         match input {
             Input::ScanBegun { under } => {
                 self.unsettled = self.busy.clone();
