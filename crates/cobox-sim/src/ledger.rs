@@ -32,19 +32,27 @@ impl Ledger {
     /// Everything that this disk has and `newer` may lose by being set back to it.
     pub(crate) fn set_back(&mut self, newer: &Disk, older: &Disk) {
         let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(Node::content).map(|c| c.hash).collect();
-        // What the old disk holds may not have been looked at when it was backed up: then it is as good as written today.
-        self.dead.retain(|hash| !old.contains(hash));
         let lost =
             newer.tree.values().filter_map(Node::content).chain(newer.kept_contents()).map(|content| content.hash);
         self.let_go.extend(lost.filter(|hash| !old.contains(hash)));
     }
 
-    /// A folder that is set back knows these again. What is ignored there now is not found to be missing, so if everybody else has
-    /// forgotten the deletion too, it is undone.
-    pub(crate) fn remembers_again(&mut self, contents: Vec<Bytes>) {
+    /// What this disk holds may be unknown to the memory beside it: then it is as good as written today.
+    pub(crate) fn may_be_new(&mut self, disk: &Disk) {
+        self.may_live(disk.tree.values().filter_map(Node::content).cloned());
+    }
+
+    /// These may be there again although they were nowhere: nobody knows of their deletion any more, or a person who was set back
+    /// did something with the file.
+    pub(crate) fn may_live(&mut self, contents: impl IntoIterator<Item = Bytes>) {
         for content in contents {
             self.dead.remove(&content.hash);
         }
+    }
+
+    /// A person moves or copies a file, or changes its time: whoever deleted it meanwhile did not know of that.
+    pub(crate) fn handled(&mut self, disk: &Disk, path: &FolderPath) {
+        self.may_live(disk.tree.get(path).and_then(|node| node.content()).cloned());
     }
 
     /// What only the program's own keeping has is lost when its memory is set back.

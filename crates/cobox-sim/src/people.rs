@@ -98,6 +98,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
                 return None;
             }
             ledger.let_go(disk, &to);
+            ledger.handled(disk, &from);
             disk.erase(&to);
             disk.rename(&from, &to);
             Some(format!("renames {from} -> {to}"))
@@ -129,6 +130,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
         }
         18 => {
             let path = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
+            ledger.handled(disk, &path);
             disk.touch(&path, mtime_ns, dice.one_in(2));
             Some(format!("touches {path}"))
         }
@@ -140,6 +142,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
                 return None;
             }
             let content = disk.tree.get(&from)?.content()?.clone();
+            ledger.handled(disk, &from);
             disk.put(&to, New { content, link: false, mtime_ns, executable: false }, false);
             Some(format!("copies {from} -> {to}"))
         }

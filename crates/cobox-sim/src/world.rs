@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::ledger::Ledger;
 use crate::member::{Durable, Member, Packet};
-use crate::people;
+use crate::{people, witness};
 
 /// Older seeds go on telling the stories they were kept for.
 const FIRST_WITH_RULES: u64 = 30_000;
@@ -237,9 +237,12 @@ impl<'c> World<'c> {
                     self.ledger.let_go_kept(&newer.disk);
                     self.members[member].durable.disk = newer.disk;
                 }
+                self.ledger.may_be_new(&self.members[member].durable.disk);
                 if self.faults.ignores {
-                    self.ledger.remembers_again(self.members[member].remembered());
+                    // What is ignored there now is not found to be missing.
+                    self.ledger.may_live(self.members[member].remembered());
                 }
+                self.ledger.may_live(witness::forgotten_deletions(&self.members));
                 self.note(&format!("{name} is set back to {at_ms}{}", if with_disk { " with its disk" } else { "" }));
             }
             None if self.members[member].live.is_some() => {
@@ -457,7 +460,11 @@ impl<'c> World<'c> {
                 let wanted = live.engine.view().entries.keys();
                 let missing: Vec<String> = wanted
                     .filter(|path| !member.durable.disk.tree.contains_key(*path) && !member.ignores(path))
-                    .map(ToString::to_string)
+                    .map(|path| {
+                        let has = |other: &&Member<'_>| other.durable.disk.tree.contains_key(path);
+                        let holders: String = self.members.iter().filter(has).map(|other| other.name).collect();
+                        format!("{path}, which {holders:?} show")
+                    })
                     .collect();
                 return Err(format!(
                     "O8: {} does not rest: {summary:?}; missing: {missing:?}, waits for {}",

@@ -11,7 +11,7 @@ use cobox_proto::limits::COUNTER_JUMP_MAX;
 use super::forks::{Barrier, Forks};
 use super::{Engine, Event, HeadNote, Output};
 use crate::path::FolderPath;
-use crate::state::{Alarm, Ctx, History, Touched};
+use crate::state::{Alarm, Ctx, History, Kind, Touched};
 use crate::tree::{Fetch, Remote, TreeError};
 
 /// How many blocks of one head are asked for at once.
@@ -33,6 +33,8 @@ pub(super) struct Row {
     pub(super) counter: Option<u64>,
     /// The greatest counter that this head and those in its past prove.
     counter_max: u64,
+    /// Whether this device wrote it in an earlier run; or a twin of it.
+    forgotten: bool,
     /// Whether it rests on a head that this run of the engine published.
     pub(super) rests_on_us: bool,
 }
@@ -141,6 +143,12 @@ impl Merging {
         all
     }
 
+    /// Whether a head rests on, or is, one of this device's that is not joined yet.
+    fn brings_forgotten(&self, id: HeadId) -> bool {
+        let new = self.with_past(id);
+        new.difference(&self.past).any(|id| self.rows.get(id).is_some_and(|row| row.forgotten))
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -209,10 +217,11 @@ impl Engine {
         let (root, delta, epoch) = (head.root, head.delta, head.epoch);
         self.merging.forks.note(id, head);
         self.merging.stalled.clear();
+        let forgotten = head.device == self.own.device && !self.own.published(&id);
         let rests_on_us = parents.iter().any(|parent| {
             self.own.published(parent) || self.merging.rows.get(parent).is_some_and(|row| row.rests_on_us)
         });
-        let row = Row { parents, root, delta, epoch, actor, prev, seq, counter, counter_max, rests_on_us };
+        let row = Row { parents, root, delta, epoch, actor, prev, seq, counter, counter_max, forgotten, rests_on_us };
         self.merging.rows.insert(id, row);
     }
 
@@ -352,7 +361,7 @@ impl Engine {
     pub(super) fn join_remote(&mut self, id: HeadId, remote: &Remote) -> bool {
         let joined =
             if self.meets_forks(remote) { self.join_across_forks(id, remote) } else { self.join_plainly(remote) };
-        let Joined { touched, alarms, renamed } = match joined {
+        let Joined { touched, alarms, mut renamed } = match joined {
             Ok(joined) => joined,
             Err(Barrier::Missing) => {
                 self.merging.stalled.insert(id);
@@ -367,12 +376,35 @@ impl Engine {
         for alarm in alarms {
             self.out.push_back(Output::Tell(Event::BadHead { head: id, why: alarm_text(&alarm) }));
         }
+        let brings_forgotten = !self.moved_at_start.is_empty() && self.merging.brings_forgotten(id);
         self.merging.join(id);
         self.settle_state(&touched);
+        if brings_forgotten {
+            self.keep_what_was_moved(&mut renamed);
+        }
         self.note_published();
         self.remember(renamed);
         self.out.push_back(Output::Tell(Event::Joined { head: id }));
         true
+    }
+
+    /// This device was set back, and now learns what it had published before. If that took away a file that was only moved, and was
+    /// caught in the middle of it, the file stays and is published anew.
+    fn keep_what_was_moved(&mut self, dirty: &mut BTreeSet<FolderPath>) {
+        let is_lost = |path: &&FolderPath| {
+            self.synced.get(*path).is_some_and(|known| {
+                let item = self.state.get(&known.inode);
+                known.kind != Kind::Dir
+                    && !item.is_some_and(|item| item.body.iter().any(|(dot, _)| known.seen.contains(dot)))
+            })
+        };
+        let lost: Vec<FolderPath> = self.moved_at_start.iter().filter(is_lost).cloned().collect();
+        for path in &lost {
+            self.unplace(path, dirty);
+        }
+        if !lost.is_empty() {
+            self.out.push_back(Output::Rescan(lost));
+        }
     }
 
     fn join_plainly(&mut self, remote: &Remote) -> Result<Joined, Barrier> {

@@ -127,6 +127,9 @@ pub struct Engine {
     without_disk: bool,
     /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
     looked_at_all: bool,
+    /// Where the looks until then found files that had been moved. An earlier run, forgotten since, may have seen half of such a move
+    /// and published it as a deletion.
+    moved_at_start: BTreeSet<FolderPath>,
     /// Until then: what earlier runs set aside.
     set_aside: BTreeMap<FileId, Stamp>,
     held: Option<Held>,
@@ -139,6 +142,8 @@ pub struct Engine {
     unsettled: BTreeMap<FolderPath, StepId>,
     /// Places to look at once their step is over.
     look_again: BTreeMap<FolderPath, StepId>,
+    /// Writes that are not to begin because a person changed something at their places.
+    called_off: BTreeSet<StepId>,
     stuck: BTreeMap<FolderPath, StepError>,
     /// How often in a row something else stood at a place than expected.
     tries: BTreeMap<FolderPath, u8>,
@@ -185,6 +190,7 @@ impl Engine {
             scanned_once: false,
             without_disk: false,
             looked_at_all: false,
+            moved_at_start: BTreeSet::new(),
             set_aside: BTreeMap::new(),
             held: None,
             merging: Merging::new(frontier),
@@ -193,6 +199,7 @@ impl Engine {
             busy: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             look_again: BTreeMap::new(),
+            called_off: BTreeSet::new(),
             stuck: BTreeMap::new(),
             tries: BTreeMap::new(),
             rules: None,
@@ -437,24 +444,18 @@ impl Engine {
     }
 
     /// What our own steps did while the disk was looked at is nobody's edit: such places are looked at again once the
-    /// steps are over. An edit at a place that still waits for its content counts at once.
+    /// steps are over. A write that still waits for its content is called off for it: only then can it be told whether a person
+    /// changed the old version or what the step has written by now.
     fn leave_out_own_steps(&mut self, finding: &mut Finding) {
         let mut again = Vec::new();
         for (path, id) in std::mem::take(&mut self.unsettled) {
-            if let (Some(Step::Write { body, .. }), Some(Found::Leaf(_, _, found))) =
-                (self.jobs.get(&id), finding.found.get(&path))
-                && found.plain_digest != body.plain_digest
-            {
-                // Of the old version or of what the step has written by now: that can not be told, so it replaces neither.
-                if let Some(known) = self.synced.get_mut(&path) {
-                    let known = Arc::make_mut(known);
-                    known.seen.clear();
-                    known.twins.clear();
-                }
-                continue;
-            }
+            let is_done = |body: &Body| matches!(finding.found.get(&path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
+            let may_wait = matches!(self.jobs.get(&id), Some(Step::Write { body, .. }) if !is_done(body));
             if !finding.drop_below(&path) {
                 continue;
+            }
+            if may_wait && self.called_off.insert(id) {
+                self.out.push_back(Output::Cancel(id));
             }
             match self.jobs.contains_key(&id) {
                 true => drop(self.look_again.insert(path, id)),
