@@ -15,6 +15,14 @@ pub(crate) struct Ledger {
     let_go: BTreeSet<[u8; 32]>,
     /// Contents that were nowhere when all were equal.
     dead: BTreeSet<[u8; 32]>,
+    /// Contents that a person deleted, and who.
+    deleted: BTreeMap<[u8; 32], char>,
+    /// Who moved, copied or touched a content.
+    handled: BTreeMap<[u8; 32], BTreeSet<char>>,
+    /// Contents that were copied.
+    copied: BTreeSet<[u8; 32]>,
+    /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
+    pub(crate) deletions_hold: bool,
     pub(crate) count: u64,
 }
 
@@ -27,6 +35,17 @@ impl Ledger {
     pub(crate) fn let_go(&mut self, disk: &Disk, path: &FolderPath) {
         let contents = disk.below(path).into_iter().filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
         self.let_go.extend(contents);
+    }
+
+    /// A person deletes what stands at and below a path.
+    pub(crate) fn delete(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        self.let_go(disk, path);
+        // Two people may each delete one version of a file while the program gives the place of one to the other.
+        let is_copy = |path: &FolderPath| path.to_string().contains("(conflict ");
+        for path in disk.below(path).into_iter().filter(|path| !is_copy(path)) {
+            let content = disk.tree.get(&path).and_then(|node| node.content());
+            self.deleted.extend(content.map(|content| (content.hash, who)));
+        }
     }
 
     /// Everything that this disk has and `newer` may lose by being set back to it.
@@ -50,9 +69,23 @@ impl Ledger {
         }
     }
 
-    /// A person moves or copies a file, or changes its time: whoever deleted it meanwhile did not know of that.
-    pub(crate) fn handled(&mut self, disk: &Disk, path: &FolderPath) {
-        self.may_live(disk.tree.get(path).and_then(|node| node.content()).cloned());
+    /// A person moves or copies what stands at and below a path, or changes its time: whoever deleted it meanwhile did not know of that.
+    pub(crate) fn handle(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        for content in disk.below(path).iter().filter_map(|path| disk.tree.get(path)?.content()) {
+            self.handled.entry(content.hash).or_default().insert(who);
+            self.may_live([content.clone()]);
+        }
+    }
+
+    /// A person copies a file: to delete one of the two is not to delete the content.
+    pub(crate) fn copy(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        self.handle(disk, path, who);
+        self.copied.extend(disk.tree.get(path).and_then(|node| node.content()).map(|content| content.hash));
+    }
+
+    fn must_be_gone(&self, hash: &[u8; 32]) -> bool {
+        let by_others = |who: &char| self.handled.get(hash).is_some_and(|all| all.iter().any(|other| other != who));
+        self.deletions_hold && !self.copied.contains(hash) && self.deleted.get(hash).is_some_and(|who| !by_others(who))
     }
 
     /// What only the program's own keeping has is lost when its memory is set back.
@@ -70,6 +103,9 @@ impl Ledger {
             }
             if self.dead.contains(&content.hash) {
                 return Err(format!("O4: {path} is back: {}", self.written[&content.hash]));
+            }
+            if self.must_be_gone(&content.hash) {
+                return Err(format!("O4: {path} was deleted and is there: {}", self.written[&content.hash]));
             }
             here.insert(content.hash);
         }

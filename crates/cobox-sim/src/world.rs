@@ -16,6 +16,8 @@ use crate::{people, witness};
 /// Older seeds go on telling the stories they were kept for.
 const FIRST_WITH_RULES: u64 = 30_000;
 const FIRST_WITH_TWINS: u64 = 60_000;
+/// From here on some worlds are calm: no faults but broken links, and no directories that move. There, what a person deletes is gone.
+const FIRST_WITH_CALM: u64 = 80_000;
 /// Timers that may ring in each round of a quiet phase.
 const TICKS_MAX: usize = 100;
 
@@ -69,6 +71,8 @@ pub(crate) struct Faults {
     backups: bool,
     /// People change what is ignored.
     ignores: bool,
+    /// Nothing of all that, and people do not move directories.
+    calm: bool,
     /// Machines wake up twice from one image.
     twins: bool,
     /// Held deletions wait for the script instead of being decided by chance.
@@ -100,9 +104,11 @@ impl<'c> World<'c> {
         let mut dice = Dice::new(seed);
         let count = 2 + dice.below(PEOPLE_MAX - 1);
         let (cuts, stops, backups) = (!dice.one_in(4), dice.one_in(2), dice.one_in(3));
-        let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
-        let twins = seed >= FIRST_WITH_TWINS && Dice::new(!seed ^ FIRST_WITH_TWINS).one_in(2);
-        let faults = Faults { cuts, stops, backups, ignores, twins, scripted: false };
+        let calm = seed >= FIRST_WITH_CALM && Dice::new(!seed ^ FIRST_WITH_CALM).one_in(4);
+        let ignores = !calm && seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
+        let twins = !calm && seed >= FIRST_WITH_TWINS && Dice::new(!seed ^ FIRST_WITH_TWINS).one_in(2);
+        let (stops, backups) = (!calm && stops, !calm && backups);
+        let faults = Faults { cuts, stops, backups, ignores, twins, calm, scripted: false };
         let members: Vec<Member<'_>> = (0..count).map(|n| Member::at(cast, n)).collect();
         Self {
             cast,
@@ -186,7 +192,7 @@ impl<'c> World<'c> {
             let name = here.name;
             return self.note(&format!("{name} {what}"));
         }
-        if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, here.name, *now_ms) {
+        if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, (here.name, *now_ms), self.faults.calm) {
             let name = here.name;
             self.note(&format!("{name} {what}"));
         }
@@ -388,6 +394,7 @@ impl<'c> World<'c> {
         self.members_agree()?;
         let left_out = self.members.iter().flat_map(Member::left_out).collect();
         let disks: Vec<&Disk> = self.members.iter().map(|member| &member.durable.disk).collect();
+        self.ledger.deletions_hold = self.faults.calm && !self.may_lack;
         self.ledger.check(&disks, left_out)
     }
 

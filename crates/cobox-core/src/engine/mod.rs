@@ -125,7 +125,8 @@ pub struct Engine {
     scan: Option<Scan>,
     scanned_once: bool,
     without_disk: bool,
-    /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
+    /// Whether a look at everything has ended, or there was no earlier run: before that, steps of an earlier run may have been done and
+    /// not remembered.
     looked_at_all: bool,
     /// Where the looks until then found files that had been moved. An earlier run, forgotten since, may have seen half of such a move
     /// and published it as a deletion.
@@ -236,6 +237,7 @@ impl Engine {
         let (tree, blocks) =
             Tree::build(&state, &setup.keys, epoch).expect("an empty tree under an epoch whose keys are held");
         let mut engine = Self::new(setup, state, tree, BTreeSet::new(), &[], BTreeMap::new());
+        engine.looked_at_all = true;
         engine.out.push_back(Output::Store(blocks));
         engine.remember(BTreeSet::new());
         engine
