@@ -15,6 +15,14 @@ pub(crate) struct Ledger {
     let_go: BTreeSet<[u8; 32]>,
     /// Contents that were nowhere when all were equal.
     dead: BTreeSet<[u8; 32]>,
+    /// Contents that a person deleted, and who.
+    deleted: BTreeMap<[u8; 32], char>,
+    /// Who moved, copied or touched a content.
+    handled: BTreeMap<[u8; 32], BTreeSet<char>>,
+    /// Contents that were copied.
+    copied: BTreeSet<[u8; 32]>,
+    /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
+    pub(crate) deletions_hold: bool,
     pub(crate) count: u64,
 }
 
@@ -29,22 +37,55 @@ impl Ledger {
         self.let_go.extend(contents);
     }
 
+    /// A person deletes what stands at and below a path.
+    pub(crate) fn delete(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        self.let_go(disk, path);
+        // Two people may each delete one version of a file while the program gives the place of one to the other.
+        let is_copy = |path: &FolderPath| path.to_string().contains("(conflict ");
+        for path in disk.below(path).into_iter().filter(|path| !is_copy(path)) {
+            let content = disk.tree.get(&path).and_then(|node| node.content());
+            self.deleted.extend(content.map(|content| (content.hash, who)));
+        }
+    }
+
     /// Everything that this disk has and `newer` may lose by being set back to it.
     pub(crate) fn set_back(&mut self, newer: &Disk, older: &Disk) {
         let old: BTreeSet<[u8; 32]> = older.tree.values().filter_map(Node::content).map(|c| c.hash).collect();
-        // What the old disk holds may not have been looked at when it was backed up: then it is as good as written today.
-        self.dead.retain(|hash| !old.contains(hash));
         let lost =
             newer.tree.values().filter_map(Node::content).chain(newer.kept_contents()).map(|content| content.hash);
         self.let_go.extend(lost.filter(|hash| !old.contains(hash)));
     }
 
-    /// A folder that is set back knows these again. What is ignored there now is not found to be missing, so if everybody else has
-    /// forgotten the deletion too, it is undone.
-    pub(crate) fn remembers_again(&mut self, contents: Vec<Bytes>) {
+    /// What this disk holds may be unknown to the memory beside it: then it is as good as written today.
+    pub(crate) fn may_be_new(&mut self, disk: &Disk) {
+        self.may_live(disk.tree.values().filter_map(Node::content).cloned());
+    }
+
+    /// These may be there again although they were nowhere: nobody knows of their deletion any more, or a person who was set back
+    /// did something with the file.
+    pub(crate) fn may_live(&mut self, contents: impl IntoIterator<Item = Bytes>) {
         for content in contents {
             self.dead.remove(&content.hash);
         }
+    }
+
+    /// A person moves or copies what stands at and below a path, or changes its time: whoever deleted it meanwhile did not know of that.
+    pub(crate) fn handle(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        for content in disk.below(path).iter().filter_map(|path| disk.tree.get(path)?.content()) {
+            self.handled.entry(content.hash).or_default().insert(who);
+            self.may_live([content.clone()]);
+        }
+    }
+
+    /// A person copies a file: to delete one of the two is not to delete the content.
+    pub(crate) fn copy(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        self.handle(disk, path, who);
+        self.copied.extend(disk.tree.get(path).and_then(|node| node.content()).map(|content| content.hash));
+    }
+
+    fn must_be_gone(&self, hash: &[u8; 32]) -> bool {
+        let by_others = |who: &char| self.handled.get(hash).is_some_and(|all| all.iter().any(|other| other != who));
+        self.deletions_hold && !self.copied.contains(hash) && self.deleted.get(hash).is_some_and(|who| !by_others(who))
     }
 
     /// What only the program's own keeping has is lost when its memory is set back.
@@ -62,6 +103,9 @@ impl Ledger {
             }
             if self.dead.contains(&content.hash) {
                 return Err(format!("O4: {path} is back: {}", self.written[&content.hash]));
+            }
+            if self.must_be_gone(&content.hash) {
+                return Err(format!("O4: {path} was deleted and is there: {}", self.written[&content.hash]));
             }
             here.insert(content.hash);
         }

@@ -13,6 +13,7 @@ mod member;
 mod people;
 mod scan;
 mod script;
+mod twin;
 mod witness;
 mod world;
 

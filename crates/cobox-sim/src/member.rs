@@ -53,22 +53,24 @@ impl Durable {
 pub(crate) struct Live {
     pub(crate) replica: Replica,
     pub(crate) engine: Engine,
-    steps: VecDeque<(StepId, Step)>,
+    pub(crate) steps: VecDeque<(StepId, Step)>,
     pub(crate) waiting: Vec<(StepId, Step)>,
     /// Ended steps the engine has not heard of.
-    reports: VecDeque<Input>,
-    scan: Option<Scan>,
-    rules: Option<Arc<Rules>>,
-    rescan: Option<Vec<FolderPath>>,
+    pub(crate) reports: VecDeque<Input>,
+    pub(crate) scan: Option<Scan>,
+    pub(crate) rules: Option<Arc<Rules>>,
+    pub(crate) rescan: Option<Vec<FolderPath>>,
     pub(crate) wake_ms: Option<u64>,
-    wants: BTreeSet<Cid>,
+    pub(crate) wants: BTreeSet<Cid>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Member<'c> {
     pub(crate) name: char,
-    cast: &'c Cast,
+    pub(crate) cast: &'c Cast,
+    /// Which of the people.
+    pub(crate) index: usize,
     person: &'c Person,
     cutter: Cutter,
     epoch: EpochTag,
@@ -85,7 +87,7 @@ pub(crate) struct Member<'c> {
 }
 
 impl<'c> Member<'c> {
-    pub(crate) fn new(cast: &'c Cast, index: usize) -> Self {
+    pub(crate) fn at(cast: &'c Cast, index: usize) -> Self {
         let person = &cast.people[index];
         let replica = restored(cast, &Durable::default());
         let membership = replica.membership();
@@ -100,6 +102,7 @@ impl<'c> Member<'c> {
         Self {
             name: (b'A' + index as u8) as char,
             cast,
+            index,
             person,
             cutter: Cutter::new(person.keys.shape(), person.keys.profile()),
             epoch,
@@ -131,7 +134,7 @@ impl<'c> Member<'c> {
         if let Some(head) = self.durable.head.clone() {
             self.durable.heads.insert(head.id(), head);
         }
-        let replica = restored(self.cast, &self.durable);
+        let replica = self.replica();
         let heads: Vec<SignedHead> =
             replica.heads().iter().filter(|head| replica.heads().counts(&head.id())).cloned().collect();
         let engine = match &self.durable.memory {
@@ -186,6 +189,17 @@ impl<'c> Member<'c> {
         self.stop_after = None;
         self.outbox.clear();
         self.close.clear();
+    }
+
+    /// What was asked for before is asked for again.
+    pub(crate) fn ask_again(&mut self, now_ms: u64) {
+        let Some(live) = &self.live else { return };
+        let cids = live.wants.iter().copied().collect();
+        self.tell_replica(now_ms, replicate::Input::Want { cids, priority: Priority::Tree });
+    }
+
+    pub(crate) fn replica(&self) -> Replica {
+        restored(self.cast, &self.durable)
     }
 
     /// Counts a durable thing; true if the machine stops before it.

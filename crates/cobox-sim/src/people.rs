@@ -57,7 +57,13 @@ pub(crate) fn change_rules(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger
 }
 
 /// One thing somebody does; what it was, if anything.
-pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, now_ms: u64) -> Option<String> {
+pub(crate) fn act(
+    dice: &mut Dice,
+    disk: &mut Disk,
+    ledger: &mut Ledger,
+    (who, now_ms): (char, u64),
+    calm: bool,
+) -> Option<String> {
     let mtime_ns = now_ms as i64 * 1_000_000;
     let is_leaf = |node: &Node| !matches!(node, Node::Dir(_));
     match dice.below(20) {
@@ -98,16 +104,18 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
                 return None;
             }
             ledger.let_go(disk, &to);
+            ledger.handle(disk, &from, who);
             disk.erase(&to);
             disk.rename(&from, &to);
             Some(format!("renames {from} -> {to}"))
         }
         13 | 14 => {
-            let from = some(dice, disk, |node| matches!(node, Node::Dir(_)))?;
+            let from = some(dice, disk, |node| matches!(node, Node::Dir(_))).filter(|_| !calm)?;
             let to = some_dir(dice, disk).join(&name(dice.pick(DIRS).copied().unwrap_or("d")));
             if disk.tree.contains_key(&to) || to.starts_with(&from) {
                 return None;
             }
+            ledger.handle(disk, &from, who);
             disk.rename(&from, &to);
             if dice.one_in(4) {
                 disk.make_dir(&from);
@@ -117,18 +125,19 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
         }
         15 | 16 => {
             let path = some(dice, disk, is_leaf)?;
-            ledger.let_go(disk, &path);
+            ledger.delete(disk, &path, who);
             disk.erase(&path);
             Some(format!("deletes {path}"))
         }
         17 => {
             let path = some(dice, disk, |node| matches!(node, Node::Dir(_)))?;
-            ledger.let_go(disk, &path);
+            ledger.delete(disk, &path, who);
             disk.erase(&path);
             Some(format!("deletes dir {path}"))
         }
         18 => {
             let path = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
+            ledger.handle(disk, &path, who);
             disk.touch(&path, mtime_ns, dice.one_in(2));
             Some(format!("touches {path}"))
         }
@@ -140,6 +149,7 @@ pub(crate) fn act(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: ch
                 return None;
             }
             let content = disk.tree.get(&from)?.content()?.clone();
+            ledger.copy(disk, &from, who);
             disk.put(&to, New { content, link: false, mtime_ns, executable: false }, false);
             Some(format!("copies {from} -> {to}"))
         }

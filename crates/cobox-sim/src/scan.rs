@@ -17,7 +17,7 @@ use crate::disk::{Bytes, Disk, Node};
 use crate::ignore::Rules;
 
 /// Where the look is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scan {
     under: Vec<FolderPath>,
     pub(crate) rules: Arc<Rules>,

@@ -16,7 +16,7 @@ impl<'c> World<'c> {
     /// A world without faults: `members` run and know each other.
     pub fn of(cast: &'c Cast, members: usize) -> Self {
         let mut world = Self::new(cast, 0, Options::default());
-        world.members = (0..members).map(|n| crate::member::Member::new(cast, n)).collect();
+        world.members = (0..members).map(|n| crate::member::Member::at(cast, n)).collect();
         world.faults.scripted = true;
         for member in 0..members {
             world.start(member);
@@ -100,8 +100,14 @@ impl<'c> World<'c> {
     /// One more joins, with an empty disk.
     pub fn add_member(&mut self) {
         let member = self.members.len();
-        self.members.push(crate::member::Member::new(self.cast, member));
+        self.members.push(crate::member::Member::at(self.cast, member));
         self.start(member);
+    }
+
+    /// A running machine wakes up a second time from one image of memory and disk: as the newest member.
+    pub fn twin(&mut self, member: usize) {
+        self.wake_twice(member);
+        self.tidy();
     }
 
     /// All talk to each other again.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use cobox_core::path::FolderPath;
+use cobox_core::state::State;
 
 use crate::disk::Bytes;
 use crate::ignore::Rules;
@@ -15,6 +16,28 @@ impl Member<'_> {
         let has = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
         let mut known = String::new();
         for (key, item) in live.engine.state().iter() {
+            if text.starts_with('/') && item.loc.iter().any(|(_, loc)| loc.name.as_str() == &text[1..]) {
+                let _ = write!(
+                    known,
+                    "; ITEM {} loc {:?} body {:?}",
+                    key.inode.short(),
+                    item.loc
+                        .iter()
+                        .map(|(d, l)| format!(
+                            "{}@{} {} vd {}@{}",
+                            d.counter,
+                            d.actor.short(),
+                            l.parent.short(),
+                            l.vd.counter,
+                            l.vd.actor.short()
+                        ))
+                        .collect::<Vec<_>>(),
+                    item.body
+                        .iter()
+                        .map(|(d, b)| format!("{}@{} {:x?}", d.counter, d.actor.short(), &b.plain_digest[..2]))
+                        .collect::<Vec<_>>()
+                );
+            }
             for (dot, body) in &item.body {
                 if self.assemble(body).is_ok_and(|content| has(&content.bytes)) {
                     let inode = key.inode.short();
@@ -29,6 +52,16 @@ impl Member<'_> {
             }
         }
         for (path, synced) in live.engine.synced() {
+            if text.starts_with('/') && path.to_string().contains(&text[1..]) {
+                let _ = write!(
+                    known,
+                    "; SYNCED {path} {} {:x?} seen {:?} twins {:?}",
+                    synced.inode.short(),
+                    &synced.digest[..2],
+                    synced.seen.iter().map(|d| format!("{}@{}", d.counter, d.actor.short())).collect::<Vec<_>>(),
+                    synced.twins.len()
+                );
+            }
             let content = self.durable.disk.tree.get(path).and_then(|node| node.content());
             if content.is_some_and(|content| has(&content.bytes)) {
                 let seen: Vec<String> =
@@ -75,12 +108,33 @@ impl Member<'_> {
         bodies.filter_map(|(_, _, body)| self.assemble(&body).ok()).collect()
     }
 
-    /// The contents of the state that would be read back at a start.
+    /// The state that is known, or would be read back at a start.
+    fn state(&self) -> Option<State> {
+        match &self.live {
+            Some(live) => Some(live.engine.state().clone()),
+            None => Some(self.load(self.durable.memory.as_ref()?.0)?.0),
+        }
+    }
+
+    /// The contents of that state.
     pub(crate) fn remembered(&self) -> Vec<Bytes> {
-        let Some((state, _)) = self.durable.memory.as_ref().and_then(|(root, _)| self.load(*root)) else {
-            return Vec::new();
-        };
+        let Some(state) = self.state() else { return Vec::new() };
         let bodies = state.iter().flat_map(|(_, item)| item.body.iter());
         bodies.filter_map(|(_, body)| self.assemble(body).ok()).collect()
     }
+}
+
+/// Contents that somebody remembers and nobody remembers to be deleted or replaced.
+pub(crate) fn forgotten_deletions(members: &[Member<'_>]) -> Vec<Bytes> {
+    let states: Vec<State> = members.iter().filter_map(Member::state).collect();
+    let mut contents = Vec::new();
+    for (key, item) in states.iter().flat_map(State::iter) {
+        for (dot, body) in &item.body {
+            let has = |state: &State| state.get(&key.inode).is_some_and(|item| item.body.iter().any(|(d, _)| d == dot));
+            if !states.iter().any(|state| state.ctx.covers(*dot) && !has(state)) {
+                contents.extend(members.iter().find_map(|member| member.assemble(body).ok()));
+            }
+        }
+    }
+    contents
 }

@@ -11,10 +11,13 @@ use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::ledger::Ledger;
 use crate::member::{Durable, Member, Packet};
-use crate::people;
+use crate::{people, witness};
 
 /// Older seeds go on telling the stories they were kept for.
 const FIRST_WITH_RULES: u64 = 30_000;
+const FIRST_WITH_TWINS: u64 = 60_000;
+/// From here on some worlds are calm: no faults but broken links, and no directories that move. There, what a person deletes is gone.
+const FIRST_WITH_CALM: u64 = 80_000;
 /// Timers that may ring in each round of a quiet phase.
 const TICKS_MAX: usize = 100;
 
@@ -68,6 +71,10 @@ pub(crate) struct Faults {
     backups: bool,
     /// People change what is ignored.
     ignores: bool,
+    /// Nothing of all that, and people do not move directories.
+    calm: bool,
+    /// Machines wake up twice from one image.
+    twins: bool,
     /// Held deletions wait for the script instead of being decided by chance.
     pub(crate) scripted: bool,
 }
@@ -97,9 +104,12 @@ impl<'c> World<'c> {
         let mut dice = Dice::new(seed);
         let count = 2 + dice.below(PEOPLE_MAX - 1);
         let (cuts, stops, backups) = (!dice.one_in(4), dice.one_in(2), dice.one_in(3));
-        let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
-        let faults = Faults { cuts, stops, backups, ignores, scripted: false };
-        let members: Vec<Member<'_>> = (0..count).map(|n| Member::new(cast, n)).collect();
+        let calm = seed >= FIRST_WITH_CALM && Dice::new(!seed ^ FIRST_WITH_CALM).one_in(4);
+        let ignores = !calm && seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
+        let twins = !calm && seed >= FIRST_WITH_TWINS && Dice::new(!seed ^ FIRST_WITH_TWINS).one_in(2);
+        let (stops, backups) = (!calm && stops, !calm && backups);
+        let faults = Faults { cuts, stops, backups, ignores, twins, calm, scripted: false };
+        let members: Vec<Member<'_>> = (0..count).map(|n| Member::at(cast, n)).collect();
         Self {
             cast,
             options,
@@ -162,6 +172,7 @@ impl<'c> World<'c> {
                     self.members[member].stop_after = Some(self.dice.below(12) as u32);
                 }
                 97 if self.faults.backups => self.back_up_or_restore(member),
+                98 if self.faults.twins && self.dice.one_in(4) => self.wake_twice(member),
                 _ => self.start_if_stopped(member),
             }
             self.tidy();
@@ -181,7 +192,7 @@ impl<'c> World<'c> {
             let name = here.name;
             return self.note(&format!("{name} {what}"));
         }
-        if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, here.name, *now_ms) {
+        if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, (here.name, *now_ms), self.faults.calm) {
             let name = here.name;
             self.note(&format!("{name} {what}"));
         }
@@ -204,6 +215,19 @@ impl<'c> World<'c> {
         }
     }
 
+    pub(crate) fn wake_twice(&mut self, member: usize) {
+        let index = self.members[member].index;
+        if self.members.iter().filter(|other| other.index == index).count() > 1 {
+            return;
+        }
+        if let Some(twin) = self.members[member].twin(self.now_ms) {
+            let (one, two) = (self.members[member].name, twin.name);
+            self.members.push(twin);
+            self.backups.push(None);
+            self.note(&format!("{one} wakes up a second time, as {two}"));
+        }
+    }
+
     fn back_up_or_restore(&mut self, member: usize) {
         let name = self.members[member].name;
         match self.backups[member].take() {
@@ -219,9 +243,12 @@ impl<'c> World<'c> {
                     self.ledger.let_go_kept(&newer.disk);
                     self.members[member].durable.disk = newer.disk;
                 }
+                self.ledger.may_be_new(&self.members[member].durable.disk);
                 if self.faults.ignores {
-                    self.ledger.remembers_again(self.members[member].remembered());
+                    // What is ignored there now is not found to be missing.
+                    self.ledger.may_live(self.members[member].remembered());
                 }
+                self.ledger.may_live(witness::forgotten_deletions(&self.members));
                 self.note(&format!("{name} is set back to {at_ms}{}", if with_disk { " with its disk" } else { "" }));
             }
             None if self.members[member].live.is_some() => {
@@ -367,6 +394,7 @@ impl<'c> World<'c> {
         self.members_agree()?;
         let left_out = self.members.iter().flat_map(Member::left_out).collect();
         let disks: Vec<&Disk> = self.members.iter().map(|member| &member.durable.disk).collect();
+        self.ledger.deletions_hold = self.faults.calm && !self.may_lack;
         self.ledger.check(&disks, left_out)
     }
 
@@ -439,7 +467,11 @@ impl<'c> World<'c> {
                 let wanted = live.engine.view().entries.keys();
                 let missing: Vec<String> = wanted
                     .filter(|path| !member.durable.disk.tree.contains_key(*path) && !member.ignores(path))
-                    .map(ToString::to_string)
+                    .map(|path| {
+                        let has = |other: &&Member<'_>| other.durable.disk.tree.contains_key(path);
+                        let holders: String = self.members.iter().filter(has).map(|other| other.name).collect();
+                        format!("{path}, which {holders:?} show")
+                    })
                     .collect();
                 return Err(format!(
                     "O8: {} does not rest: {summary:?}; missing: {missing:?}, waits for {}",

@@ -31,6 +31,8 @@ struct Writing<'e> {
     /// At the first look: values found at places where the folder shows them and the memory does not know them, or knows others. A step of an
     /// earlier run brought them there, so what stands at their old place now was not made from them (K5).
     arrived: BTreeSet<(Inode, Dot)>,
+    /// At the first look: where files stand that were moved while nobody looked.
+    moved_at_start: &'e mut BTreeSet<FolderPath>,
     /// At the first look: what earlier runs set aside.
     set_aside: &'e BTreeMap<FileId, Stamp>,
     /// Paths whose synced entry changed, to be remembered.
@@ -140,6 +142,7 @@ impl Engine {
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
+            moved_at_start: &mut self.moved_at_start,
             set_aside: &self.set_aside,
             dirty: BTreeSet::new(),
             again: Vec::new(),
@@ -242,6 +245,12 @@ impl Writing<'_> {
         }
     }
 
+    fn note_move(&mut self, to: &FolderPath) {
+        if self.first_look {
+            self.moved_at_start.insert(to.clone());
+        }
+    }
+
     /// Whether an earlier run took from its place what was synced there, and a stop kept that from being remembered.
     fn was_set_aside(&self, old: &Synced) -> bool {
         old.stamp.is_some_and(|stamp| {
@@ -323,6 +332,7 @@ impl Writing<'_> {
                 if path == *from {
                     self.set(&now, Synced { id, ..Arc::unwrap_or_clone(entry) });
                 } else {
+                    self.note_move(&now);
                     self.set(&now, entry);
                 }
             }
@@ -528,6 +538,7 @@ impl Writing<'_> {
             return;
         };
         self.changed += u64::from(!split);
+        self.note_move(to);
         self.remove_twins(&old);
         let edited = old.digest != body.plain_digest
             || old.stamp.is_some_and(|s| s.executable != stamp.executable || !same_time(s.mtime_ns, stamp.mtime_ns));

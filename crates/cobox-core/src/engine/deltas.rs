@@ -21,7 +21,7 @@ const ITEMS_MAX: usize = 1024;
 const KEPT_MAX: usize = 8;
 
 /// The newest published state that ours builds on, and what changed since.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Since {
     tree: Tree,
     ctx: Ctx,
@@ -30,7 +30,7 @@ pub(super) struct Since {
 }
 
 /// What is known of deltas: for the next head of ours, and of the next heads of others.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Deltas {
     since: Option<Since>,
     arrived: VecDeque<(Cid, Vec<u8>)>,

@@ -11,7 +11,7 @@ use crate::path::FolderPath;
 use crate::state::Dot;
 
 /// Figures of the view.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     pub(super) files: u64,
     pub(super) bytes: u64,

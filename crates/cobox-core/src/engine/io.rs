@@ -198,7 +198,7 @@ impl EpochDepth for Standing {
 }
 
 /// What the world tells the engine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// Which versions lie set aside on this disk, as they were in their places; told before the first look. What is missing from
     /// its place and lies here was moved by a step of an earlier run, not by a person.
@@ -340,7 +340,7 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// Somebody continued this device's own chain: it seems to be duplicated (N8).
+    /// Somebody else writes with this device's key: it seems to be duplicated (N8). Told once in a run.
     Duplicated {
         /// The foreign head.
         head: HeadId,
@@ -348,7 +348,7 @@ pub enum Event {
 }
 
 /// What the engine asks of the world. Outputs are carried out in order; a later one counts only once the earlier is durable.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Output {
     /// Read, chunk and seal these files; answer each with `Hashed` or `HashFailed`.
     Hash(Vec<(FolderPath, Stamp)>),

@@ -8,8 +8,10 @@ use cobox_proto::head::SignedHead;
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId};
 use cobox_proto::limits::COUNTER_JUMP_MAX;
 
+use super::forks::{Barrier, Forks};
 use super::{Engine, Event, HeadNote, Output};
-use crate::state::{Alarm, Ctx};
+use crate::path::FolderPath;
+use crate::state::{Alarm, Ctx, History, Kind, Touched};
 use crate::tree::{Fetch, Remote, TreeError};
 
 /// How many blocks of one head are asked for at once.
@@ -18,18 +20,26 @@ const WANTS_MAX: usize = 512;
 const FETCHES_MAX: usize = 4;
 
 /// What is kept of every known head.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     parents: Vec<HeadId>,
     pub(super) root: Cid,
     pub(super) delta: Option<Cid>,
     epoch: EpochTag,
-    actor: ActorId,
+    pub(super) actor: ActorId,
+    pub(super) prev: Option<HeadId>,
+    pub(super) seq: u64,
+    /// The counter it proves itself; `None` while it can not be read.
+    pub(super) counter: Option<u64>,
     /// The greatest counter that this head and those in its past prove.
     counter_max: u64,
+    /// Whether this device wrote it in an earlier run; or a twin of it.
+    forgotten: bool,
+    /// Whether it rests on a head that this run of the engine published.
+    pub(super) rests_on_us: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Fetching {
     /// The root of our tree it is compared with.
     base: Cid,
@@ -46,8 +56,35 @@ impl Fetching {
     }
 }
 
+/// What joining a state did.
+pub(super) struct Joined {
+    pub(super) touched: Touched,
+    pub(super) alarms: Vec<Alarm>,
+    /// Paths of the synced tree that name other dots now.
+    pub(super) renamed: BTreeSet<FolderPath>,
+}
+
+/// Heads so that each comes after those it rests on.
+pub(super) fn parents_first(heads: &[SignedHead]) -> Vec<&SignedHead> {
+    let by_id: BTreeMap<HeadId, &SignedHead> = heads.iter().map(|head| (head.id(), head)).collect();
+    let (mut sorted, mut done, mut todo) = (Vec::new(), BTreeSet::new(), Vec::new());
+    for id in by_id.keys() {
+        todo.push((*id, false));
+        while let Some((id, parents_done)) = todo.pop() {
+            let Some(head) = by_id.get(&id) else { continue };
+            if parents_done {
+                sorted.push(*head);
+            } else if done.insert(id) {
+                todo.push((id, true));
+                todo.extend(head.head().parents().map(|parent| (parent, false)));
+            }
+        }
+    }
+    sorted
+}
+
 /// The heads known, joined and waiting.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Merging {
     rows: BTreeMap<HeadId, Row>,
     frontier: BTreeSet<HeadId>,
@@ -56,6 +93,9 @@ pub(super) struct Merging {
     waiting: BTreeSet<HeadId>,
     /// What is being fetched.
     fetching: BTreeMap<HeadId, Fetching>,
+    /// Fetched, and not to be joined before more is known of a fork.
+    stalled: BTreeSet<HeadId>,
+    pub(super) forks: Forks,
     /// The greatest counter each actor's heads prove.
     counters: BTreeMap<ActorId, u64>,
     refused: BTreeSet<HeadId>,
@@ -71,6 +111,8 @@ impl Merging {
             past: BTreeSet::new(),
             waiting: BTreeSet::new(),
             fetching: BTreeMap::new(),
+            stalled: BTreeSet::new(),
+            forks: Forks::default(),
             counters: BTreeMap::new(),
             refused: BTreeSet::new(),
             unread: BTreeMap::new(),
@@ -87,6 +129,24 @@ impl Merging {
 
     pub(super) fn frontier_has_root(&self, root: Cid) -> bool {
         self.frontier.iter().any(|id| self.rows.get(id).is_some_and(|row| row.root == root))
+    }
+
+    /// Every joined head.
+    pub(super) fn past(&self) -> &BTreeSet<HeadId> {
+        &self.past
+    }
+
+    /// A head and all that it rests on.
+    pub(super) fn with_past(&self, id: HeadId) -> BTreeSet<HeadId> {
+        let mut all = BTreeSet::from([id]);
+        self.ancestors(id, &mut all);
+        all
+    }
+
+    /// Whether a head rests on, or is, one of this device's that is not joined yet.
+    fn brings_forgotten(&self, id: HeadId) -> bool {
+        let new = self.with_past(id);
+        new.difference(&self.past).any(|id| self.rows.get(id).is_some_and(|row| row.forgotten))
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -139,7 +199,8 @@ impl Engine {
         let parents: Vec<HeadId> = head.parents().collect();
         let before = parents.iter().filter_map(|id| self.merging.rows.get(id)).map(|row| row.counter_max).max();
         let mut counter_max = before.unwrap_or(0);
-        match HeadNote::open(&self.keys, signed).map(|note| note.counter) {
+        let counter = HeadNote::open(&self.keys, signed).map(|note| note.counter);
+        match counter {
             Some(counter) if counter > counter_max.saturating_add(COUNTER_JUMP_MAX) => {
                 self.refuse(id, "its counter jumps too far ahead".into());
             }
@@ -152,8 +213,15 @@ impl Engine {
                 self.merging.unread.insert(id, signed.clone());
             }
         }
-        let row =
-            Row { parents, root: head.root, delta: head.delta, epoch: head.epoch, actor: head.actor, counter_max };
+        let (actor, prev, seq) = (head.actor, head.prev, head.seq);
+        let (root, delta, epoch) = (head.root, head.delta, head.epoch);
+        self.merging.forks.note(id, head);
+        self.merging.stalled.clear();
+        let forgotten = head.device == self.own.device && !self.own.published(&id);
+        let rests_on_us = parents.iter().any(|parent| {
+            self.own.published(parent) || self.merging.rows.get(parent).is_some_and(|row| row.rests_on_us)
+        });
+        let row = Row { parents, root, delta, epoch, actor, prev, seq, counter, counter_max, forgotten, rests_on_us };
         self.merging.rows.insert(id, row);
     }
 
@@ -182,11 +250,7 @@ impl Engine {
             return;
         }
         self.note_head(&signed);
-        if signed.head().actor == self.own.actor && !self.own.published(&id) {
-            // Somebody else holds this device's key and goes on with its chain: never write under that name again.
-            self.own.fresh_actor();
-            self.out.push_back(Output::Tell(Event::Duplicated { head: id }));
-        }
+        self.look_for_a_twin(now_ms, &signed);
         if self.merging.past.contains(&id) || self.merging.refused.contains(&id) {
             return;
         }
@@ -209,11 +273,11 @@ impl Engine {
         if !self.may_join() {
             return;
         }
-        let Merging { rows, past, waiting, fetching, .. } = &mut self.merging;
+        let Merging { rows, past, waiting, fetching, stalled, .. } = &mut self.merging;
         waiting.retain(|id| !past.contains(id));
         let openable: BTreeSet<HeadId> = waiting
             .iter()
-            .filter(|id| rows.get(*id).is_some_and(|row| self.keys.has_epoch(&row.epoch)))
+            .filter(|id| rows.get(*id).is_some_and(|row| self.keys.has_epoch(&row.epoch)) && !stalled.contains(id))
             .copied()
             .collect();
         fetching.retain(|id, _| openable.contains(id));
@@ -295,31 +359,73 @@ impl Engine {
     }
 
     pub(super) fn join_remote(&mut self, id: HeadId, remote: &Remote) -> bool {
-        if let Err(why) = self.check_context(&remote.ctx) {
-            self.refuse(id, why);
-            return false;
-        }
+        let joined =
+            if self.meets_forks(remote) { self.join_across_forks(id, remote) } else { self.join_plainly(remote) };
+        let Joined { touched, alarms, mut renamed } = match joined {
+            Ok(joined) => joined,
+            Err(Barrier::Missing) => {
+                self.merging.stalled.insert(id);
+                return false;
+            }
+            Err(Barrier::Broken(why)) => {
+                self.refuse(id, why);
+                return false;
+            }
+        };
         self.merging.waiting.remove(&id);
-        let (touched, alarms) = self.state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &self.standing);
         for alarm in alarms {
             self.out.push_back(Output::Tell(Event::BadHead { head: id, why: alarm_text(&alarm) }));
         }
+        let brings_forgotten = !self.moved_at_start.is_empty() && self.merging.brings_forgotten(id);
         self.merging.join(id);
         self.settle_state(&touched);
+        if brings_forgotten {
+            self.keep_what_was_moved(&mut renamed);
+        }
         self.note_published();
-        self.remember(BTreeSet::new());
+        self.remember(renamed);
         self.out.push_back(Output::Tell(Event::Joined { head: id }));
         true
     }
 
+    /// This device was set back, and now learns what it had published before. If that took away a file that was only moved, and was
+    /// caught in the middle of it, the file stays and is published anew.
+    fn keep_what_was_moved(&mut self, dirty: &mut BTreeSet<FolderPath>) {
+        let is_lost = |path: &&FolderPath| {
+            self.synced.get(*path).is_some_and(|known| {
+                let item = self.state.get(&known.inode);
+                known.kind != Kind::Dir
+                    && !item.is_some_and(|item| item.body.iter().any(|(dot, _)| known.seen.contains(dot)))
+            })
+        };
+        let lost: Vec<FolderPath> = self.moved_at_start.iter().filter(is_lost).cloned().collect();
+        for path in &lost {
+            self.unplace(path, dirty);
+        }
+        if !lost.is_empty() {
+            self.out.push_back(Output::Rescan(lost));
+        }
+    }
+
+    fn join_plainly(&mut self, remote: &Remote) -> Result<Joined, Barrier> {
+        self.check_context(&remote.ctx, &History::new())?;
+        Ok(self.join_state(remote))
+    }
+
+    pub(super) fn join_state(&mut self, remote: &Remote) -> Joined {
+        let (touched, alarms) = self.state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &self.standing);
+        Joined { touched, alarms, renamed: BTreeSet::new() }
+    }
+
     /// Every counter must be proven by a signed head of that actor, else a member could cover, and so delete, edits that
-    /// do not exist yet (design 4.1).
-    fn check_context(&self, ctx: &Ctx) -> Result<(), String> {
-        for (actor, row) in ctx.iter() {
+    /// do not exist yet (design 4.1). `told` are the chains of those whose counters were compared already.
+    pub(super) fn check_context(&self, ctx: &Ctx, told: &History) -> Result<(), Barrier> {
+        for (actor, row) in ctx.iter().filter(|(actor, _)| told.chain(actor).is_empty()) {
             let proven = self.merging.counters.get(actor).copied().unwrap_or(0);
             let ours = self.state.ctx.get(actor).map_or(0, |row| row.counter);
             if row.counter > proven.max(ours) {
-                return Err(format!("it claims {} writes of an actor that has shown {proven}", row.counter));
+                let why = format!("it claims {} writes of an actor that has shown {proven}", row.counter);
+                return Err(Barrier::Broken(why));
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ mod brake;
 mod commit;
 mod deltas;
 mod figures;
+mod forks;
 mod ignore;
 mod io;
 mod merge;
@@ -104,7 +105,7 @@ pub struct Summary {
 }
 
 /// The brain of one folder. See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
     folder: FolderId,
     keys: FolderKeys,
@@ -118,8 +119,12 @@ pub struct Engine {
     scan: Option<Scan>,
     scanned_once: bool,
     without_disk: bool,
-    /// Whether a look at everything has ended: before that, steps of an earlier run may have been done and not remembered.
+    /// Whether a look at everything has ended, or there was no earlier run: before that, steps of an earlier run may have been done and
+    /// not remembered.
     looked_at_all: bool,
+    /// Where the looks until then found files that had been moved. An earlier run, forgotten since, may have seen half of such a move
+    /// and published it as a deletion.
+    moved_at_start: BTreeSet<FolderPath>,
     /// Until then: what earlier runs set aside.
     set_aside: BTreeMap<FileId, Stamp>,
     held: Option<Held>,
@@ -132,6 +137,8 @@ pub struct Engine {
     unsettled: BTreeMap<FolderPath, StepId>,
     /// Places to look at once their step is over.
     look_again: BTreeMap<FolderPath, StepId>,
+    /// Writes that are not to begin because a person changed something at their places.
+    called_off: BTreeSet<StepId>,
     stuck: BTreeMap<FolderPath, StepError>,
     /// How often in a row something else stood at a place than expected.
     tries: BTreeMap<FolderPath, u8>,
@@ -178,6 +185,7 @@ impl Engine {
             scanned_once: false,
             without_disk: false,
             looked_at_all: false,
+            moved_at_start: BTreeSet::new(),
             set_aside: BTreeMap::new(),
             held: None,
             merging: Merging::new(frontier),
@@ -186,6 +194,7 @@ impl Engine {
             busy: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             look_again: BTreeMap::new(),
+            called_off: BTreeSet::new(),
             stuck: BTreeMap::new(),
             tries: BTreeMap::new(),
             rules: None,
@@ -199,8 +208,12 @@ impl Engine {
             out: VecDeque::new(),
         };
         let _known_from_before = engine.count_view();
-        for head in known {
+        for head in merge::parents_first(known) {
             engine.note_head(head);
+            if head.head().actor == engine.own.actor {
+                // The same random bytes as at an earlier start: a machine that was set back whole.
+                engine.own.fresh_actor(Some(&head.id()));
+            }
         }
         engine.seal_past();
         engine.note_published();
@@ -218,6 +231,7 @@ impl Engine {
         let (tree, blocks) =
             Tree::build(&state, &setup.keys, epoch).expect("an empty tree under an epoch whose keys are held");
         let mut engine = Self::new(setup, state, tree, BTreeSet::new(), &[], BTreeMap::new());
+        engine.looked_at_all = true;
         engine.out.push_back(Output::Store(blocks));
         engine.remember(BTreeSet::new());
         engine
@@ -225,6 +239,7 @@ impl Engine {
 
     /// Takes one input. Poll the outputs afterwards.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
+        self.own.note_time(now_ms);
         match input {
             Input::ScanBegun { under } => {
                 self.unsettled = self.busy.clone();
@@ -425,24 +440,18 @@ impl Engine {
     }
 
     /// What our own steps did while the disk was looked at is nobody's edit: such places are looked at again once the
-    /// steps are over. An edit at a place that still waits for its content counts at once.
+    /// steps are over. A write that still waits for its content is called off for it: only then can it be told whether a person
+    /// changed the old version or what the step has written by now.
     fn leave_out_own_steps(&mut self, finding: &mut Finding) {
         let mut again = Vec::new();
         for (path, id) in std::mem::take(&mut self.unsettled) {
-            if let (Some(Step::Write { body, .. }), Some(Found::Leaf(_, _, found))) =
-                (self.jobs.get(&id), finding.found.get(&path))
-                && found.plain_digest != body.plain_digest
-            {
-                // Of the old version or of what the step has written by now: that can not be told, so it replaces neither.
-                if let Some(known) = self.synced.get_mut(&path) {
-                    let known = Arc::make_mut(known);
-                    known.seen.clear();
-                    known.twins.clear();
-                }
-                continue;
-            }
+            let is_done = |body: &Body| matches!(finding.found.get(&path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
+            let may_wait = matches!(self.jobs.get(&id), Some(Step::Write { body, .. }) if !is_done(body));
             if !finding.drop_below(&path) {
                 continue;
+            }
+            if may_wait && self.called_off.insert(id) {
+                self.out.push_back(Output::Cancel(id));
             }
             match self.jobs.contains_key(&id) {
                 true => drop(self.look_again.insert(path, id)),

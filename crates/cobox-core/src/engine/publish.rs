@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::codec::Canonical;
-use cobox_proto::head::Head;
+use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::id::{ActorId, FolderId, HeadId, SigKey};
 use cobox_proto::limits::HEAD_MERGED_MAX;
 use cobox_proto::sign::SecretKey;
@@ -17,9 +17,12 @@ use crate::state::{Dot, Touched};
 
 /// Merges without a write of our own wait a random time up to this, so that not everybody publishes the same join (R2).
 const MERGE_DELAY_MS_MAX: u64 = 2_000;
+/// A head of this device that somebody else wrote so long after our start is no late arrival from an earlier run, even if the clock
+/// was put right meanwhile.
+const TWIN_AFTER_MS: u64 = 10 * 60 * 1_000;
 
 /// This device's incarnation and what it has published.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct OwnChain {
     folder: FolderId,
     key: SecretKey,
@@ -31,6 +34,10 @@ pub(super) struct OwnChain {
     seq: u64,
     newest: Option<HeadId>,
     by_seq: BTreeMap<u64, HeadId>,
+    /// Everything published since the start, under whatever actor.
+    this_run: BTreeSet<HeadId>,
+    started_ms: Option<u64>,
+    twin_told: bool,
     merge_due_ms: Option<u64>,
     pub(super) vault: Option<VaultMark>,
 }
@@ -49,10 +56,13 @@ impl OwnChain {
             seq: 0,
             newest: None,
             by_seq: BTreeMap::new(),
+            this_run: BTreeSet::new(),
+            started_ms: None,
+            twin_told: false,
             merge_due_ms: None,
             vault: None,
         };
-        own.fresh_actor();
+        own.fresh_actor(None);
         own
     }
 
@@ -61,8 +71,12 @@ impl OwnChain {
         *blake3::keyed_hash(&self.entropy, &self.draws.to_le_bytes()).as_bytes()
     }
 
-    /// Starts a new incarnation: at start-up, and when somebody else continues this one's chain.
-    pub(super) fn fresh_actor(&mut self) {
+    /// Starts a new incarnation: at start-up, and when a head of somebody else continues this one's chain. That somebody may be
+    /// a copy of this very process with the same random bytes ahead of it; what the two do not share is whose head they met.
+    pub(super) fn fresh_actor(&mut self, met: Option<&HeadId>) {
+        if let Some(met) = met {
+            self.entropy = *blake3::keyed_hash(&self.entropy, met.as_bytes()).as_bytes();
+        }
         let random = self.draw();
         self.nonce.copy_from_slice(&random[..16]);
         self.actor = ActorId::of(&self.folder, &self.device, &self.nonce);
@@ -71,11 +85,41 @@ impl OwnChain {
     }
 
     pub(super) fn published(&self, id: &HeadId) -> bool {
-        self.by_seq.values().any(|own| own == id)
+        self.this_run.contains(id)
+    }
+
+    pub(super) fn note_time(&mut self, now_ms: u64) {
+        self.started_ms.get_or_insert(now_ms);
     }
 }
 
 impl Engine {
+    /// Whether this head shows that somebody else writes with this device's key, now and not in an earlier run: it goes on with
+    /// this run's chain, rests on what this run published, or was written long after the start (N8). Nothing is lost by it,
+    /// but a person should know.
+    pub(super) fn look_for_a_twin(&mut self, now_ms: u64, signed: &SignedHead) {
+        let (id, head) = (signed.id(), signed.head());
+        if head.device != self.own.device || self.own.published(&id) {
+            return;
+        }
+        let continued = head.actor == self.own.actor;
+        if continued {
+            // Never write under that name again.
+            self.own.fresh_actor(Some(&id));
+        }
+        let rests_on_us = self.merging.row(&id).is_some_and(|row| row.rests_on_us);
+        let started_ms = self.own.started_ms.unwrap_or(now_ms);
+        let later = head.claimed_time_ms > started_ms.saturating_add(TWIN_AFTER_MS);
+        if (continued || rests_on_us || later) && !std::mem::replace(&mut self.own.twin_told, true) {
+            self.out.push_back(Output::Tell(Event::Duplicated { head: id }));
+        }
+    }
+
+    /// Whether somebody else was seen to write with this device's key.
+    pub fn knows_of_a_twin(&self) -> bool {
+        self.own.twin_told
+    }
+
     /// Ends a commit: seals, remembers, publishes. `written` is `None` when only the synced tree changed.
     pub(super) fn finish_commit(
         &mut self,
@@ -170,6 +214,7 @@ impl Engine {
         self.own.seq = seq;
         self.own.newest = Some(signed.id());
         self.own.by_seq.insert(seq, signed.id());
+        self.own.this_run.insert(signed.id());
         self.own.merge_due_ms = None;
         self.note_head(&signed);
         self.merging.advance(signed.id());

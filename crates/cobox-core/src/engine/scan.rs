@@ -9,7 +9,7 @@ use crate::path::FolderPath;
 use crate::state::{Body, Kind};
 
 /// What was found new or changed at a path.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Found {
     /// A directory.
     Dir(FileId),
@@ -23,7 +23,7 @@ pub(super) enum Found {
 pub(super) type FoundLink = (FolderPath, Stamp, String);
 
 /// A look under way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Scan {
     under: Vec<FolderPath>,
     unchanged: BTreeSet<FolderPath>,

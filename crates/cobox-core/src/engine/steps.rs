@@ -104,6 +104,7 @@ impl Engine {
 
     pub(super) fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
         let Some(step) = self.end_step(id) else { return };
+        self.called_off.remove(&id);
         if let Step::Write { body, .. } = &step {
             self.pending = (self.pending.0.saturating_sub(1), self.pending.1.saturating_sub(body.size));
         }
@@ -206,7 +207,7 @@ impl Engine {
     pub(super) fn step_failed(&mut self, id: StepId, why: StepError) {
         let Some(step) = self.end_step(id) else { return };
         let path = step.path().clone();
-        if why == StepError::Changed {
+        if !self.called_off.remove(&id) && why == StepError::Changed {
             let tries = self.tries.entry(path.clone()).or_insert(0);
             *tries = tries.saturating_add(1).min(TRIES_MAX);
             if *tries < TRIES_MAX {

@@ -87,6 +87,15 @@ pub fn split_points(a: &History, b: &History) -> BTreeSet<HeadId> {
 
 /// Records fork points and renames every continuation after one of the state's points. What it touched.
 pub fn retag(state: &mut State, history: &mut History, points: &BTreeSet<HeadId>) -> Touched {
+    retag_noting(state, history, points, &mut Vec::new())
+}
+
+fn retag_noting(
+    state: &mut State,
+    history: &mut History,
+    points: &BTreeSet<HeadId>,
+    done: &mut Vec<Renames>,
+) -> Touched {
     state.forks.extend(points);
     if state.forks.is_empty() {
         return Touched::new();
@@ -107,7 +116,9 @@ pub fn retag(state: &mut State, history: &mut History, points: &BTreeSet<HeadId>
         renames.add(state, actor, above, branch, None);
         todo.push(branch);
     }
-    renames.apply(state)
+    let touched = renames.apply(state);
+    done.push(renames);
+    touched
 }
 
 /// What [`align`] did to each side.
@@ -119,6 +130,15 @@ pub struct Alignment {
     pub theirs: Touched,
     /// Fork points neither side knew: a device was found running twice.
     pub found: BTreeSet<HeadId>,
+    /// What was renamed in the first state, in this order.
+    renames: Vec<Renames>,
+}
+
+impl Alignment {
+    /// What a dot of the first state is called now.
+    pub fn renamed(&self, dot: Dot) -> Dot {
+        self.renames.iter().fold(dot, |dot, renames| renames.dot(dot))
+    }
 }
 
 /// Makes two states speak of actors alike, so that they can be joined. Goes on until no chain differs: a continuation that
@@ -127,7 +147,7 @@ pub fn align(mine: (&mut State, &mut History), theirs: (&mut State, &mut History
     let mut done = Alignment::default();
     let mut points: BTreeSet<HeadId> = mine.0.forks.union(&theirs.0.forks).copied().collect();
     loop {
-        done.mine.merge(retag(mine.0, mine.1, &points));
+        done.mine.merge(retag_noting(mine.0, mine.1, &points, &mut done.renames));
         done.theirs.merge(retag(theirs.0, theirs.1, &points));
         points = split_points(mine.1, theirs.1);
         if points.is_empty() {
@@ -156,7 +176,7 @@ pub fn rename_actor(state: &mut State, from: ActorId, above: u64, to: ActorId, d
 }
 
 /// Which dots get which actor: of each actor those above a counter. A new name may be renamed further.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Renames {
     of: BTreeMap<ActorId, (u64, ActorId)>,
 }

@@ -81,7 +81,7 @@ enum Expected {
 }
 
 /// The walk through one tree.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fetch {
     root: Cid,
     base: Option<Tree>,

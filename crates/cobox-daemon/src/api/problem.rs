@@ -45,6 +45,8 @@ words! {
     Damaged = "damaged";
     /// The folder could not be opened when the service started.
     NotOpened = "not_opened";
+    /// Somebody else writes with this device's key.
+    Duplicated = "duplicated";
 }
 
 impl From<ProblemCode> for String {

@@ -73,9 +73,10 @@ impl Daemon {
             Happened::Engine(Event::BadHead { why, .. }) => {
                 news(EventKind::Problem, format!("{name}: a change of another device was refused: {why}"))
             }
-            Happened::Engine(Event::Duplicated { .. }) => {
-                news(EventKind::Problem, format!("{name}: this device seems to be duplicated"))
-            }
+            Happened::Engine(Event::Duplicated { .. }) => news(
+                EventKind::Problem,
+                format!("{name}: this device seems to be duplicated: another copy of its home writes"),
+            ),
             Happened::BackupComplete { seeder } => {
                 news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
                     .who(seeder.to_string())

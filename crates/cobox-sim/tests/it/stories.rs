@@ -441,3 +441,88 @@ fn a_moved_file_under_a_new_directory_is_moved_not_fetched() {
     world.agree();
     assert_eq!(world.set_aside(BOB), 0);
 }
+
+/// Both write at once under one name, from the first head of the actor on or in the middle of its chain.
+fn twins_write(before: &[&str]) {
+    let mut world = pair(&["a.txt", "b.txt"]);
+    for path in before {
+        world.write(BOB, path, path);
+    }
+    world.agree();
+    world.part();
+    world.twin(BOB);
+    const TWIN: usize = 2;
+    world.write(BOB, "from Bob", "Bob's");
+    world.write(BOB, "a.txt", "Bob's a");
+    world.delete(BOB, "b.txt");
+    world.sync();
+    world.write(BOB, "from Bob", "Bob's, later");
+    world.sync();
+    world.write(TWIN, "from the twin", "the twin's");
+    world.write(TWIN, "a.txt", "the twin's a");
+    world.sync();
+    world.write(TWIN, "b.txt", "the twin's b");
+    world.sync();
+    // Alice hears of both; they hear of each other from her alone.
+    world.introduce(ALICE, BOB);
+    world.settle_only();
+    world.introduce(ALICE, TWIN);
+    world.agree();
+    let texts: Vec<String> = world.paths(ALICE).iter().filter_map(|path| world.read(ALICE, path)).collect();
+    for text in ["Bob's, later", "Bob's a", "the twin's", "the twin's a", "the twin's b"] {
+        assert!(texts.iter().any(|have| have == text), "{text} is not among {texts:?}");
+    }
+    assert!(!texts.iter().any(|text| text == "Bob's" || text == "b.txt"), "{texts:?}");
+    for (who, engine) in [(BOB, world.engine(BOB)), (TWIN, world.engine(TWIN))] {
+        assert!(engine.knows_of_a_twin(), "member {who} was not told");
+    }
+    // They go on as two, also after a stop, and what one deletes is gone for all.
+    world.write(BOB, "a.txt", "Bob goes on");
+    world.write(TWIN, "from Bob", "the twin goes on");
+    world.agree();
+    world.stop(BOB);
+    world.start(BOB);
+    world.meet();
+    world.delete(BOB, "from the twin");
+    world.agree();
+    assert_eq!(world.read(ALICE, "from the twin"), None);
+    assert_eq!(world.read(BOB, "from Bob").unwrap(), "the twin goes on");
+    assert_eq!(world.read(TWIN, "a.txt").unwrap(), "Bob goes on");
+}
+
+#[test]
+fn n8_a_machine_that_wakes_up_twice_before_it_wrote_loses_nothing_and_both_are_told() {
+    twins_write(&[]);
+}
+
+#[test]
+fn n8_a_machine_that_wakes_up_twice_in_the_middle_of_its_chain_loses_nothing_and_both_are_told() {
+    twins_write(&["c.txt", "d.txt"]);
+}
+
+#[test]
+fn n8_twins_of_whom_two_hear_in_different_order_are_named_alike() {
+    let mut world = world(3);
+    const TWIN: usize = 3;
+    world.write(BOB, "a.txt", "a");
+    world.agree();
+    world.part();
+    world.twin(BOB);
+    for (who, text) in [(BOB, "Bob's"), (TWIN, "the twin's")] {
+        for n in 0..3 {
+            world.write(who, &format!("{text} {n}"), &format!("{text} {n}"));
+            world.sync();
+        }
+    }
+    world.introduce(ALICE, BOB);
+    world.introduce(CAROL, TWIN);
+    world.settle_only();
+    world.write(ALICE, "Bob's 1", "Alice edits");
+    world.write(CAROL, "the twin's 1", "Carol edits");
+    world.sync();
+    world.introduce(ALICE, CAROL);
+    world.agree();
+    assert_eq!(world.files(ALICE), 7);
+    assert_eq!(world.read(TWIN, "Bob's 1").unwrap(), "Alice edits");
+    assert_eq!(world.read(BOB, "the twin's 1").unwrap(), "Carol edits");
+}

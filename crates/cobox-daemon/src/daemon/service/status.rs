@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cobox_core::engine::{StepError, Summary};
+use cobox_core::engine::{Engine, StepError, Summary};
 use cobox_proto::hosting::Holding;
 use cobox_proto::id::SigKey;
 use cobox_proto::members::{Role as MemberRole, Seeder};
@@ -167,6 +167,14 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
             ),
         };
         all.push(problem(code, None, format!("what changed can not be remembered: {}", why.message), hint));
+    }
+    if actor.engine.as_ref().is_some_and(Engine::knows_of_a_twin) {
+        all.push(problem(
+            ProblemCode::Duplicated,
+            None,
+            "this device seems to be duplicated: another copy of its home writes to this folder".into(),
+            "nothing is lost; stop one of the two, and let that computer join with a home of its own",
+        ));
     }
     for seeder in seeders(actor) {
         let refused = actor.newest_receipt(&seeder.key).map(|r| r.receipt().holding);
