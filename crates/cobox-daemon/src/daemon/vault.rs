@@ -185,3 +185,33 @@ where
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn reads<T: for<'de> Deserialize<'de>>(text: &Value) -> Option<T> {
+        serde_json::from_str(text.as_str().unwrap()).ok()
+    }
+
+    #[test]
+    fn what_lies_in_a_vault_is_as_written_down_and_other_texts_are_refused() {
+        let vectors: Value = serde_json::from_str(include_str!("../../../../spec/vectors/vault.json")).unwrap();
+        let seeder = SeederConfig { key: "0e0e".into(), ticket: "cbt1abc".into(), quota_bytes: 50_000_000_000 };
+        let folder = VaultFolder { name: "Choir".into(), slot: 7, seeders: vec![seeder] };
+        let me = Me { name: "Zoë".into() };
+        assert_eq!(serde_json::to_string(&me).unwrap(), vectors["me.json"].as_str().unwrap());
+        assert_eq!(serde_json::to_string(&folder).unwrap(), vectors["folders/ID.json"].as_str().unwrap());
+        assert_eq!(reads(&vectors["me.json"]), Some(me));
+        assert_eq!(reads(&vectors["folders/ID.json"]), Some(folder));
+        let refused = |name: &str| vectors["refused"][name].as_array().filter(|all| !all.is_empty()).unwrap().clone();
+        for text in refused("me.json") {
+            assert_eq!(reads::<Me>(&text), None, "{text}");
+        }
+        for text in refused("folders/ID.json") {
+            assert_eq!(reads::<VaultFolder>(&text), None, "{text}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use cobox_proto::codec::Canonical;
 use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::hosting::{Address, Holding, Offer, Receipt, SignedReceipt, Ticket};
 use cobox_proto::id::{ActorId, Cid, EndpointId, EpochTag, FolderId, HeadId, OfferId, OpId};
@@ -64,6 +65,28 @@ fn offers_and_tickets_are_as_written_down() {
     .into_iter()
     .map(|(name, form)| refusal(name, form.clone(), Offer::from_text(&form).unwrap_err()))
     .collect();
+    let plain = text::read("cbt1", &ticket.to_text()).unwrap();
+    let with = |at: usize, to: u8| {
+        let mut body = plain.clone();
+        body[at] = to;
+        text::write("cbt1", &body)
+    };
+    let mut swapped = ticket.to_text();
+    let last = if swapped.pop() == Some('a') { 'c' } else { 'a' };
+    swapped.push(last);
+    let crowded = Ticket { addresses: vec![ticket.addresses[0].clone(); 17], ..ticket.clone() };
+    let refused_tickets: Vec<Value> = [
+        ("of a newer version", with(0, 2)),
+        ("of an unknown party", with(1, 3)),
+        ("with an unknown kind of address", with(35, 9)),
+        ("with too many addresses", text::write("cbt1", &crowded.to_bytes())),
+        ("with another letter", swapped),
+        ("with a byte too many", text::write("cbt1", &[&plain[..], &[0]].concat())),
+        ("an offer", text.clone()),
+    ]
+    .into_iter()
+    .map(|(name, form)| refusal(name, form.clone(), Ticket::from_text(&form).expect_err(name)))
+    .collect();
     compare(
         "offer.json",
         &json!({
@@ -72,6 +95,7 @@ fn offers_and_tickets_are_as_written_down() {
             "offer": text,
             "grant_hash": { "folder": FOLDER.to_string(), "hash": offer.grant_hash(&FOLDER).to_string() },
             "refused": refused,
+            "refused_tickets": refused_tickets,
         }),
     );
 }

@@ -3,6 +3,7 @@
 // Helpers of tests fail tests; clippy only knows functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod codec_vectors;
 mod hosting_vectors;
 mod members_devices;
 mod members_epochs;

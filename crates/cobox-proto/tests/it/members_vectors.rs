@@ -221,6 +221,26 @@ fn refusals() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Bytes that are no genesis.
+fn genesis_refusals() -> Vec<(&'static str, Vec<u8>)> {
+    let vault = genesis(FolderKind::Vault, Policy::default()).to_bytes();
+    let folder = genesis(FolderKind::Folder, Policy::default()).to_bytes();
+    let patch = |at: usize, to: u8| {
+        let mut bytes = vault.clone();
+        bytes[at] = to;
+        bytes
+    };
+    vec![
+        ("unknown version", patch(0, 2)),
+        ("unknown suite", patch(1, 2)),
+        ("unknown kind", patch(2, 2)),
+        ("vault without its founder's word", [&vault[..vault.len() - 65], &[0]].concat()),
+        ("vault with the word of another", patch(vault.len() - 1, vault[vault.len() - 1] ^ 1)),
+        ("cut", folder[..folder.len() - 1].to_vec()),
+        ("trailing byte", [&folder[..], &[0]].concat()),
+    ]
+}
+
 fn vectors() -> Value {
     let hex = |bytes: &[u8]| HEXLOWER.encode(bytes);
     let genesis = |kind| {
@@ -239,7 +259,15 @@ fn vectors() -> Value {
             json!({ "name": name, "bytes": hex(&bytes), "error": error.to_string() })
         })
         .collect();
+    let genesis_refused: Vec<Value> = genesis_refusals()
+        .into_iter()
+        .map(|(name, bytes)| {
+            let error = Genesis::from_bytes(&bytes).expect_err(name);
+            json!({ "name": name, "bytes": hex(&bytes), "error": error.to_string() })
+        })
+        .collect();
     json!({
+        "genesis_refused": genesis_refused,
         "genesis": { "folder": genesis(FolderKind::Folder), "vault": genesis(FolderKind::Vault) },
         "ops": ops,
         "refused": refused,
@@ -272,6 +300,10 @@ fn ops_are_byte_for_byte_what_the_vectors_say() {
     assert_eq!(kinds.len(), 15);
     for vector in stored["refused"].as_array().unwrap() {
         let error = SignedOp::from_bytes(&bytes(vector)).expect_err(vector["name"].as_str().unwrap());
+        assert_eq!(error.to_string(), vector["error"].as_str().unwrap(), "{}", vector["name"]);
+    }
+    for vector in stored["genesis_refused"].as_array().unwrap() {
+        let error = Genesis::from_bytes(&bytes(vector)).expect_err(vector["name"].as_str().unwrap());
         assert_eq!(error.to_string(), vector["error"].as_str().unwrap(), "{}", vector["name"]);
     }
     assert_eq!(stored, vectors(), "the writer writes what the vectors hold");

@@ -4,7 +4,7 @@ use cobox_proto::codec::{Canonical, DecodeError};
 use cobox_proto::id::{ActorId, Cid, EndpointId, FolderId, Hash, HeadId, OfferId, OpId};
 use cobox_proto::members::{Envelope, EnvelopeList};
 use cobox_proto::sign::SecretKey;
-use cobox_proto::wire::proof::{KeyKind, Proof, Session, Side};
+use cobox_proto::wire::proof::{KeyKind, KeyProof, Proof, Session, Side, Who};
 use cobox_proto::wire::{
     AddressNote, ChainWanted, Channel, ClaimRefusal, FoundFolder, Frame, GoodbyeReason, Hello, LogEntry, LogPart,
     Message, OpEnvelopes, Party, Tip,
@@ -138,7 +138,42 @@ fn frames_are_as_written_down_and_refusals_too() {
         "offer_secret": hex(&[2; 16]),
         "claim_mac": s.claim_mac(&[2; 16], &FOLDER).to_string(),
     });
-    compare("wire.json", &json!({ "session": session, "frames": made, "refused": refused }));
+    // Proofs of the same key that say something else than the one of the session.
+    let other = Session { exporter: [0x1e; 32], ..s.clone() };
+    let elsewhere = Session { acceptor: EndpointId([0x1a; 32]), ..s.clone() };
+    let forged = {
+        let mut forged = proof;
+        forged.signature.0[63] ^= 1;
+        forged
+    };
+    let wrong_proofs = [
+        ("of another session", other.prove(Side::Dialer, &FOLDER, KeyKind::Device, &key(1))),
+        ("for another end", elsewhere.prove(Side::Dialer, &FOLDER, KeyKind::Device, &key(1))),
+        ("by the other side", s.prove(Side::Acceptor, &FOLDER, KeyKind::Device, &key(1))),
+        ("for another folder", s.prove(Side::Dialer, &FolderId([1; 32]), KeyKind::Device, &key(1))),
+        ("as another kind of key", KeyProof { who: Who { kind: KeyKind::Member, ..proof.who }, ..proof }),
+        ("with a changed signature", forged),
+    ];
+    assert!(s.verify(Side::Dialer, &FOLDER, &proof));
+    let mut refused_proofs = serde_json::Map::new();
+    for (name, wrong) in wrong_proofs {
+        assert!(!s.verify(Side::Dialer, &FOLDER, &wrong), "{name}");
+        refused_proofs.insert(name.to_owned(), json!(hex(&wrong.to_bytes())));
+    }
+    let note = AddressNote::sign(&key(1), &FOLDER, 77, vec![1, 2, 3]);
+    let wrong_notes = [
+        ("for another folder", AddressNote::sign(&key(1), &FolderId([1; 32]), 77, vec![1, 2, 3])),
+        ("with a later stamp", AddressNote { stamp_ms: 78, ..note.clone() }),
+        ("of another device", AddressNote { device: key(2).public(), ..note.clone() }),
+    ];
+    assert!(note.verifies(&FOLDER));
+    let mut refused_notes = serde_json::Map::new();
+    for (name, wrong) in wrong_notes {
+        assert!(!wrong.verifies(&FOLDER), "{name}");
+        refused_notes.insert(name.to_owned(), json!(hex(&wrong.to_bytes())));
+    }
+    let wrong = json!({ "proofs_by_dialer": refused_proofs, "address_notes": refused_notes });
+    compare("wire.json", &json!({ "not_verified": wrong, "session": session, "frames": made, "refused": refused }));
 }
 
 #[test]

@@ -124,22 +124,46 @@ fn a_list_that_is_not_what_its_record_says_is_refused() {
 
 #[test]
 fn malformed_nodes_of_a_list_are_refused() {
-    let keys = GlassKeys::default();
-    let link = Cid([1; 32]);
-    let leaf = |rows: &[u8]| [&[0, 1][..], &MAY.0, rows].concat();
-    let row = [&[0, 10, 0][..], &[7; 16]].concat();
-    let refuse = |kind, payload: &[u8], size| {
-        let block = keys.seal(MAY, kind, &[link], payload).unwrap();
-        let manifest =
-            Manifest { cid: block.cid, refs: 1, oldest_epoch: MAY, refs_digest: *blake3::hash(&link.0).as_bytes() };
-        read(&manifest, size, &Blocks::of(vec![block])).err()
-    };
-    assert!(refuse(BlockKind::Manifest, &leaf(&row), 10).is_none(), "the honest node");
-    assert!(refuse(BlockKind::Node, &leaf(&row), 10).is_some(), "another kind");
-    assert!(refuse(BlockKind::Manifest, &leaf(&[]), 0).is_some(), "empty");
-    assert!(refuse(BlockKind::Manifest, &leaf(&[&row[..], &[0]].concat()), 10).is_some(), "bytes after the end");
-    assert!(refuse(BlockKind::Manifest, &leaf(&[&[1, 10, 0][..], &[7; 16]].concat()), 10).is_some(), "index");
-    assert!(refuse(BlockKind::Manifest, &leaf(&[&[0, 0, 0][..], &[7; 16]].concat()), 0).is_some(), "an empty chunk");
-    assert!(refuse(BlockKind::Manifest, &[&[8, 0, 10, 1][..], &[7; 16]].concat(), 10).is_some(), "too deep");
-    assert!(refuse(BlockKind::Manifest, &[1], 10).is_some(), "an inner node without children");
+    let honest = leaf_of(&row(0, 10));
+    assert!(refusal(BlockKind::Manifest, &honest, 10).is_none(), "the honest node");
+    assert!(refusal(BlockKind::Node, &honest, 10).is_some(), "another kind");
+    for (why, payload, size) in malformed() {
+        assert!(refusal(BlockKind::Manifest, &payload, size).is_some(), "{why}");
+    }
+}
+
+const LINK: Cid = Cid([1; 32]);
+
+fn leaf_of(rows: &[u8]) -> Vec<u8> {
+    [&[0, 1][..], &MAY.0, rows].concat()
+}
+
+fn row(link: u8, len: u8) -> Vec<u8> {
+    [&[link, len, 0][..], &[7; 16]].concat()
+}
+
+/// Nodes with one link that no reader may take, each as the only one of a file of so many bytes.
+pub(crate) fn malformed() -> Vec<(&'static str, Vec<u8>, u64)> {
+    vec![
+        ("empty", leaf_of(&[]), 0),
+        ("bytes after the end", leaf_of(&[row(0, 10), vec![0]].concat()), 10),
+        ("an index beyond the links", leaf_of(&row(1, 10)), 10),
+        ("an empty chunk", leaf_of(&row(0, 0)), 0),
+        ("a length in a long form", leaf_of(&[&[0, 0x8a, 0, 0][..], &[7; 16]].concat()), 10),
+        ("too deep", [&[8, 0, 10, 1][..], &[7; 16]].concat(), 10),
+        ("an inner node without children", vec![1], 10),
+    ]
+}
+
+/// What a reader says of a file of one chunk whose list is this node.
+pub(crate) fn refusal(kind: BlockKind, payload: &[u8], size: u64) -> Option<TreeError> {
+    let block = GlassKeys::default().seal(MAY, kind, &[LINK], payload).unwrap();
+    let manifest =
+        Manifest { cid: block.cid, refs: 1, oldest_epoch: MAY, refs_digest: *blake3::hash(&LINK.0).as_bytes() };
+    read(&manifest, size, &Blocks::of(vec![block])).err()
+}
+
+/// The nodes of a list of so many chunks, and what its record says of it.
+pub(crate) fn listed(count: usize) -> (Manifest, Vec<SealedBlock>) {
+    long_list(&chunks(7, count))
 }

@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use super::refusals::{FileRecord, Forge, Leaf, record, refs, refs_leaf, refused};
-use super::{Folder, GlassKeys, JUNE, MAY, fork_point};
+use super::{Folder, GlassKeys, JUNE, MAY, fork_point, manifest};
 use cobox_proto::id::{ActorId, Cid};
 
 fn hex(bytes: &[u8]) -> String {
@@ -60,7 +60,54 @@ fn vectors() -> Value {
         "delta": shown(&delta.bytes),
         "large_state_cids": cids,
         "refused_leaves": refused_leaves(),
+        "manifest": manifest(),
+        "refused_manifests": refused_manifests(),
+        "refused_roots": refused_roots(),
+        "refused_deltas": refused_deltas(&shown(&delta.bytes)),
     })
+}
+
+/// The list of a file's chunks, as nodes and as its record names it.
+fn manifest() -> Value {
+    let (named, blocks) = manifest::listed(70);
+    let nodes: Vec<Value> = blocks.iter().map(|block| shown(&block.bytes)).collect();
+    json!({ "nodes": nodes, "chunks": named.refs, "top": hex(&named.cid.0), "refs_digest": hex(&named.refs_digest) })
+}
+
+fn refused_manifests() -> Value {
+    let shown = |(why, payload, size): (&str, Vec<u8>, u64)| json!({ "why": why, "file_bytes": size, "payload": hex(&payload) });
+    manifest::malformed().into_iter().map(shown).collect()
+}
+
+/// Roots over one good leaf with one record that no reader may take.
+fn refused_roots() -> Value {
+    let rows = [&[1][..], &[9; 32], &[1], &[1; 16], &[0, 5]].concat();
+    let root = |format: u8, levels: u8, rows: &[u8], rest: &[u8]| [&[format, levels][..], rows, rest].concat();
+    let roots = [
+        ("unknown format", root(2, 0, &rows, &[0, 1, 0, 0])),
+        ("context too deep", root(1, 9, &[0], &[0, 1, 0, 0])),
+        ("device that no row uses", root(1, 0, &[&[2][..], &[8; 32], &rows[1..]].concat(), &[0, 1, 0, 0])),
+        ("more items than there are", root(1, 0, &rows, &[0, 2, 0, 0])),
+        ("a level too many", root(1, 0, &rows, &[0, 1, 1, 0])),
+        ("no tree for its items", root(1, 0, &rows, &[0, 1])),
+        ("a byte too many", root(1, 0, &rows, &[0, 1, 0, 0, 0])),
+    ];
+    roots.into_iter().map(|(why, payload)| json!({ "why": why, "payload": hex(&payload) })).collect()
+}
+
+/// Deltas that no reader may take.
+fn refused_deltas(good: &Value) -> Value {
+    let payload = unhex(&good["payload"]);
+    let with_format = |format| [&[format][..], &payload[1..]].concat();
+    let deltas = [
+        ("unknown format", with_format(2)),
+        ("cut", payload[..payload.len() - 1].to_vec()),
+        ("a byte too many", [&payload[..], &[0]].concat()),
+    ];
+    deltas
+        .into_iter()
+        .map(|(why, payload)| json!({ "why": why, "links": good["links"], "payload": hex(&payload) }))
+        .collect()
 }
 
 /// Leaves that no reader may take, each with words of the reason.
@@ -112,5 +159,25 @@ fn the_vectors_hold_and_refused_ones_are_refused() {
         let top = forge.seal(MAY, BlockKind::Node, &links, &unhex(&leaf["payload"]));
         let root = forge.root(5, leaf["records"].as_u64().unwrap().max(1), 0, top);
         refused(forge.read(root), leaf["reason"].as_str().unwrap());
+    }
+    for node in pinned["refused_manifests"].as_array().unwrap() {
+        let size = node["file_bytes"].as_u64().unwrap();
+        let refused = manifest::refusal(BlockKind::Manifest, &unhex(&node["payload"]), size);
+        assert!(refused.is_some(), "{}", node["why"]);
+    }
+    for root in pinned["refused_roots"].as_array().unwrap() {
+        let mut forge = Forge::default();
+        let leaf = FileRecord::default().leaf();
+        let top = forge.seal(MAY, BlockKind::Node, &leaf.links, &leaf.payload());
+        let sound = forge.root(5, 1, 0, top);
+        forge.read(sound).unwrap();
+        let root_of = forge.seal(MAY, BlockKind::Root, &[top], &unhex(&root["payload"]));
+        assert!(forge.read(root_of).is_err(), "{}", root["why"]);
+    }
+    for delta in pinned["refused_deltas"].as_array().unwrap() {
+        let links: Vec<Cid> =
+            delta["links"].as_array().unwrap().iter().map(|cid| Cid::from_slice(&unhex(cid)).unwrap()).collect();
+        let block = GlassKeys::default().seal(JUNE, BlockKind::Delta, &links, &unhex(&delta["payload"])).unwrap();
+        assert!(Delta::open(&block.bytes, &GlassKeys::default()).is_err(), "{}", delta["why"]);
     }
 }
