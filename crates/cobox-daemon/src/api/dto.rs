@@ -1,11 +1,17 @@
 //! The only JSON of the daemon: what the command line, the web page and scripts read. Keys are stable; keys may be added.
 //! Times are RFC 3339 UTC, sizes are bytes and end in `_bytes`. Converted by hand from the daemon's own types, never derived on them.
 
+mod backups;
+mod events;
+mod people;
 mod values;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use backups::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups};
+pub use events::{Event, EventKind};
+pub use people::{Invite, InviteRequest, MemberStatus, Members, Role};
 pub use values::{Secret, Time};
 
 // ---- this device -------------------------------------------------------------------------------------------------
@@ -242,129 +248,6 @@ pub struct CheckReport {
 
 // ---- members -----------------------------------------------------------------------------------------------------
 
-/// What a member may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Reads.
-    Reader,
-    /// Reads and writes.
-    Editor,
-    /// Also invites, removes and places backups.
-    Admin,
-    /// Founded it, or was made its owner.
-    Owner,
-}
-
-/// A member of a folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MemberStatus {
-    /// What they call themselves.
-    pub name: String,
-    /// The key in this folder.
-    pub key: String,
-    /// What they may do.
-    pub role: Role,
-    /// Whether it is oneself.
-    pub you: bool,
-    /// Whether one of their devices is connected.
-    pub online: bool,
-    /// Whether they have everything we have.
-    pub in_step: bool,
-    /// When one of their devices was last connected.
-    pub last_seen: Option<Time>,
-}
-
-/// `GET folders/{folder}/members`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Members {
-    /// By seniority.
-    pub members: Vec<MemberStatus>,
-}
-
-/// `POST folders/{folder}/invites`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InviteRequest {
-    /// The CoBox key of the one person it is for.
-    pub to: Option<String>,
-    /// What they may do.
-    pub role: Role,
-    /// How long it is good.
-    pub expires_s: u64,
-    /// How many may join with it.
-    pub uses: u32,
-}
-
-/// An invite code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Invite {
-    /// The code to send.
-    pub code: String,
-    /// What who joins may do.
-    pub role: Role,
-    /// Until when it is good.
-    pub expires_at: Time,
-    /// How many may join with it.
-    pub uses: u32,
-}
-
-// ---- backups -----------------------------------------------------------------------------------------------------
-
-/// An encrypted copy at a seeder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct BackupStatus {
-    /// The seeder's name, or its key where it has none.
-    pub seeder: String,
-    /// Whether it is connected.
-    pub online: bool,
-    /// Whether it holds the newest state whole.
-    pub complete: bool,
-    /// When the newest state it holds whole was made.
-    pub head_at: Option<Time>,
-    /// When it last signed for what it holds.
-    pub receipt_at: Option<Time>,
-    /// When it last proved it.
-    pub audited_at: Option<Time>,
-    /// How much it keeps for this folder.
-    pub held_bytes: u64,
-}
-
-/// `GET folders/{folder}/backups`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Backups {
-    /// By name of the seeder.
-    pub backups: Vec<BackupStatus>,
-}
-
-/// `POST folders/{folder}/backups`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BackupAddRequest {
-    /// The hosting offer of a seeder.
-    pub offer: String,
-}
-
-/// A new backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct BackupAdded {
-    /// How it stands.
-    pub backup: BackupStatus,
-    /// The space the seeder signed for.
-    pub quota_bytes: u64,
-}
-
-/// Until when a seeder keeps a copy that is no longer wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct BackupEnd {
-    /// The seeder.
-    pub seeder: String,
-    /// Until when; unknown when it could not be asked.
-    pub kept_until: Option<Time>,
-}
-
-// ---- conflicts and held changes ----------------------------------------------------------------------------------
-
 /// One version of a file with several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Version {
@@ -534,55 +417,6 @@ pub struct LoginRequest {
 pub struct Login {
     /// The token.
     pub token: Secret,
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    /// A folder was created, joined or recovered.
-    FolderAdded,
-    /// A folder was left.
-    FolderLeft,
-    /// A folder stands differently; ask for its status.
-    FolderChanged,
-    /// Files of others arrived on this device.
-    FilesReceived,
-    /// Somebody joined a folder.
-    MemberJoined,
-    /// A member's device connected.
-    MemberOnline,
-    /// A member's last device disconnected.
-    MemberOffline,
-    /// A seeder signed for the newest state.
-    BackupComplete,
-    /// A file has two versions.
-    Conflict,
-    /// The brake holds a change back.
-    Held,
-    /// Something needs a person.
-    Problem,
-    /// Events are missing before this one: read the status again.
-    Missed,
-}
-
-/// One thing that happened, oldest first in the stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Event {
-    /// Its place in the stream; `Last-Event-ID` resumes after it.
-    pub id: String,
-    /// When.
-    pub at: Time,
-    /// What.
-    pub kind: EventKind,
-    /// The folder's id, if it is about one.
-    pub folder: Option<String>,
-    /// The path within the folder, if it is about a file.
-    pub path: Option<String>,
-    /// The member or seeder, if it is about one.
-    pub who: Option<String>,
-    /// In plain English.
-    pub message: String,
 }
 
 #[cfg(test)]

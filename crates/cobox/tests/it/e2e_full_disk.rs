@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::e2e_tree::{Entry, Tree};
-use crate::e2e_world::{Computer, PATIENCE, World, noise, same_and, until};
+use crate::e2e_tree::Tree;
+use crate::e2e_world::{Computer, PATIENCE, World, holds, noise, same_and, until};
 
 /// A small disk, unmounted when dropped.
 pub(crate) struct SmallDisk(PathBuf);
@@ -73,10 +73,6 @@ impl Drop for Ballast {
     fn drop(&mut self) {
         let _already_gone = fs::remove_file(&self.0);
     }
-}
-
-fn holds(tree: &Tree, path: &str, content: &[u8]) -> bool {
-    matches!(tree.0.get(Path::new(path)), Some(Entry::File { bytes, .. }) if bytes == content)
 }
 
 /// A problem about the full disk, with its hint, or without one.

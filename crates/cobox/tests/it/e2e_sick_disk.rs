@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::e2e_crash::state_file;
 use crate::e2e_full_disk::SmallDisk;
-use crate::e2e_tree::{Entry, Tree};
-use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, noise, same, same_and, until};
+use crate::e2e_tree::Tree;
+use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, holds, noise, same, same_and, until};
 
 /// Stands before the C library. While the file named in `COBOX_TEST_SICK` says `CALL ERRNO DIRECTORY`, that call fails for files there.
 const SICK_DISK: &str = r#"
@@ -98,10 +98,6 @@ impl Sickness {
     fn ends(&self) {
         fs::remove_file(&self.0).unwrap();
     }
-}
-
-fn holds(tree: &Tree, path: &str, content: &[u8]) -> bool {
-    matches!(tree.0.get(Path::new(path)), Some(Entry::File { bytes, .. }) if bytes == content)
 }
 
 /// A problem with this word, told with what happened and what to do.

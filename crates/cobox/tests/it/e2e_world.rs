@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
-use crate::e2e_tree::Tree;
+use crate::e2e_tree::{Entry, Tree};
 use crate::sealed::Ran;
 
 /// The longest anything ordinary may take on two busy cores.
@@ -384,6 +384,11 @@ pub(crate) fn until<T, E: Debug>(what: &str, patience: Duration, mut look: impl 
             Err(_) => std::thread::sleep(LOOK_AGAIN),
         }
     }
+}
+
+/// Whether this file is there with this content.
+pub(crate) fn holds(tree: &Tree, path: &str, content: &[u8]) -> bool {
+    matches!(tree.0.get(Path::new(path)), Some(Entry::File { bytes, .. }) if bytes == content)
 }
 
 /// Waits until these directories hold the same, and this holds of it.
