@@ -38,6 +38,10 @@ pub use crate::identity::has_identity;
 
 /// Slot 0 is the vault's.
 const VAULT_SLOT: u16 = 0;
+/// The home's database.
+const RECORDS: &str = "folders.db";
+/// Under this name the database and the keys keep a random number that says that they belong together.
+const MARK: &str = "records";
 
 /// What the daemon starts with.
 #[derive(Debug, Clone)]
@@ -73,6 +77,18 @@ pub enum StartError {
     /// The home's database can not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The home's database is not the one this home's keys were made with.
+    #[error("{path} is not the one of this home: it is gone, or another's lies in its place; your files are untouched", path = .path.display())]
+    ForeignRecords {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The home's database knows nothing of a folder that is here.
+    #[error("{path} holds nothing of this folder, or what it holds is damaged", path = .path.display())]
+    NoRecords {
+        /// The database.
+        path: PathBuf,
+    },
     /// A folder's own database can not be used.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -110,7 +126,7 @@ impl StartError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NameNeeded | Self::NameUnsuitable => "give it with --name, like `cobox up --name Ana`",
-            Self::KeyDamaged { .. } | Self::Keystore(_) => {
+            Self::KeyDamaged { .. } | Self::Keystore(_) | Self::ForeignRecords { .. } | Self::NoRecords { .. } => {
                 "put the file back from a copy, or start with another --home and `cobox recover`"
             }
             Self::Store(StoreError::DamagedDatabase { .. }) => {
@@ -180,7 +196,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
     let StartOptions { home, config, name, listen } = options;
     let keystore = Arc::new(Keystore::open(&home.keys())?);
     let identity = Identity::open(&home, &keystore, name)?;
-    let store = Arc::new(FolderStore::open(&home.state().join("folders.db"))?);
+    let store = Arc::new(open_records(&home, &keystore)?);
     let endpoint = bind(&home, &config, listen, &identity).await?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         keystore,
@@ -209,6 +225,25 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
     tokio::spawn(dial::keep_calling(Arc::downgrade(&daemon)));
     tokio::spawn(vault::keep_placed(Arc::downgrade(&daemon)));
     Ok(daemon)
+}
+
+/// Opens the home's database. It and the keys carry the same mark: with another home's records, or with none, the keys of this one
+/// open nothing, and what is published then would be wrong (i5).
+fn open_records(home: &Home, keystore: &Keystore) -> Result<FolderStore, StartError> {
+    let path = home.state().join(RECORDS);
+    let store = FolderStore::open(&path)?;
+    let marked = store.value(&FolderId::ZERO, MARK)?;
+    match (marked, keystore.get(MARK)?) {
+        (Some(there), Some(ours)) if there == *ours => {}
+        (None | Some(_), Some(_)) => return Err(StartError::ForeignRecords { path }),
+        // The database first: a mark among the keys then always has its other half.
+        (marked, None) => {
+            let mark = marked.unwrap_or_else(|| random::<16>().to_vec());
+            store.put_value(&FolderId::ZERO, MARK, &mark)?;
+            keystore.put(MARK, &mark)?;
+        }
+    }
+    Ok(store)
 }
 
 /// Binds the UDP socket: to the address asked for, else to the port kept in the home, else to a free one that is then kept.
@@ -308,8 +343,9 @@ impl Daemon {
             return Err(StartError::KeyDamaged { path: PathBuf::from(config.id) });
         };
         let records = Records::new(self.store.clone(), id);
-        let damaged = || StartError::KeyDamaged { path: self.home.state().join("folders.db") };
-        let replica = records.replica()?.ok_or_else(damaged)?;
+        let no_records = || StartError::NoRecords { path: self.home.state().join(RECORDS) };
+        let damaged = || StartError::KeyDamaged { path: self.home.keys().join(format!("device-{id}")) };
+        let replica = records.replica()?.ok_or_else(no_records)?;
         let seed = self.keystore.get(&format!("device-{id}"))?.ok_or_else(damaged)?;
         let seed: [u8; 32] = seed.as_slice().try_into().map_err(|_| damaged())?;
         let keys = self.keystore.get(&format!("folder-{id}"))?;

@@ -43,6 +43,10 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |e| StoreError::database(path, e);
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // SQLite is content with reading where it may not write, and says so at the first write only.
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
+        return Err(StoreError::ReadOnly { path: path.to_owned() });
+    }
     connection
         .execute_batch(
             "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; \

@@ -70,6 +70,12 @@ pub enum StoreError {
         /// The newest format known here.
         known: u32,
     },
+    /// It may only be read.
+    #[error("{} can only be read; make it and its directory writable for you", .path.display())]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
     /// Another process uses the store.
     #[error("{} is in use by another process; stop that one first", .path.display())]
     InUse {
@@ -97,10 +103,11 @@ impl StoreError {
 
     /// Sorts an SQLite error: full disks and damage are cases of their own.
     pub(crate) fn database(path: &Path, source: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(DiskFull) => Self::DiskFull { path },
+            Some(ReadOnly) => Self::ReadOnly { path },
             Some(DatabaseCorrupt | NotADatabase) => Self::DamagedDatabase { path, reason: source.to_string() },
             _ => Self::Database { path, source },
         }

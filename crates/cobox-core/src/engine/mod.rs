@@ -12,6 +12,7 @@
 mod brake;
 mod commit;
 mod deltas;
+mod figures;
 mod forks;
 mod ignore;
 mod io;
@@ -42,6 +43,7 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
 use crate::tree::Tree;
 use deltas::Deltas;
+use figures::Figures;
 use merge::Merging;
 use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
@@ -100,14 +102,6 @@ pub struct Summary {
     pub settled: bool,
     /// Paths that can not be written here, and why.
     pub stuck: Vec<(FolderPath, StepError)>,
-}
-
-/// Figures of the view.
-#[derive(Debug, Clone, Default)]
-struct Figures {
-    files: u64,
-    bytes: u64,
-    conflicts: u64,
 }
 
 /// The brain of one folder. See the module.
@@ -213,7 +207,7 @@ impl Engine {
             new_nodes: (0, 0),
             out: VecDeque::new(),
         };
-        engine.count_view();
+        let _known_from_before = engine.count_view();
         for head in merge::parents_first(known) {
             engine.note_head(head);
             if head.head().actor == engine.own.actor {
@@ -332,7 +326,7 @@ impl Engine {
         Summary {
             files: self.figures.files,
             bytes: self.figures.bytes,
-            conflicts: self.figures.conflicts,
+            conflicts: self.figures.conflicts(),
             pending_files: self.pending.0,
             pending_bytes: self.pending.1,
             held_files: self.held.as_ref().map_or(0, |held| held.paths.len() as u64),
@@ -479,16 +473,6 @@ impl Engine {
         }
     }
 
-    /// Counts what the view shows: people ask for it many times over.
-    fn count_view(&mut self) {
-        self.figures = Figures::default();
-        for leaf in self.view.entries.values().filter_map(ViewEntry::shown) {
-            self.figures.files += 1;
-            self.figures.bytes += leaf.body(&self.state).map_or(0, |body| body.size);
-            self.figures.conflicts += u64::from(leaf.conflict.is_some());
-        }
-    }
-
     /// Stores what a commit or a join changed, and recomputes the view.
     fn settle_state(&mut self, touched: &Touched) {
         let epoch = self.standing.epoch.filter(|epoch| self.keys.has_epoch(epoch)).unwrap_or(self.tree.epoch());
@@ -502,7 +486,9 @@ impl Engine {
         self.tree = tree;
         self.deltas.changed(touched);
         self.view = view(&self.state);
-        self.count_view();
+        for path in self.count_view() {
+            self.out.push_back(Output::Tell(Event::Conflict { path }));
+        }
         if !blocks.is_empty() {
             self.out.push_back(Output::Store(blocks));
         }

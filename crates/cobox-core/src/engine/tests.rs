@@ -190,6 +190,32 @@ fn t3_a_counter_that_jumps_far_ahead_is_refused_with_all_that_rests_on_it() {
 }
 
 #[test]
+fn a_conflict_copy_is_told_of_once() {
+    let mut folder = Folder::new();
+    folder.alice_writes("letter", b"Alice's");
+    let mut bob = Mallory::new(&folder);
+    let mut writes = |folder: &mut Folder, name: &str| {
+        bob.writes(folder, name);
+        let (root, blocks) = bob.seals(folder);
+        let counter = bob.counter();
+        let head = bob.publishes(folder, root, counter);
+        folder.mallory(&head, &blocks);
+    };
+    let told = |folder: &Folder| {
+        let copy = |event: &Event| if let Event::Conflict { path } = event { Some(path.to_string()) } else { None };
+        folder.told.iter().filter_map(copy).collect::<Vec<_>>()
+    };
+    writes(&mut folder, "other");
+    assert!(told(&folder).is_empty(), "two files are no conflict");
+    writes(&mut folder, "letter");
+    let copies: Vec<String> = folder.shows().into_iter().filter(|path| path.contains("(conflict")).collect();
+    assert_eq!((told(&folder), copies.len()), (copies.clone(), 1));
+    writes(&mut folder, "more");
+    folder.alice_writes("much more", b"Alice's");
+    assert_eq!((told(&folder), folder.alice.summary().conflicts), (copies, 1), "it was told already");
+}
+
+#[test]
 fn a_tree_that_is_not_one_is_refused_and_later_heads_count() {
     let mut folder = Folder::new();
     let mut mallory = Mallory::new(&folder);

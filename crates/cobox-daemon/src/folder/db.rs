@@ -2,125 +2,31 @@
 //! bytes lie in the working files, and the root and heads of the joined state. All of it can be rebuilt from the folder and
 //! its members; none of it is ever the only copy of somebody's work.
 
+mod error;
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cobox_core::engine::{FileId, Memory, Stamp, Synced};
+use cobox_core::engine::{Memory, Synced};
 use cobox_core::path::FolderPath;
-use cobox_core::state::{Dot, Kind};
-use cobox_proto::codec::{Canonical, Reader, Writer};
+use cobox_proto::codec::{Reader, Writer};
 use cobox_proto::head::SignedHead;
-use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId, Inode};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use cobox_proto::id::{Cid, EpochTag, HeadId, SigKey};
+use rusqlite::{Connection, OptionalExtension, params};
 
+pub(crate) use self::error::DbError;
+pub(crate) use self::rows::{Piece, Place};
+use self::rows::{read_piece, read_synced, write_synced};
 use crate::disk_tree::KeptId;
 
 /// The schema of this program.
 const SCHEMA: i64 = 1;
 /// Written to see whether there is room, and removed.
 const ROOM_NOTE: &str = "room";
-/// How many versions one row of `seen` may name.
-const SEEN_MAX: usize = 4096;
-
-/// Why the folder's database can not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    /// SQLite said no.
-    #[error("{path}: {source}; the folder's files are untouched. Move this file away and start again: it is rebuilt", path = .path.display())]
-    Sqlite {
-        /// The database.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// Written by a newer program.
-    #[error("{path} was written by a newer cobox (schema {found}); update cobox", path = .path.display())]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-    },
-    /// It is damaged and can not be put aside.
-    #[error("{path} is damaged and can not be put aside: {source}; move it away yourself and start again: it is rebuilt", path = .path.display())]
-    PutAside {
-        /// The database.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A row that this program can not have written.
-    #[error("{path} is damaged ({what}); the folder's files are untouched. Move this file away and start again: it is rebuilt", path = .path.display())]
-    Damaged {
-        /// The database.
-        path: PathBuf,
-        /// Which part.
-        what: &'static str,
-    },
-}
-
-impl DbError {
-    /// Whether there was no room.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        match self {
-            Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
-            Self::PutAside { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            Self::Newer { .. } | Self::Damaged { .. } => false,
-        }
-    }
-
-    /// Whether the file is not what this program wrote.
-    fn is_damage(&self) -> bool {
-        match self {
-            Self::Sqlite { source, .. } => {
-                matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-            }
-            Self::Damaged { .. } => true,
-            Self::Newer { .. } | Self::PutAside { .. } => false,
-        }
-    }
-}
-
-/// A file that holds a block's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A file of the folder.
-    File(FolderPath),
-    /// A version set aside.
-    Kept(KeptId),
-}
-
-impl Place {
-    /// As a text; a path never begins with a slash.
-    fn to_text(&self) -> String {
-        match self {
-            Place::File(path) => path.to_string(),
-            Place::Kept(id) => format!("/{}", id.as_str()),
-        }
-    }
-    fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix('/') {
-            Some(id) => id.parse().ok().map(Place::Kept),
-            None => FolderPath::parse(text).ok().map(Place::File),
-        }
-    }
-}
-
-/// Where the bytes of a sealed block lie in plain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Piece {
-    /// The file.
-    pub place: Place,
-    /// From where.
-    pub offset: u64,
-    /// How many bytes.
-    pub len: u32,
-    /// The epoch the block is sealed under.
-    pub epoch: EpochTag,
-}
+/// Names the device whose memory it is: its key in this folder, which no other device and no other folder has.
+const DEVICE_NOTE: &str = "device";
 
 /// One folder's database. One writer: the folder's own thread; readers open their own.
 #[derive(Debug)]
@@ -145,8 +51,12 @@ pub(crate) struct Remembered {
 impl FolderDb {
     /// Opens or makes it.
     pub(crate) fn open(path: &Path) -> Result<Self, DbError> {
-        let failed = |source| DbError::Sqlite { path: path.to_path_buf(), source };
+        let failed = |source| DbError::sqlite(path, source);
         let db = Connection::open(path).map_err(failed)?;
+        // SQLite is content with reading where it may not write, and says so at the first write only.
+        if db.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
+            return Err(DbError::ReadOnly { path: path.to_path_buf() });
+        }
         let this = Self { path: path.to_path_buf(), db, kept_heads: Vec::new() };
         this.prepare()?;
         Ok(this)
@@ -160,10 +70,11 @@ impl FolderDb {
         Ok(this)
     }
 
-    /// Opens it and looks at every page. One that is damaged is put aside and begun anew: nothing in it is the only copy of
-    /// anything, and with nothing remembered nothing is deleted (i5).
-    pub(crate) fn open_sound(path: &Path) -> Result<Self, DbError> {
-        let why = match Self::open(path).and_then(|db| db.verify().map(|()| db)) {
+    /// Opens it and looks at every page. One that is damaged, or that another device or folder remembers its disk in, is put aside
+    /// and begun anew: nothing in it is the only copy of anything, and with nothing remembered nothing is deleted (i5).
+    pub(crate) fn open_sound(path: &Path, device: &SigKey) -> Result<Self, DbError> {
+        let sound = Self::open(path).and_then(|db| db.verify().and_then(|()| db.belongs_to(device)).map(|()| db));
+        let why = match sound {
             Err(why) if why.is_damage() => why,
             other => return other,
         };
@@ -179,7 +90,18 @@ impl FolderDb {
                 _ => {}
             }
         }
-        Self::open(path)
+        let db = Self::open(path)?;
+        db.belongs_to(device)?;
+        Ok(db)
+    }
+
+    /// Whose memory it is; one that says nothing yet is this device's from now on.
+    fn belongs_to(&self, device: &SigKey) -> Result<(), DbError> {
+        match self.note(DEVICE_NOTE)? {
+            None => self.put_note(DEVICE_NOTE, &device.0),
+            Some(owner) if owner == device.0 => Ok(()),
+            Some(_) => Err(DbError::Foreign { path: self.path.clone() }),
+        }
     }
 
     fn verify(&self) -> Result<(), DbError> {
@@ -204,7 +126,7 @@ impl FolderDb {
     }
 
     fn failed(&self, source: rusqlite::Error) -> DbError {
-        DbError::Sqlite { path: self.path.clone(), source }
+        DbError::sqlite(&self.path, source)
     }
 
     fn damaged(&self, what: &'static str) -> DbError {
@@ -321,7 +243,7 @@ impl FolderDb {
         if done.is_err() {
             self.kept_heads = kept;
         }
-        done.map_err(|source| DbError::Sqlite { path, source })
+        done.map_err(|source| DbError::sqlite(&path, source))
     }
 
     /// A head of our own is among the folder's records now.
@@ -365,7 +287,7 @@ impl FolderDb {
             }
             tx.commit()
         };
-        work().map_err(|source| DbError::Sqlite { path: place, source })
+        work().map_err(|source| DbError::sqlite(&place, source))
     }
 
     /// A file was set aside: its blocks lie there now.
@@ -419,100 +341,15 @@ impl FolderDb {
     }
 }
 
-fn write_synced(put: &mut rusqlite::CachedStatement<'_>, path: &FolderPath, entry: &Synced) -> rusqlite::Result<()> {
-    let mut seen = Writer::new();
-    seen.varint(entry.seen.len() as u64);
-    for dot in &entry.seen {
-        seen.varint(dot.counter).put(&dot.actor);
-    }
-    seen.varint(entry.twins.len() as u64);
-    for (inode, dot) in &entry.twins {
-        seen.put(inode).varint(dot.counter).put(&dot.actor);
-    }
-    let stamp = entry.stamp;
-    put.execute(params![
-        path.to_string(),
-        entry.inode.0,
-        kind_number(entry.kind),
-        entry.id.dev as i64,
-        entry.id.ino as i64,
-        stamp.map(|s| s.size as i64),
-        stamp.map(|s| s.mtime_ns),
-        stamp.map(|s| s.ctime_ns),
-        stamp.map(|s| s.executable),
-        entry.digest,
-        seen.as_slice(),
-    ])?;
-    Ok(())
-}
-
-fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(FolderPath, Arc<Synced>)>> {
-    let (path, inode, digest, seen): (String, Vec<u8>, Vec<u8>, Vec<u8>) =
-        (row.get(0)?, row.get(1)?, row.get(9)?, row.get(10)?);
-    let id = FileId { dev: row.get::<_, i64>(3)? as u64, ino: row.get::<_, i64>(4)? as u64 };
-    let size: Option<i64> = row.get(5)?;
-    let stamp = match size {
-        Some(size) => {
-            Some(Stamp { size: size as u64, mtime_ns: row.get(6)?, ctime_ns: row.get(7)?, id, executable: row.get(8)? })
-        }
-        None => None,
-    };
-    let parsed = || {
-        let mut r = Reader::new(&seen);
-        let (mut dots, mut twins) = (smallvec::SmallVec::new(), Vec::new());
-        for _ in 0..r.varint_max(SEEN_MAX as u64, "seen").ok()? {
-            dots.push(Dot { counter: r.varint().ok()?, actor: ActorId::decode(&mut r).ok()? });
-        }
-        for _ in 0..r.varint_max(SEEN_MAX as u64, "twins").ok()? {
-            let inode = Inode::decode(&mut r).ok()?;
-            twins.push((inode, Dot { counter: r.varint().ok()?, actor: ActorId::decode(&mut r).ok()? }));
-        }
-        r.finish().ok()?;
-        let entry = Synced {
-            inode: Inode::from_slice(&inode)?,
-            kind: kind_of(row.get(2).ok()?)?,
-            id,
-            stamp,
-            digest: digest.as_slice().try_into().ok()?,
-            seen: dots,
-            twins,
-        };
-        Some((FolderPath::parse(&path).ok()?, Arc::new(entry)))
-    };
-    Ok(parsed())
-}
-
-fn read_piece(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Piece>> {
-    let (path, epoch): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
-    let (offset, len): (i64, u32) = (row.get(1)?, row.get(2)?);
-    Ok(Place::parse(&path).zip(EpochTag::from_slice(&epoch)).map(|(place, epoch)| Piece {
-        place,
-        offset: offset as u64,
-        len,
-        epoch,
-    }))
-}
-
-fn kind_number(kind: Kind) -> i64 {
-    match kind {
-        Kind::Dir => 0,
-        Kind::File => 1,
-        Kind::Symlink => 2,
-    }
-}
-
-fn kind_of(number: i64) -> Option<Kind> {
-    Some(match number {
-        0 => Kind::Dir,
-        1 => Kind::File,
-        2 => Kind::Symlink,
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use cobox_core::engine::{FileId, Stamp};
+    use cobox_core::state::{Dot, Kind};
+    use cobox_proto::id::{ActorId, Inode};
+
     use super::*;
+
+    const DEVICE: SigKey = SigKey([7; 32]);
 
     fn path(text: &str) -> FolderPath {
         FolderPath::parse(text).unwrap()
@@ -593,7 +430,7 @@ mod tests {
         let bytes = [0x5a; 8192];
         std::fs::write(&garbage, bytes).unwrap();
         let error = FolderDb::open(&garbage).unwrap_err();
-        assert!(matches!(error, DbError::Sqlite { .. }));
+        assert!(error.is_damage());
         assert!(error.to_string().contains("garbage.db") && error.to_string().contains("rebuilt"), "{error}");
         assert_eq!(std::fs::read(&garbage).unwrap(), bytes);
     }
@@ -602,18 +439,33 @@ mod tests {
     fn i5_a_damaged_database_is_put_aside_whole_and_a_newer_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("tree.db");
-        FolderDb::open_sound(&file).unwrap().put_note("copy", b"1").unwrap();
-        assert_eq!(FolderDb::open_sound(&file).unwrap().note("copy").unwrap().as_deref(), Some(&b"1"[..]));
+        FolderDb::open_sound(&file, &DEVICE).unwrap().put_note("copy", b"1").unwrap();
+        assert_eq!(FolderDb::open_sound(&file, &DEVICE).unwrap().note("copy").unwrap().as_deref(), Some(&b"1"[..]));
         std::fs::write(&file, [0x5a; 8192]).unwrap();
-        assert_eq!(FolderDb::open_sound(&file).unwrap().note("copy").unwrap(), None, "begun anew");
+        assert_eq!(FolderDb::open_sound(&file, &DEVICE).unwrap().note("copy").unwrap(), None, "begun anew");
         assert_eq!(std::fs::read(dir.path().join("tree.damaged.db")).unwrap(), [0x5a; 8192], "nothing is thrown away");
         // A row that can not be read is damage, too.
-        let db = FolderDb::open_sound(&file).unwrap();
+        let db = FolderDb::open_sound(&file, &DEVICE).unwrap();
         db.db.execute("INSERT INTO memory VALUES (1, x'00', x'00', x'00')", []).unwrap();
         drop(db);
-        assert_eq!(FolderDb::open_sound(&file).unwrap().remembered().unwrap(), None);
+        assert_eq!(FolderDb::open_sound(&file, &DEVICE).unwrap().remembered().unwrap(), None);
         FolderDb::open(&file).unwrap().db.pragma_update(None, "user_version", SCHEMA + 1).unwrap();
-        assert!(matches!(FolderDb::open_sound(&file), Err(DbError::Newer { .. })), "left alone");
+        assert!(matches!(FolderDb::open_sound(&file, &DEVICE), Err(DbError::Newer { .. })), "left alone");
+    }
+
+    #[test]
+    fn i5_the_memory_of_another_device_or_folder_is_put_aside_and_never_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tree.db");
+        FolderDb::open_sound(&file, &SigKey([8; 32])).unwrap().put_note("copy", b"theirs").unwrap();
+        let db = FolderDb::open_sound(&file, &DEVICE).unwrap();
+        assert_eq!(db.note("copy").unwrap(), None, "begun anew");
+        db.put_note("copy", b"ours").unwrap();
+        drop(db);
+        let aside = FolderDb::open_sound(&dir.path().join("tree.damaged.db"), &SigKey([8; 32])).unwrap();
+        assert_eq!(aside.note("copy").unwrap().as_deref(), Some(&b"theirs"[..]), "nothing is thrown away");
+        let again = FolderDb::open_sound(&file, &DEVICE).unwrap();
+        assert_eq!(again.note("copy").unwrap().as_deref(), Some(&b"ours"[..]));
     }
 
     #[test]

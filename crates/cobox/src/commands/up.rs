@@ -101,6 +101,7 @@ impl Args {
     fn spawn(&self, home: &Home, name: Option<&str>, last_words: &Path) -> Result<Child, Failure> {
         let cannot = |error: std::io::Error| Failure::io("the service can not be started", &error);
         let stderr = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(last_words);
+        let stderr = stderr.map_err(|error| Failure::io(&last_words.display().to_string(), &error))?;
         let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
         command.args(["up", "--foreground", "--json"]).arg("--home").arg(home.root());
         if let Some(name) = name {
@@ -111,12 +112,7 @@ impl Args {
                 command.arg(option).arg(address.to_string());
             }
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr.map_err(cannot)?)
-            .current_dir("/")
-            .env(DETACHED, "1");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).current_dir("/").env(DETACHED, "1");
         command.spawn().map_err(cannot)
     }
 

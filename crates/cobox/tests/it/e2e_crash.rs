@@ -150,7 +150,7 @@ fn odd(tree: &Tree, people: &[Person]) -> Vec<PathBuf> {
 }
 
 /// The file of this name below a home's state.
-fn state_file(computer: &Computer, name: &str) -> PathBuf {
+pub(crate) fn state_file(computer: &Computer, name: &str) -> PathBuf {
     let mut dirs = vec![computer.home().join("state")];
     let mut found = Vec::new();
     while let Some(dir) = dirs.pop() {
@@ -307,4 +307,144 @@ fn i5_a_damaged_store_is_healed_or_named_and_harms_nothing() {
     ben.up();
     let edited = |tree: &Tree| matches!(tree.0.get(Path::new("page 1.txt")), Some(Entry::File { bytes, .. }) if bytes == b"edited meanwhile");
     assert_eq!(same_and(&[&mine, &theirs], "they go on", edited).files(), 12);
+}
+
+/// Puts a database, with what SQLite keeps beside it, in the place of another.
+fn put(database: &Path, in_place_of: &Path) {
+    for (from, to) in with_companions(database).iter().zip(with_companions(in_place_of)) {
+        drop(fs::remove_file(&to));
+        if from.exists() {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// What another device remembers of the same folder, and what this one remembers of another folder: neither is believed.
+#[test]
+fn i5_the_memory_of_another_device_or_folder_is_built_anew_and_deletes_nothing() {
+    let world = World::new();
+    let (mut ana, mut ben) = ana_and_ben(&world, |root| {
+        (0..12).for_each(|n| fs::write(root.join(format!("page {n}")), noise(n, 3000)).unwrap());
+    });
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let other = ben.create("other");
+    fs::write(other.join("private"), "of Ben's alone").unwrap();
+    ben.wait("other");
+    let database = state_file(&ben, "tree.db");
+    let of_other = {
+        let id = ben.status("other")["id"].as_str().unwrap().to_owned();
+        ben.home().join("state").join(id).join("tree.db")
+    };
+    let of_ana = state_file(&ana, "tree.db");
+    for (n, (whose, foreign)) in [("Ana's", &of_ana), ("another folder's", &of_other)].into_iter().enumerate() {
+        ana.wait("docs");
+        ben.wait("docs");
+        ana.down();
+        ben.down();
+        put(foreign, &database);
+        fs::write(mine.join("page 1"), format!("Ana, while both were away {n}")).unwrap();
+        fs::write(theirs.join("page 2"), format!("Ben, while both were away {n}")).unwrap();
+        ana.up();
+        ben.up();
+        let both = |tree: &Tree| {
+            let holds = |path: &str, content: String| matches!(tree.0.get(Path::new(path)), Some(Entry::File { bytes, .. }) if *bytes == content.as_bytes());
+            holds("page 1", format!("Ana, while both were away {n}"))
+                && holds("page 2", format!("Ben, while both were away {n}"))
+        };
+        let tree = same_and(&[&mine, &theirs], &format!("all is there again: {whose}"), both);
+        assert!(tree.files() >= 12, "{whose}: {} files", tree.files());
+        // An edit that Ben's service no longer knew the age of may stand beside the old version; nothing is gone.
+        for path in tree.0.keys().filter(|path| path.to_string_lossy().contains("(conflict")) {
+            fs::remove_file(mine.join(path)).unwrap();
+        }
+        same_and(&[&mine, &theirs], "tidied up", |tree| tree.files() == 12);
+        let status = ben.wait("docs");
+        assert_eq!(status["problems"].as_array().unwrap().len(), 0, "{whose}: {status}");
+        assert_eq!(fs::read_to_string(other.join("private")).unwrap(), "of Ben's alone");
+        assert!(!mine.join("private").exists(), "{whose}: nothing of another folder is shown");
+    }
+}
+
+/// An older copy of what this device remembers of the folder, beside everything else as it is: what was saved, replaced and deleted since
+/// then stays so.
+#[test]
+fn i5_an_older_memory_of_the_folder_reverts_and_deletes_nothing() {
+    let world = World::new();
+    let (ana, mut ben) = ana_and_ben(&world, |root| {
+        (0..12).for_each(|n| fs::write(root.join(format!("page {n}")), noise(n, 3000)).unwrap());
+    });
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let database = state_file(&ben, "tree.db");
+    let older = world.path().join("older.db");
+    for n in 0..3 {
+        ben.wait("docs");
+        ben.down();
+        put(&database, &older);
+        ben.up();
+        let (edited, new) = (format!("edited by Ben {n}"), format!("new {n}"));
+        fs::write(theirs.join("page 3"), &edited).unwrap();
+        fs::write(theirs.join(&new), "new").unwrap();
+        fs::remove_file(theirs.join(format!("page {}", 4 + n))).unwrap();
+        fs::write(mine.join("page 7"), format!("edited by Ana {n}")).unwrap();
+        let holds = |tree: &Tree, path: &str, content: &str| matches!(tree.0.get(Path::new(path)), Some(Entry::File { bytes, .. }) if *bytes == content.as_bytes());
+        let all = |tree: &Tree| {
+            holds(tree, "page 3", &edited)
+                && holds(tree, &new, "new")
+                && holds(tree, "page 7", &format!("edited by Ana {n}"))
+        };
+        same_and(&[&mine, &theirs], "they have the same", all);
+        ben.wait("docs");
+        ben.down();
+        put(&older, &database);
+        fs::write(mine.join("page 1"), format!("Ana, while Ben was away {n}")).unwrap();
+        fs::write(theirs.join("page 2"), format!("Ben, while away {n}")).unwrap();
+        ben.up();
+        let all = |tree: &Tree| {
+            all(tree)
+                && holds(tree, "page 1", &format!("Ana, while Ben was away {n}"))
+                && holds(tree, "page 2", &format!("Ben, while away {n}"))
+        };
+        let tree = same_and(&[&mine, &theirs], &format!("all is as it was last: {n}"), all);
+        assert_eq!(tree.files(), 12, "o4: what was deleted stays so: {:?}", tree.0.keys());
+        let status = ben.wait("docs");
+        assert_eq!(status["problems"].as_array().unwrap().len(), 0, "{status}");
+    }
+}
+
+/// Records of another home, or none where there were some: a clear stop each time, and all goes on when they are put back.
+#[test]
+fn i5_records_of_another_home_or_none_are_a_clear_stop() {
+    let world = World::new();
+    let (ana, mut ben) = ana_and_ben(&world, |root| fs::write(root.join("letter"), "first").unwrap());
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let stranger = world.person("Stranger");
+    ben.wait("docs");
+    ben.down();
+    let whole = same(&[&mine, &theirs]);
+    let log = state_file(&ben, "folders.db");
+    let kept = world.path().join("kept.db");
+    put(&log, &kept);
+    let others = [("Ana's", Some(&ana)), ("a stranger's", Some(&stranger)), ("none", None)];
+    for (whose, owner) in others {
+        match owner {
+            // As it lies there while its owner works.
+            Some(owner) => put(&owner.home().join("state/folders.db"), &log),
+            None => with_companions(&log).iter().for_each(|file| drop(fs::remove_file(file))),
+        }
+        for _ in 0..2 {
+            let ran = ben.run(&["up", "--json"]);
+            assert_eq!(ran.code, Some(1), "{whose}: {ran:?}");
+            let error: Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
+            let error = &error["error"];
+            assert!(error["message"].as_str().unwrap().contains("folders.db"), "o9: {whose}: {error}");
+            assert!(error["hint"].as_str().unwrap().contains("copy"), "o9: {whose}: {error}");
+        }
+        assert_eq!(Tree::read(&theirs).unwrap(), whole, "{whose}: nothing was touched");
+    }
+    put(&kept, &log);
+    fs::write(mine.join("letter"), "second").unwrap();
+    ben.up();
+    let edited =
+        |tree: &Tree| matches!(tree.0.get(Path::new("letter")), Some(Entry::File { bytes, .. }) if bytes == b"second");
+    same_and(&[&mine, &theirs], "they go on", edited);
 }

@@ -9,10 +9,10 @@ use crate::e2e_tree::{Entry, Tree};
 use crate::e2e_world::{Computer, PATIENCE, World, noise, same_and, until};
 
 /// A small disk, unmounted when dropped.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mounted(at: &Path, size: &str) -> Option<Self> {
+    pub(crate) fn mounted(at: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         let options = format!("size={size},mode=0700");
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "cobox-test"]).arg(at).output();
@@ -23,6 +23,15 @@ impl SmallDisk {
                 None
             }
         }
+    }
+
+    /// From now on it may only be read (`ro`), or be written again (`rw`).
+    pub(crate) fn remount(&self, how: &str) {
+        until(&format!("the disk is {how}"), PATIENCE, || {
+            // Refused while somebody is writing.
+            let done = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).output().unwrap();
+            if done.status.success() { Ok(()) } else { Err(done) }
+        });
     }
 
     /// Takes all the room there is.

@@ -14,6 +14,7 @@ mod e2e_full_disk;
 mod e2e_ignore;
 mod e2e_loss;
 mod e2e_refusals;
+mod e2e_sick_disk;
 mod e2e_silence;
 mod e2e_story;
 #[path = "../../src/commands/demo/tree.rs"]

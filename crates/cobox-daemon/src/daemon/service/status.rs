@@ -159,9 +159,14 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         ));
     }
     if let Some(why) = &actor.unkept {
-        let code = if why.disk_full { ProblemCode::DiskFull } else { ProblemCode::NotKept };
-        let message = format!("what changed can not be remembered: {}", why.message);
-        all.push(problem(code, None, message, "make room there; nothing is lost, and it goes on by itself"));
+        let (code, hint) = match why.disk_full {
+            true => (ProblemCode::DiskFull, "make room there; nothing is lost, and it goes on by itself"),
+            false => (
+                ProblemCode::NotKept,
+                "see that this disk is well and can be written; nothing is lost, and it goes on by itself",
+            ),
+        };
+        all.push(problem(code, None, format!("what changed can not be remembered: {}", why.message), hint));
     }
     if actor.engine.as_ref().is_some_and(Engine::knows_of_a_twin) {
         all.push(problem(
@@ -194,17 +199,24 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         all.push(problem(ProblemCode::Skipped, Some(name.clone()), format!("{name} is not synced: {why}"), ""));
     }
     for (path, why) in &summary.stuck {
-        let (code, message) = match why {
-            StepError::DiskFull => (ProblemCode::DiskFull, "the disk is full".to_string()),
-            StepError::NoContent => (ProblemCode::Waiting, "nobody who is connected has this file now".into()),
+        let (code, message, hint) = match why {
+            StepError::DiskFull => {
+                (ProblemCode::DiskFull, "the disk is full".to_string(), "make room there; it is tried again by itself")
+            }
+            StepError::NoContent => (ProblemCode::Waiting, "nobody who is connected has this file now".into(), ""),
             StepError::NotEmpty => (
                 ProblemCode::NotEmpty,
                 "the directory was deleted by others, but holds files that are not synced".into(),
+                "",
             ),
             StepError::Changed => continue,
-            StepError::Failed(why) => (ProblemCode::NotWritten, why.clone()),
+            StepError::Failed(why) => (
+                ProblemCode::NotWritten,
+                why.clone(),
+                "see that this disk is well and can be written; it is tried again by itself",
+            ),
         };
-        all.push(problem(code, Some(path.to_string()), message, ""));
+        all.push(problem(code, Some(path.to_string()), message, hint));
     }
     all
 }

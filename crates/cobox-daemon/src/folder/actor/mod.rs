@@ -274,7 +274,7 @@ pub(crate) fn start(
     let (inbox, inbox_rx) = mpsc::channel(cobox_net::INBOX_MAX);
     let (questions, questions_rx) = mpsc::unbounded_channel();
     let (inner, inner_rx) = mpsc::unbounded_channel();
-    let db = FolderDb::open_sound(&parts.db_path)?;
+    let db = FolderDb::open_sound(&parts.db_path, &parts.device.public().sig)?;
     let (server, server_rx) = std_mpsc::channel();
     let serving = Server { db: FolderDb::open(&parts.db_path)?, blocks: parts.blocks.clone(), runtime };
     let tell = inner.clone();
