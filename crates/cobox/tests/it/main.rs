@@ -5,6 +5,7 @@
 mod blind;
 mod e2e_backup;
 mod e2e_clones;
+mod e2e_conflicts;
 mod e2e_crash;
 mod e2e_entering;
 mod e2e_evil;

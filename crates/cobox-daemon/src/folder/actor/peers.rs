@@ -21,6 +21,8 @@ impl FolderActor {
                     let _ = answer.send(self.pass());
                 }
             }
+            // It was asked for before the folder was paused.
+            FolderEvent::Opened { peer, .. } if self.config.paused => peer.close(),
             FolderEvent::Opened { peer, who } => self.peer_opened(now, peer, who),
             FolderEvent::Closed { peer } => {
                 self.peers.remove(&peer);

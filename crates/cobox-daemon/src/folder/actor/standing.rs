@@ -8,8 +8,11 @@ impl FolderActor {
         self.config.paused = paused;
         self.save_config();
         if paused {
-            for row in self.peers.values() {
+            // Who closes is not told that it is closed; one that still stood here would never be opened again.
+            let now = self.around.now_ms();
+            for (peer, row) in std::mem::take(&mut self.peers) {
                 row.peer.close();
+                self.replica.handle(now, replicate::Input::PeerClosed { peer });
             }
         }
     }
