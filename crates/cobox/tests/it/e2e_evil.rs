@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, PATIENCE, World, noise, same, until};
+use crate::e2e_world::{Computer, PATIENCE, World, becomes, noise, same, until};
 
 /// What the true seeder left on its disk.
 struct Loot {
@@ -178,13 +178,19 @@ fn around(computer: &Computer) -> Tree {
     Tree::read(computer.folder("docs").parent().unwrap()).unwrap()
 }
 
+/// All that the service has written to its log.
+fn logged(computer: &Computer) -> String {
+    let files = fs::read_dir(computer.home().join("log")).unwrap();
+    files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap_or_default()).collect()
+}
+
 fn unharmed(computer: &Computer, before: &Tree) {
     assert_eq!(before.difference(&around(computer)), None, "o3, o6: not a byte has changed");
     assert_eq!(computer.run(&["status", "docs", "--json"]).code, Some(0), "o7: it answers");
 }
 
 #[test]
-fn s1_s3_s4_s12_an_evil_seeder_changes_nothing_at_a_running_member() {
+fn s1_to_s5_s12_an_evil_seeder_changes_nothing_at_a_running_member_and_is_named() {
     let world = World::new();
     let (ana, mut ben, mut the_box) = (world.person("Ana"), world.person("Ben"), world.seeder("box"));
     let mine = ana.create("docs");
@@ -199,13 +205,24 @@ fn s1_s3_s4_s12_an_evil_seeder_changes_nothing_at_a_running_member() {
     fs::create_dir(mine.join("sub")).unwrap();
     fs::write(mine.join("sub/notes.txt"), "do re mi").unwrap();
     ana.wait_for_receipt("docs");
-    drop(ana);
     let folder = the_box.shown()["folder"]["id"].as_str().unwrap().parse().unwrap();
     the_box.down();
-    ben.up();
-    let (loot, victim, before) = (Loot::of(&the_box, folder), addrs(&ben), around(&ben));
-
+    let (loot, whole) = (Loot::of(&the_box, folder), Tree::read(&mine).unwrap());
     let runtime = Runtime::new().unwrap();
+
+    // S5: to Ana, for whom it has signed the newest state, it shows an older one.
+    let before = around(&ana);
+    runtime.block_on(async {
+        let call = Call::evil(&loot, &addrs(&ana)).await;
+        call.peer.send(Message::HeadsHave { tips: loot.tips(1), last: true });
+        let named = format!("seeder {} has lost a state it signed for", loot.seeder.public().short());
+        until("Ana is told", PATIENCE, || if logged(&ana).contains(&named) { Ok(()) } else { Err("not told") });
+        call.endpoint.close().await;
+    });
+    unharmed(&ana, &before);
+    drop(ana);
+    ben.up();
+    let (victim, before) = (addrs(&ben), around(&ben));
     runtime.block_on(async {
         // S4: a seeder that nobody hired is let in nowhere, nor is the machine of the true one with another key.
         for machine in [[7; 32], loot.machine] {
@@ -231,7 +248,7 @@ fn s1_s3_s4_s12_an_evil_seeder_changes_nothing_at_a_running_member() {
         call.closed().await;
         unharmed(&ben, &before);
 
-        // S1: the true heads, and then lies about each block that is asked for.
+        // S1, S2: the true heads, and then lies about each block that is asked for, other blocks' bytes among them.
         let mut call = Call::evil(&loot, &victim).await;
         let asked = call.until_asked(&loot).await;
         let before_lies = ben.status("docs")["received_blocks"].as_u64().unwrap();
@@ -264,4 +281,12 @@ fn s1_s3_s4_s12_an_evil_seeder_changes_nothing_at_a_running_member() {
     });
     let status = ben.run(&["status", "docs", "--wait", "--timeout", "1", "--json"]);
     assert_eq!(status.code, Some(1), "o8: it knows of something newer that it has not: {status:?}");
+    let liar = loot.seeder.public().short().to_string();
+    let dropped = |line: &&str| line.contains("not asked for") && line.contains(&liar);
+    assert!(logged(&ben).lines().any(|line| dropped(&line)), "s1: it is named");
+
+    // An honest seeder has the same heads and blocks: now they are taken.
+    drop(loot);
+    the_box.up();
+    becomes(&theirs, &whole);
 }

@@ -133,6 +133,8 @@ pub(crate) struct PeerRow {
     pub(crate) progress: Option<(Cid, u64)>,
     /// The newest heads it had before we told it of any; nothing until it has named them.
     pub(crate) came_with: Option<Vec<HeadId>>,
+    /// Blocks it sent and nobody had asked for: late ones, or wrong ones.
+    pub(crate) unasked_blocks: u64,
     pub(crate) peer: Peer,
 }
 
@@ -511,7 +513,7 @@ impl FolderActor {
             }
             O::DeltaArrived { cid, bytes } => self.tell_engine(Input::Delta { cid, bytes }),
             O::BlockTaken { cid, .. } => self.block_taken(cid),
-            O::BlockDropped { .. } => {}
+            O::BlockDropped { peer, cid } => self.block_unasked(peer, cid),
             O::ReceiptArrived(receipt) => self.receipt_arrived(&receipt),
             O::SeederRolledBack { seeder, .. } => {
                 self.trouble(format!("seeder {} has lost a state it signed for", seeder.short()));

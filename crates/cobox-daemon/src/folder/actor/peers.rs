@@ -43,6 +43,17 @@ impl FolderActor {
         }
     }
 
+    /// A block is known by its bytes alone, so a wrong one is one that nobody asked for. An honest peer sends few: it had not heard yet
+    /// that they came from elsewhere.
+    pub(super) fn block_unasked(&mut self, peer: PeerId, cid: Cid) {
+        let Some(row) = self.peers.get_mut(&peer) else { return };
+        row.unasked_blocks += 1;
+        if row.unasked_blocks.is_power_of_two() {
+            let (key, count) = (row.who.key.short(), row.unasked_blocks);
+            tracing::warn!(key = %key, kind = ?row.who.kind, count, last = %cid.short(), "blocks that were not asked for are dropped");
+        }
+    }
+
     /// Our key here.
     pub(crate) fn pass(&self) -> Pass {
         Pass { kind: KeyKind::Device, key: self.device.sig.clone(), introduction: vec![] }
@@ -76,7 +87,7 @@ impl FolderActor {
         }
         let id = peer.id;
         self.asked_to_enter.remove(&peer.remote);
-        self.peers.insert(id, PeerRow { who, progress: None, came_with: None, peer });
+        self.peers.insert(id, PeerRow { who, progress: None, came_with: None, unasked_blocks: 0, peer });
         self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
         self.told_progress = None;
         self.around.tell(&self.config, Happened::PeersChanged);
