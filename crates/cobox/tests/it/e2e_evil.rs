@@ -92,22 +92,26 @@ impl Host for Calling {
 }
 
 /// One call to a member's service, inside its folder.
-struct Call {
-    endpoint: Endpoint,
+pub(crate) struct Call {
+    pub(crate) endpoint: Endpoint,
     _opener: Opener,
     events: mpsc::Receiver<FolderEvent>,
-    peer: Peer,
+    pub(crate) peer: Peer,
 }
 
 impl Call {
     /// `None`: the member did not let this key in.
-    async fn to(loot: &Loot, victim: &EndpointAddrs, machine: &[u8; 32], key: SecretKey) -> Option<Self> {
+    pub(crate) async fn open(
+        folder: FolderId,
+        victim: &EndpointAddrs,
+        machine: &[u8; 32],
+        (kind, key): (KeyKind, SecretKey),
+    ) -> Option<Self> {
         let endpoint = Endpoint::bind(Config::loopback(), machine).await.unwrap();
         let (inbox, mut events) = mpsc::channel(INBOX_MAX);
         let connection = soon(endpoint.dial(victim)).await.unwrap();
         let opener = drive(connection, endpoint.id(), Arc::new(Calling(inbox)));
-        if !soon(opener.open_and_wait(loot.folder, Pass { kind: KeyKind::Seeder, key, introduction: Vec::new() })).await
-        {
+        if !soon(opener.open_and_wait(folder, Pass { kind, key, introduction: Vec::new() })).await {
             endpoint.close().await;
             return None;
         }
@@ -119,6 +123,10 @@ impl Call {
         Some(Self { endpoint, _opener: opener, events, peer })
     }
 
+    async fn to(loot: &Loot, victim: &EndpointAddrs, machine: &[u8; 32], key: SecretKey) -> Option<Self> {
+        Self::open(loot.folder, victim, machine, (KeyKind::Seeder, key)).await
+    }
+
     async fn evil(loot: &Loot, victim: &EndpointAddrs) -> Self {
         let call = Self::to(loot, victim, &loot.machine, loot.seeder.clone()).await;
         call.expect("it is the seeder of this folder, by its keys")
@@ -126,6 +134,15 @@ impl Call {
 
     async fn next(&mut self) -> FolderEvent {
         soon(self.events.recv()).await.expect("the inbox lives as long as the call")
+    }
+
+    /// The next thing that is said.
+    pub(crate) async fn message(&mut self) -> Message {
+        loop {
+            if let FolderEvent::Message { message, .. } = self.next().await {
+                return message;
+            }
+        }
     }
 
     /// Until the member ends the folder on this connection.
@@ -138,15 +155,13 @@ impl Call {
     async fn until_asked(&mut self, loot: &Loot) -> Vec<Cid> {
         self.peer.send(Message::HeadsHave { tips: loot.tips(loot.heads.len()), last: true });
         loop {
-            if let FolderEvent::Message { message, .. } = self.next().await {
-                match message {
-                    Message::HeadsWanted { .. } => {
-                        let heads = loot.heads.iter().map(|head| head.bytes().to_vec()).collect();
-                        self.peer.send(Message::Heads { heads });
-                    }
-                    Message::Want { cids } => return cids,
-                    _ => {}
+            match self.message().await {
+                Message::HeadsWanted { .. } => {
+                    let heads = loot.heads.iter().map(|head| head.bytes().to_vec()).collect();
+                    self.peer.send(Message::Heads { heads });
                 }
+                Message::Want { cids } => return cids,
+                _ => {}
             }
         }
     }
@@ -166,7 +181,7 @@ fn lies(truth: &[u8], other: &[u8]) -> Vec<Vec<u8>> {
     vec![flipped, cut, added, other.to_vec(), noise(99, BLOCK_BYTES_MAX), vec![0]]
 }
 
-fn addrs(computer: &Computer) -> EndpointAddrs {
+pub(crate) fn addrs(computer: &Computer) -> EndpointAddrs {
     let whoami = computer.json(&["whoami"]);
     let addrs: Vec<SocketAddr> =
         whoami["addresses"].as_array().unwrap().iter().filter_map(|a| a.as_str()?.parse().ok()).collect();
@@ -174,17 +189,17 @@ fn addrs(computer: &Computer) -> EndpointAddrs {
 }
 
 /// All that lies beside the home, so that a file written outside of the folder is seen.
-fn around(computer: &Computer) -> Tree {
+pub(crate) fn around(computer: &Computer) -> Tree {
     Tree::read(computer.folder("docs").parent().unwrap()).unwrap()
 }
 
 /// All that the service has written to its log.
-fn logged(computer: &Computer) -> String {
+pub(crate) fn logged(computer: &Computer) -> String {
     let files = fs::read_dir(computer.home().join("log")).unwrap();
     files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap_or_default()).collect()
 }
 
-fn unharmed(computer: &Computer, before: &Tree) {
+pub(crate) fn unharmed(computer: &Computer, before: &Tree) {
     assert_eq!(before.difference(&around(computer)), None, "o3, o6: not a byte has changed");
     assert_eq!(computer.run(&["status", "docs", "--json"]).code, Some(0), "o7: it answers");
 }

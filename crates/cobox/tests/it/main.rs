@@ -9,6 +9,7 @@ mod e2e_conflicts;
 mod e2e_crash;
 mod e2e_entering;
 mod e2e_evil;
+mod e2e_evil_member;
 mod e2e_files;
 mod e2e_frugal;
 mod e2e_full_disk;
