@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, PATIENCE, World, becomes, noise, same_and, until};
+use crate::e2e_world::{Computer, PATIENCE, World, becomes, gone, noise, same_and, until};
 
 /// Ana with a folder "docs" of this size.
 fn ana_with(world: &World, bytes: usize) -> Computer {
@@ -119,7 +119,7 @@ fn r1_words_bring_everything_back_and_wrong_ones_say_what_is_wrong() {
     // Somebody whose words the box knows nothing of.
     let stranger = world.person("Mallory");
     let (_, strange_words, _) = stranger.kit();
-    drop((ana, stranger));
+    gone([ana, stranger]);
 
     let new = world.person("new");
     let to = new.folder("back");
@@ -182,7 +182,7 @@ fn who_recovered_goes_on_working_with_the_others() {
     becomes(&theirs, &Tree::read(&ana.folder("docs")).unwrap());
     ana.wait_for_receipt("docs");
     let (_, words, tickets) = ana.kit();
-    drop(ana);
+    gone([ana]);
 
     let new = world.person("new");
     let file = new.words_file(&words);
@@ -247,7 +247,7 @@ fn who_joined_comes_back_with_their_own_words_though_they_never_placed_a_backup(
     ben.wait_for_receipt("docs");
     let whole = Tree::read(&theirs).unwrap();
     let (_, words, tickets) = ben.kit();
-    drop((ana, ben));
+    gone([ana, ben]);
 
     let new = world.person("new");
     let back = recovered(&new, &words, &[&tickets[0]]);
@@ -276,7 +276,7 @@ fn with_two_seeders_the_newest_state_is_taken_and_the_older_one_named() {
     let whole = Tree::read(&root).unwrap();
     let (_, words, tickets) = ana.kit();
     assert_eq!(tickets.len(), 2);
-    drop(ana);
+    gone([ana]);
     stale.up();
 
     let new = world.person("new");
@@ -320,7 +320,7 @@ fn a_seeder_that_moved_is_found_again_by_its_new_ticket_by_members_and_by_who_re
     let foreign = stranger.json(&["status"])["ticket"].as_str().unwrap().to_owned();
     assert_eq!(ana.refused(&["backup", "add", "docs", &foreign]), (6, "seeder_not_found".into()));
     let whole = Tree::read(&root).unwrap();
-    drop(ana);
+    gone([ana]);
 
     // The printed kit has the old place: it says what to do, and with the new ticket the words are good.
     let new = world.person("new");

@@ -146,7 +146,7 @@ impl Call {
     }
 
     /// Until the member ends the folder on this connection.
-    async fn closed(mut self) {
+    pub(crate) async fn closed(mut self) {
         while !matches!(self.next().await, FolderEvent::Closed { .. }) {}
         self.endpoint.close().await;
     }

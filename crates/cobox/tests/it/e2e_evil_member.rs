@@ -1,5 +1,5 @@
 //! A member who has turned evil: Mallory was let into the folder, so her heads are read by all. With her true keys she calls Ana's
-//! running service and shows it trees that no honest program writes. Not a byte outside of Ana's folder may change, nothing of it
+//! running service, or the seeder's, and shows it trees that no honest program writes. Not a byte outside of Ana's folder may change, nothing of it
 //! may be written inside under a forbidden name, and Ana goes on with the honest.
 
 use std::fs;
@@ -12,16 +12,20 @@ use cobox_core::seal::SealedBlock;
 use cobox_core::state::{Body, Commit, Content, Kind, State};
 use cobox_core::tree::Tree as SealedTree;
 use cobox_daemon::keystore::Keystore;
+use cobox_net::EndpointAddrs;
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::{Head, SignedHead};
-use cobox_proto::id::{ActorId, Cid, EpochTag, FolderId, Inode, OpId};
+use cobox_proto::hosting::{Address, Ticket};
+use cobox_proto::id::{ActorId, Cid, EpochTag, FolderId, Inode, OpId, SigKey};
+use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::proof::KeyKind;
 use cobox_proto::wire::{Message, Tip};
 use cobox_store::FolderStore;
 use tokio::runtime::Runtime;
 
 use crate::e2e_evil::{Call, addrs, around, logged, unharmed};
-use crate::e2e_world::{Computer, PATIENCE, World, same_and, until};
+use crate::e2e_tree::Tree;
+use crate::e2e_world::{Computer, PATIENCE, World, becomes, gone, noise, same_and, until};
 
 /// Mallory's keys, out of her own home.
 struct Mallory {
@@ -255,4 +259,96 @@ fn x1_x2_x3_an_evil_member_reaches_nothing_outside_of_anas_folder() {
         let text = fs::read_to_string(mine.join("song.txt")).unwrap_or_default();
         if text == "la la la la" { Ok(()) } else { Err(text) }
     });
+}
+
+/// The same Mallory, and a stranger, at the seeder: what is not signed as it should be ends the call, what is not what it is called is
+/// dropped, and whoever joins afterwards gets everything from the seeder alone.
+#[test]
+fn s4_s12_an_evil_member_and_a_stranger_leave_a_seeder_as_it_was() {
+    let world = World::new();
+    let (ana, mut mal, ben) = (world.person("Ana"), world.person("Mal"), world.person("Ben"));
+    let the_box = world.seeder("box");
+    let mine = ana.create("docs");
+    fs::write(mine.join("song.txt"), "la la la").unwrap();
+    fs::write(mine.join("band.bin"), noise(8, 1 << 20)).unwrap();
+    let hers = mal.join("docs", &ana.invite("docs", &mal));
+    fs::write(hers.join("hello.txt"), "hello").unwrap();
+    same_and(&[&mine, &hers], "both", |tree| tree.files() == 3);
+    mal.wait("docs");
+    mal.down();
+    ana.back_up("docs", &the_box);
+    let whole = Tree::read(&mine).unwrap();
+    let code = ana.invite("docs", &ben);
+    ana.wait_for_receipt("docs");
+    let (_, _, tickets) = ana.kit();
+    let ticket = Ticket::from_text(&tickets[0]).unwrap();
+    gone([ana]);
+    let at = ticket.addresses.iter().filter_map(Address::socket).collect();
+    let addrs = EndpointAddrs { key: SigKey(ticket.endpoint.0), addrs: at, relays: vec![] };
+    let (mut mallory, before) = (Mallory::of(&mal), the_box.blocks());
+    let garbage = mallory.head(
+        |m, commit| {
+            commit.create(Inode::ZERO, &"QQ".parse().unwrap(), Kind::File, m.file(b"from Mallory"));
+        },
+        instead("QQ", ".."),
+    );
+    let ops: Vec<Vec<u8>> = FolderStore::open(&mal.home().join("state/folders.db"))
+        .unwrap()
+        .ops(&mallory.folder)
+        .unwrap()
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .collect();
+
+    Runtime::new().unwrap().block_on(async {
+        let device = || (KeyKind::Device, mallory.device.sig.clone());
+        let strange = (KeyKind::Device, SecretKey::from_seed(&[8; 32]));
+        assert!(Call::open(mallory.folder, &addrs, &[7; 32], strange).await.is_none(), "s4: a stranger stays outside");
+        let call = async || Call::open(mallory.folder, &addrs, &mallory.machine, device()).await.expect("a member");
+
+        // Ops and heads that nobody signed so.
+        let spoilt = |bytes: &Vec<u8>| {
+            let mut bytes = bytes.clone();
+            *bytes.last_mut().unwrap() ^= 1;
+            bytes
+        };
+        let forged = call().await;
+        forged.peer.send(Message::Ops { ops: ops.iter().map(spoilt).collect() });
+        forged.closed().await;
+        let forged = call().await;
+        forged.peer.send(Message::Heads { heads: vec![spoilt(&garbage.0.bytes().to_vec())] });
+        forged.closed().await;
+
+        // A head of hers, and other bytes for every block of it.
+        let mut lying = call().await;
+        let (actor, head) = (garbage.0.head().actor, garbage.0.id());
+        lying.peer.send(Message::HeadsHave { tips: vec![Tip { actor, seq: 1, head }], last: true });
+        loop {
+            match lying.message().await {
+                Message::HeadsWanted { .. } => {
+                    lying.peer.send(Message::Heads { heads: vec![garbage.0.bytes().to_vec()] });
+                }
+                Message::Want { cids } => {
+                    for n in 0..cids.len() {
+                        lying.peer.send_block(noise(90 + n as u64, 4096).into()).await.unwrap();
+                    }
+                    break;
+                }
+                _ => {}
+            }
+        }
+        lying.endpoint.close().await;
+
+        // More wishes than anybody may have.
+        let greedy = call().await;
+        for part in 0..9u8 {
+            let cid = |n: u16| Cid([&[part; 30][..], &n.to_le_bytes()].concat().try_into().unwrap());
+            greedy.peer.send(Message::Want { cids: (0..1024).map(cid).collect() });
+        }
+        greedy.closed().await;
+    });
+    assert_eq!(the_box.blocks(), before, "nothing of it is kept");
+
+    let theirs = ben.join("docs", &code);
+    becomes(&theirs, &whole);
 }

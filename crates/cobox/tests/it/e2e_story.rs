@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, World, becomes, noise, programs, same_and, until};
+use crate::e2e_world::{Computer, World, becomes, gone, noise, programs, same_and, until};
 use crate::sealed::{Ran, finished};
 
 /// `demo` below this directory.
@@ -134,7 +134,7 @@ fn every_process_is_restarted_between_any_two_steps() {
     let (_, words, tickets) = ana.kit();
     again(&mut ana, &mut ben, &mut the_box);
     ana.wait_for_receipt("docs");
-    drop((ana, ben));
+    gone([ana, ben]);
     fs::remove_dir_all(world.path().join("Ana")).unwrap();
 
     let mut new = world.person("new");

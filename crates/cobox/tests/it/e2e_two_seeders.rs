@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, becomes, noise, until};
+use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, becomes, gone, noise, until};
 
 /// Waits until this seeder has signed for the newest state of a folder.
 fn signs(computer: &Computer, folder: &str, seeder: &Computer) {
@@ -38,7 +38,7 @@ fn r5_a_device_recovered_at_one_seeder_is_let_in_at_the_other_with_nobody_else_t
     let (_, words, _) = ana.kit();
     let ticket = near.json(&["status"])["ticket"].as_str().unwrap().to_owned();
     let whole = Tree::read(&ana.folder("docs")).unwrap();
-    drop(ana);
+    gone([ana]);
     far.down();
 
     let new = world.person("new");

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 use serde_json::Value;
 
 use crate::e2e_tree::{Entry, Tree};
@@ -371,6 +371,18 @@ impl Drop for Computer {
             let log = newest_in(&self.home().join("log"));
             eprintln!("{} logged at last:\n{}", self.name, log.map_or_else(String::new, |log| last_lines(&log, 40)));
         }
+    }
+}
+
+/// These are gone for good: their services are killed, and no process with their number is left.
+pub(crate) fn gone<const N: usize>(computers: [Computer; N]) {
+    for mut computer in computers {
+        let pid = computer.service.as_ref().map(Pid::from_child);
+        if pid.is_some() {
+            computer.crash();
+        }
+        let runs = pid.is_some_and(|pid| test_kill_process(pid).is_ok());
+        assert!(!runs, "{} still runs", computer.name);
     }
 }
 
