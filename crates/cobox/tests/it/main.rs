@@ -7,6 +7,7 @@ mod e2e_backup;
 mod e2e_clones;
 mod e2e_conflicts;
 mod e2e_crash;
+mod e2e_editors;
 mod e2e_entering;
 mod e2e_evil;
 mod e2e_evil_member;
