@@ -70,9 +70,8 @@ impl Daemon {
             Happened::Engine(Event::Held { files }) => {
                 news(EventKind::Held, format!("{name}: {files} files look deleted; this is held until you decide"))
             }
-            Happened::Engine(Event::BadHead { why, .. }) => {
-                news(EventKind::Problem, format!("{name}: a change of another device was refused: {why}"))
-            }
+            // The folder tells it as a problem, with the device.
+            Happened::Engine(Event::BadHead { .. }) => return,
             Happened::Engine(Event::Duplicated { .. }) => news(
                 EventKind::Problem,
                 format!("{name}: this device seems to be duplicated: another copy of its home writes"),

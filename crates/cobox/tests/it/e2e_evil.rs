@@ -32,6 +32,8 @@ struct Loot {
     ops: Vec<Vec<u8>>,
     heads: Vec<SignedHead>,
     blocks: DiskStore,
+    /// A block of somebody's vault.
+    foreign: Vec<u8>,
 }
 
 impl Loot {
@@ -43,7 +45,13 @@ impl Loot {
         let mut heads: Vec<SignedHead> =
             records.heads(&folder).unwrap().iter().map(|head| SignedHead::from_bytes(&head.bytes).unwrap()).collect();
         heads.sort_by_key(|head| head.head().seq);
+        let vault = records.folders().unwrap().into_iter().find(|other| *other != folder).unwrap();
+        let vaults = DiskStore::open(&state.join(vault.to_string())).unwrap();
+        let roots = records.heads(&vault).unwrap();
+        let roots = roots.iter().map(|head| SignedHead::from_bytes(&head.bytes).unwrap().head().root);
+        let foreign = roots.into_iter().find_map(|root| vaults.get(&root).unwrap()).unwrap();
         Self {
+            foreign,
             folder,
             machine: seed("machine"),
             seeder: SecretKey::from_seed(&seed("seeder")),
@@ -171,14 +179,15 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("this should not take so long")
 }
 
-/// Every lie about a block: a flipped bit, cut, with something added, another block of the folder, invented, one byte.
-fn lies(truth: &[u8], other: &[u8]) -> Vec<Vec<u8>> {
+/// Every lie about a block: a flipped bit, cut, with something added, another block of the folder, one of another folder, invented,
+/// one byte.
+fn lies(truth: &[u8], other: &[u8], foreign: &[u8]) -> Vec<Vec<u8>> {
     let mut flipped = truth.to_vec();
     flipped[truth.len() / 2] ^= 1;
     let cut = truth[..truth.len() - 1].to_vec();
     let added = [truth, &[0]].concat();
     let added = if added.len() > BLOCK_BYTES_MAX { cut.clone() } else { added };
-    vec![flipped, cut, added, other.to_vec(), noise(99, BLOCK_BYTES_MAX), vec![0]]
+    vec![flipped, cut, added, other.to_vec(), foreign.to_vec(), noise(99, BLOCK_BYTES_MAX), vec![0]]
 }
 
 pub(crate) fn addrs(computer: &Computer) -> EndpointAddrs {
@@ -271,7 +280,7 @@ fn s1_to_s5_s12_an_evil_seeder_changes_nothing_at_a_running_member_and_is_named(
         let mut told = 0;
         for cid in &asked {
             let truth = loot.blocks.get(cid).unwrap().unwrap();
-            for lie in lies(&truth, &other) {
+            for lie in lies(&truth, &other, &loot.foreign) {
                 assert_ne!(lie, truth);
                 soon(call.peer.send_block(lie.into())).await.unwrap();
                 told += 1;

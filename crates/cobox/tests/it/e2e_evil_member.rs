@@ -225,9 +225,10 @@ fn x1_x2_x3_an_evil_member_reaches_nothing_outside_of_anas_folder() {
             },
             instead(honest, evil),
         );
+        let (head, device) = (spoilt.0.id().short(), spoilt.0.head().device.short());
         let refused = || {
-            let log = logged(&ana);
-            log.lines().any(|line| line.contains("refused") && line.contains(&spoilt.0.id().short().to_string()))
+            let named = format!("a change of device {device} was refused");
+            logged(&ana).lines().any(|line| line.contains(&named) && line.contains(&head))
         };
         runtime.block_on(mallory.shows(&ana, &spoilt, refused));
         unharmed(&ana, &before);
@@ -248,10 +249,14 @@ fn x1_x2_x3_an_evil_member_reaches_nothing_outside_of_anas_folder() {
         },
         <[u8]>::to_vec,
     );
-    let arrived = || mine.join("planted.txt").exists();
+    let arrived = || mine.join("planted.txt").exists() && mine.join("victim.txt").exists();
     runtime.block_on(mallory.shows(&ana, &through, arrived));
-    assert_eq!(fs::read_to_string(outside.join("victim.txt")).unwrap(), "untouched", "x2");
-    assert!(!outside.join("planted.txt").exists(), "x2: nothing is written through a link");
+    until("Ana is told of the link", PATIENCE, || {
+        let status = ana.status("docs");
+        let is_told = |problem: &serde_json::Value| problem["path"] == "way out" && problem["code"] == "not_written";
+        if status["problems"].as_array().unwrap().iter().any(is_told) { Ok(()) } else { Err(status) }
+    });
+    assert!(!mine.join("way out").is_symlink(), "x2: a link that leads outside is not made");
 
     // The honest go on.
     fs::write(theirs.join("song.txt"), "la la la la").unwrap();
@@ -259,6 +264,9 @@ fn x1_x2_x3_an_evil_member_reaches_nothing_outside_of_anas_folder() {
         let text = fs::read_to_string(mine.join("song.txt")).unwrap_or_default();
         if text == "la la la la" { Ok(()) } else { Err(text) }
     });
+    let there: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(there, ["victim.txt"], "x2: nothing is written through a link");
+    assert_eq!(fs::read_to_string(outside.join("victim.txt")).unwrap(), "untouched", "x2");
 }
 
 /// The same Mallory, and a stranger, at the seeder: what is not signed as it should be ends the call, what is not what it is called is

@@ -213,7 +213,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
             StepError::Failed(why) => (
                 ProblemCode::NotWritten,
                 why.clone(),
-                "see that this disk is well and can be written; it is tried again by itself",
+                "if it is the disk, see that it is well and can be written; it is tried again by itself",
             ),
         };
         all.push(problem(code, Some(path.to_string()), message, hint));

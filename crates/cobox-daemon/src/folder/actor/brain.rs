@@ -146,13 +146,12 @@ impl FolderActor {
                 }
             }
             Output::Rescan(paths) => self.look_at(paths),
-            Output::Tell(event) => {
-                if let Event::BadHead { head, why } = &event {
-                    let device = self.replica.heads().get(head).map(|signed| signed.head().device.short());
-                    tracing::warn!(head = %head.short(), ?device, %why, "a head is refused");
-                }
-                self.around.tell(&self.config, Happened::Engine(event));
+            Output::Tell(Event::BadHead { head, why }) => {
+                let device = self.replica.heads().get(&head).map(|signed| signed.head().device.short());
+                let device = device.unwrap_or_default();
+                self.trouble(format!("a change of device {device} was refused: {why} (head {})", head.short()));
             }
+            Output::Tell(event) => self.around.tell(&self.config, Happened::Engine(event)),
             Output::WakeAt(at) => self.wake_ms = Some(self.wake_ms.map_or(at, |due| due.min(at))),
         }
     }
