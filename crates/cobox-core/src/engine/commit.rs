@@ -60,6 +60,7 @@ impl Engine {
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves);
         writing.forget_set_aside(&mut gone);
+        writing.forget_moved_as_shown(&found, &mut gone);
         writing.note_arrived(&found);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
@@ -74,6 +75,7 @@ impl Engine {
             writing.remove(path);
         }
         for (path, what) in found {
+            writing.give_parents(&path);
             if let Some(unknown) = writing.unknown_parent(&path) {
                 writing.again.push(unknown);
                 continue;
@@ -209,6 +211,18 @@ impl Writing<'_> {
         old.seen.iter().filter(|dot| !elsewhere(dot)).copied().collect()
     }
 
+    /// A directory that a step made when the folder did not show it any more is nobody's. With something in it, it is the person's.
+    fn give_parents(&mut self, path: &FolderPath) {
+        let nobodys = |path: &FolderPath| {
+            self.synced.get(path).filter(|s| s.kind == Kind::Dir && s.inode == Inode::ZERO).map(|s| s.id)
+        };
+        let above = std::iter::successors(path.parent(), FolderPath::parent);
+        let dirs: Vec<(FolderPath, FileId)> = above.filter_map(|dir| nobodys(&dir).map(|id| (dir, id))).collect();
+        for (dir, id) in dirs.into_iter().rev() {
+            self.dir(&dir, id);
+        }
+    }
+
     /// The nearest directory above that should be known and is not.
     fn unknown_parent(&self, path: &FolderPath) -> Option<FolderPath> {
         let parent = path.parent().filter(|p| !p.is_root())?;
@@ -251,7 +265,7 @@ impl Writing<'_> {
         }
     }
 
-    /// Whether an earlier run took from its place what was synced there, and a stop kept that from being remembered.
+    /// Whether a step took from its place what was synced there, and a stop or a sick disk kept that from being told.
     fn was_set_aside(&self, old: &Synced) -> bool {
         old.stamp.is_some_and(|stamp| {
             let aside = self.set_aside.get(&stamp.id);
@@ -267,6 +281,26 @@ impl Writing<'_> {
             .cloned()
             .collect();
         for path in ours {
+            gone.remove(&path);
+            self.unset(&path);
+        }
+    }
+
+    /// A file that stands where the folder shows it was moved there as others moved it, whoever did that here: it is not deleted.
+    fn forget_moved_as_shown(&mut self, found: &BTreeMap<FolderPath, Found>, gone: &mut BTreeSet<FolderPath>) {
+        let now_at: BTreeMap<FileId, &FolderPath> = found
+            .iter()
+            .filter_map(|(path, what)| match what {
+                Found::Leaf(_, stamp, _) | Found::Same(stamp) => Some((stamp.id, path)),
+                Found::Dir(_) => None,
+            })
+            .collect();
+        let is_shown_there = |old: &Synced| {
+            let there = now_at.get(&old.id).and_then(|to| self.lookup(to)).and_then(ViewEntry::shown);
+            old.kind != Kind::Dir && there.is_some_and(|leaf| leaf.inode == old.inode)
+        };
+        let moved = |path: &&FolderPath| self.synced.get(*path).is_some_and(|old| is_shown_there(old));
+        for path in gone.iter().filter(moved).cloned().collect::<Vec<_>>() {
             gone.remove(&path);
             self.unset(&path);
         }
@@ -329,7 +363,9 @@ impl Writing<'_> {
                 if was_gone && !found.contains_key(&now) && !self.is_ignored(&now, entry.kind) {
                     gone.insert(now.clone());
                 }
-                if path == *from {
+                if path == *from && entry.inode == Inode::ZERO {
+                    self.dir(&now, id);
+                } else if path == *from {
                     self.set(&now, Synced { id, ..Arc::unwrap_or_clone(entry) });
                 } else {
                     self.note_move(&now);
@@ -402,12 +438,10 @@ impl Writing<'_> {
     }
 
     fn dir(&mut self, path: &FolderPath, id: FileId) {
-        if let Some(old) = self.synced.get(path) {
-            if old.kind == Kind::Dir {
-                let inode = old.inode;
-                return self.set(path, Synced::dir(inode, id));
-            }
-            self.remove(path);
+        match self.synced.get(path).map(|old| (old.kind, old.inode)) {
+            None | Some((Kind::Dir, Inode::ZERO)) => {}
+            Some((Kind::Dir, inode)) => return self.set(path, Synced::dir(inode, id)),
+            Some(_) => self.remove(path),
         }
         let Some(name) = path.name() else { return };
         let inode = match self.lookup(path) {

@@ -239,7 +239,9 @@ impl Engine {
 
     /// Takes one input. Poll the outputs afterwards.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
-        self.own.note_time(now_ms);
+        if let Some(due_ms) = self.own.note_time(now_ms) {
+            self.out.push_back(Output::WakeAt(due_ms));
+        }
         match input {
             Input::ScanBegun { under } => {
                 self.unsettled = self.busy.clone();
@@ -427,7 +429,7 @@ impl Engine {
                 self.commit_finding(now_ms, finding);
             }
             self.looked_at_all |= whole;
-            if self.looked_at_all {
+            if whole {
                 self.set_aside.clear();
             }
             self.publish_merge_soon(now_ms);

@@ -113,9 +113,9 @@ impl Engine {
         let mut dirty = BTreeSet::new();
         match (&step, now_there) {
             (Step::MakeDir { path }, Some(Stat::Dir(file))) => {
-                if let Some(inode) = self.view.lookup(path).and_then(ViewEntry::dir) {
-                    self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
-                }
+                // The view may have gone on meanwhile: then it is nobody's, and is cleared away or given to whom it is shown for.
+                let inode = self.view.lookup(path).and_then(ViewEntry::dir).unwrap_or(Inode::ZERO);
+                self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
             }
             (Step::Write { path, kind, body, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
                 self.wrote(path, *kind, body, stamp, &mut dirty);
@@ -207,7 +207,9 @@ impl Engine {
     pub(super) fn step_failed(&mut self, id: StepId, why: StepError) {
         let Some(step) = self.end_step(id) else { return };
         let path = step.path().clone();
-        if !self.called_off.remove(&id) && why == StepError::Changed {
+        // A sick disk may have done what it says it has not (D6).
+        let may_be_done = matches!(why, StepError::DiskFull | StepError::Failed(_));
+        if !self.called_off.remove(&id) && (may_be_done || why == StepError::Changed) {
             let tries = self.tries.entry(path.clone()).or_insert(0);
             *tries = tries.saturating_add(1).min(TRIES_MAX);
             if *tries < TRIES_MAX {
