@@ -511,6 +511,10 @@ impl<'c> Member<'c> {
             }
             live.rules = Some(rules.clone());
             let left_out = self.machine.left_out(&self.durable.disk);
+            let places: Vec<String> = under.iter().map(ToString::to_string).collect();
+            let lies = if left_out.is_empty() { "" } else { ", and not at all of it" };
+            self.events
+                .push(format!("looks at {}{lies}", if places.is_empty() { "all".into() } else { places.join(", ") }));
             live.scan = Some(Scan::begin(under.clone(), rules.clone(), left_out));
             if let Some(aside) = aside {
                 self.tell_engine(now_ms, Input::SetAside(aside));

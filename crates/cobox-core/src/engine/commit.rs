@@ -50,7 +50,10 @@ impl Engine {
             return self.take_back(&finding);
         }
         if let Some(held) = &mut self.held {
-            held.paths.retain(|path| finding.gone.contains(path) || !finding.covers(path));
+            // What stood in a directory that was found elsewhere is judged there.
+            let has_moved = |path: &FolderPath| finding.moves.iter().any(|(_, from)| path.starts_with(from));
+            let is_missing = |path: &FolderPath| finding.gone.contains(path) && !has_moved(path);
+            held.paths.retain(|path| is_missing(path) || !finding.covers(path));
         }
         let Finding { mut found, mut gone, moves, .. } = finding;
         if let Some(held) = &self.held {

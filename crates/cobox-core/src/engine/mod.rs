@@ -445,16 +445,22 @@ impl Engine {
     /// steps are over. A write that still waits for its content is called off for it: only then can it be told whether a person
     /// changed the old version or what the step has written by now.
     fn leave_out_own_steps(&mut self, finding: &mut Finding) {
-        let mut again = Vec::new();
-        for (path, id) in std::mem::take(&mut self.unsettled) {
-            let is_done = |body: &Body| matches!(finding.found.get(&path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
-            let may_wait = matches!(self.jobs.get(&id), Some(Step::Write { body, .. }) if !is_done(body));
-            if !finding.drop_below(&path) {
+        let unsettled = std::mem::take(&mut self.unsettled);
+        let mut seen = BTreeSet::new();
+        for (path, id) in &unsettled {
+            let is_done = |body: &Body| matches!(finding.found.get(path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
+            let may_wait = matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
+            if !finding.drop_below(path) {
                 continue;
             }
-            if may_wait && self.called_off.insert(id) {
-                self.out.push_back(Output::Cancel(id));
+            seen.insert(*id);
+            if may_wait && self.called_off.insert(*id) {
+                self.out.push_back(Output::Cancel(*id));
             }
+        }
+        // All places of such a step: what was seen at one may be at another by now.
+        let mut again = Vec::new();
+        for (path, id) in unsettled.into_iter().filter(|(_, id)| seen.contains(id)) {
             match self.jobs.contains_key(&id) {
                 true => drop(self.look_again.insert(path, id)),
                 false => again.push(path),
