@@ -55,13 +55,13 @@ impl Engine {
             let is_missing = |path: &FolderPath| finding.gone.contains(path) && !has_moved(path);
             held.paths.retain(|path| is_missing(path) || !finding.covers(path));
         }
-        let Finding { mut found, mut gone, moves, .. } = finding;
+        let Finding { mut found, mut gone, moves, stayed, .. } = finding;
         if let Some(held) = &self.held {
             gone.retain(|path| !held.paths.contains(path));
         }
         self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
-        writing.move_dirs(&mut found, &mut gone, &moves);
+        writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
         writing.forget_moved_as_shown(&found, &mut gone);
         writing.note_arrived(&found);
@@ -335,6 +335,7 @@ impl Writing<'_> {
         found: &mut BTreeMap<FolderPath, Found>,
         gone: &mut BTreeSet<FolderPath>,
         moves: &[(FolderPath, FolderPath)],
+        stayed: &BTreeSet<FolderPath>,
     ) {
         for (to, from) in moves {
             let Some(Found::Dir(id)) = found.get(to) else { continue };
@@ -358,6 +359,7 @@ impl Writing<'_> {
                 .range(from.clone()..)
                 .map(|(p, _)| p)
                 .take_while(|p| p.starts_with(from))
+                .filter(|p| !stayed.contains(*p))
                 .cloned()
                 .collect();
             for path in below {
