@@ -298,10 +298,8 @@ impl Writing<'_> {
                 Found::Dir(_) => None,
             })
             .collect();
-        let is_shown_there = |old: &Synced| {
-            let there = now_at.get(&old.id).and_then(|to| self.lookup(to)).and_then(ViewEntry::shown);
-            old.kind != Kind::Dir && there.is_some_and(|leaf| leaf.inode == old.inode)
-        };
+        let is_shown_there =
+            |old: &Synced| old.kind != Kind::Dir && now_at.get(&old.id).is_some_and(|to| self.is_shown(to, old));
         let moved = |path: &&FolderPath| self.synced.get(*path).is_some_and(|old| is_shown_there(old));
         for path in gone.iter().filter(moved).cloned().collect::<Vec<_>>() {
             gone.remove(&path);
