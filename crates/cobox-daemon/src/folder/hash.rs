@@ -13,7 +13,7 @@ use cobox_core::seal::SealedBlock;
 use cobox_core::state::Body;
 use cobox_proto::id::{Cid, EpochTag};
 
-use super::db::{FolderDb, Piece, Place};
+use super::db::{FolderDb, Piece};
 use super::seen;
 use crate::disk_tree::{DiskTree, ReadError};
 
@@ -52,13 +52,13 @@ pub(super) fn run(disk: &DiskTree, mut db: FolderDb, asks: &Receiver<Ask>, tell:
             for (path, _) in group {
                 match read(disk, path, &keys, &cutter, epoch) {
                     Ok((stamp, body, blocks, pieces)) => {
-                        places.push((path, pieces));
+                        places.push((stamp.id, pieces));
                         results.push(Hashed::Done { path: path.clone(), stamp, body: Box::new(body), blocks });
                     }
                     Err(why) => results.push(Hashed::Failed { path: path.clone(), why }),
                 }
             }
-            let rows = places.iter().map(|(path, pieces)| (*path, pieces.as_slice()));
+            let rows = places.iter().map(|(id, pieces): &(_, Pieces)| (*id, pieces.as_slice()));
             if let Err(why) = db.put_pieces(rows) {
                 tracing::warn!(%why, "the places of new blocks could not be noted");
             }
@@ -89,7 +89,7 @@ fn read(
                 let pieces = chunks
                     .into_iter()
                     .map(|r| {
-                        let piece = Piece { place: Place::File(path.clone()), offset, len: r.len, epoch: r.epoch };
+                        let piece = Piece { offset, len: r.len, epoch: r.epoch };
                         offset += u64::from(r.len);
                         (r.cid, piece)
                     })
