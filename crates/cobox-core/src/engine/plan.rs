@@ -55,6 +55,8 @@ pub(super) struct Planner<'a> {
     pub(super) rules: &'a dyn IgnoreRules,
     /// Paths that have a step under way or must wait.
     pub(super) skip: &'a dyn Fn(&FolderPath) -> bool,
+    /// Values whose deletion waits for a person: they are written nowhere else meanwhile.
+    pub(super) held: BTreeSet<(Inode, Dot)>,
     /// Directories under way: what lies below may be planned, since steps are begun in order.
     pub(super) making: BTreeSet<FolderPath>,
     /// How many steps at most.
@@ -225,6 +227,9 @@ impl<'a> Planner<'a> {
             && old.digest == target.body.plain_digest
         {
             return self.equal_content(plan, path, old, target);
+        }
+        if self.held.contains(&(target.leaf.inode, target.leaf.dot)) {
+            return;
         }
         plan.pending_files += 1;
         plan.pending_bytes += target.body.size;

@@ -42,7 +42,9 @@ impl Engine {
             Step::MakeDir { path } => Some(path.clone()),
             _ => None,
         });
+        let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
+            held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
             view: &self.view,
             state: &self.state,
             synced: &self.synced,
