@@ -127,6 +127,9 @@ pub struct Engine {
     moved_at_start: BTreeSet<FolderPath>,
     /// Until then: what earlier runs set aside.
     set_aside: BTreeMap<FileId, Stamp>,
+    /// What stood behind a place when it was last looked at, if equal content of others came behind it since: whoever deleted or
+    /// edited the file before the next look did not do so to theirs.
+    before_adoption: BTreeMap<FolderPath, Arc<Synced>>,
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -187,6 +190,7 @@ impl Engine {
             looked_at_all: false,
             moved_at_start: BTreeSet::new(),
             set_aside: BTreeMap::new(),
+            before_adoption: BTreeMap::new(),
             held: None,
             merging: Merging::new(frontier),
             deltas: Deltas::default(),
@@ -425,6 +429,7 @@ impl Engine {
             let whole = finding.is_whole();
             // The watcher tells of our own steps, too: most looks find nothing that was not known, and change no plan.
             let news = whole || !finding.is_empty() || self.held.is_some() || self.stuck.len() < stuck_before;
+            self.settle_adoptions(&finding);
             if news {
                 self.commit_finding(now_ms, finding);
             }
@@ -438,6 +443,20 @@ impl Engine {
                 false => self.replan_if_idle(),
             }
             self.go_on(now_ms);
+        }
+    }
+
+    /// What was adopted and found as it was is known to the person from here on. What was not is what it was before.
+    fn settle_adoptions(&mut self, finding: &Finding) {
+        let looked_at = |path: &FolderPath| finding.covers(path);
+        let settled: Vec<FolderPath> = self.before_adoption.keys().filter(|path| looked_at(path)).cloned().collect();
+        for path in settled {
+            let Some(before) = self.before_adoption.remove(&path) else { continue };
+            let has_changed = finding.found.contains_key(&path) || finding.gone.contains(&path);
+            if let Some(now) = self.synced.get_mut(&path).filter(|_| has_changed) {
+                let Synced { inode, seen, twins, .. } = Arc::unwrap_or_clone(before);
+                *now = Arc::new(Synced { inode, seen, twins, ..Synced::clone(now) });
+            }
         }
     }
 
@@ -530,11 +549,13 @@ impl Engine {
             return;
         }
         self.ids.insert(entry.id, path.clone());
+        self.before_adoption.remove(&path);
         self.synced.insert(path, entry);
     }
 
     fn unplace(&mut self, path: &FolderPath, dirty: &mut BTreeSet<FolderPath>) -> Option<Arc<Synced>> {
         let old = self.synced.remove(path)?;
+        self.before_adoption.remove(path);
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
         }

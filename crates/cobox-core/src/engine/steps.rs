@@ -58,7 +58,11 @@ impl Engine {
         self.cut_off = plan.cut_off;
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
-            self.synced.insert(path.clone(), entry);
+            if let Some(before) = self.synced.insert(path.clone(), entry)
+                && before.kind != Kind::Dir
+            {
+                self.before_adoption.entry(path.clone()).or_insert(before);
+            }
             dirty.insert(path);
         }
         if !dirty.is_empty() {
