@@ -158,6 +158,7 @@ impl<'c> World<'c> {
             let member = self.dice.below(self.members.len());
             if self.faults.weather && self.dice.one_in(60) {
                 self.weather(member);
+                self.tidy();
             }
             match self.dice.below(100) {
                 0..=34 => self.deliver(),
