@@ -31,6 +31,7 @@ use std::sync::Arc;
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
 use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
+use smallvec::SmallVec;
 
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
@@ -142,6 +143,8 @@ pub struct Engine {
     look_again: BTreeMap<FolderPath, StepId>,
     /// Writes that are not to begin because a person changed something at their places.
     called_off: BTreeSet<StepId>,
+    /// Whose value a write under way writes, as the view had it when it was planned.
+    intended: BTreeMap<StepId, (Inode, SmallVec<[Dot; 1]>)>,
     stuck: BTreeMap<FolderPath, StepError>,
     /// How often in a row something else stood at a place than expected.
     tries: BTreeMap<FolderPath, u8>,
@@ -199,6 +202,7 @@ impl Engine {
             unsettled: BTreeMap::new(),
             look_again: BTreeMap::new(),
             called_off: BTreeSet::new(),
+            intended: BTreeMap::new(),
             stuck: BTreeMap::new(),
             tries: BTreeMap::new(),
             rules: None,

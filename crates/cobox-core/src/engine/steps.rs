@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cobox_proto::id::Inode;
+use smallvec::SmallVec;
 
 use super::ignore::brings_rules;
 use super::plan::{self, Planner};
@@ -16,7 +17,7 @@ use super::{
     TRIES_MAX,
 };
 use crate::path::FolderPath;
-use crate::state::{Body, Kind, ViewEntry};
+use crate::state::{Body, Dot, Kind, ViewEntry};
 
 impl Engine {
     /// Compares view and disk and asks for what is missing. Nothing is written before the disk was looked at once: what
@@ -83,6 +84,11 @@ impl Engine {
             for path in step.paths() {
                 self.busy.insert(path.clone(), id);
             }
+            if let Step::Write { path, .. } = &step
+                && let Some(leaf) = self.view.lookup(path).and_then(ViewEntry::shown)
+            {
+                self.intended.insert(id, (leaf.inode, leaf.seen().into()));
+            }
             self.jobs.insert(id, step.clone());
             steps.push((id, step));
         }
@@ -110,6 +116,7 @@ impl Engine {
 
     pub(super) fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
         let Some(step) = self.end_step(id) else { return };
+        let intended = self.intended.remove(&id);
         self.called_off.remove(&id);
         if let Step::Write { body, .. } = &step {
             self.pending = (self.pending.0.saturating_sub(1), self.pending.1.saturating_sub(body.size));
@@ -124,7 +131,7 @@ impl Engine {
                 self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
             }
             (Step::Write { path, kind, body, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
-                self.wrote(path, *kind, body, stamp, &mut dirty);
+                self.wrote((path, *kind, body), stamp, intended, &mut dirty);
             }
             (Step::SetMeta { path, .. }, Some(Stat::File(stamp))) => {
                 if let Some(old) = self.synced.get(path).cloned() {
@@ -193,17 +200,25 @@ impl Engine {
     }
 
     /// A write ended: the dots behind it are those whose content it was.
-    fn wrote(&mut self, path: &FolderPath, kind: Kind, body: &Body, stamp: Stamp, dirty: &mut BTreeSet<FolderPath>) {
+    fn wrote(
+        &mut self,
+        (path, kind, body): (&FolderPath, Kind, &Body),
+        stamp: Stamp,
+        intended: Option<(Inode, SmallVec<[Dot; 1]>)>,
+        dirty: &mut BTreeSet<FolderPath>,
+    ) {
         let leaf = self.view.lookup(path).and_then(ViewEntry::shown);
-        let current = leaf
-            .and_then(|leaf| plan::shown(&self.state, &leaf.inode, &leaf.dot))
-            .is_some_and(|(k, now)| k == kind && now.plain_digest == body.plain_digest);
-        let (inode, seen, twins) = match leaf {
-            Some(leaf) if current => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
-            // The view went on meanwhile. What was written is an old version: nobody's dots, so it is planned over again,
-            // and an edit of it by the person here would stand beside the newer one.
-            Some(leaf) => (leaf.inode, smallvec::SmallVec::new(), Vec::new()),
-            None => (Inode::ZERO, smallvec::SmallVec::new(), Vec::new()),
+        let current = leaf.filter(|leaf| {
+            plan::shown(&self.state, &leaf.inode, &leaf.dot)
+                .is_some_and(|(k, now)| k == kind && now.plain_digest == body.plain_digest)
+        });
+        let (inode, seen, twins) = match current {
+            Some(leaf) => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
+            // The view went on meanwhile: it is what it was planned as, and moves on from here.
+            None => {
+                let (inode, seen) = intended.unwrap_or((Inode::ZERO, SmallVec::new()));
+                (inode, seen, Vec::new())
+            }
         };
         let digest = body.plain_digest;
         let entry = Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins };
@@ -212,6 +227,7 @@ impl Engine {
 
     pub(super) fn step_failed(&mut self, id: StepId, why: StepError) {
         let Some(step) = self.end_step(id) else { return };
+        self.intended.remove(&id);
         let path = step.path().clone();
         // A sick disk may have done what it says it has not (D6).
         let may_be_done = matches!(why, StepError::DiskFull | StepError::Failed(_));
