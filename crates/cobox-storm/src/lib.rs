@@ -9,11 +9,14 @@
 mod claims;
 mod content;
 mod dice;
+mod disk;
 mod kill;
 mod machine;
 mod person;
+mod power;
 mod sight;
 mod world;
 
 pub use kill::{KillStorm, Tally};
 pub use machine::Programs;
+pub use power::PowerStorm;

@@ -171,6 +171,15 @@ impl Machine {
         Ok(())
     }
 
+    /// Ends it whatever state it is in, as a power cut does.
+    pub(crate) fn put_out(&mut self) -> Result<()> {
+        if let Some(mut child) = self.service.take() {
+            let _already_gone = kill_process(Pid::from_child(&child), Signal::KILL);
+            child.wait()?;
+        }
+        Ok(())
+    }
+
     /// Halts it where it stands, as a lid that closes does.
     pub(crate) fn halt(&self) -> Result<()> {
         self.signal(Signal::STOP)

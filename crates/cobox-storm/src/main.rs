@@ -1,12 +1,12 @@
 //! `cobox-storm`: one storm after another, from the command line. The campaigns run it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use cobox_storm::{KillStorm, Programs, Tally};
+use cobox_storm::{KillStorm, PowerStorm, Programs, Tally};
 use serde_json::json;
 
 /// Real cobox processes in bad weather
@@ -20,6 +20,8 @@ struct Storm {
 enum Kind {
     /// Services are killed at any moment
     Kill(Options),
+    /// The power of a machine's disk is cut at any moment
+    Power(Options),
 }
 
 #[derive(Debug, Args)]
@@ -64,7 +66,10 @@ fn main() -> ExitCode {
 impl Storm {
     /// How many worlds failed.
     fn run(self) -> Result<usize> {
-        let Kind::Kill(options) = self.kind;
+        let (kind, options) = match self.kind {
+            Kind::Kill(options) => (one_kill_storm as One, options),
+            Kind::Power(options) => (one_power_storm as One, options),
+        };
         let beside = std::env::current_exe()?.parent().context("a program lies in a directory")?.to_path_buf();
         let programs = options.programs.clone().unwrap_or(beside);
         let programs = Programs { cobox: programs.join("cobox"), seeder: programs.join("cobox-seeder") };
@@ -79,8 +84,8 @@ impl Storm {
         let (mut all, mut failed, mut worlds) = (Tally::default(), Vec::new(), 0_u64);
         loop {
             let world = seed + worlds;
-            let left = options.faults.map_or(options.world, |most| (most - all.faults).min(options.world));
-            match one(&options, &programs, world, left) {
+            let left = options.faults.map_or(options.world, |most| most.saturating_sub(all.faults).min(options.world));
+            match one(kind, &options, &programs, world, left) {
                 Ok(tally) => {
                     println!("seed {world}: {tally:?}");
                     all.faults += tally.faults;
@@ -109,24 +114,31 @@ impl Storm {
     }
 }
 
+/// One world of a kind of storm: in this directory, with this seed and so many faults.
+type One = fn(&Options, &Programs, &Path, u64, usize) -> Result<Tally>;
+
 /// One world. It is left where it is if it failed.
-fn one(options: &Options, programs: &Programs, seed: u64, faults: usize) -> Result<Tally> {
+fn one(kind: One, options: &Options, programs: &Programs, seed: u64, faults: usize) -> Result<Tally> {
     let mut dir = match &options.dir {
         Some(dir) => tempfile::Builder::new().prefix("storm").tempdir_in(dir)?,
         None => tempfile::Builder::new().prefix("storm").tempdir()?,
     };
-    let storm = KillStorm {
-        seed,
-        kills: faults,
-        members: options.members.unwrap_or(2 + (seed % 2) as usize),
-        seeders: 1,
-        halt_max: Duration::from_secs(options.halt_s),
-        programs,
-        dir: dir.path(),
-    };
-    let ended = storm.run();
+    let ended = kind(options, programs, dir.path(), seed, faults);
     if ended.is_err() {
         dir.disable_cleanup(true);
     }
     ended.with_context(|| format!("the world is in {}", dir.path().display()))
+}
+
+fn members(options: &Options, seed: u64) -> usize {
+    options.members.unwrap_or(2 + (seed % 2) as usize)
+}
+
+fn one_kill_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
+    let halt_max = Duration::from_secs(options.halt_s);
+    KillStorm { seed, kills: faults, members: members(options, seed), seeders: 1, halt_max, programs, dir }.run()
+}
+
+fn one_power_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
+    PowerStorm { seed, cuts: faults, members: members(options, seed), programs, dir }.run()
 }

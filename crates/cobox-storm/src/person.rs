@@ -10,13 +10,13 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::claims::Claims;
 use crate::content::{BYTES_MIN, Version};
 use crate::dice::Dice;
-use crate::sight::Sight;
+use crate::sight::{Found, Sight, found};
 
 /// The part of the folder in which everybody works.
 pub(crate) const SHARED: &str = "shared";
@@ -70,6 +70,20 @@ impl Person {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?,
             self.name
         )?;
+        Ok(())
+    }
+
+    /// Whether the own part is on the disk as it was left.
+    pub(crate) fn still_has_own_files(&self) -> Result<()> {
+        for (path, version) in &self.files {
+            let there = found(&self.root.join(path)).with_context(|| path.display().to_string())?;
+            ensure!(
+                there == Found::Whole(*version),
+                "{} synced {version:?} at {}, where now is {there:?}",
+                self.name,
+                path.display()
+            );
+        }
         Ok(())
     }
 

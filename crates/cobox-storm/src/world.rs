@@ -15,7 +15,7 @@ use crate::sight::Sight;
 
 const NAMES: [&str; 4] = ["Ana", "Ben", "Cem", "Dana"];
 /// The longest that everything may take to come to rest.
-const REST: Duration = Duration::from_secs(90);
+const REST: Duration = Duration::from_secs(150);
 
 /// All computers, and everybody's work. Member `n` is at machine `n`; the seeders come behind the members.
 pub(crate) struct World {
@@ -45,9 +45,8 @@ impl World {
     pub(crate) fn set_up(cast: &Cast, seed: u64) -> Result<Self> {
         let mut dice = Dice::new(seed);
         let (mut machines, mut people) = (Vec::new(), Vec::new());
-        let boxes: Vec<String> = (1..=cast.seeders).map(|n| format!("box {n}")).collect();
-        let names = NAMES.iter().take(cast.members).map(|name| (*name, Role::Member));
-        for (name, role) in names.chain(boxes.iter().map(|name| (name.as_str(), Role::Seeder))) {
+        for (n, name) in Self::names(cast.members, cast.seeders).iter().enumerate() {
+            let role = if n < cast.members { Role::Member } else { Role::Seeder };
             let place = (cast.place)(name).unwrap_or_else(|| cast.dir.join(name));
             let mut machine = Machine::new(place, cast.dir.join(format!("{name}.said")), name, role, cast.programs)?;
             machine.start()?;
@@ -80,6 +79,12 @@ impl World {
         Ok(world)
     }
 
+    /// What the machines are called.
+    pub(crate) fn names(members: usize, seeders: usize) -> Vec<String> {
+        let boxes = (1..=seeders).map(|n| format!("box {n}"));
+        NAMES.iter().take(members).map(ToString::to_string).chain(boxes).collect()
+    }
+
     pub(crate) fn members(&self) -> usize {
         self.people.len()
     }
@@ -90,20 +95,29 @@ impl World {
         self.people[who].work(&mut self.claims)
     }
 
+    /// Somebody other than `resting` does something, if there is anybody.
+    fn work_but(&mut self, resting: Option<usize>) -> Result<()> {
+        let awake: Vec<usize> = (0..self.people.len()).filter(|who| Some(*who) != resting).collect();
+        self.dice.pick(&awake).map_or(Ok(()), |who| self.work(*who))
+    }
+
     /// Everybody does something or other, `times`.
     pub(crate) fn work_a_while(&mut self, times: usize) -> Result<()> {
-        for _ in 0..times {
-            let who = self.dice.below(self.people.len());
-            self.work(who)?;
-        }
-        Ok(())
+        self.work_a_while_but(times, None)
+    }
+
+    pub(crate) fn work_a_while_but(&mut self, times: usize, resting: Option<usize>) -> Result<()> {
+        (0..times).try_for_each(|_| self.work_but(resting))
     }
 
     /// Everybody works until a moment has come that the dice chose.
     pub(crate) fn work_until(&mut self, moment: Instant) -> Result<()> {
+        self.work_until_but(moment, None)
+    }
+
+    pub(crate) fn work_until_but(&mut self, moment: Instant, resting: Option<usize>) -> Result<()> {
         while Instant::now() < moment {
-            let who = self.dice.below(self.people.len());
-            self.work(who)?;
+            self.work_but(resting)?;
             let pause = self.dice.within(Duration::from_millis(60));
             std::thread::sleep(pause.min(moment.saturating_duration_since(Instant::now())));
         }

@@ -385,7 +385,9 @@ impl Writing<'_> {
     fn make_parents(&mut self, path: &FolderPath, found: &BTreeMap<FolderPath, Found>) -> bool {
         let mut missing = Vec::new();
         let mut at = path.parent();
-        while let Some(parent) = at.filter(|p| !p.is_root() && !self.synced.contains_key(p)) {
+        // A file that became a directory is no parent yet.
+        let is_dir = |path: &FolderPath| self.synced.get(path).is_some_and(|s| s.kind == Kind::Dir);
+        while let Some(parent) = at.filter(|p| !p.is_root() && !is_dir(p)) {
             at = parent.parent();
             missing.push(parent);
         }
