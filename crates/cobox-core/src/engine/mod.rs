@@ -28,6 +28,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
 use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
@@ -456,7 +457,8 @@ impl Engine {
         let settled: Vec<FolderPath> = self.before_adoption.keys().filter(|path| looked_at(path)).cloned().collect();
         for path in settled {
             let Some(before) = self.before_adoption.remove(&path) else { continue };
-            let has_changed = finding.found.contains_key(&path) || finding.gone.contains(&path);
+            let has_changed = (finding.found.contains_key(&path) || finding.gone.contains(&path))
+                && Guard::AdoptedIsNotDeleted.stands();
             if let Some(now) = self.synced.get_mut(&path).filter(|_| has_changed) {
                 let Synced { inode, seen, twins, .. } = Arc::unwrap_or_clone(before);
                 *now = Arc::new(Synced { inode, seen, twins, ..Synced::clone(now) });
@@ -469,10 +471,14 @@ impl Engine {
     /// changed the old version or what the step has written by now.
     fn leave_out_own_steps(&mut self, finding: &mut Finding) {
         let unsettled = std::mem::take(&mut self.unsettled);
+        if !Guard::OwnStepsAreNoEdits.stands() {
+            return;
+        }
         let mut seen = BTreeSet::new();
         for (path, id) in &unsettled {
             let is_done = |body: &Body| matches!(finding.found.get(path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
-            let may_wait = matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
+            let may_wait = Guard::PlaceIsExpected.stands()
+                && matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
             // What was written below a directory that moves may be in the one or in the other.
             let moves = finding.moves.iter().any(|(_, from)| path.starts_with(from));
             if !finding.drop_below(path) && !moves {

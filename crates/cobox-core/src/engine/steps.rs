@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 use smallvec::SmallVec;
 
 use super::ignore::brings_rules;
 use super::plan::{self, Planner};
 use super::{
-    Engine, Event, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError, StepId, Synced,
-    TRIES_MAX,
+    Engine, Event, FileId, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError, StepId,
+    Synced, TRIES_MAX,
 };
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, ViewEntry};
@@ -45,7 +46,10 @@ impl Engine {
         });
         let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
-            held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
+            held: held_entries
+                .filter(|_| Guard::HeldIsWrittenNowhere.stands())
+                .flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot)))
+                .collect(),
             view: &self.view,
             state: &self.state,
             synced: &self.synced,
@@ -226,6 +230,15 @@ impl Engine {
     }
 
     pub(super) fn step_failed(&mut self, id: StepId, why: StepError) {
+        if why == StepError::DiskFull
+            && !Guard::FailedIsNotDone.stands()
+            && let Some(Step::Write { body, .. }) = self.jobs.get(&id)
+        {
+            let (id_none, ctime_ns) = (FileId { dev: 0, ino: 0 }, 0);
+            let (size, mtime_ns, executable) = (body.size, body.mtime_ns, body.executable);
+            let hoped_for = Stamp { size, mtime_ns, ctime_ns, id: id_none, executable };
+            return self.step_done(id, Some(Stat::File(hoped_for)));
+        }
         let Some(step) = self.end_step(id) else { return };
         self.intended.remove(&id);
         let path = step.path().clone();
