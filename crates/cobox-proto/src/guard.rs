@@ -40,12 +40,12 @@ pub enum Guard {
     FreshNameEachStart,
     /// What was due before the clock was set back is due as long from now.
     SetBackPutsNothingOff,
-    /// A file that stands where it is shown is not deleted.
-    MovedAsShownIsNotDeleted,
-    /// A place where a write waits for its content is looked at before it is overwritten.
-    PlaceIsExpected,
-    /// What a look could not see is not gone.
-    UnreadableIsNotGone,
+    /// Who meets a continuation of its own chain goes on under another name.
+    TwinsPart,
+    /// A value that stands at two places is not deleted when one of them goes.
+    TwoPlacesAreTwo,
+    /// What a first look misses was deleted only if the folder shows it there.
+    StartDeletesWhatIsShown,
     /// Contents that differ are never taken for one.
     ConflictKeepsBoth,
 }
@@ -70,9 +70,9 @@ impl Guard {
         Self::AdoptedIsNotDeleted,
         Self::FreshNameEachStart,
         Self::SetBackPutsNothingOff,
-        Self::MovedAsShownIsNotDeleted,
-        Self::PlaceIsExpected,
-        Self::UnreadableIsNotGone,
+        Self::TwinsPart,
+        Self::TwoPlacesAreTwo,
+        Self::StartDeletesWhatIsShown,
         Self::ConflictKeepsBoth,
     ];
 

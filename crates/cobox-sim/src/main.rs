@@ -46,6 +46,9 @@ enum Verb {
         /// How many seeds to try for each.
         #[arg(long, default_value_t = 2_000)]
         count: u64,
+        /// This one only.
+        #[arg(long)]
+        guard: Option<String>,
     },
 }
 
@@ -86,19 +89,21 @@ fn main() -> Result<ExitCode> {
             report.failure.map(|why| println!("{why}")).is_some()
         }
         Verb::Campaign(campaign) => go_through(&cast, &campaign) > 0,
-        Verb::Planted { from, count } => planted(&cast, from, count) > 0,
+        Verb::Planted { from, count, guard } => planted(&cast, (from, count), guard.as_deref()) > 0,
     };
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// How many guards were not missed.
 #[cfg(debug_assertions)]
-fn planted(cast: &Cast, from: u64, count: u64) -> u64 {
+fn planted(cast: &Cast, (from, count): (u64, u64), only: Option<&str>) -> u64 {
+    let wanted = |guard: &&Guard| only.is_none_or(|only| format!("{guard:?}") == only);
+    let guards: Vec<&Guard> = Guard::ALL.iter().filter(wanted).collect();
     let (next, unnoticed) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
-        while let Some(guard) = Guard::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+        while let Some(guard) = guards.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
             let begun = Instant::now();
-            guard::take_away(Some(*guard));
+            guard::take_away(Some(**guard));
             let found = (from..from + count)
                 .filter(|seed| !is_open(*seed))
                 .find_map(|seed| run(cast, seed, &Options::default()).failure.map(|why| (seed, why)));
@@ -123,7 +128,7 @@ fn planted(cast: &Cast, from: u64, count: u64) -> u64 {
 
 /// Guards can be taken away only where assertions are on.
 #[cfg(not(debug_assertions))]
-fn planted(_: &Cast, _: u64, _: u64) -> u64 {
+fn planted(_: &Cast, _: (u64, u64), _: Option<&str>) -> u64 {
     eprintln!("build the simulator with assertions: cargo xtask sim planted");
     1
 }

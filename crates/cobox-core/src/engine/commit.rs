@@ -210,6 +210,9 @@ impl Writing<'_> {
     }
 
     fn stands_twice(&self, old: &Synced) -> bool {
+        if !Guard::TwoPlacesAreTwo.stands() {
+            return false;
+        }
         self.places.of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
@@ -297,9 +300,6 @@ impl Writing<'_> {
 
     /// A file that stands where the folder shows it was moved there as others moved it, whoever did that here: it is not deleted.
     fn forget_moved_as_shown(&mut self, found: &BTreeMap<FolderPath, Found>, gone: &mut BTreeSet<FolderPath>) {
-        if !Guard::MovedAsShownIsNotDeleted.stands() {
-            return;
-        }
         let now_at: BTreeMap<FileId, &FolderPath> = found
             .iter()
             .filter_map(|(path, what)| match what {
@@ -611,7 +611,9 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
+        } else if !self.stands_twice(&old)
+            && (!self.first_look || !Guard::StartDeletesWhatIsShown.stands() || self.is_shown(path, &old))
+        {
             self.commit.remove(old.inode, &self.seen_there_only(&old));
             self.remove_twins(&old);
         }

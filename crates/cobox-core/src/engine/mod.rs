@@ -477,8 +477,7 @@ impl Engine {
         let mut seen = BTreeSet::new();
         for (path, id) in &unsettled {
             let is_done = |body: &Body| matches!(finding.found.get(path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
-            let may_wait = Guard::PlaceIsExpected.stands()
-                && matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
+            let may_wait = matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
             // What was written below a directory that moves may be in the one or in the other.
             let moves = finding.moves.iter().any(|(_, from)| path.starts_with(from));
             if !finding.drop_below(path) && !moves {

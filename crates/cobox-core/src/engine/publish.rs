@@ -115,7 +115,7 @@ impl Engine {
             return;
         }
         let continued = head.actor == self.own.actor;
-        if continued {
+        if continued && Guard::TwinsPart.stands() {
             // Never write under that name again.
             self.own.fresh_actor(Some(&id));
         }

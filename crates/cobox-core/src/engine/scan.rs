@@ -4,8 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cobox_proto::guard::Guard;
-
 use super::io::{FileId, Stamp, Stat, Synced};
 use crate::path::FolderPath;
 use crate::state::{Body, Kind};
@@ -191,9 +189,7 @@ impl Scan {
 
     pub(super) fn unreadable(&mut self, path: FolderPath) {
         self.reading.remove(&path);
-        if Guard::UnreadableIsNotGone.stands() {
-            self.unreadable.push(path);
-        }
+        self.unreadable.push(path);
     }
 
     pub(super) fn end_of_list(&mut self, unreadable: Vec<FolderPath>) {
