@@ -1,6 +1,7 @@
 //! cobox's own automation: `cargo xtask COMMAND`. Everything CI does is here, so that it can be run at home.
 
 mod bench;
+mod campaign;
 mod check;
 mod run;
 mod tidy;
@@ -14,7 +15,8 @@ cargo xtask COMMAND
   up        build everything and start cobox on this computer
   check     every check and test, as CI runs them
   tidy      the house rules alone: borders, module heads, names, the lock file's size
-  bench     timings beside rsync, and memory: bench ingest|sync|memory";
+  bench     timings beside rsync, and memory: bench ingest|sync|memory
+  campaign  the storms, for as long as wanted: campaign KIND --minutes M; each adds a row to docs/campaigns.md";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,7 @@ fn main() -> Result<()> {
         ["check"] => check::check(),
         ["tidy"] => tidy::tidy(),
         ["bench", rest @ ..] => bench::bench(rest),
+        ["campaign", rest @ ..] => campaign::campaign(rest),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

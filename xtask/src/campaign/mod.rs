@@ -1,0 +1,26 @@
+//! `cargo xtask campaign KIND --minutes M`: the long forms of what `cargo xtask check` tries for seconds. Each kind runs for about as
+//! long as it is given, keeps what it finds, and adds a row to `docs/campaigns.md`.
+
+#[expect(dead_code, reason = "each kind of campaign adds its rows by it")]
+mod ledger;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "\
+cargo xtask campaign KIND --minutes M
+
+  ... and a row in docs/campaigns.md";
+
+pub(crate) fn campaign(args: &[&str]) -> Result<()> {
+    let (kind, rest) = args.split_first().context(USAGE)?;
+    let _time = minutes(rest)?;
+    bail!("no campaign {kind:?}\n\n{USAGE}")
+}
+
+fn minutes(args: &[&str]) -> Result<Duration> {
+    let ["--minutes", minutes] = args else { bail!("{USAGE}") };
+    let minutes: f64 = minutes.parse().with_context(|| format!("{minutes:?} is not a number of minutes"))?;
+    Duration::try_from_secs_f64(minutes * 60.0).with_context(|| format!("{minutes} is not a number of minutes"))
+}
