@@ -50,16 +50,20 @@ impl Engine {
             return self.take_back(&finding);
         }
         if let Some(held) = &mut self.held {
-            held.paths.retain(|path| finding.gone.contains(path) || !finding.covers(path));
+            // What stood in a directory that was found elsewhere is judged there.
+            let has_moved = |path: &FolderPath| finding.moves.iter().any(|(_, from)| path.starts_with(from));
+            let is_missing = |path: &FolderPath| finding.gone.contains(path) && !has_moved(path);
+            held.paths.retain(|path| is_missing(path) || !finding.covers(path));
         }
-        let Finding { mut found, mut gone, moves, .. } = finding;
+        let Finding { mut found, mut gone, moves, stayed, .. } = finding;
         if let Some(held) = &self.held {
             gone.retain(|path| !held.paths.contains(path));
         }
         self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
-        writing.move_dirs(&mut found, &mut gone, &moves);
+        writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
+        writing.forget_moved_as_shown(&found, &mut gone);
         writing.note_arrived(&found);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
@@ -74,6 +78,7 @@ impl Engine {
             writing.remove(path);
         }
         for (path, what) in found {
+            writing.give_parents(&path);
             if let Some(unknown) = writing.unknown_parent(&path) {
                 writing.again.push(unknown);
                 continue;
@@ -209,6 +214,18 @@ impl Writing<'_> {
         old.seen.iter().filter(|dot| !elsewhere(dot)).copied().collect()
     }
 
+    /// A directory that a step made when the folder did not show it any more is nobody's. With something in it, it is the person's.
+    fn give_parents(&mut self, path: &FolderPath) {
+        let nobodys = |path: &FolderPath| {
+            self.synced.get(path).filter(|s| s.kind == Kind::Dir && s.inode == Inode::ZERO).map(|s| s.id)
+        };
+        let above = std::iter::successors(path.parent(), FolderPath::parent);
+        let dirs: Vec<(FolderPath, FileId)> = above.filter_map(|dir| nobodys(&dir).map(|id| (dir, id))).collect();
+        for (dir, id) in dirs.into_iter().rev() {
+            self.dir(&dir, id);
+        }
+    }
+
     /// The nearest directory above that should be known and is not.
     fn unknown_parent(&self, path: &FolderPath) -> Option<FolderPath> {
         let parent = path.parent().filter(|p| !p.is_root())?;
@@ -251,7 +268,7 @@ impl Writing<'_> {
         }
     }
 
-    /// Whether an earlier run took from its place what was synced there, and a stop kept that from being remembered.
+    /// Whether a step took from its place what was synced there, and a stop or a sick disk kept that from being told.
     fn was_set_aside(&self, old: &Synced) -> bool {
         old.stamp.is_some_and(|stamp| {
             let aside = self.set_aside.get(&stamp.id);
@@ -267,6 +284,24 @@ impl Writing<'_> {
             .cloned()
             .collect();
         for path in ours {
+            gone.remove(&path);
+            self.unset(&path);
+        }
+    }
+
+    /// A file that stands where the folder shows it was moved there as others moved it, whoever did that here: it is not deleted.
+    fn forget_moved_as_shown(&mut self, found: &BTreeMap<FolderPath, Found>, gone: &mut BTreeSet<FolderPath>) {
+        let now_at: BTreeMap<FileId, &FolderPath> = found
+            .iter()
+            .filter_map(|(path, what)| match what {
+                Found::Leaf(_, stamp, _) | Found::Same(stamp) => Some((stamp.id, path)),
+                Found::Dir(_) => None,
+            })
+            .collect();
+        let is_shown_there =
+            |old: &Synced| old.kind != Kind::Dir && now_at.get(&old.id).is_some_and(|to| self.is_shown(to, old));
+        let moved = |path: &&FolderPath| self.synced.get(*path).is_some_and(|old| is_shown_there(old));
+        for path in gone.iter().filter(moved).cloned().collect::<Vec<_>>() {
             gone.remove(&path);
             self.unset(&path);
         }
@@ -298,6 +333,7 @@ impl Writing<'_> {
         found: &mut BTreeMap<FolderPath, Found>,
         gone: &mut BTreeSet<FolderPath>,
         moves: &[(FolderPath, FolderPath)],
+        stayed: &BTreeSet<FolderPath>,
     ) {
         for (to, from) in moves {
             let Some(Found::Dir(id)) = found.get(to) else { continue };
@@ -321,6 +357,7 @@ impl Writing<'_> {
                 .range(from.clone()..)
                 .map(|(p, _)| p)
                 .take_while(|p| p.starts_with(from))
+                .filter(|p| !stayed.contains(*p))
                 .cloned()
                 .collect();
             for path in below {
@@ -329,7 +366,9 @@ impl Writing<'_> {
                 if was_gone && !found.contains_key(&now) && !self.is_ignored(&now, entry.kind) {
                     gone.insert(now.clone());
                 }
-                if path == *from {
+                if path == *from && entry.inode == Inode::ZERO {
+                    self.dir(&now, id);
+                } else if path == *from {
                     self.set(&now, Synced { id, ..Arc::unwrap_or_clone(entry) });
                 } else {
                     self.note_move(&now);
@@ -404,12 +443,10 @@ impl Writing<'_> {
     }
 
     fn dir(&mut self, path: &FolderPath, id: FileId) {
-        if let Some(old) = self.synced.get(path) {
-            if old.kind == Kind::Dir {
-                let inode = old.inode;
-                return self.set(path, Synced::dir(inode, id));
-            }
-            self.remove(path);
+        match self.synced.get(path).map(|old| (old.kind, old.inode)) {
+            None | Some((Kind::Dir, Inode::ZERO)) => {}
+            Some((Kind::Dir, inode)) => return self.set(path, Synced::dir(inode, id)),
+            Some(_) => self.remove(path),
         }
         let Some(name) = path.name() else { return };
         let inode = match self.lookup(path) {

@@ -37,6 +37,8 @@ pub(super) struct OwnChain {
     /// Everything published since the start, under whatever actor.
     this_run: BTreeSet<HeadId>,
     started_ms: Option<u64>,
+    /// The latest time it was told.
+    now_ms: u64,
     twin_told: bool,
     merge_due_ms: Option<u64>,
     pub(super) vault: Option<VaultMark>,
@@ -58,6 +60,7 @@ impl OwnChain {
             by_seq: BTreeMap::new(),
             this_run: BTreeSet::new(),
             started_ms: None,
+            now_ms: 0,
             twin_told: false,
             merge_due_ms: None,
             vault: None,
@@ -88,8 +91,16 @@ impl OwnChain {
         self.this_run.contains(id)
     }
 
-    pub(super) fn note_time(&mut self, now_ms: u64) {
+    /// If the clock was set back, what was due then is due as long from now (T2): when, if there is such a thing.
+    pub(super) fn note_time(&mut self, now_ms: u64) -> Option<u64> {
         self.started_ms.get_or_insert(now_ms);
+        let set_back_ms = std::mem::replace(&mut self.now_ms, now_ms).saturating_sub(now_ms);
+        if set_back_ms == 0 {
+            return None;
+        }
+        self.started_ms = self.started_ms.map(|at| at.saturating_sub(set_back_ms));
+        self.merge_due_ms = self.merge_due_ms.map(|due| due.saturating_sub(set_back_ms));
+        self.merge_due_ms
     }
 }
 

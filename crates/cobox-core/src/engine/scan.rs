@@ -41,6 +41,8 @@ pub(super) struct Finding {
     pub(super) found: BTreeMap<FolderPath, Found>,
     pub(super) gone: BTreeSet<FolderPath>,
     pub(super) moves: Vec<(FolderPath, FolderPath)>,
+    /// What stands where it was although a directory of that name moved away: the program wrote it after that.
+    pub(super) stayed: BTreeSet<FolderPath>,
     under: Tops,
     unreadable: Tops,
 }
@@ -207,6 +209,8 @@ impl Scan {
             };
             under.0.iter().flat_map(known).filter(is_gone).cloned().collect()
         };
-        Finding { found, gone, moves, under, unreadable }
+        let left = |path: &&FolderPath| moves.iter().any(|(_, from)| path.starts_with(from) && path != &from);
+        let stayed = if moves.is_empty() { BTreeSet::new() } else { unchanged.iter().filter(left).cloned().collect() };
+        Finding { found, gone, moves, stayed, under, unreadable }
     }
 }

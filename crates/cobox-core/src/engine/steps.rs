@@ -42,7 +42,9 @@ impl Engine {
             Step::MakeDir { path } => Some(path.clone()),
             _ => None,
         });
+        let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
+            held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
             view: &self.view,
             state: &self.state,
             synced: &self.synced,
@@ -56,7 +58,11 @@ impl Engine {
         self.cut_off = plan.cut_off;
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
-            self.synced.insert(path.clone(), entry);
+            if let Some(before) = self.synced.insert(path.clone(), entry)
+                && before.kind != Kind::Dir
+            {
+                self.before_adoption.entry(path.clone()).or_insert(before);
+            }
             dirty.insert(path);
         }
         if !dirty.is_empty() {
@@ -113,9 +119,9 @@ impl Engine {
         let mut dirty = BTreeSet::new();
         match (&step, now_there) {
             (Step::MakeDir { path }, Some(Stat::Dir(file))) => {
-                if let Some(inode) = self.view.lookup(path).and_then(ViewEntry::dir) {
-                    self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
-                }
+                // The view may have gone on meanwhile: then it is nobody's, and is cleared away or given to whom it is shown for.
+                let inode = self.view.lookup(path).and_then(ViewEntry::dir).unwrap_or(Inode::ZERO);
+                self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
             }
             (Step::Write { path, kind, body, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
                 self.wrote(path, *kind, body, stamp, &mut dirty);
@@ -207,7 +213,9 @@ impl Engine {
     pub(super) fn step_failed(&mut self, id: StepId, why: StepError) {
         let Some(step) = self.end_step(id) else { return };
         let path = step.path().clone();
-        if !self.called_off.remove(&id) && why == StepError::Changed {
+        // A sick disk may have done what it says it has not (D6).
+        let may_be_done = matches!(why, StepError::DiskFull | StepError::Failed(_));
+        if !self.called_off.remove(&id) && (may_be_done || why == StepError::Changed) {
             let tries = self.tries.entry(path.clone()).or_insert(0);
             *tries = tries.saturating_add(1).min(TRIES_MAX);
             if *tries < TRIES_MAX {
