@@ -1,8 +1,8 @@
 //! `cargo xtask campaign KIND --minutes M`: the long forms of what `cargo xtask check` tries for seconds. Each kind runs for about as
 //! long as it is given, keeps what it finds, and adds a row to `docs/campaigns.md`.
 
-#[expect(dead_code, reason = "each kind of campaign adds its rows by it")]
 mod ledger;
+mod storm;
 
 use std::time::Duration;
 
@@ -11,10 +11,18 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "\
 cargo xtask campaign KIND --minutes M
 
+  kill      services are killed at any moment; also --faults N, --seed N
+  power     disks lose their power at any moment; needs root; also --faults N, --seed N
+
   ... and a row in docs/campaigns.md";
 
 pub(crate) fn campaign(args: &[&str]) -> Result<()> {
     let (kind, rest) = args.split_first().context(USAGE)?;
+    match *kind {
+        "kill" => return storm::run_worlds("kill", rest),
+        "power" => return storm::run_worlds("power", rest),
+        _ => {}
+    }
     let _time = minutes(rest)?;
     bail!("no campaign {kind:?}\n\n{USAGE}")
 }
