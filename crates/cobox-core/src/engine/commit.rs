@@ -398,7 +398,7 @@ impl Writing<'_> {
         true
     }
 
-    /// New files that are really old ones under a new name: the same file of the disk first, then equal content.
+    /// New files that are really old ones under a new name: equal content, the same file of the disk first.
     /// `to -> (from, whether only one of several versions moves)`.
     fn pair_renames(
         &self,
@@ -420,11 +420,15 @@ impl Writing<'_> {
             if self.synced.contains_key(to) || self.lookup(to).is_some() {
                 continue;
             }
-            let same_file = by_id.get(&(*kind, stamp.id)).copied();
-            let same_content = || free.get(&(*kind, body.plain_digest))?.iter().copied().find(|p| !taken.contains(*p));
+            // With other content it is more likely another file: disks give the number of one that was deleted to the next that is made,
+            // and what others do to the deleted one must not come to the new one. Who really moved and edited it loses no version.
+            let same_content =
+                |path: &&FolderPath| self.synced.get(*path).is_some_and(|s| s.digest == body.plain_digest);
+            let same_file = by_id.get(&(*kind, stamp.id)).copied().filter(same_content);
+            let equal_file = || free.get(&(*kind, body.plain_digest))?.iter().copied().find(|p| !taken.contains(*p));
             let from = match same_file.filter(|p| !taken.contains(*p)) {
                 Some(from) => Some(from),
-                None if body.size > 0 => same_content(),
+                None if body.size > 0 => equal_file(),
                 None => None,
             };
             if let Some(from) = from {
