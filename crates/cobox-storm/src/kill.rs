@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::machine::Programs;
+use crate::person::Habits;
 use crate::world::{Cast, World};
 
 /// Kills "while it starts" come within so long.
@@ -26,6 +27,8 @@ pub struct KillStorm<'a> {
     pub members: usize,
     /// Seeders.
     pub seeders: usize,
+    /// Whether people also meet in a part that all share.
+    pub shares: bool,
     /// The longest that a service is halted.
     pub halt_max: Duration,
     /// The programs under test.
@@ -47,6 +50,9 @@ pub struct Tally {
     pub deeds: u64,
     /// Quiet phases, each judged.
     pub rests: usize,
+    /// Files that came back, or a second time, where their owner had deleted or moved them (O4). Nothing is lost by that, but it is
+    /// not right either.
+    pub returned: usize,
 }
 
 impl KillStorm<'_> {
@@ -59,7 +65,7 @@ impl KillStorm<'_> {
             programs: self.programs,
             dir: self.dir,
             place: &place,
-            durable: false,
+            habits: Habits { durable: false, shares: self.shares },
         };
         let mut world = World::set_up(&cast, self.seed).context("before the storm")?;
         let mut tally = Tally::default();
@@ -74,7 +80,7 @@ impl KillStorm<'_> {
             tally.rests += 1;
         }
         world.finish().context("at the end")?;
-        tally.deeds = world.deeds;
+        (tally.deeds, tally.returned) = (world.deeds, world.returned);
         Ok(tally)
     }
 

@@ -93,6 +93,11 @@ impl Storm {
                     all.halts += tally.halts;
                     all.deeds += tally.deeds;
                     all.rests += tally.rests;
+                    all.returned += tally.returned;
+                    if tally.returned > 0 {
+                        println!("seed {world} FAILED: o4: {} files came back", tally.returned);
+                        failed.push(world);
+                    }
                 }
                 Err(error) => {
                     println!("seed {world} FAILED: {error:#}");
@@ -107,7 +112,7 @@ impl Storm {
         }
         let told = json!({
             "first_seed": seed, "worlds": worlds, "faults": all.faults, "early": all.early, "halts": all.halts,
-            "deeds": all.deeds, "rests": all.rests, "failed_seeds": failed, "seconds": begun.elapsed().as_secs(),
+            "deeds": all.deeds, "rests": all.rests, "returned": all.returned, "failed_seeds": failed, "seconds": begun.elapsed().as_secs(),
         });
         println!("{told}");
         Ok(failed.len())
@@ -136,9 +141,19 @@ fn members(options: &Options, seed: u64) -> usize {
 
 fn one_kill_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
     let halt_max = Duration::from_secs(options.halt_s);
-    KillStorm { seed, kills: faults, members: members(options, seed), seeders: 1, halt_max, programs, dir }.run()
+    KillStorm {
+        seed,
+        kills: faults,
+        members: members(options, seed),
+        seeders: 1,
+        shares: true,
+        halt_max,
+        programs,
+        dir,
+    }
+    .run()
 }
 
 fn one_power_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
-    PowerStorm { seed, cuts: faults, members: members(options, seed), programs, dir }.run()
+    PowerStorm { seed, cuts: faults, members: members(options, seed), shares: true, programs, dir }.run()
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::disk::Disk;
 use crate::kill::Tally;
 use crate::machine::{FOLDER, Machine, Programs, Role};
+use crate::person::Habits;
 use crate::sight::Sight;
 use crate::world::{Cast, World};
 
@@ -29,6 +30,8 @@ pub struct PowerStorm<'a> {
     pub cuts: usize,
     /// Members. There is one seeder.
     pub members: usize,
+    /// Whether people also meet in a part that all share.
+    pub shares: bool,
     /// The programs under test.
     pub programs: &'a Programs,
     /// An empty directory.
@@ -53,7 +56,7 @@ impl PowerStorm<'_> {
             programs: self.programs,
             dir: self.dir,
             place: &|name| Some(place(name)),
-            durable: true,
+            habits: Habits { durable: true, shares: self.shares },
         };
         let mut world = World::set_up(&cast, self.seed).context("before the storm")?;
         let mut tally = Tally::default();
@@ -69,7 +72,7 @@ impl PowerStorm<'_> {
         world.come_to_rest().context("at the end")?;
         world.finish().context("at the end")?;
         tally.faults += 1;
-        tally.deeds = world.deeds;
+        (tally.deeds, tally.returned) = (world.deeds, world.returned);
         Ok(tally)
     }
 

@@ -300,15 +300,19 @@ impl Writing<'_> {
 
     /// A file that stands where the folder shows it was moved there as others moved it, whoever did that here: it is not deleted.
     fn forget_moved_as_shown(&mut self, found: &BTreeMap<FolderPath, Found>, gone: &mut BTreeSet<FolderPath>) {
-        let now_at: BTreeMap<FileId, &FolderPath> = found
+        let now_at: BTreeMap<FileId, (&FolderPath, Option<[u8; 32]>)> = found
             .iter()
             .filter_map(|(path, what)| match what {
-                Found::Leaf(_, stamp, _) | Found::Same(stamp) => Some((stamp.id, path)),
+                Found::Leaf(_, stamp, body) => Some((stamp.id, (path, Some(body.plain_digest)))),
+                Found::Same(stamp) => Some((stamp.id, (path, None))),
                 Found::Dir(_) => None,
             })
             .collect();
-        let is_shown_there =
-            |old: &Synced| old.kind != Kind::Dir && now_at.get(&old.id).is_some_and(|to| self.is_shown(to, old));
+        // The number alone says little: disks give that of a deleted file to the next new one.
+        let is_shown_there = |old: &Synced| {
+            let now = now_at.get(&old.id).filter(|(_, digest)| digest.is_none_or(|digest| digest == old.digest));
+            old.kind != Kind::Dir && now.is_some_and(|(to, _)| self.is_shown(to, old))
+        };
         let moved = |path: &&FolderPath| self.synced.get(*path).is_some_and(|old| is_shown_there(old));
         for path in gone.iter().filter(moved).cloned().collect::<Vec<_>>() {
             gone.remove(&path);
@@ -407,7 +411,7 @@ impl Writing<'_> {
         true
     }
 
-    /// New files that are really old ones under a new name: the same file of the disk first, then equal content.
+    /// New files that are really old ones under a new name: equal content, the same file of the disk first.
     /// `to -> (from, whether only one of several versions moves)`.
     fn pair_renames(
         &self,
@@ -429,11 +433,15 @@ impl Writing<'_> {
             if self.synced.contains_key(to) || self.lookup(to).is_some() {
                 continue;
             }
-            let same_file = by_id.get(&(*kind, stamp.id)).copied();
-            let same_content = || free.get(&(*kind, body.plain_digest))?.iter().copied().find(|p| !taken.contains(*p));
+            // With other content it is more likely another file: disks give the number of one that was deleted to the next that is made,
+            // and what others do to the deleted one must not come to the new one. Who really moved and edited it loses no version.
+            let same_content =
+                |path: &&FolderPath| self.synced.get(*path).is_some_and(|s| s.digest == body.plain_digest);
+            let same_file = by_id.get(&(*kind, stamp.id)).copied().filter(same_content);
+            let equal_file = || free.get(&(*kind, body.plain_digest))?.iter().copied().find(|p| !taken.contains(*p));
             let from = match same_file.filter(|p| !taken.contains(*p)) {
                 Some(from) => Some(from),
-                None if body.size > 0 => same_content(),
+                None if body.size > 0 => equal_file(),
                 None => None,
             };
             if let Some(from) = from {

@@ -395,6 +395,24 @@ fn k2_a_directory_moved_into_one_that_was_a_file_stays_there() {
     assert_eq!(folder.shows(), ["f", "f/d", "f/d/x"]);
 }
 
+/// The disk gives the number of a deleted file to the next new one. It is not the old one moved and edited: what others do to the old one
+/// must not come to it.
+#[test]
+fn k2_a_new_file_with_the_number_of_a_deleted_one_is_not_the_deleted_one() {
+    let mut folder = Folder::new();
+    let file = |ino, ctime_ns| {
+        Stat::File(Stamp { size: 1, mtime_ns: 5, ctime_ns, id: FileId { dev: 1, ino }, executable: false })
+    };
+    let item = |folder: &Folder, path: &str| {
+        folder.alice.view().lookup(&FolderPath::parse(path).unwrap()).and_then(ViewEntry::shown).unwrap().inode
+    };
+    folder.alice_sees(&[("minutes", file(1, 5)), ("stays", file(2, 5))]);
+    let minutes = item(&folder, "minutes");
+    folder.alice_sees(&[("holidays", file(1, 9)), ("stays", file(2, 5))]);
+    assert_eq!(folder.shows(), ["holidays", "stays"]);
+    assert_ne!(item(&folder, "holidays"), minutes);
+}
+
 #[test]
 fn a_reader_publishes_nothing() {
     let mut folder = Folder::new();

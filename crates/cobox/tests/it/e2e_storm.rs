@@ -1,4 +1,5 @@
-//! The short form of the storms of `cobox-storm`: the same worlds, fewer faults. `cargo xtask campaign` runs them for hours.
+//! The short form of the storms of `cobox-storm`: the same worlds, fewer faults, and everybody in a part of the folder of their own.
+//! `cargo xtask campaign` runs them for hours, with a part in which all meet.
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ fn k2_k6_a_hundred_kills_lose_nothing() {
         kills: 100,
         members: 2,
         seeders: 1,
+        shares: false,
         halt_max: Duration::from_secs(1),
         programs: &the_programs(),
         dir: dir.path(),
@@ -34,7 +36,7 @@ fn k2_k6_a_hundred_kills_lose_nothing() {
 #[test]
 fn k3_k7_twenty_power_cuts_lose_nothing_that_was_saved_told_or_signed_for() {
     let dir = tempfile::tempdir().unwrap();
-    let storm = PowerStorm { seed: 1, cuts: 19, members: 2, programs: &the_programs(), dir: dir.path() };
+    let storm = PowerStorm { seed: 1, cuts: 19, members: 2, shares: false, programs: &the_programs(), dir: dir.path() };
     if let Some(why) = storm.missing() {
         return eprintln!("skipped: {why}");
     }
