@@ -91,12 +91,14 @@ pub(crate) struct Machine {
     pub(crate) faults: Faults,
     /// How far its clock is off.
     pub(crate) skew_ms: i64,
+    /// A story has the next listing say nothing.
+    pub(crate) sees_nothing_once: bool,
 }
 
 impl Machine {
     /// One without faults.
     pub(crate) fn healthy() -> Self {
-        Self { luck: Dice::new(0), faults: Faults::default(), skew_ms: 0 }
+        Self { luck: Dice::new(0), faults: Faults::default(), skew_ms: 0, sees_nothing_once: false }
     }
 
     /// What its clock shows.
@@ -125,6 +127,9 @@ impl Machine {
 
     /// What the next listing says nothing about: now and then a few places, or all of them.
     pub(crate) fn left_out(&mut self, disk: &Disk) -> BTreeSet<FolderPath> {
+        if std::mem::take(&mut self.sees_nothing_once) {
+            return BTreeSet::from([FolderPath::root()]);
+        }
         if !self.faults.listings_lie || !self.luck.one_in(6) {
             return BTreeSet::new();
         }

@@ -140,6 +140,28 @@ impl<'c> World<'c> {
         self.tidy();
     }
 
+    /// It will stop after so many more durable things.
+    pub fn stop_after(&mut self, member: usize, durable: u32) {
+        self.members[member].stop_after = Some(durable);
+    }
+
+    /// Whether it runs.
+    pub fn runs(&self, member: usize) -> bool {
+        self.members[member].live.is_some()
+    }
+
+    /// Its clock shows another time than the world's from now on.
+    pub fn set_clock(&mut self, member: usize, skew_ms: i64) {
+        self.members[member].machine.skew_ms = skew_ms;
+    }
+
+    /// It looks at its disk, and the listing is empty and no error.
+    pub fn look_and_see_nothing(&mut self, member: usize) {
+        self.members[member].machine.sees_nothing_once = true;
+        self.members[member].look_at(Vec::new());
+        self.settle().expect("it comes to rest");
+    }
+
     /// It starts again.
     pub fn start(&mut self, member: usize) {
         self.start_if_stopped(member);

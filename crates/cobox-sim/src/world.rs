@@ -104,7 +104,7 @@ impl<'c> World<'c> {
         let members: Vec<Member<'_>> = (0..count)
             .map(|n| {
                 let mut member = Member::at(cast, n);
-                member.machine = Machine { luck: Dice::new(luck.next()), faults: faults.clone(), skew_ms: 0 };
+                member.machine = Machine { luck: Dice::new(luck.next()), faults: faults.clone(), ..Machine::healthy() };
                 member
             })
             .collect();

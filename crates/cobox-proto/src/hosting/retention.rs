@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_ran_back_deletes_nothing() {
+    fn t4_a_clock_that_ran_back_deletes_nothing() {
         let heads = [head(1, 0, START_MS), head(1, 1, START_MS + 1)];
         assert_eq!(kept_by_age(&heads, &TERMS, 5).len(), 2);
     }

@@ -435,6 +435,27 @@ mod tests {
     }
 
     #[test]
+    fn t2_who_hangs_loses_its_wants_in_time_although_the_clock_was_set_back_by_a_year() {
+        const YEAR_MS: u64 = 365 * 86_400_000;
+        let mut wanted = of(4, &[ANNA]);
+        let first = asked(&wanted.assign(YEAR_MS), ANNA);
+        wanted.clock_set_back(YEAR_MS);
+        wanted.peer_opened(0, BEN);
+        let due = wanted.poll_timeout().unwrap();
+        assert!(due <= BLOCK_TIMEOUT_MS, "it is due in {due} ms");
+        let mut asks = wanted.assign(BLOCK_TIMEOUT_MS);
+        assert_eq!(asks.unwant.remove(&ANNA), Some(first));
+        // ... and who was told to pause until a far date is asked again.
+        let mut paused = of(1, &[ANNA]);
+        paused.assign(YEAR_MS);
+        paused.assign(YEAR_MS + BLOCK_TIMEOUT_MS);
+        paused.clock_set_back(YEAR_MS);
+        let later = paused.poll_timeout().unwrap();
+        assert!(later <= 2 * BLOCK_TIMEOUT_MS, "it is due in {later} ms");
+        assert_eq!(asked(&paused.assign(later), ANNA).len(), 1);
+    }
+
+    #[test]
     fn a_large_block_on_a_slow_line_is_not_taken_for_silence() {
         let mut wanted = of(1, &[ANNA]);
         wanted.assign(0);

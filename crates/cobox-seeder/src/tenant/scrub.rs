@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_ran_back_does_not_stop_it_and_one_that_ran_ahead_makes_no_storm() {
+    fn t4_a_clock_that_ran_back_does_not_stop_it_and_one_that_ran_ahead_makes_no_storm() {
         let scrub = Scrub::begin(START_MS + 1000 * DAY_MS);
         assert!(scrub.due_ms(START_MS, 1 << 30) <= START_MS + 30 * DAY_MS);
         let late = Scrub::begin(START_MS);

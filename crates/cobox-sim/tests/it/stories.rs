@@ -408,6 +408,120 @@ fn l16_a_deleted_directory_that_holds_ignored_files_stays_with_them() {
     assert!(world.engine(ALICE).summary().stuck.is_empty());
 }
 
+const YEAR_MS: i64 = 365 * 86_400_000;
+
+#[test]
+fn t1_a_member_in_1970_and_one_in_2100_end_up_with_the_same_winner_and_both_versions() {
+    let mut world = world(3);
+    world.set_clock(ALICE, -50 * YEAR_MS);
+    world.set_clock(CAROL, 75 * YEAR_MS);
+    world.write(BOB, "plan", "before");
+    world.agree();
+    world.part();
+    for (who, text) in [(ALICE, "from the past"), (CAROL, "from the future")] {
+        world.write(who, "plan", text);
+    }
+    world.sync();
+    world.meet();
+    world.agree();
+    let texts: Vec<String> = world.paths(BOB).iter().filter_map(|path| world.read(BOB, path)).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts.iter().any(|text| text == "from the past") && texts.iter().any(|text| text == "from the future"));
+    // Whoever edits next wins, however early their clock says it is.
+    world.write(ALICE, "plan", "after both");
+    world.agree();
+    assert_eq!(world.read(CAROL, "plan").unwrap(), "after both");
+}
+
+#[test]
+fn d7_an_empty_listing_without_an_error_deletes_nothing_anywhere() {
+    let mut world = pair(&["a.txt", "b.txt", "c.txt", "d/e.txt"]);
+    world.look_and_see_nothing(ALICE);
+    assert_eq!(world.files(BOB), 4);
+    world.agree();
+    assert_eq!((world.files(ALICE), world.files(BOB)), (4, 4));
+    assert!(world.engine(ALICE).held().is_none(), "what was found again is not asked about any more");
+}
+
+#[test]
+fn n3_changes_cross_a_row_of_members_who_meet_one_neighbour_at_a_time() {
+    let mut world = world(3);
+    world.part();
+    world.write(ALICE, "a.txt", &"from Alice ".repeat(200));
+    world.write(CAROL, "c.txt", "from Carol");
+    world.sync();
+    for (one, other) in [(ALICE, BOB), (BOB, CAROL), (ALICE, BOB)] {
+        world.introduce(one, other);
+        world.sync();
+        world.part();
+    }
+    assert_eq!(world.read(CAROL, "a.txt").unwrap(), "from Alice ".repeat(200));
+    assert_eq!(world.read(ALICE, "c.txt").unwrap(), "from Carol");
+}
+
+#[test]
+fn k5_a_stop_at_any_point_of_a_deletion_neither_loses_nor_revives() {
+    for durable in 0.. {
+        let mut world = pair(&["keep.txt", "gone.txt"]);
+        world.delete(ALICE, "gone.txt");
+        world.stop_after(ALICE, durable);
+        world.sync();
+        let stopped = !world.runs(ALICE);
+        world.start(ALICE);
+        world.meet();
+        world.agree();
+        assert_eq!(world.paths(BOB), ["keep.txt"], "stopped after {durable} durable things");
+        assert_eq!(world.paths(ALICE), ["keep.txt"], "stopped after {durable} durable things");
+        if !stopped {
+            assert!(durable > 1, "a deletion is made durable in steps");
+            return;
+        }
+    }
+}
+
+#[test]
+fn k5_a_stop_at_any_point_of_a_deletion_by_somebody_else_neither_loses_nor_revives() {
+    for durable in 0.. {
+        let mut world = pair(&["keep.txt", "gone.txt"]);
+        world.delete(ALICE, "gone.txt");
+        world.stop_after(BOB, durable);
+        world.sync();
+        let stopped = !world.runs(BOB);
+        world.start(BOB);
+        world.meet();
+        world.agree();
+        assert_eq!(world.paths(ALICE), ["keep.txt"], "stopped after {durable} durable things");
+        assert_eq!(world.paths(BOB), ["keep.txt"], "stopped after {durable} durable things");
+        if !stopped {
+            assert!(durable > 1, "a deletion is carried out in steps");
+            return;
+        }
+    }
+}
+
+#[test]
+fn c10_five_who_edit_one_file_again_and_again_agree_and_keep_what_they_listed() {
+    let mut world = world(5);
+    world.write(ALICE, "minutes", "begun");
+    world.agree();
+    for round in 0..20 {
+        for who in 0..5 {
+            world.write(who, "minutes", &format!("{who} in round {round}"));
+        }
+        world.sync();
+    }
+    world.agree();
+    let shown = world.files(BOB);
+    assert!((2..=100).contains(&shown), "{shown} files");
+    let conflicts = world.engine(BOB).summary().conflicts as usize;
+    assert_eq!(conflicts, shown - 1, "every version beside the winner is listed");
+    let last = (0..5).filter(|who| {
+        let text = format!("{who} in round 19");
+        world.paths(BOB).iter().any(|path| world.read(BOB, path).as_deref() == Some(&text))
+    });
+    assert_eq!(last.count(), 5, "nobody's last edit is lost");
+}
+
 #[test]
 fn d6_nothing_is_concluded_about_what_can_not_be_read() {
     let mut world = pair(&["a.txt", "dir/b.txt", "dir/c.txt"]);

@@ -30,7 +30,7 @@ fn fill(dir: &Path, files: u64) {
 }
 
 #[test]
-fn a_directory_that_moves_sends_its_name_alone() {
+fn e6_a_directory_that_moves_sends_its_name_alone() {
     let world = World::new();
     let (ana, ben) = ana_and_ben(&world, |root| fill(&root.join("a/deep/place"), 2000));
     let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
