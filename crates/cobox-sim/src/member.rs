@@ -95,6 +95,8 @@ pub(crate) struct Member<'c> {
     pub(crate) machine: Machine,
     /// A promise that this machine broke by itself.
     pub(crate) broken: Option<String>,
+    /// A person has just said that the files are meant to go.
+    is_told_to_delete: bool,
 }
 
 impl<'c> Member<'c> {
@@ -128,6 +130,7 @@ impl<'c> Member<'c> {
             followed: String::new(),
             machine: Machine::healthy(),
             broken: None,
+            is_told_to_delete: false,
         }
     }
 
@@ -247,10 +250,12 @@ impl<'c> Member<'c> {
 
     pub(crate) fn tell_engine(&mut self, now_ms: u64, input: Input) {
         let clock_ms = self.machine.clock_ms(now_ms);
+        self.is_told_to_delete = matches!(input, Input::Decide { approve: true });
         if let Some(live) = &mut self.live {
             live.engine.handle(clock_ms, input);
         }
         self.carry_out(now_ms);
+        self.is_told_to_delete = false;
     }
 
     pub(crate) fn tell_replica(&mut self, now_ms: u64, input: replicate::Input) {
@@ -422,7 +427,9 @@ impl<'c> Member<'c> {
     fn saw_nothing_at_all(&self) -> bool {
         let scan = self.live.as_ref().and_then(|live| live.scan.as_ref());
         let knew = self.durable.synced.values().filter(|known| known.kind != Kind::Dir).count() as u64;
-        knew >= EMPTIED_MIN && scan.is_some_and(|scan| scan.left_out.contains(&FolderPath::root()) && scan.under_all())
+        !self.is_told_to_delete
+            && knew >= EMPTIED_MIN
+            && scan.is_some_and(|scan| scan.left_out.contains(&FolderPath::root()) && scan.under_all())
     }
 
     fn remember(&mut self, memory: Memory) {

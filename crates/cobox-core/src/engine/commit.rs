@@ -75,8 +75,12 @@ impl Engine {
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
         // Where nothing can be said of some, because a step is under way or a place can not be read, the others count.
         let found_files = found.values().filter(|what| !matches!(what, Found::Dir(_))).count();
-        let known_files = if went_everywhere { gone_files + met_files + found_files } else { known_files };
-        let held_now = if brake::holds(gone_files, known_files) { std::mem::take(&mut gone) } else { BTreeSet::new() };
+        let judged_files = if went_everywhere { gone_files + met_files + found_files } else { known_files };
+        let held_now = if brake::holds(gone_files, judged_files, known_files) {
+            std::mem::take(&mut gone)
+        } else {
+            BTreeSet::new()
+        };
         // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
         // deletion takes along what equals the seen value.
         for path in gone.iter().rev() {
