@@ -22,6 +22,9 @@ use crate::faults::Machine;
 use crate::ignore::Rules;
 use crate::scan::{Scan, read};
 
+/// Of a folder with so many files, it is never believed that it was emptied.
+const EMPTIED_MIN: u64 = 3;
+
 /// What a member sends over a channel.
 #[derive(Debug, Clone)]
 pub(crate) enum Packet {
@@ -90,6 +93,8 @@ pub(crate) struct Member<'c> {
     pub(crate) published: u64,
     pub(crate) followed: String,
     pub(crate) machine: Machine,
+    /// A promise that this machine broke by itself.
+    pub(crate) broken: Option<String>,
 }
 
 impl<'c> Member<'c> {
@@ -122,6 +127,7 @@ impl<'c> Member<'c> {
             published: 0,
             followed: String::new(),
             machine: Machine::healthy(),
+            broken: None,
         }
     }
 
@@ -398,6 +404,11 @@ impl<'c> Member<'c> {
             }
             Output::Rescan(paths) => self.look_at(paths),
             Output::Tell(Event::BadHead { head, why }) => self.events.push(format!("BAD HEAD {}: {why}", head.short())),
+            Output::Tell(Event::Committed { removed, .. })
+                if removed >= EMPTIED_MIN && self.saw_nothing_at_all() && self.broken.is_none() =>
+            {
+                self.broken = Some(format!("O1: {} deleted {removed} files because it saw none (H1)", self.name));
+            }
             Output::Tell(event) => self.events.push(format!("{event:?}")),
             Output::WakeAt(at) => {
                 if let Some(live) = &mut self.live {
@@ -405,6 +416,13 @@ impl<'c> Member<'c> {
                 }
             }
         }
+    }
+
+    /// Whether the look under way was told that the folder is empty.
+    fn saw_nothing_at_all(&self) -> bool {
+        let scan = self.live.as_ref().and_then(|live| live.scan.as_ref());
+        let knew = self.durable.synced.values().filter(|known| known.kind != Kind::Dir).count() as u64;
+        knew >= EMPTIED_MIN && scan.is_some_and(|scan| scan.left_out.contains(&FolderPath::root()) && scan.under_all())
     }
 
     fn remember(&mut self, memory: Memory) {

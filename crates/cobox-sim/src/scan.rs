@@ -22,7 +22,7 @@ pub(crate) struct Scan {
     under: Vec<FolderPath>,
     pub(crate) rules: Arc<Rules>,
     /// What a lying listing says nothing about.
-    left_out: BTreeSet<FolderPath>,
+    pub(crate) left_out: BTreeSet<FolderPath>,
     last: Option<FolderPath>,
     pub(crate) listed: bool,
     pub(crate) to_read: VecDeque<FolderPath>,
@@ -61,6 +61,10 @@ impl Scan {
         }
         self.listed = true;
         Some(Input::ScanEnded { unreadable: disk.hidden.iter().cloned().collect() })
+    }
+
+    pub(crate) fn under_all(&self) -> bool {
+        self.under.is_empty()
     }
 
     pub(crate) fn is_read(&self) -> bool {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
-use cobox_core::engine::Input;
+use cobox_core::engine::{Input, Stat, same_time};
 use cobox_proto::replicate::{self, PeerId};
 
 use crate::cast::{Cast, PEOPLE_MAX};
 use crate::dice::Dice;
-use crate::disk::{Bytes, Disk};
+use crate::disk::{Bytes, Disk, Node};
 use crate::faults::{Faults, Machine};
 use crate::ledger::Ledger;
 use crate::member::{Durable, Member, Packet};
@@ -58,7 +58,11 @@ pub struct Report {
 pub fn run(cast: &Cast, seed: u64, options: &Options) -> Report {
     #[cfg(debug_assertions)]
     cobox_proto::sign::remember_verified();
-    World::new(cast, seed, options.clone()).run()
+    let world = || World::new(cast, seed, options.clone()).run();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(world)) {
+        Ok(report) => report,
+        Err(_) => Report { trace: [0; 32], failure: Some("O7: it panics".into()), heads: 0, contents: 0 },
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -411,6 +415,9 @@ impl<'c> World<'c> {
     /// Faults and edits stop, everybody meets; when nothing is left to do, nothing may be lost or differ.
     fn quiet(&mut self) -> Result<(), String> {
         self.note("quiet");
+        if let Some(why) = self.members.iter().find_map(|member| member.broken.clone()) {
+            return Err(why);
+        }
         let begun_ms = self.now_ms;
         for member in 0..self.members.len() {
             self.members[member].stop_after = None;
@@ -437,6 +444,9 @@ impl<'c> World<'c> {
             return Ok(());
         }
         self.members_agree()?;
+        if self.faults.weather {
+            self.times_agree()?;
+        }
         self.note("all agree; once more");
         let published: u64 = self.members.iter().map(|member| member.published).sum();
         for member in 0..self.members.len() {
@@ -509,6 +519,24 @@ impl<'c> World<'c> {
 
     fn content_may_lack(&self) -> bool {
         self.may_lack || self.faults.stops || self.faults.ignores
+    }
+
+    /// Times and modes, too, once contents are equal.
+    fn times_agree(&self) -> Result<(), String> {
+        let one = &self.members[0];
+        for other in &self.members[1..] {
+            for (path, node) in &one.durable.disk.tree {
+                let both = (node.stat(), other.durable.disk.tree.get(path).map(Node::stat));
+                let (Stat::File(a), Some(Stat::File(b))) = both else { continue };
+                if !one.ignores(path)
+                    && !other.ignores(path)
+                    && (!same_time(a.mtime_ns, b.mtime_ns) || a.executable != b.executable)
+                {
+                    return Err(format!("O2: time or mode of {path} differs between {} and {}", one.name, other.name));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// O2: all disks are equal, and nobody waits for anything.

@@ -2,6 +2,7 @@
 //! long as it is given, keeps what it finds, and adds a row to `docs/campaigns.md`.
 
 mod ledger;
+pub(crate) mod sim;
 mod storm;
 
 use std::time::Duration;
@@ -13,18 +14,18 @@ cargo xtask campaign KIND --minutes M
 
   kill      services are killed at any moment; also --faults N, --seed N
   power     disks lose their power at any moment; needs root; also --faults N, --seed N
+  sim       worlds of the simulator, one seed after the other
 
   ... and a row in docs/campaigns.md";
 
 pub(crate) fn campaign(args: &[&str]) -> Result<()> {
     let (kind, rest) = args.split_first().context(USAGE)?;
     match *kind {
-        "kill" => return storm::run_worlds("kill", rest),
-        "power" => return storm::run_worlds("power", rest),
-        _ => {}
+        "kill" => storm::run_worlds("kill", rest),
+        "power" => storm::run_worlds("power", rest),
+        "sim" => sim::campaign(minutes(rest)?),
+        other => bail!("no campaign {other:?}\n\n{USAGE}"),
     }
-    let _time = minutes(rest)?;
-    bail!("no campaign {kind:?}\n\n{USAGE}")
 }
 
 fn minutes(args: &[&str]) -> Result<Duration> {

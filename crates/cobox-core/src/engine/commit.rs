@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 use smallvec::{SmallVec, smallvec};
 
@@ -55,6 +56,7 @@ impl Engine {
             let is_missing = |path: &FolderPath| finding.gone.contains(path) && !has_moved(path);
             held.paths.retain(|path| is_missing(path) || !finding.covers(path));
         }
+        let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, .. } = finding;
         if let Some(held) = &self.held {
             gone.retain(|path| !held.paths.contains(path));
@@ -71,6 +73,9 @@ impl Engine {
         }
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
+        // Where nothing can be said of some, because a step is under way or a place can not be read, the others count.
+        let found_files = found.values().filter(|what| !matches!(what, Found::Dir(_))).count();
+        let known_files = if went_everywhere { gone_files + met_files + found_files } else { known_files };
         let held_now = if brake::holds(gone_files, known_files) { std::mem::take(&mut gone) } else { BTreeSet::new() };
         // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
         // deletion takes along what equals the seen value.
@@ -270,10 +275,11 @@ impl Writing<'_> {
 
     /// Whether a step took from its place what was synced there, and a stop or a sick disk kept that from being told.
     fn was_set_aside(&self, old: &Synced) -> bool {
-        old.stamp.is_some_and(|stamp| {
-            let aside = self.set_aside.get(&stamp.id);
-            aside.is_some_and(|aside| (aside.size, aside.mtime_ns) == (stamp.size, stamp.mtime_ns))
-        })
+        Guard::SetAsideIsNotDeleted.stands()
+            && old.stamp.is_some_and(|stamp| {
+                let aside = self.set_aside.get(&stamp.id);
+                aside.is_some_and(|aside| (aside.size, aside.mtime_ns) == (stamp.size, stamp.mtime_ns))
+            })
     }
 
     /// What a step of an earlier run removed is nobody's deletion; if the folder still shows it, it comes back (K5).
@@ -291,6 +297,9 @@ impl Writing<'_> {
 
     /// A file that stands where the folder shows it was moved there as others moved it, whoever did that here: it is not deleted.
     fn forget_moved_as_shown(&mut self, found: &BTreeMap<FolderPath, Found>, gone: &mut BTreeSet<FolderPath>) {
+        if !Guard::MovedAsShownIsNotDeleted.stands() {
+            return;
+        }
         let now_at: BTreeMap<FileId, &FolderPath> = found
             .iter()
             .filter_map(|(path, what)| match what {
@@ -553,10 +562,14 @@ impl Writing<'_> {
             return there;
         }
         let there = self.lookup(path).and_then(ViewEntry::shown).map(|leaf| (leaf.inode, leaf.dot));
+        if let Some((inode, dot)) = there.filter(|_| self.first_look && !Guard::JoinedFilesStay.stands()) {
+            return Behind { inode, seen: smallvec![dot], twins: Vec::new() };
+        }
+        let seen = there.map(|(_, dot)| dot).filter(|_| !Guard::FoundReplacesNothing.stands());
         if let Some((inode, dot)) = there
             && shown(self.commit.state(), &inode, &dot).is_some_and(|(k, _)| k == kind)
             // Written by somebody else and not seen here yet: both stay, as versions of one file.
-            && self.commit.edit(inode, &[], body.clone()).is_ok()
+            && self.commit.edit(inode, seen.as_slice(), body.clone()).is_ok()
         {
             return self.wrote(inode);
         }

@@ -28,9 +28,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
 use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
+use smallvec::SmallVec;
 
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
@@ -142,6 +144,8 @@ pub struct Engine {
     look_again: BTreeMap<FolderPath, StepId>,
     /// Writes that are not to begin because a person changed something at their places.
     called_off: BTreeSet<StepId>,
+    /// Whose value a write under way writes, as the view had it when it was planned.
+    intended: BTreeMap<StepId, (Inode, SmallVec<[Dot; 1]>)>,
     stuck: BTreeMap<FolderPath, StepError>,
     /// How often in a row something else stood at a place than expected.
     tries: BTreeMap<FolderPath, u8>,
@@ -199,6 +203,7 @@ impl Engine {
             unsettled: BTreeMap::new(),
             look_again: BTreeMap::new(),
             called_off: BTreeSet::new(),
+            intended: BTreeMap::new(),
             stuck: BTreeMap::new(),
             tries: BTreeMap::new(),
             rules: None,
@@ -452,7 +457,8 @@ impl Engine {
         let settled: Vec<FolderPath> = self.before_adoption.keys().filter(|path| looked_at(path)).cloned().collect();
         for path in settled {
             let Some(before) = self.before_adoption.remove(&path) else { continue };
-            let has_changed = finding.found.contains_key(&path) || finding.gone.contains(&path);
+            let has_changed = (finding.found.contains_key(&path) || finding.gone.contains(&path))
+                && Guard::AdoptedIsNotDeleted.stands();
             if let Some(now) = self.synced.get_mut(&path).filter(|_| has_changed) {
                 let Synced { inode, seen, twins, .. } = Arc::unwrap_or_clone(before);
                 *now = Arc::new(Synced { inode, seen, twins, ..Synced::clone(now) });
@@ -465,10 +471,14 @@ impl Engine {
     /// changed the old version or what the step has written by now.
     fn leave_out_own_steps(&mut self, finding: &mut Finding) {
         let unsettled = std::mem::take(&mut self.unsettled);
+        if !Guard::OwnStepsAreNoEdits.stands() {
+            return;
+        }
         let mut seen = BTreeSet::new();
         for (path, id) in &unsettled {
             let is_done = |body: &Body| matches!(finding.found.get(path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
-            let may_wait = matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
+            let may_wait = Guard::PlaceIsExpected.stands()
+                && matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
             // What was written below a directory that moves may be in the one or in the other.
             let moves = finding.moves.iter().any(|(_, from)| path.starts_with(from));
             if !finding.drop_below(path) && !moves {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 
 use super::IgnoreRules;
@@ -265,7 +266,7 @@ impl<'a> Planner<'a> {
             && old.kind == Kind::File
             && (expect.executable != target.body.executable || !same_time(expect.mtime_ns, target.body.mtime_ns))
         {
-            if !self.is_full(plan) {
+            if !self.is_full(plan) && Guard::TimesArrive.stands() {
                 let (mtime_ns, executable) = (target.body.mtime_ns, target.body.executable);
                 plan.steps.push(Step::SetMeta { path: path.clone(), mtime_ns, executable, expect });
             }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::codec::Canonical;
+use cobox_proto::guard::Guard;
 use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::id::{ActorId, FolderId, HeadId, SigKey};
 use cobox_proto::limits::HEAD_MERGED_MAX;
@@ -80,7 +81,7 @@ impl OwnChain {
         if let Some(met) = met {
             self.entropy = *blake3::keyed_hash(&self.entropy, met.as_bytes()).as_bytes();
         }
-        let random = self.draw();
+        let random = if Guard::FreshNameEachStart.stands() || met.is_some() { self.draw() } else { [0; 32] };
         self.nonce.copy_from_slice(&random[..16]);
         self.actor = ActorId::of(&self.folder, &self.device, &self.nonce);
         (self.seq, self.newest) = (0, None);
@@ -230,6 +231,10 @@ impl Engine {
         self.note_head(&signed);
         self.merging.advance(signed.id());
         self.note_published();
+        if !Guard::DurableBeforeTold.stands() {
+            self.out.push_back(Output::Publish(Box::new(signed)));
+            return self.remember(dirty);
+        }
         // State, disk and head are made durable as one: a stop may come before or after all of it, never in between.
         self.remember_with(dirty, Some(Box::new(signed.clone())));
         self.out.extend(delta.map(Output::SendDelta));

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
+
 use super::io::{FileId, Stamp, Stat, Synced};
 use crate::path::FolderPath;
 use crate::state::{Body, Kind};
@@ -43,6 +45,8 @@ pub(super) struct Finding {
     pub(super) moves: Vec<(FolderPath, FolderPath)>,
     /// What stands where it was although a directory of that name moved away: the program wrote it after that.
     pub(super) stayed: BTreeSet<FolderPath>,
+    /// How many files that were known stand where they stood.
+    pub(super) met_files: usize,
     under: Tops,
     unreadable: Tops,
 }
@@ -56,6 +60,11 @@ impl Finding {
     /// Whether the look saw everything.
     pub(super) fn is_whole(&self) -> bool {
         self.under.0.is_empty() && self.unreadable.0.is_empty()
+    }
+
+    /// Whether it went through the whole folder, if not everywhere with success.
+    pub(super) fn went_everywhere(&self) -> bool {
+        self.under.0.is_empty()
     }
 
     /// Whether nothing is otherwise than it was known.
@@ -182,7 +191,9 @@ impl Scan {
 
     pub(super) fn unreadable(&mut self, path: FolderPath) {
         self.reading.remove(&path);
-        self.unreadable.push(path);
+        if Guard::UnreadableIsNotGone.stands() {
+            self.unreadable.push(path);
+        }
     }
 
     pub(super) fn end_of_list(&mut self, unreadable: Vec<FolderPath>) {
@@ -211,6 +222,7 @@ impl Scan {
         };
         let left = |path: &&FolderPath| moves.iter().any(|(_, from)| path.starts_with(from) && path != &from);
         let stayed = if moves.is_empty() { BTreeSet::new() } else { unchanged.iter().filter(left).cloned().collect() };
-        Finding { found, gone, moves, stayed, under, unreadable }
+        let met_files = synced.iter().filter(|(path, known)| known.kind != Kind::Dir && met(path)).count();
+        Finding { found, gone, moves, stayed, met_files, under, unreadable }
     }
 }

@@ -34,6 +34,7 @@ pub use wanted::{Asks, BLOCK_TIMEOUT_MS, Priority, STRANDED_RETRY_MS, Wanted};
 
 use gossip::{Receipts, Stale};
 
+use crate::guard::Guard;
 use crate::head::SignedHead;
 use crate::hosting::SignedReceipt;
 use crate::id::{Cid, FolderId, HeadId, OpId, SigKey};
@@ -216,7 +217,7 @@ impl Replica {
     /// Something happened. The time may be set at will, forth and back (T2): nothing is asked for later than it would have been.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
         let set_back_ms = self.now_ms.saturating_sub(now_ms);
-        if set_back_ms > 0 {
+        if set_back_ms > 0 && Guard::SetBackPutsNothingOff.stands() {
             self.asked.values_mut().for_each(|(_, due)| *due = due.saturating_sub(set_back_ms));
             self.wanted.clock_set_back(set_back_ms);
         }
