@@ -1,7 +1,7 @@
 //! `cargo xtask campaign KIND --minutes M`: the long forms of what `cargo xtask check` tries for seconds. Each kind runs for about as
 //! long as it is given, keeps what it finds, and adds a row to `docs/campaigns.md`.
 
-#[expect(dead_code, reason = "each kind of campaign adds its rows by it")]
+pub(crate) mod fuzz;
 mod ledger;
 
 use std::time::Duration;
@@ -11,12 +11,17 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "\
 cargo xtask campaign KIND --minutes M
 
-  ... and a row in docs/campaigns.md";
+  fuzz   every target of fuzz/, two at a time; what goes new ways is kept in fuzz/corpus
+
+Each adds a row to docs/campaigns.md.";
 
 pub(crate) fn campaign(args: &[&str]) -> Result<()> {
     let (kind, rest) = args.split_first().context(USAGE)?;
-    let _time = minutes(rest)?;
-    bail!("no campaign {kind:?}\n\n{USAGE}")
+    let time = minutes(rest)?;
+    match *kind {
+        "fuzz" => fuzz::campaign(time),
+        other => bail!("no campaign {other:?}\n\n{USAGE}"),
+    }
 }
 
 fn minutes(args: &[&str]) -> Result<Duration> {
