@@ -18,6 +18,7 @@ cargo xtask COMMAND
   check     every check and test, as CI runs them
   tidy      the house rules alone: borders, module heads, names, the lock file's size
   bench     timings beside rsync, and memory: bench ingest|sync|memory
+  sim       the simulator: sim run --seed N --verbose tells the story of one seed
   campaign  the storms, for as long as wanted: campaign KIND --minutes M; each adds a row to docs/campaigns.md";
 
 fn main() -> ExitCode {
@@ -40,6 +41,7 @@ fn asked() -> Result<()> {
         ["check"] => check::check(),
         ["tidy"] => tidy::tidy(),
         ["bench", rest @ ..] => bench::bench(rest),
+        ["sim", rest @ ..] => campaign::sim::sim(rest),
         ["campaign", rest @ ..] => campaign::campaign(rest),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");

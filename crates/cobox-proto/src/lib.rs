@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod codec;
+pub mod guard;
 pub mod head;
 pub mod hosting;
 pub mod id;

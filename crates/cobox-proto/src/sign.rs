@@ -60,11 +60,63 @@ impl SecretKey {
 impl SigKey {
     /// Whether `signature` is this key's over the object. False for keys that are no valid point.
     pub fn verifies(&self, object: &str, folder: &FolderId, body: &[u8], signature: &Signature) -> bool {
+        let bytes = signed_bytes(object, folder, body);
+        #[cfg(debug_assertions)]
+        if let Some(known) = remembered::known(self, &bytes, signature) {
+            return known;
+        }
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
-        key.verify_strict(&signed_bytes(object, folder, body), &ed25519_dalek::Signature::from_bytes(&signature.0))
-            .is_ok()
+        let holds = key.verify_strict(&bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok();
+        #[cfg(debug_assertions)]
+        remembered::note(self, &bytes, signature, holds);
+        holds
     }
 }
+
+/// A simulator checks one signature many times over: on a thread that asks for it, what was found is remembered. Absent from
+/// release builds.
+#[cfg(debug_assertions)]
+mod remembered {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::Signature;
+    use crate::id::SigKey;
+
+    /// Verdicts that are kept; beyond that, all are forgotten.
+    const KEPT_MAX: usize = 100_000;
+
+    thread_local! {
+        static VERDICTS: RefCell<Option<BTreeMap<[u8; 32], bool>>> = const { RefCell::new(None) };
+    }
+
+    /// From here on this thread remembers which signatures hold.
+    pub fn remember_verified() {
+        VERDICTS.with_borrow_mut(|verdicts| *verdicts = Some(BTreeMap::new()));
+    }
+
+    fn name(key: &SigKey, bytes: &[u8], signature: &Signature) -> [u8; 32] {
+        *blake3::Hasher::new().update(&key.0).update(&signature.0).update(bytes).finalize().as_bytes()
+    }
+
+    pub(super) fn known(key: &SigKey, bytes: &[u8], signature: &Signature) -> Option<bool> {
+        VERDICTS.with_borrow(|verdicts| verdicts.as_ref()?.get(&name(key, bytes, signature)).copied())
+    }
+
+    pub(super) fn note(key: &SigKey, bytes: &[u8], signature: &Signature, holds: bool) {
+        VERDICTS.with_borrow_mut(|verdicts| {
+            if let Some(verdicts) = verdicts {
+                if verdicts.len() >= KEPT_MAX {
+                    verdicts.clear();
+                }
+                verdicts.insert(name(key, bytes, signature), holds);
+            }
+        });
+    }
+}
+
+#[cfg(debug_assertions)]
+pub use remembered::remember_verified;
 
 /// The id of an object: BLAKE3 `derive_key` with the object's label over suite, folder and body, signatures left out.
 pub fn object_id(object: &str, folder: &FolderId, body: &[u8]) -> [u8; 32] {

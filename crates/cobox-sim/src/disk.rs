@@ -86,6 +86,16 @@ impl Disk {
         self.ticks
     }
 
+    /// How often it was changed.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticks
+    }
+
+    /// Goes back to what it was before; its clock does not.
+    pub(crate) fn undo(&mut self, before: Self) {
+        *self = Self { ticks: self.ticks, ..before };
+    }
+
     pub(crate) fn has_dir(&self, path: &FolderPath) -> bool {
         path.is_root() || matches!(self.tree.get(path), Some(Node::Dir(_)))
     }

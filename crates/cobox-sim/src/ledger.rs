@@ -88,6 +88,12 @@ impl Ledger {
         self.deletions_hold && !self.copied.contains(hash) && self.deleted.get(hash).is_some_and(|who| !by_others(who))
     }
 
+    /// What this disk has and is not among these may be lost.
+    pub(crate) fn let_go_unless(&mut self, disk: &Disk, known: &[Bytes]) {
+        let here = disk.tree.values().filter_map(Node::content).filter(|content| !known.contains(content));
+        self.let_go.extend(here.map(|content| content.hash));
+    }
+
     /// What only the program's own keeping has is lost when its memory is set back.
     pub(crate) fn let_go_kept(&mut self, disk: &Disk) {
         self.let_go.extend(disk.kept_contents().map(|content| content.hash));

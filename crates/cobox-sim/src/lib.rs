@@ -7,6 +7,7 @@
 mod cast;
 mod dice;
 mod disk;
+mod faults;
 mod ignore;
 mod ledger;
 mod member;

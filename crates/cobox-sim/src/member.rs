@@ -18,8 +18,12 @@ use cobox_proto::wire::proof::{KeyKind, Who};
 
 use crate::cast::{Cast, Person};
 use crate::disk::{Bytes, Disk, New};
+use crate::faults::Machine;
 use crate::ignore::Rules;
 use crate::scan::{Scan, read};
+
+/// Of a folder with so many files, it is never believed that it was emptied.
+const EMPTIED_MIN: u64 = 3;
 
 /// What a member sends over a channel.
 #[derive(Debug, Clone)]
@@ -57,6 +61,10 @@ pub(crate) struct Live {
     pub(crate) waiting: Vec<(StepId, Step)>,
     /// Ended steps the engine has not heard of.
     pub(crate) reports: VecDeque<Input>,
+    /// The disk before each of them that was done, and its ticks right after it.
+    pub(crate) undo: VecDeque<(Disk, u64)>,
+    /// A step failed that may have set something aside.
+    pub(crate) tells_set_aside: bool,
     pub(crate) scan: Option<Scan>,
     pub(crate) rules: Option<Arc<Rules>>,
     pub(crate) rescan: Option<Vec<FolderPath>>,
@@ -84,6 +92,9 @@ pub(crate) struct Member<'c> {
     pub(crate) events: Vec<String>,
     pub(crate) published: u64,
     pub(crate) followed: String,
+    pub(crate) machine: Machine,
+    /// A promise that this machine broke by itself.
+    pub(crate) broken: Option<String>,
 }
 
 impl<'c> Member<'c> {
@@ -115,6 +126,8 @@ impl<'c> Member<'c> {
             events: Vec::new(),
             published: 0,
             followed: String::new(),
+            machine: Machine::healthy(),
+            broken: None,
         }
     }
 
@@ -124,6 +137,7 @@ impl<'c> Member<'c> {
 
     /// Starts the program on what is there.
     pub(crate) fn start(&mut self, now_ms: u64, entropy: [u8; 32]) {
+        let clock_ms = self.machine.clock_ms(now_ms);
         let setup = Setup {
             folder: self.cast.genesis.folder_id(),
             keys: self.person.keys.clone(),
@@ -145,7 +159,7 @@ impl<'c> Member<'c> {
             None => {
                 let mut engine = Engine::empty(setup, self.epoch);
                 for head in heads {
-                    engine.handle(now_ms, Input::Head(Box::new(head)));
+                    engine.handle(clock_ms, Input::Head(Box::new(head)));
                 }
                 engine
             }
@@ -156,6 +170,8 @@ impl<'c> Member<'c> {
             steps: VecDeque::new(),
             waiting: Vec::new(),
             reports: VecDeque::new(),
+            undo: VecDeque::new(),
+            tells_set_aside: false,
             scan: None,
             rules: None,
             rescan: Some(Vec::new()),
@@ -183,8 +199,20 @@ impl<'c> Member<'c> {
         Some((state, remote.tree))
     }
 
-    /// The machine stops: nothing but the durable stays.
+    /// The machine stops: nothing but the durable stays. What was done and not reported may be undone by it.
     pub(crate) fn stop(&mut self) {
+        if let Some(live) = &mut self.live
+            && self.machine.faults.power_cuts
+        {
+            let undone = self.machine.luck.below(live.undo.len() + 1);
+            for (before, ticks_after) in live.undo.drain(..).rev().take(undone) {
+                if self.durable.disk.ticks() != ticks_after {
+                    break;
+                }
+                self.durable.disk.undo(before);
+                self.events.push("loses what it did last".into());
+            }
+        }
         self.live = None;
         self.stop_after = None;
         self.outbox.clear();
@@ -218,27 +246,30 @@ impl<'c> Member<'c> {
     }
 
     pub(crate) fn tell_engine(&mut self, now_ms: u64, input: Input) {
+        let clock_ms = self.machine.clock_ms(now_ms);
         if let Some(live) = &mut self.live {
-            live.engine.handle(now_ms, input);
+            live.engine.handle(clock_ms, input);
         }
         self.carry_out(now_ms);
     }
 
     pub(crate) fn tell_replica(&mut self, now_ms: u64, input: replicate::Input) {
+        let clock_ms = self.machine.clock_ms(now_ms);
         if let Some(live) = &mut self.live {
-            live.replica.handle(now_ms, input);
+            live.replica.handle(clock_ms, input);
         }
         self.carry_out(now_ms);
     }
 
     /// A packet came over a channel.
     pub(crate) fn receive(&mut self, now_ms: u64, peer: PeerId, packet: Packet) {
+        let clock_ms = self.machine.clock_ms(now_ms);
         match packet {
             Packet::Message(message) => self.tell_replica(now_ms, replicate::Input::Received { peer, message }),
             Packet::Block(cid, bytes) => {
                 let Some(live) = &mut self.live else { return };
                 let wanted = live.replica.wants(&cid);
-                live.replica.handle(now_ms, replicate::Input::BlockArrived { peer, cid, bytes: bytes.len() as u64 });
+                live.replica.handle(clock_ms, replicate::Input::BlockArrived { peer, cid, bytes: bytes.len() as u64 });
                 if wanted {
                     if self.stops_now() {
                         return;
@@ -246,7 +277,7 @@ impl<'c> Member<'c> {
                     self.durable.blocks.insert(cid, bytes.clone());
                     let Some(live) = &mut self.live else { return };
                     if live.wants.remove(&cid) {
-                        live.engine.handle(now_ms, Input::Block { cid, bytes });
+                        live.engine.handle(clock_ms, Input::Block { cid, bytes });
                     }
                     let waiting = std::mem::take(&mut live.waiting);
                     live.steps.extend(waiting);
@@ -270,6 +301,7 @@ impl<'c> Member<'c> {
     }
 
     fn replica_output(&mut self, now_ms: u64, output: replicate::Output) {
+        let clock_ms = self.machine.clock_ms(now_ms);
         use replicate::Output as O;
         match output {
             O::Send { peer, message } => self.outbox.push((peer, Packet::Message(message))),
@@ -279,14 +311,14 @@ impl<'c> Member<'c> {
                 match block {
                     Some(bytes) => {
                         self.outbox.push((peer, Packet::Block(cid, bytes)));
-                        live.replica.handle(now_ms, replicate::Input::BlockSent { peer, cid });
+                        live.replica.handle(clock_ms, replicate::Input::BlockSent { peer, cid });
                     }
-                    None => live.replica.handle(now_ms, replicate::Input::BlockMissing { peer, cid }),
+                    None => live.replica.handle(clock_ms, replicate::Input::BlockMissing { peer, cid }),
                 }
             }
             O::DeltaArrived { cid, bytes } => {
                 if let Some(live) = &mut self.live {
-                    live.engine.handle(now_ms, Input::Delta { cid, bytes });
+                    live.engine.handle(clock_ms, Input::Delta { cid, bytes });
                 }
             }
             O::HeadAccepted(id) => {
@@ -298,7 +330,7 @@ impl<'c> Member<'c> {
                 }
                 self.durable.heads.insert(id, head.clone());
                 if let Some(live) = &mut self.live {
-                    live.engine.handle(now_ms, Input::Head(Box::new(head)));
+                    live.engine.handle(clock_ms, Input::Head(Box::new(head)));
                 }
             }
             O::HeadRefused { why, .. } => self.events.push(format!("refuses a head: {why}")),
@@ -308,6 +340,7 @@ impl<'c> Member<'c> {
     }
 
     fn engine_output(&mut self, now_ms: u64, output: Output) {
+        let clock_ms = self.machine.clock_ms(now_ms);
         match output {
             Output::Hash(files) => {
                 if let Some(scan) = self.live.as_mut().and_then(|live| live.scan.as_mut()) {
@@ -326,7 +359,7 @@ impl<'c> Member<'c> {
             }
             Output::SendDelta(delta) => {
                 if let Some(live) = &mut self.live {
-                    live.replica.handle(now_ms, replicate::Input::LocalDelta { cid: delta.cid, bytes: delta.bytes });
+                    live.replica.handle(clock_ms, replicate::Input::LocalDelta { cid: delta.cid, bytes: delta.bytes });
                 }
             }
             Output::Publish(head) => {
@@ -335,7 +368,7 @@ impl<'c> Member<'c> {
                     self.published += 1;
                     self.events.push(format!("publishes {}", head.id().short()));
                     if let Some(live) = &mut self.live {
-                        live.replica.handle(now_ms, replicate::Input::LocalHead(head));
+                        live.replica.handle(clock_ms, replicate::Input::LocalHead(head));
                     }
                 }
             }
@@ -344,7 +377,7 @@ impl<'c> Member<'c> {
                 let mut missing = Vec::new();
                 for cid in cids {
                     match self.durable.blocks.get(&cid) {
-                        Some(bytes) => live.engine.handle(now_ms, Input::Block { cid, bytes: bytes.clone() }),
+                        Some(bytes) => live.engine.handle(clock_ms, Input::Block { cid, bytes: bytes.clone() }),
                         None => {
                             live.wants.insert(cid);
                             missing.push(cid);
@@ -352,7 +385,7 @@ impl<'c> Member<'c> {
                     }
                 }
                 if !missing.is_empty() {
-                    live.replica.handle(now_ms, replicate::Input::Want { cids: missing, priority: Priority::Tree });
+                    live.replica.handle(clock_ms, replicate::Input::Want { cids: missing, priority: Priority::Tree });
                 }
             }
             Output::Do(steps) => {
@@ -371,6 +404,11 @@ impl<'c> Member<'c> {
             }
             Output::Rescan(paths) => self.look_at(paths),
             Output::Tell(Event::BadHead { head, why }) => self.events.push(format!("BAD HEAD {}: {why}", head.short())),
+            Output::Tell(Event::Committed { removed, .. })
+                if removed >= EMPTIED_MIN && self.saw_nothing_at_all() && self.broken.is_none() =>
+            {
+                self.broken = Some(format!("O1: {} deleted {removed} files because it saw none (H1)", self.name));
+            }
             Output::Tell(event) => self.events.push(format!("{event:?}")),
             Output::WakeAt(at) => {
                 if let Some(live) = &mut self.live {
@@ -380,7 +418,18 @@ impl<'c> Member<'c> {
         }
     }
 
+    /// Whether the look under way was told that the folder is empty.
+    fn saw_nothing_at_all(&self) -> bool {
+        let scan = self.live.as_ref().and_then(|live| live.scan.as_ref());
+        let knew = self.durable.synced.values().filter(|known| known.kind != Kind::Dir).count() as u64;
+        knew >= EMPTIED_MIN && scan.is_some_and(|scan| scan.left_out.contains(&FolderPath::root()) && scan.under_all())
+    }
+
     fn remember(&mut self, memory: Memory) {
+        if let Some(live) = &mut self.live {
+            // Records and folder are on one disk: what is made durable takes along what was done before.
+            live.undo.clear();
+        }
         self.durable.memory = Some((memory.root, memory.frontier.into_iter().collect()));
         if let Some(head) = memory.head {
             self.durable.head = Some(*head);
@@ -436,6 +485,10 @@ impl<'c> Member<'c> {
             match (choice + turn) % 3 {
                 0 if !live.reports.is_empty() => {
                     let report = live.reports.pop_front().expect("there is one");
+                    // Told one by one, and what was done before is durable then.
+                    live.undo.clear();
+                    live.tells_set_aside |=
+                        matches!(report, Input::StepFailed { why: StepError::DiskFull | StepError::Failed(_), .. });
                     return self.tell_engine(now_ms, report);
                 }
                 1 if !live.steps.is_empty() => {
@@ -451,19 +504,10 @@ impl<'c> Member<'c> {
     fn scan(&mut self, now_ms: u64, max: usize) {
         let Some(live) = &mut self.live else { return };
         if let Some(scan) = &mut live.scan {
-            let next = match scan.to_read.pop_front() {
-                Some(path) if max.is_multiple_of(2) || scan.is_over() => Some(self.hash(path)),
-                Some(path) => {
-                    scan.to_read.push_front(path.clone());
-                    match scan.go_on(&self.durable.disk, max) {
-                        Some(input) => Some(input),
-                        None => {
-                            scan.to_read.pop_front();
-                            Some(self.hash(path))
-                        }
-                    }
-                }
-                None => scan.go_on(&self.durable.disk, max),
+            let is_told = !scan.late.is_empty() && (scan.is_read() || self.machine.luck.one_in(4));
+            let next = match is_told.then(|| scan.late.pop_front()).flatten() {
+                Some(late) => Some(late),
+                None => self.go_on_looking(max),
             };
             if let Some(input) = next {
                 self.tell_engine(now_ms, input);
@@ -478,12 +522,18 @@ impl<'c> Member<'c> {
             under.sort();
             under.dedup();
             let rules = Arc::new(Rules::of(&self.durable.disk));
-            let aside = live.rules.is_none().then(|| self.durable.disk.kept.iter().map(|(stamp, _)| *stamp).collect());
+            let tells = live.rules.is_none() || std::mem::take(&mut live.tells_set_aside);
+            let aside = tells.then(|| self.durable.disk.kept.iter().map(|(stamp, _)| *stamp).collect());
             if live.rules != Some(rules.clone()) && !under.is_empty() {
                 live.rescan = Some(Vec::new());
             }
             live.rules = Some(rules.clone());
-            live.scan = Some(Scan::begin(under.clone(), rules.clone()));
+            let left_out = self.machine.left_out(&self.durable.disk);
+            let places: Vec<String> = under.iter().map(ToString::to_string).collect();
+            let lies = if left_out.is_empty() { "" } else { ", and not at all of it" };
+            self.events
+                .push(format!("looks at {}{lies}", if places.is_empty() { "all".into() } else { places.join(", ") }));
+            live.scan = Some(Scan::begin(under.clone(), rules.clone(), left_out));
             if let Some(aside) = aside {
                 self.tell_engine(now_ms, Input::SetAside(aside));
             }
@@ -492,7 +542,26 @@ impl<'c> Member<'c> {
         }
     }
 
+    /// The next piece of the listing, or the next file that was read; nothing if that is told later.
+    fn go_on_looking(&mut self, max: usize) -> Option<Input> {
+        let scan = self.live.as_mut()?.scan.as_mut()?;
+        let lists = !scan.listed && (scan.to_read.is_empty() || !max.is_multiple_of(2));
+        if lists && let Some(listed) = scan.go_on(&self.durable.disk, max) {
+            return Some(listed);
+        }
+        let path = scan.to_read.pop_front()?;
+        let read = self.hash(path);
+        if self.machine.faults.late_reads && self.machine.luck.one_in(2) {
+            self.live.as_mut()?.scan.as_mut()?.late.push_back(read);
+            return None;
+        }
+        Some(read)
+    }
+
     fn hash(&mut self, path: FolderPath) -> Input {
+        if self.machine.fails(10) {
+            return Input::HashFailed { path };
+        }
         match read(self.person, &self.cutter, self.epoch, &self.durable.disk, &path) {
             Some(read) => {
                 self.durable.blocks.extend(read.blocks.into_iter().map(|block| (block.cid, block.bytes)));
@@ -531,6 +600,12 @@ impl<'c> Member<'c> {
         if self.stops_now() {
             return;
         }
+        if self.machine.fails(12) {
+            let why = if self.machine.luck.one_in(2) { StepError::DiskFull } else { StepError::Failed("EIO".into()) };
+            self.events.push(format!("could not {}: {why:?}", tell(&step)));
+            return self.report(Input::StepFailed { id, why });
+        }
+        let before = self.machine.faults.power_cuts.then(|| self.durable.disk.clone());
         let disk = &mut self.durable.disk;
         let done = match &step {
             Step::MakeDir { path } => disk.step_make_dir(path).map(Some),
@@ -554,10 +629,19 @@ impl<'c> Member<'c> {
             self.note_pieces(content, &refs.clone());
         }
         self.events.push(format!("{} {}", if done.is_ok() { "did" } else { "could not" }, tell(&step)));
+        if let (Some(live), Some(before), Ok(_)) = (&mut self.live, before, &done) {
+            live.undo.push_back((before, self.durable.disk.ticks()));
+        }
         let report = match done {
+            // It was done, and the disk says that it was not.
+            Ok(_) if self.machine.fails(30) => Input::StepFailed { id, why: StepError::Failed("EIO".into()) },
             Ok(now_there) => Input::StepDone { id, now_there },
             Err(why) => Input::StepFailed { id, why },
         };
+        self.report(report);
+    }
+
+    fn report(&mut self, report: Input) {
         if let Some(live) = &mut self.live {
             live.reports.push_back(report);
         }
@@ -587,13 +671,14 @@ impl<'c> Member<'c> {
     /// When it wants to be told that time has passed.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let live = self.live.as_ref()?;
-        live.replica.poll_timeout().into_iter().chain(live.wake_ms).min()
+        live.replica.poll_timeout().into_iter().chain(live.wake_ms).min().map(|due| self.machine.world_ms(due))
     }
 
     pub(crate) fn time_passed(&mut self, now_ms: u64) {
+        let clock_ms = self.machine.clock_ms(now_ms);
         self.tell_replica(now_ms, replicate::Input::Tick);
         if let Some(live) = &mut self.live
-            && live.wake_ms.is_some_and(|due| due <= now_ms)
+            && live.wake_ms.is_some_and(|due| due <= clock_ms)
         {
             live.wake_ms = None;
             self.tell_engine(now_ms, Input::Woken);

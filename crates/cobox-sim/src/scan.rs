@@ -1,6 +1,6 @@
 //! A look at a disk that goes on changing meanwhile: a few entries at a time, then the files to read, one by one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -21,14 +21,19 @@ use crate::ignore::Rules;
 pub(crate) struct Scan {
     under: Vec<FolderPath>,
     pub(crate) rules: Arc<Rules>,
+    /// What a lying listing says nothing about.
+    pub(crate) left_out: BTreeSet<FolderPath>,
     last: Option<FolderPath>,
-    listed: bool,
+    pub(crate) listed: bool,
     pub(crate) to_read: VecDeque<FolderPath>,
+    /// Read, and not told yet.
+    pub(crate) late: VecDeque<Input>,
 }
 
 impl Scan {
-    pub(crate) fn begin(under: Vec<FolderPath>, rules: Arc<Rules>) -> Self {
-        Self { under, rules, last: None, listed: false, to_read: VecDeque::new() }
+    pub(crate) fn begin(under: Vec<FolderPath>, rules: Arc<Rules>, left_out: BTreeSet<FolderPath>) -> Self {
+        let (to_read, late) = (VecDeque::new(), VecDeque::new());
+        Self { under, rules, left_out, last: None, listed: false, to_read, late }
     }
 
     /// The next piece of the listing: at most `max` entries; the end when there are no more.
@@ -41,6 +46,7 @@ impl Scan {
             (self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u)))
                 && !disk.hidden.iter().any(|h| path.starts_with(h))
                 && !self.rules.ignores(path, disk.has_dir(path))
+                && !self.left_out.iter().any(|out| path.starts_with(out))
         };
         let entries: Vec<(FolderPath, Stat)> = disk
             .tree
@@ -57,8 +63,16 @@ impl Scan {
         Some(Input::ScanEnded { unreadable: disk.hidden.iter().cloned().collect() })
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn under_all(&self) -> bool {
+        self.under.is_empty()
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
         self.listed && self.to_read.is_empty()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_read() && self.late.is_empty()
     }
 }
 

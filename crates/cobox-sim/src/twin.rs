@@ -10,12 +10,15 @@ impl Member<'_> {
         let mut twin = Self::at(self.cast, self.index);
         twin.name = self.name.to_ascii_lowercase();
         twin.durable = self.durable.clone();
+        twin.machine = self.machine.clone();
         twin.live = Some(Live {
             replica: twin.replica(),
             engine: live.engine.clone(),
             steps: live.steps.iter().chain(&live.waiting).cloned().collect(),
             waiting: Vec::new(),
             reports: live.reports.clone(),
+            undo: live.undo.clone(),
+            tells_set_aside: live.tells_set_aside,
             scan: live.scan.clone(),
             rules: live.rules.clone(),
             rescan: live.rescan.clone(),

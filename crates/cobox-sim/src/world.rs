@@ -3,23 +3,24 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
-use cobox_core::engine::Input;
+use cobox_core::engine::{Input, Stat, same_time};
 use cobox_proto::replicate::{self, PeerId};
 
 use crate::cast::{Cast, PEOPLE_MAX};
 use crate::dice::Dice;
-use crate::disk::Disk;
+use crate::disk::{Bytes, Disk, Node};
+use crate::faults::{Faults, Machine};
 use crate::ledger::Ledger;
 use crate::member::{Durable, Member, Packet};
 use crate::{people, witness};
 
-/// Older seeds go on telling the stories they were kept for.
-const FIRST_WITH_RULES: u64 = 30_000;
-const FIRST_WITH_TWINS: u64 = 60_000;
-/// From here on some worlds are calm: no faults but broken links, and no directories that move. There, what a person deletes is gone.
-const FIRST_WITH_CALM: u64 = 80_000;
 /// Timers that may ring in each round of a quiet phase.
 const TICKS_MAX: usize = 100;
+
+/// How often what could not be written is tried again.
+const STUCK_RETRY_MS: u64 = 15_000;
+/// How long it may take until all agree when everything is well again.
+const QUIET_MS_MAX: u64 = 3_600_000;
 
 /// What a run is made of; which faults happen at all is drawn from the seed (a storm that does everything at once hides much).
 #[derive(Debug, Clone)]
@@ -55,28 +56,19 @@ pub struct Report {
 
 /// Runs one seed.
 pub fn run(cast: &Cast, seed: u64, options: &Options) -> Report {
-    World::new(cast, seed, options.clone()).run()
+    #[cfg(debug_assertions)]
+    cobox_proto::sign::remember_verified();
+    let world = || World::new(cast, seed, options.clone()).run();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(world)) {
+        Ok(report) => report,
+        Err(_) => Report { trace: [0; 32], failure: Some("O7: it panics".into()), heads: 0, contents: 0 },
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct End {
     member: usize,
     peer: PeerId,
-}
-
-#[derive(Debug)]
-pub(crate) struct Faults {
-    cuts: bool,
-    stops: bool,
-    backups: bool,
-    /// People change what is ignored.
-    ignores: bool,
-    /// Nothing of all that, and people do not move directories.
-    calm: bool,
-    /// Machines wake up twice from one image.
-    twins: bool,
-    /// Held deletions wait for the script instead of being decided by chance.
-    pub(crate) scripted: bool,
 }
 
 /// See the module.
@@ -87,7 +79,11 @@ pub struct World<'c> {
     pub(crate) dice: Dice,
     pub(crate) faults: Faults,
     pub(crate) now_ms: u64,
+    /// When the program last changed somebody's disk.
+    changed_ms: u64,
     pub(crate) members: Vec<Member<'c>>,
+    /// How many there are without twins.
+    people: usize,
     backups: Vec<Option<(Durable, u64)>>,
     pub(crate) other: BTreeMap<End, End>,
     queues: BTreeMap<End, VecDeque<Packet>>,
@@ -103,20 +99,24 @@ impl<'c> World<'c> {
     pub(crate) fn new(cast: &'c Cast, seed: u64, options: Options) -> Self {
         let mut dice = Dice::new(seed);
         let count = 2 + dice.below(PEOPLE_MAX - 1);
-        let (cuts, stops, backups) = (!dice.one_in(4), dice.one_in(2), dice.one_in(3));
-        let calm = seed >= FIRST_WITH_CALM && Dice::new(!seed ^ FIRST_WITH_CALM).one_in(4);
-        let ignores = !calm && seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
-        let twins = !calm && seed >= FIRST_WITH_TWINS && Dice::new(!seed ^ FIRST_WITH_TWINS).one_in(2);
-        let (stops, backups) = (!calm && stops, !calm && backups);
-        let faults = Faults { cuts, stops, backups, ignores, twins, calm, scripted: false };
-        let members: Vec<Member<'_>> = (0..count).map(|n| Member::at(cast, n)).collect();
+        let faults = Faults::draw(seed, &mut dice);
+        let mut luck = Dice::new(seed ^ 0x6c75_636b);
+        let members: Vec<Member<'_>> = (0..count)
+            .map(|n| {
+                let mut member = Member::at(cast, n);
+                member.machine = Machine { luck: Dice::new(luck.next()), faults: faults.clone(), skew_ms: 0 };
+                member
+            })
+            .collect();
         Self {
             cast,
             options,
             dice,
             faults,
             now_ms: 1_700_000_000_000,
+            changed_ms: 0,
             backups: vec![None; members.len()],
+            people: members.len(),
             members,
             other: BTreeMap::new(),
             queues: BTreeMap::new(),
@@ -155,8 +155,15 @@ impl<'c> World<'c> {
     // ---- what happens ----
 
     fn storm(&mut self) {
+        for member in &mut self.members {
+            member.machine.faults = self.faults.clone();
+        }
         for _ in 0..self.options.storm_steps {
             let member = self.dice.below(self.members.len());
+            if self.faults.weather && self.dice.one_in(60) {
+                self.weather(member);
+                self.tidy();
+            }
             match self.dice.below(100) {
                 0..=34 => self.deliver(),
                 35..=69 => self.work(member),
@@ -181,7 +188,11 @@ impl<'c> World<'c> {
 
     fn work(&mut self, member: usize) {
         let choice = self.dice.below(1_000);
+        let before = self.members[member].durable.disk.ticks();
         self.members[member].work(self.now_ms, choice);
+        if self.members[member].durable.disk.ticks() != before {
+            self.changed_ms = self.now_ms;
+        }
     }
 
     fn edit(&mut self, member: usize) {
@@ -233,6 +244,11 @@ impl<'c> World<'c> {
         match self.backups[member].take() {
             Some((old, at_ms)) => {
                 self.members[member].stop();
+                if self.faults.listings_lie {
+                    // Others were told of deletions that were none; who goes back to before that believes them.
+                    let known: Vec<Bytes> = self.members[member].remembered();
+                    self.ledger.let_go_unless(&self.members[member].durable.disk, &known);
+                }
                 let with_disk = self.dice.one_in(2);
                 self.may_lack = true;
                 let newer = std::mem::replace(&mut self.members[member].durable, old);
@@ -259,6 +275,32 @@ impl<'c> World<'c> {
         }
     }
 
+    /// A clock is set, or a machine loses what it had.
+    fn weather(&mut self, member: usize) {
+        let name = self.members[member].name;
+        if self.faults.clocks && self.dice.one_in(2) {
+            self.members[member].machine.set_clock();
+            let skew_ms = self.members[member].machine.skew_ms;
+            self.note(&format!("{name}'s clock is off by {skew_ms} ms"));
+        } else if self.faults.losses && self.dice.one_in(4) {
+            let here = &mut self.members[member];
+            here.stop();
+            let mut lost = std::mem::take(&mut here.durable);
+            let keeps_disk = self.dice.one_in(2);
+            if keeps_disk {
+                // What only the program had set aside is not known to it any more, and stays where it is.
+                here.durable.disk = std::mem::take(&mut lost.disk);
+                self.ledger.let_go_kept(&here.durable.disk);
+                self.ledger.may_be_new(&here.durable.disk);
+            } else {
+                self.ledger.set_back(&lost.disk, &here.durable.disk);
+            }
+            self.may_lack = true;
+            self.ledger.may_live(witness::forgotten_deletions(&self.members));
+            self.note(&format!("{name} loses {}", if keeps_disk { "its memory" } else { "everything" }));
+        }
+    }
+
     pub(crate) fn start_if_stopped(&mut self, member: usize) {
         if self.members[member].live.is_none() {
             let entropy = self.dice.bytes32();
@@ -280,7 +322,12 @@ impl<'c> World<'c> {
     }
 
     pub(crate) fn connect(&mut self, a: usize, b: usize) {
-        if a == b || self.is_linked(a, b) || [a, b].iter().any(|n| self.members[*n].live.is_none()) {
+        let neighbours = a.abs_diff(b) == 1 || a.max(b) >= self.people;
+        if a == b
+            || self.faults.row && !neighbours
+            || self.is_linked(a, b)
+            || [a, b].iter().any(|n| self.members[*n].live.is_none())
+        {
             return;
         }
         let ends = [a, b].map(|member| {
@@ -322,7 +369,13 @@ impl<'c> World<'c> {
     fn deliver(&mut self) {
         let ready: Vec<End> = self.queues.iter().filter(|(_, queue)| !queue.is_empty()).map(|(end, _)| *end).collect();
         let Some(end) = self.dice.pick(&ready).copied() else { return };
-        if let Some(packet) = self.queues.get_mut(&end).and_then(VecDeque::pop_front) {
+        let Some(queue) = self.queues.get_mut(&end) else { return };
+        let blocks: Vec<usize> = match self.faults.streams && self.dice.one_in(3) {
+            true => (0..queue.len()).filter(|n| matches!(queue[*n], Packet::Block(..))).collect(),
+            false => Vec::new(),
+        };
+        let first = self.dice.pick(&blocks).copied().unwrap_or(0);
+        if let Some(packet) = queue.remove(first) {
             self.members[end.member].receive(self.now_ms, end.peer, packet);
         }
     }
@@ -362,8 +415,13 @@ impl<'c> World<'c> {
     /// Faults and edits stop, everybody meets; when nothing is left to do, nothing may be lost or differ.
     fn quiet(&mut self) -> Result<(), String> {
         self.note("quiet");
+        if let Some(why) = self.members.iter().find_map(|member| member.broken.clone()) {
+            return Err(why);
+        }
+        let begun_ms = self.now_ms;
         for member in 0..self.members.len() {
             self.members[member].stop_after = None;
+            self.members[member].machine.recover();
             self.start_if_stopped(member);
             self.members[member].look_at(Vec::new());
         }
@@ -374,6 +432,11 @@ impl<'c> World<'c> {
         }
         self.tidy();
         self.settle()?;
+        // What is nowhere any more is asked for now and then, for ever: rest is when no disk changes.
+        let quiet_ms = self.changed_ms.saturating_sub(begun_ms);
+        if self.faults.weather && quiet_ms > QUIET_MS_MAX {
+            return Err(format!("O2: it took {} minutes to agree", quiet_ms / 60_000));
+        }
         if self.content_may_lack() && self.members.iter().any(|member| !member.waits_for().is_empty()) {
             // Content that was published and fetched by nobody, and then lost with the disk that had it, or deleted there
             // while the program was stopped and could not tell why, or while it was ignored: nobody can end up equal.
@@ -381,6 +444,9 @@ impl<'c> World<'c> {
             return Ok(());
         }
         self.members_agree()?;
+        if self.faults.weather {
+            self.times_agree()?;
+        }
         self.note("all agree; once more");
         let published: u64 = self.members.iter().map(|member| member.published).sum();
         for member in 0..self.members.len() {
@@ -400,6 +466,7 @@ impl<'c> World<'c> {
 
     pub(crate) fn settle(&mut self) -> Result<(), String> {
         let (mut steps, mut ticks, mut rounds) = (0, 0, 0);
+        let mut retry_ms = self.now_ms + STUCK_RETRY_MS;
         loop {
             steps += 1;
             if steps > 100_000 {
@@ -431,6 +498,12 @@ impl<'c> World<'c> {
                 let ms = due.saturating_sub(self.now_ms).max(1);
                 ticks += 1;
                 self.pass(ms);
+                if self.faults.weather && self.now_ms >= retry_ms {
+                    retry_ms = self.now_ms + STUCK_RETRY_MS;
+                    for member in 0..self.members.len() {
+                        self.members[member].retry(self.now_ms);
+                    }
+                }
             } else if rounds < 3 {
                 (rounds, ticks) = (rounds + 1, 0);
                 for member in 0..self.members.len() {
@@ -446,6 +519,24 @@ impl<'c> World<'c> {
 
     fn content_may_lack(&self) -> bool {
         self.may_lack || self.faults.stops || self.faults.ignores
+    }
+
+    /// Times and modes, too, once contents are equal.
+    fn times_agree(&self) -> Result<(), String> {
+        let one = &self.members[0];
+        for other in &self.members[1..] {
+            for (path, node) in &one.durable.disk.tree {
+                let both = (node.stat(), other.durable.disk.tree.get(path).map(Node::stat));
+                let (Stat::File(a), Some(Stat::File(b))) = both else { continue };
+                if !one.ignores(path)
+                    && !other.ignores(path)
+                    && (!same_time(a.mtime_ns, b.mtime_ns) || a.executable != b.executable)
+                {
+                    return Err(format!("O2: time or mode of {path} differs between {} and {}", one.name, other.name));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// O2: all disks are equal, and nobody waits for anything.

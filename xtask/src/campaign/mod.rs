@@ -3,6 +3,8 @@
 
 pub(crate) mod fuzz;
 mod ledger;
+pub(crate) mod sim;
+mod storm;
 
 use std::time::Duration;
 
@@ -11,15 +13,20 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "\
 cargo xtask campaign KIND --minutes M
 
-  fuzz   every target of fuzz/, two at a time; what goes new ways is kept in fuzz/corpus
+  fuzz      every target of fuzz/, two at a time; what goes new ways is kept in fuzz/corpus
+  sim       worlds of the simulator, one seed after the other
+  kill      services are killed at any moment; also --faults N, --seed N
+  power     disks lose their power at any moment; needs root; also --faults N, --seed N
 
-Each adds a row to docs/campaigns.md.";
+  ... and a row in docs/campaigns.md";
 
 pub(crate) fn campaign(args: &[&str]) -> Result<()> {
     let (kind, rest) = args.split_first().context(USAGE)?;
-    let time = minutes(rest)?;
     match *kind {
-        "fuzz" => fuzz::campaign(time),
+        "fuzz" => fuzz::campaign(minutes(rest)?),
+        "sim" => sim::campaign(minutes(rest)?),
+        "kill" => storm::run_worlds("kill", rest),
+        "power" => storm::run_worlds("power", rest),
         other => bail!("no campaign {other:?}\n\n{USAGE}"),
     }
 }

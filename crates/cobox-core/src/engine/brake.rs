@@ -1,6 +1,8 @@
 //! Holds back deletions that look like a disaster: a folder emptied, unmounted or replaced must never be taken for a
 //! person deleting (H1, D7). Pure rule; the engine keeps what is held.
 
+use cobox_proto::guard::Guard;
+
 /// More deleted files than this are always held.
 pub(super) const DELETED_FILES_MAX: usize = 1000;
 /// Up to this many pass unasked, whatever their share, unless nothing is left.
@@ -10,6 +12,9 @@ pub(super) const EMPTIED_FILES_MIN: usize = 3;
 
 /// Whether `deleted` of `known` files vanishing in one look must wait for a person.
 pub(super) fn holds(deleted: usize, known: usize) -> bool {
+    if !Guard::EmptiedIsHeld.stands() {
+        return false;
+    }
     deleted > DELETED_FILES_MAX
         || (deleted > DELETED_FILES_FREE && deleted * 2 > known)
         || (deleted == known && known >= EMPTIED_FILES_MIN)

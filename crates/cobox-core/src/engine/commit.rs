@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 use smallvec::{SmallVec, smallvec};
 
@@ -50,16 +51,21 @@ impl Engine {
             return self.take_back(&finding);
         }
         if let Some(held) = &mut self.held {
-            held.paths.retain(|path| finding.gone.contains(path) || !finding.covers(path));
+            // What stood in a directory that was found elsewhere is judged there.
+            let has_moved = |path: &FolderPath| finding.moves.iter().any(|(_, from)| path.starts_with(from));
+            let is_missing = |path: &FolderPath| finding.gone.contains(path) && !has_moved(path);
+            held.paths.retain(|path| is_missing(path) || !finding.covers(path));
         }
-        let Finding { mut found, mut gone, moves, .. } = finding;
+        let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
+        let Finding { mut found, mut gone, moves, stayed, .. } = finding;
         if let Some(held) = &self.held {
             gone.retain(|path| !held.paths.contains(path));
         }
         self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
-        writing.move_dirs(&mut found, &mut gone, &moves);
+        writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
+        writing.forget_moved_as_shown(&found, &mut gone);
         writing.note_arrived(&found);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
@@ -67,6 +73,9 @@ impl Engine {
         }
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
+        // Where nothing can be said of some, because a step is under way or a place can not be read, the others count.
+        let found_files = found.values().filter(|what| !matches!(what, Found::Dir(_))).count();
+        let known_files = if went_everywhere { gone_files + met_files + found_files } else { known_files };
         let held_now = if brake::holds(gone_files, known_files) { std::mem::take(&mut gone) } else { BTreeSet::new() };
         // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
         // deletion takes along what equals the seen value.
@@ -74,6 +83,7 @@ impl Engine {
             writing.remove(path);
         }
         for (path, what) in found {
+            writing.give_parents(&path);
             if let Some(unknown) = writing.unknown_parent(&path) {
                 writing.again.push(unknown);
                 continue;
@@ -200,6 +210,9 @@ impl Writing<'_> {
     }
 
     fn stands_twice(&self, old: &Synced) -> bool {
+        if !Guard::TwoPlacesAreTwo.stands() {
+            return false;
+        }
         self.places.of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
@@ -207,6 +220,18 @@ impl Writing<'_> {
     fn seen_there_only(&self, old: &Synced) -> SmallVec<[Dot; 1]> {
         let elsewhere = |dot: &Dot| self.places.of_value.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
         old.seen.iter().filter(|dot| !elsewhere(dot)).copied().collect()
+    }
+
+    /// A directory that a step made when the folder did not show it any more is nobody's. With something in it, it is the person's.
+    fn give_parents(&mut self, path: &FolderPath) {
+        let nobodys = |path: &FolderPath| {
+            self.synced.get(path).filter(|s| s.kind == Kind::Dir && s.inode == Inode::ZERO).map(|s| s.id)
+        };
+        let above = std::iter::successors(path.parent(), FolderPath::parent);
+        let dirs: Vec<(FolderPath, FileId)> = above.filter_map(|dir| nobodys(&dir).map(|id| (dir, id))).collect();
+        for (dir, id) in dirs.into_iter().rev() {
+            self.dir(&dir, id);
+        }
     }
 
     /// The nearest directory above that should be known and is not.
@@ -251,12 +276,13 @@ impl Writing<'_> {
         }
     }
 
-    /// Whether an earlier run took from its place what was synced there, and a stop kept that from being remembered.
+    /// Whether a step took from its place what was synced there, and a stop or a sick disk kept that from being told.
     fn was_set_aside(&self, old: &Synced) -> bool {
-        old.stamp.is_some_and(|stamp| {
-            let aside = self.set_aside.get(&stamp.id);
-            aside.is_some_and(|aside| (aside.size, aside.mtime_ns) == (stamp.size, stamp.mtime_ns))
-        })
+        Guard::SetAsideIsNotDeleted.stands()
+            && old.stamp.is_some_and(|stamp| {
+                let aside = self.set_aside.get(&stamp.id);
+                aside.is_some_and(|aside| (aside.size, aside.mtime_ns) == (stamp.size, stamp.mtime_ns))
+            })
     }
 
     /// What a step of an earlier run removed is nobody's deletion; if the folder still shows it, it comes back (K5).
@@ -267,6 +293,28 @@ impl Writing<'_> {
             .cloned()
             .collect();
         for path in ours {
+            gone.remove(&path);
+            self.unset(&path);
+        }
+    }
+
+    /// A file that stands where the folder shows it was moved there as others moved it, whoever did that here: it is not deleted.
+    fn forget_moved_as_shown(&mut self, found: &BTreeMap<FolderPath, Found>, gone: &mut BTreeSet<FolderPath>) {
+        let now_at: BTreeMap<FileId, (&FolderPath, Option<[u8; 32]>)> = found
+            .iter()
+            .filter_map(|(path, what)| match what {
+                Found::Leaf(_, stamp, body) => Some((stamp.id, (path, Some(body.plain_digest)))),
+                Found::Same(stamp) => Some((stamp.id, (path, None))),
+                Found::Dir(_) => None,
+            })
+            .collect();
+        // The number alone says little: disks give that of a deleted file to the next new one.
+        let is_shown_there = |old: &Synced| {
+            let now = now_at.get(&old.id).filter(|(_, digest)| digest.is_none_or(|digest| digest == old.digest));
+            old.kind != Kind::Dir && now.is_some_and(|(to, _)| self.is_shown(to, old))
+        };
+        let moved = |path: &&FolderPath| self.synced.get(*path).is_some_and(|old| is_shown_there(old));
+        for path in gone.iter().filter(moved).cloned().collect::<Vec<_>>() {
             gone.remove(&path);
             self.unset(&path);
         }
@@ -298,6 +346,7 @@ impl Writing<'_> {
         found: &mut BTreeMap<FolderPath, Found>,
         gone: &mut BTreeSet<FolderPath>,
         moves: &[(FolderPath, FolderPath)],
+        stayed: &BTreeSet<FolderPath>,
     ) {
         for (to, from) in moves {
             let Some(Found::Dir(id)) = found.get(to) else { continue };
@@ -321,6 +370,7 @@ impl Writing<'_> {
                 .range(from.clone()..)
                 .map(|(p, _)| p)
                 .take_while(|p| p.starts_with(from))
+                .filter(|p| !stayed.contains(*p))
                 .cloned()
                 .collect();
             for path in below {
@@ -329,7 +379,9 @@ impl Writing<'_> {
                 if was_gone && !found.contains_key(&now) && !self.is_ignored(&now, entry.kind) {
                     gone.insert(now.clone());
                 }
-                if path == *from {
+                if path == *from && entry.inode == Inode::ZERO {
+                    self.dir(&now, id);
+                } else if path == *from {
                     self.set(&now, Synced { id, ..Arc::unwrap_or_clone(entry) });
                 } else {
                     self.note_move(&now);
@@ -346,7 +398,9 @@ impl Writing<'_> {
     fn make_parents(&mut self, path: &FolderPath, found: &BTreeMap<FolderPath, Found>) -> bool {
         let mut missing = Vec::new();
         let mut at = path.parent();
-        while let Some(parent) = at.filter(|p| !p.is_root() && !self.synced.contains_key(p)) {
+        // A file that became a directory is no parent yet.
+        let is_dir = |path: &FolderPath| self.synced.get(path).is_some_and(|s| s.kind == Kind::Dir);
+        while let Some(parent) = at.filter(|p| !p.is_root() && !is_dir(p)) {
             at = parent.parent();
             missing.push(parent);
         }
@@ -357,7 +411,7 @@ impl Writing<'_> {
         true
     }
 
-    /// New files that are really old ones under a new name: the same file of the disk first, then equal content.
+    /// New files that are really old ones under a new name: equal content, the same file of the disk first.
     /// `to -> (from, whether only one of several versions moves)`.
     fn pair_renames(
         &self,
@@ -379,11 +433,15 @@ impl Writing<'_> {
             if self.synced.contains_key(to) || self.lookup(to).is_some() {
                 continue;
             }
-            let same_file = by_id.get(&(*kind, stamp.id)).copied();
-            let same_content = || free.get(&(*kind, body.plain_digest))?.iter().copied().find(|p| !taken.contains(*p));
+            // With other content it is more likely another file: disks give the number of one that was deleted to the next that is made,
+            // and what others do to the deleted one must not come to the new one. Who really moved and edited it loses no version.
+            let same_content =
+                |path: &&FolderPath| self.synced.get(*path).is_some_and(|s| s.digest == body.plain_digest);
+            let same_file = by_id.get(&(*kind, stamp.id)).copied().filter(same_content);
+            let equal_file = || free.get(&(*kind, body.plain_digest))?.iter().copied().find(|p| !taken.contains(*p));
             let from = match same_file.filter(|p| !taken.contains(*p)) {
                 Some(from) => Some(from),
-                None if body.size > 0 => same_content(),
+                None if body.size > 0 => equal_file(),
                 None => None,
             };
             if let Some(from) = from {
@@ -402,12 +460,10 @@ impl Writing<'_> {
     }
 
     fn dir(&mut self, path: &FolderPath, id: FileId) {
-        if let Some(old) = self.synced.get(path) {
-            if old.kind == Kind::Dir {
-                let inode = old.inode;
-                return self.set(path, Synced::dir(inode, id));
-            }
-            self.remove(path);
+        match self.synced.get(path).map(|old| (old.kind, old.inode)) {
+            None | Some((Kind::Dir, Inode::ZERO)) => {}
+            Some((Kind::Dir, inode)) => return self.set(path, Synced::dir(inode, id)),
+            Some(_) => self.remove(path),
         }
         let Some(name) = path.name() else { return };
         let inode = match self.lookup(path) {
@@ -510,10 +566,14 @@ impl Writing<'_> {
             return there;
         }
         let there = self.lookup(path).and_then(ViewEntry::shown).map(|leaf| (leaf.inode, leaf.dot));
+        if let Some((inode, dot)) = there.filter(|_| self.first_look && !Guard::JoinedFilesStay.stands()) {
+            return Behind { inode, seen: smallvec![dot], twins: Vec::new() };
+        }
+        let seen = there.map(|(_, dot)| dot).filter(|_| !Guard::FoundReplacesNothing.stands());
         if let Some((inode, dot)) = there
             && shown(self.commit.state(), &inode, &dot).is_some_and(|(k, _)| k == kind)
             // Written by somebody else and not seen here yet: both stay, as versions of one file.
-            && self.commit.edit(inode, &[], body.clone()).is_ok()
+            && self.commit.edit(inode, seen.as_slice(), body.clone()).is_ok()
         {
             return self.wrote(inode);
         }
@@ -559,7 +619,9 @@ impl Writing<'_> {
             for inode in self.dir_inodes(path, old.inode) {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
+        } else if !self.stands_twice(&old)
+            && (!self.first_look || !Guard::StartDeletesWhatIsShown.stands() || self.is_shown(path, &old))
+        {
             self.commit.remove(old.inode, &self.seen_there_only(&old));
             self.remove_twins(&old);
         }

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
+
 use super::{Engine, Output, Step};
 use crate::path::{FolderPath, IGNORE_FILE};
 use crate::state::{Content, Kind};
@@ -58,7 +60,7 @@ impl Engine {
             }
         }
         let mut dirty = BTreeSet::new();
-        for path in &ignored {
+        for path in ignored.iter().filter(|_| Guard::IgnoredIsNotDeleted.stands()) {
             self.unplace(path, &mut dirty);
         }
         let is_ignored = |path: &FolderPath, is_dir| ignores(&*rules, path, is_dir);

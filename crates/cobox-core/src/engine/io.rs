@@ -200,8 +200,9 @@ impl EpochDepth for Standing {
 /// What the world tells the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// Which versions lie set aside on this disk, as they were in their places; told before the first look. What is missing from
-    /// its place and lies here was moved by a step of an earlier run, not by a person.
+    /// Which versions lie set aside on this disk, as they were in their places; told before the first look, and before the next one
+    /// after a step that failed with anything but [`StepError::Changed`]. What is missing from its place and lies here was moved
+    /// by a step that could not tell of it, not by a person.
     SetAside(Vec<Stamp>),
     /// A look at the disk begins: of everything, or of these paths and what is below them.
     ScanBegun {

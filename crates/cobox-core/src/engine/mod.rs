@@ -28,9 +28,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
 use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
+use smallvec::SmallVec;
 
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
@@ -127,6 +129,9 @@ pub struct Engine {
     moved_at_start: BTreeSet<FolderPath>,
     /// Until then: what earlier runs set aside.
     set_aside: BTreeMap<FileId, Stamp>,
+    /// What stood behind a place when it was last looked at, if equal content of others came behind it since: whoever deleted or
+    /// edited the file before the next look did not do so to theirs.
+    before_adoption: BTreeMap<FolderPath, Arc<Synced>>,
     held: Option<Held>,
     own: OwnChain,
     merging: Merging,
@@ -139,6 +144,8 @@ pub struct Engine {
     look_again: BTreeMap<FolderPath, StepId>,
     /// Writes that are not to begin because a person changed something at their places.
     called_off: BTreeSet<StepId>,
+    /// Whose value a write under way writes, as the view had it when it was planned.
+    intended: BTreeMap<StepId, (Inode, SmallVec<[Dot; 1]>)>,
     stuck: BTreeMap<FolderPath, StepError>,
     /// How often in a row something else stood at a place than expected.
     tries: BTreeMap<FolderPath, u8>,
@@ -187,6 +194,7 @@ impl Engine {
             looked_at_all: false,
             moved_at_start: BTreeSet::new(),
             set_aside: BTreeMap::new(),
+            before_adoption: BTreeMap::new(),
             held: None,
             merging: Merging::new(frontier),
             deltas: Deltas::default(),
@@ -195,6 +203,7 @@ impl Engine {
             unsettled: BTreeMap::new(),
             look_again: BTreeMap::new(),
             called_off: BTreeSet::new(),
+            intended: BTreeMap::new(),
             stuck: BTreeMap::new(),
             tries: BTreeMap::new(),
             rules: None,
@@ -239,7 +248,9 @@ impl Engine {
 
     /// Takes one input. Poll the outputs afterwards.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
-        self.own.note_time(now_ms);
+        if let Some(due_ms) = self.own.note_time(now_ms) {
+            self.out.push_back(Output::WakeAt(due_ms));
+        }
         match input {
             Input::ScanBegun { under } => {
                 self.unsettled = self.busy.clone();
@@ -423,11 +434,12 @@ impl Engine {
             let whole = finding.is_whole();
             // The watcher tells of our own steps, too: most looks find nothing that was not known, and change no plan.
             let news = whole || !finding.is_empty() || self.held.is_some() || self.stuck.len() < stuck_before;
+            self.settle_adoptions(&finding);
             if news {
                 self.commit_finding(now_ms, finding);
             }
             self.looked_at_all |= whole;
-            if self.looked_at_all {
+            if whole {
                 self.set_aside.clear();
             }
             self.publish_merge_soon(now_ms);
@@ -439,20 +451,46 @@ impl Engine {
         }
     }
 
+    /// What was adopted and found as it was is known to the person from here on. What was not is what it was before.
+    fn settle_adoptions(&mut self, finding: &Finding) {
+        let looked_at = |path: &FolderPath| finding.covers(path);
+        let settled: Vec<FolderPath> = self.before_adoption.keys().filter(|path| looked_at(path)).cloned().collect();
+        for path in settled {
+            let Some(before) = self.before_adoption.remove(&path) else { continue };
+            let has_changed = (finding.found.contains_key(&path) || finding.gone.contains(&path))
+                && Guard::AdoptedIsNotDeleted.stands();
+            if let Some(now) = self.synced.get_mut(&path).filter(|_| has_changed) {
+                let Synced { inode, seen, twins, .. } = Arc::unwrap_or_clone(before);
+                *now = Arc::new(Synced { inode, seen, twins, ..Synced::clone(now) });
+            }
+        }
+    }
+
     /// What our own steps did while the disk was looked at is nobody's edit: such places are looked at again once the
     /// steps are over. A write that still waits for its content is called off for it: only then can it be told whether a person
     /// changed the old version or what the step has written by now.
     fn leave_out_own_steps(&mut self, finding: &mut Finding) {
-        let mut again = Vec::new();
-        for (path, id) in std::mem::take(&mut self.unsettled) {
-            let is_done = |body: &Body| matches!(finding.found.get(&path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
-            let may_wait = matches!(self.jobs.get(&id), Some(Step::Write { body, .. }) if !is_done(body));
-            if !finding.drop_below(&path) {
+        let unsettled = std::mem::take(&mut self.unsettled);
+        if !Guard::OwnStepsAreNoEdits.stands() {
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        for (path, id) in &unsettled {
+            let is_done = |body: &Body| matches!(finding.found.get(path), Some(Found::Leaf(_, _, found)) if found.plain_digest == body.plain_digest);
+            let may_wait = matches!(self.jobs.get(id), Some(Step::Write { body, .. }) if !is_done(body));
+            // What was written below a directory that moves may be in the one or in the other.
+            let moves = finding.moves.iter().any(|(_, from)| path.starts_with(from));
+            if !finding.drop_below(path) && !moves {
                 continue;
             }
-            if may_wait && self.called_off.insert(id) {
-                self.out.push_back(Output::Cancel(id));
+            seen.insert(*id);
+            if may_wait && self.called_off.insert(*id) {
+                self.out.push_back(Output::Cancel(*id));
             }
+        }
+        // All places of such a step: what was seen at one may be at another by now.
+        let mut again = Vec::new();
+        for (path, id) in unsettled.into_iter().filter(|(_, id)| seen.contains(id)) {
             match self.jobs.contains_key(&id) {
                 true => drop(self.look_again.insert(path, id)),
                 false => again.push(path),
@@ -520,11 +558,13 @@ impl Engine {
             return;
         }
         self.ids.insert(entry.id, path.clone());
+        self.before_adoption.remove(&path);
         self.synced.insert(path, entry);
     }
 
     fn unplace(&mut self, path: &FolderPath, dirty: &mut BTreeSet<FolderPath>) -> Option<Arc<Synced>> {
         let old = self.synced.remove(path)?;
+        self.before_adoption.remove(path);
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
         }

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 
 use super::IgnoreRules;
@@ -55,6 +56,8 @@ pub(super) struct Planner<'a> {
     pub(super) rules: &'a dyn IgnoreRules,
     /// Paths that have a step under way or must wait.
     pub(super) skip: &'a dyn Fn(&FolderPath) -> bool,
+    /// Values whose deletion waits for a person: they are written nowhere else meanwhile.
+    pub(super) held: BTreeSet<(Inode, Dot)>,
     /// Directories under way: what lies below may be planned, since steps are begun in order.
     pub(super) making: BTreeSet<FolderPath>,
     /// How many steps at most.
@@ -96,7 +99,7 @@ impl<'a> Planner<'a> {
                 ViewEntry::Dir { .. } if moved.dirs.iter().any(|(_, to)| *to == path) => {
                     // Its content stands elsewhere and comes with it; if only its parent is missing, that comes first.
                 }
-                ViewEntry::Dir { .. } => self.dir(&mut plan, path, &moved),
+                ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0], &moved),
                 ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
                     let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else { continue };
                     self.leaf(&mut plan, path, &Target { kind, body, leaf }, &moved, &mut leaving);
@@ -191,8 +194,11 @@ impl<'a> Planner<'a> {
         plan.cut_off
     }
 
-    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, moved: &Moved<'_>) {
+    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, inode: Inode, moved: &Moved<'_>) {
         match self.synced.get(path) {
+            Some(old) if old.kind == Kind::Dir && old.inode == Inode::ZERO => {
+                plan.adopt.push((path.clone(), Arc::new(Synced::dir(inode, old.id))));
+            }
             Some(old) if old.kind == Kind::Dir => {}
             Some(old) => {
                 // A file that only moves is out of the way soon; the rename is in this plan or under way.
@@ -223,6 +229,9 @@ impl<'a> Planner<'a> {
         {
             return self.equal_content(plan, path, old, target);
         }
+        if self.held.contains(&(target.leaf.inode, target.leaf.dot)) {
+            return;
+        }
         plan.pending_files += 1;
         plan.pending_bytes += target.body.size;
         if (self.skip)(path) || !self.has_parent(path) || self.is_full(plan) {
@@ -249,11 +258,15 @@ impl<'a> Planner<'a> {
 
     /// Same bytes: at most the time, the bit or the knowledge of who wrote them differ.
     fn equal_content(&self, plan: &mut Plan, path: &FolderPath, old: &Synced, target: &Target<'_>) {
+        if (self.skip)(path) {
+            // It may be gone by now: a person who deletes it has not seen what is shown there since.
+            return;
+        }
         if let Some(expect) = old.stamp
             && old.kind == Kind::File
             && (expect.executable != target.body.executable || !same_time(expect.mtime_ns, target.body.mtime_ns))
         {
-            if !(self.skip)(path) && !self.is_full(plan) {
+            if !self.is_full(plan) && Guard::TimesArrive.stands() {
                 let (mtime_ns, executable) = (target.body.mtime_ns, target.body.executable);
                 plan.steps.push(Step::SetMeta { path: path.clone(), mtime_ns, executable, expect });
             }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::codec::Canonical;
+use cobox_proto::guard::Guard;
 use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::id::{ActorId, FolderId, HeadId, SigKey};
 use cobox_proto::limits::HEAD_MERGED_MAX;
@@ -37,6 +38,8 @@ pub(super) struct OwnChain {
     /// Everything published since the start, under whatever actor.
     this_run: BTreeSet<HeadId>,
     started_ms: Option<u64>,
+    /// The latest time it was told.
+    now_ms: u64,
     twin_told: bool,
     merge_due_ms: Option<u64>,
     pub(super) vault: Option<VaultMark>,
@@ -58,6 +61,7 @@ impl OwnChain {
             by_seq: BTreeMap::new(),
             this_run: BTreeSet::new(),
             started_ms: None,
+            now_ms: 0,
             twin_told: false,
             merge_due_ms: None,
             vault: None,
@@ -77,7 +81,7 @@ impl OwnChain {
         if let Some(met) = met {
             self.entropy = *blake3::keyed_hash(&self.entropy, met.as_bytes()).as_bytes();
         }
-        let random = self.draw();
+        let random = if Guard::FreshNameEachStart.stands() || met.is_some() { self.draw() } else { [0; 32] };
         self.nonce.copy_from_slice(&random[..16]);
         self.actor = ActorId::of(&self.folder, &self.device, &self.nonce);
         (self.seq, self.newest) = (0, None);
@@ -88,8 +92,16 @@ impl OwnChain {
         self.this_run.contains(id)
     }
 
-    pub(super) fn note_time(&mut self, now_ms: u64) {
+    /// If the clock was set back, what was due then is due as long from now (T2): when, if there is such a thing.
+    pub(super) fn note_time(&mut self, now_ms: u64) -> Option<u64> {
         self.started_ms.get_or_insert(now_ms);
+        let set_back_ms = std::mem::replace(&mut self.now_ms, now_ms).saturating_sub(now_ms);
+        if set_back_ms == 0 {
+            return None;
+        }
+        self.started_ms = self.started_ms.map(|at| at.saturating_sub(set_back_ms));
+        self.merge_due_ms = self.merge_due_ms.map(|due| due.saturating_sub(set_back_ms));
+        self.merge_due_ms
     }
 }
 
@@ -103,7 +115,7 @@ impl Engine {
             return;
         }
         let continued = head.actor == self.own.actor;
-        if continued {
+        if continued && Guard::TwinsPart.stands() {
             // Never write under that name again.
             self.own.fresh_actor(Some(&id));
         }
@@ -219,6 +231,10 @@ impl Engine {
         self.note_head(&signed);
         self.merging.advance(signed.id());
         self.note_published();
+        if !Guard::DurableBeforeTold.stands() {
+            self.out.push_back(Output::Publish(Box::new(signed)));
+            return self.remember(dirty);
+        }
         // State, disk and head are made durable as one: a stop may come before or after all of it, never in between.
         self.remember_with(dirty, Some(Box::new(signed.clone())));
         self.out.extend(delta.map(Output::SendDelta));

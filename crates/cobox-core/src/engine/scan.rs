@@ -41,6 +41,10 @@ pub(super) struct Finding {
     pub(super) found: BTreeMap<FolderPath, Found>,
     pub(super) gone: BTreeSet<FolderPath>,
     pub(super) moves: Vec<(FolderPath, FolderPath)>,
+    /// What stands where it was although a directory of that name moved away: the program wrote it after that.
+    pub(super) stayed: BTreeSet<FolderPath>,
+    /// How many files that were known stand where they stood.
+    pub(super) met_files: usize,
     under: Tops,
     unreadable: Tops,
 }
@@ -54,6 +58,11 @@ impl Finding {
     /// Whether the look saw everything.
     pub(super) fn is_whole(&self) -> bool {
         self.under.0.is_empty() && self.unreadable.0.is_empty()
+    }
+
+    /// Whether it went through the whole folder, if not everywhere with success.
+    pub(super) fn went_everywhere(&self) -> bool {
+        self.under.0.is_empty()
     }
 
     /// Whether nothing is otherwise than it was known.
@@ -207,6 +216,9 @@ impl Scan {
             };
             under.0.iter().flat_map(known).filter(is_gone).cloned().collect()
         };
-        Finding { found, gone, moves, under, unreadable }
+        let left = |path: &&FolderPath| moves.iter().any(|(_, from)| path.starts_with(from) && path != &from);
+        let stayed = if moves.is_empty() { BTreeSet::new() } else { unchanged.iter().filter(left).cloned().collect() };
+        let met_files = synced.iter().filter(|(path, known)| known.kind != Kind::Dir && met(path)).count();
+        Finding { found, gone, moves, stayed, met_files, under, unreadable }
     }
 }

@@ -7,16 +7,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
+use smallvec::SmallVec;
 
 use super::ignore::brings_rules;
 use super::plan::{self, Planner};
 use super::{
-    Engine, Event, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError, StepId, Synced,
-    TRIES_MAX,
+    Engine, Event, FileId, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError, StepId,
+    Synced, TRIES_MAX,
 };
 use crate::path::FolderPath;
-use crate::state::{Body, Kind, ViewEntry};
+use crate::state::{Body, Dot, Kind, ViewEntry};
 
 impl Engine {
     /// Compares view and disk and asks for what is missing. Nothing is written before the disk was looked at once: what
@@ -42,7 +44,12 @@ impl Engine {
             Step::MakeDir { path } => Some(path.clone()),
             _ => None,
         });
+        let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
+            held: held_entries
+                .filter(|_| Guard::HeldIsWrittenNowhere.stands())
+                .flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot)))
+                .collect(),
             view: &self.view,
             state: &self.state,
             synced: &self.synced,
@@ -56,7 +63,11 @@ impl Engine {
         self.cut_off = plan.cut_off;
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
-            self.synced.insert(path.clone(), entry);
+            if let Some(before) = self.synced.insert(path.clone(), entry)
+                && before.kind != Kind::Dir
+            {
+                self.before_adoption.entry(path.clone()).or_insert(before);
+            }
             dirty.insert(path);
         }
         if !dirty.is_empty() {
@@ -76,6 +87,11 @@ impl Engine {
             self.next_step += 1;
             for path in step.paths() {
                 self.busy.insert(path.clone(), id);
+            }
+            if let Step::Write { path, .. } = &step
+                && let Some(leaf) = self.view.lookup(path).and_then(ViewEntry::shown)
+            {
+                self.intended.insert(id, (leaf.inode, leaf.seen().into()));
             }
             self.jobs.insert(id, step.clone());
             steps.push((id, step));
@@ -104,6 +120,7 @@ impl Engine {
 
     pub(super) fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
         let Some(step) = self.end_step(id) else { return };
+        let intended = self.intended.remove(&id);
         self.called_off.remove(&id);
         if let Step::Write { body, .. } = &step {
             self.pending = (self.pending.0.saturating_sub(1), self.pending.1.saturating_sub(body.size));
@@ -113,12 +130,12 @@ impl Engine {
         let mut dirty = BTreeSet::new();
         match (&step, now_there) {
             (Step::MakeDir { path }, Some(Stat::Dir(file))) => {
-                if let Some(inode) = self.view.lookup(path).and_then(ViewEntry::dir) {
-                    self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
-                }
+                // The view may have gone on meanwhile: then it is nobody's, and is cleared away or given to whom it is shown for.
+                let inode = self.view.lookup(path).and_then(ViewEntry::dir).unwrap_or(Inode::ZERO);
+                self.place(path.clone(), Synced::dir(inode, file), &mut dirty);
             }
             (Step::Write { path, kind, body, .. }, Some(Stat::File(stamp) | Stat::Symlink(stamp, _))) => {
-                self.wrote(path, *kind, body, stamp, &mut dirty);
+                self.wrote((path, *kind, body), stamp, intended, &mut dirty);
             }
             (Step::SetMeta { path, .. }, Some(Stat::File(stamp))) => {
                 if let Some(old) = self.synced.get(path).cloned() {
@@ -187,17 +204,25 @@ impl Engine {
     }
 
     /// A write ended: the dots behind it are those whose content it was.
-    fn wrote(&mut self, path: &FolderPath, kind: Kind, body: &Body, stamp: Stamp, dirty: &mut BTreeSet<FolderPath>) {
+    fn wrote(
+        &mut self,
+        (path, kind, body): (&FolderPath, Kind, &Body),
+        stamp: Stamp,
+        intended: Option<(Inode, SmallVec<[Dot; 1]>)>,
+        dirty: &mut BTreeSet<FolderPath>,
+    ) {
         let leaf = self.view.lookup(path).and_then(ViewEntry::shown);
-        let current = leaf
-            .and_then(|leaf| plan::shown(&self.state, &leaf.inode, &leaf.dot))
-            .is_some_and(|(k, now)| k == kind && now.plain_digest == body.plain_digest);
-        let (inode, seen, twins) = match leaf {
-            Some(leaf) if current => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
-            // The view went on meanwhile. What was written is an old version: nobody's dots, so it is planned over again,
-            // and an edit of it by the person here would stand beside the newer one.
-            Some(leaf) => (leaf.inode, smallvec::SmallVec::new(), Vec::new()),
-            None => (Inode::ZERO, smallvec::SmallVec::new(), Vec::new()),
+        let current = leaf.filter(|leaf| {
+            plan::shown(&self.state, &leaf.inode, &leaf.dot)
+                .is_some_and(|(k, now)| k == kind && now.plain_digest == body.plain_digest)
+        });
+        let (inode, seen, twins) = match current {
+            Some(leaf) => (leaf.inode, leaf.seen().into(), leaf.twins.clone()),
+            // The view went on meanwhile: it is what it was planned as, and moves on from here.
+            None => {
+                let (inode, seen) = intended.unwrap_or((Inode::ZERO, SmallVec::new()));
+                (inode, seen, Vec::new())
+            }
         };
         let digest = body.plain_digest;
         let entry = Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins };
@@ -205,9 +230,21 @@ impl Engine {
     }
 
     pub(super) fn step_failed(&mut self, id: StepId, why: StepError) {
+        if why == StepError::DiskFull
+            && !Guard::FailedIsNotDone.stands()
+            && let Some(Step::Write { body, .. }) = self.jobs.get(&id)
+        {
+            let (id_none, ctime_ns) = (FileId { dev: 0, ino: 0 }, 0);
+            let (size, mtime_ns, executable) = (body.size, body.mtime_ns, body.executable);
+            let hoped_for = Stamp { size, mtime_ns, ctime_ns, id: id_none, executable };
+            return self.step_done(id, Some(Stat::File(hoped_for)));
+        }
         let Some(step) = self.end_step(id) else { return };
+        self.intended.remove(&id);
         let path = step.path().clone();
-        if !self.called_off.remove(&id) && why == StepError::Changed {
+        // A sick disk may have done what it says it has not (D6).
+        let may_be_done = matches!(why, StepError::DiskFull | StepError::Failed(_));
+        if !self.called_off.remove(&id) && (may_be_done || why == StepError::Changed) {
             let tries = self.tries.entry(path.clone()).or_insert(0);
             *tries = tries.saturating_add(1).min(TRIES_MAX);
             if *tries < TRIES_MAX {

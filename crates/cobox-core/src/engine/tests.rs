@@ -1,4 +1,4 @@
-//! What an engine refuses. How several of them work together is told in the simulator.
+//! What an engine refuses, and what it makes of one look at a disk. How several of them work together is told in the simulator.
 
 use std::collections::BTreeSet;
 
@@ -55,6 +55,27 @@ impl Folder {
         let body = body(&self.keys, text);
         self.alice.put_virtual(1_000, &FolderPath::parse(path).unwrap(), body);
         self.tell(Input::Woken);
+    }
+
+    /// Alice's engine is shown all that lies in her folder; every file holds its own name. What it wants done there, if anything.
+    fn alice_sees(&mut self, listed: &[(&str, Stat)]) -> Vec<Step> {
+        let listed = listed.iter().map(|(path, stat)| (FolderPath::parse(path).unwrap(), stat.clone())).collect();
+        self.alice.handle(1_000, Input::ScanBegun { under: Vec::new() });
+        self.alice.handle(1_000, Input::Listed(listed));
+        self.alice.handle(1_000, Input::ScanEnded { unreadable: Vec::new() });
+        let mut steps = Vec::new();
+        while let Some(output) = self.alice.poll_output() {
+            match output {
+                Output::Hash(files) => files.into_iter().for_each(|(path, stamp)| {
+                    let body = Box::new(body(&self.keys, path.to_string().as_bytes()));
+                    self.alice.handle(1_000, Input::Hashed { path, stamp, body });
+                }),
+                Output::Do(more) => steps.extend(more.into_iter().map(|(_, step)| step)),
+                Output::WakeAt(at) => self.alice.handle(at, Input::Woken),
+                _ => {}
+            }
+        }
+        steps
     }
 
     /// Mallory's head of these blocks, which come at once.
@@ -358,6 +379,38 @@ fn a_change_too_large_for_a_delta_has_none() {
     alice.finish_commit(1, written, BTreeSet::new(), 300, 0);
     let (delta, head, _) = handed_out(&mut alice);
     assert!(delta.is_none() && head.head().delta.is_none());
+}
+
+/// The directory is new, the one that moves into it is known, and where the new one stands a file is known.
+#[test]
+fn k2_a_directory_moved_into_one_that_was_a_file_stays_there() {
+    let mut folder = Folder::new();
+    let id = |ino| FileId { dev: 1, ino };
+    let stamp = |ino| Stamp { size: 1, mtime_ns: 5, ctime_ns: 5, id: id(ino), executable: false };
+    let before = [("d", Stat::Dir(id(1))), ("d/x", Stat::File(stamp(2))), ("f", Stat::File(stamp(3)))];
+    assert_eq!(folder.alice_sees(&before), []);
+    assert_eq!(folder.shows(), ["d", "d/x", "f"]);
+    let after = [("f", Stat::Dir(id(4))), ("f/d", Stat::Dir(id(1))), ("f/d/x", Stat::File(stamp(2)))];
+    assert_eq!(folder.alice_sees(&after), [], "nothing on the disk is moved");
+    assert_eq!(folder.shows(), ["f", "f/d", "f/d/x"]);
+}
+
+/// The disk gives the number of a deleted file to the next new one. It is not the old one moved and edited: what others do to the old one
+/// must not come to it.
+#[test]
+fn k2_a_new_file_with_the_number_of_a_deleted_one_is_not_the_deleted_one() {
+    let mut folder = Folder::new();
+    let file = |ino, ctime_ns| {
+        Stat::File(Stamp { size: 1, mtime_ns: 5, ctime_ns, id: FileId { dev: 1, ino }, executable: false })
+    };
+    let item = |folder: &Folder, path: &str| {
+        folder.alice.view().lookup(&FolderPath::parse(path).unwrap()).and_then(ViewEntry::shown).unwrap().inode
+    };
+    folder.alice_sees(&[("minutes", file(1, 5)), ("stays", file(2, 5))]);
+    let minutes = item(&folder, "minutes");
+    folder.alice_sees(&[("holidays", file(1, 9)), ("stays", file(2, 5))]);
+    assert_eq!(folder.shows(), ["holidays", "stays"]);
+    assert_ne!(item(&folder, "holidays"), minutes);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::{ActorId, Inode, SigKey};
 use smallvec::smallvec;
 
@@ -97,6 +98,9 @@ impl<'s> Commit<'s> {
     pub fn edit(&mut self, inode: Inode, seen: &[Dot], body: Body) -> Result<(), EditError> {
         let mut item = self.content_item(inode)?;
         take_seen(&mut item.body, seen);
+        if !Guard::EditReplacesWhatWasSeen.stands() {
+            item.body.clear();
+        }
         if item.body.iter().any(|(dot, _)| *dot == self.dot) {
             // This batch already wrote another value here, which the person did not see under this path: a register
             // holds one value per dot, so the second needs a dot of its own.

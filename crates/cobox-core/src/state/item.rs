@@ -1,5 +1,6 @@
 //! Items: a kind fixed for life, a place register and a body register (design 2.1).
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::{Cid, EpochTag, Inode};
 use smallvec::SmallVec;
 
@@ -87,7 +88,8 @@ impl Body {
     }
 
     pub(super) fn value(&self) -> ([u8; 32], u64, bool) {
-        (self.plain_digest, self.size, self.executable)
+        let digest = if Guard::ConflictKeepsBoth.stands() { self.plain_digest } else { [0; 32] };
+        (digest, self.size, self.executable)
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cobox_proto::codec::Writer;
+use cobox_proto::guard::Guard;
 use cobox_proto::id::{EpochTag, HeadId, Inode};
 
 use super::{Body, Content, Ctx, Dot, Item, Kind, State, Touched, Values};
@@ -171,13 +172,14 @@ impl Joiner<'_> {
                     b.next();
                 }
                 (Some(only), other) if other.is_none_or(|(db, _)| only.0 < *db) => {
-                    if !self.their_ctx.covers(only.0) {
+                    let one_sided = !Guard::EditOutlivesDeletion.stands() && only.0.counter.is_multiple_of(2);
+                    if !self.their_ctx.covers(only.0) || one_sided {
                         joined.push((*only).clone());
                     }
                     a.next();
                 }
                 (_, Some(only)) => {
-                    if !self.my_ctx.covers(only.0) {
+                    if !self.my_ctx.covers(only.0) || !Guard::DeletedStaysDeleted.stands() {
                         joined.push((*only).clone());
                     }
                     b.next();

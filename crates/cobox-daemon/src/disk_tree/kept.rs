@@ -42,6 +42,10 @@ impl KeptId {
         let said = self.0.get(16..).unwrap_or_default();
         said == format!("-{:x}-{:x}-{:x}", found.ino, found.size, found.mtime_ns as u64)
     }
+    /// What the disk knew the file by when it was put aside, and still does.
+    fn ino(&self) -> Option<u64> {
+        self.0.split('-').nth(1).and_then(|ino| u64::from_str_radix(ino, 16).ok())
+    }
     fn path(&self) -> String {
         format!(".cobox/{KEEP}/{}", self.0)
     }
@@ -96,6 +100,19 @@ impl DiskTree {
         }
         kept.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(kept)
+    }
+
+    /// The kept version that is this file to the disk.
+    pub(crate) fn kept_file(&self, dev: u64, ino: u64) -> Result<Option<KeptId>, DiskError> {
+        let keep = self.0.control_part(KEEP)?;
+        for name in list(&keep).map_err(|error| DiskError::io("list", format!(".cobox/{KEEP}"), error))? {
+            let id = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<KeptId>().ok());
+            let Some(id) = id.filter(|id| id.ino() == Some(ino)) else { continue };
+            if find(&keep, &id)?.is_some_and(|kept| (kept.stamp.dev, kept.stamp.ino) == (dev, ino)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// Opens a kept version, to serve it or to look at it.

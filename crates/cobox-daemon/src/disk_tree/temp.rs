@@ -14,12 +14,15 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{LIST, again, list};
+use super::read::open_file;
 use super::root::{KEEP, TMP};
 use super::seen::file_type;
-use super::{DiskError, DiskTree, Inner};
+use super::{DiskError, DiskTree, Inner, ReadError};
 
 /// Bytes of a temporary file's name.
 const TEMP_NAME_BYTES_MAX: usize = 128;
+/// More files than this are synced with the whole disk, where the system can do that; fewer need not wait for what others write.
+const FILES_SYNCED_ALONE_MAX: usize = 16;
 
 /// Which writes are on the disk. A write belongs to the generation that runs when it is done; a sync ends a generation.
 #[derive(Default)]
@@ -102,6 +105,30 @@ impl DiskTree {
                 Err(DiskError::io("sync", "the folder's disk", error))
             }
         }
+    }
+
+    /// Makes what people wrote to these files durable, and that the files are there: many programs do not, and a power cut would leave
+    /// them empty or missing here after others were told of them. What is gone by now is left out.
+    pub(crate) fn sync_files(&self, paths: &[FolderPath]) -> Result<(), DiskError> {
+        let all_at_once = paths.len() > FILES_SYNCED_ALONE_MAX;
+        if all_at_once && sync_disk(&self.0.root).map_err(|error| DiskError::io("sync", "the folder's disk", error))? {
+            return Ok(());
+        }
+        let mut dirs = BTreeSet::new();
+        for path in paths {
+            let opened = match self.0.place(path) {
+                Ok(place) => open_file(&place.dir, &place.name, &path.to_string()),
+                Err(DiskError::NoDirectory { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            match opened {
+                Ok((file, _)) => again(|| sync_file(&file)).map_err(|error| DiskError::io("sync", path, error))?,
+                Err(ReadError::Unreadable(error)) => return Err(error),
+                Err(_) => continue,
+            }
+            dirs.extend(path.parent());
+        }
+        self.sync_dirs(&dirs)
     }
 
     /// Makes renames in these directories durable, and the files put aside.

@@ -21,9 +21,9 @@ use cobox_core::state::{Body, Content, Kind, Ref};
 use cobox_proto::id::Cid;
 use cobox_store::BlockStore;
 
-use super::db::{FolderDb, Piece, Place};
+use super::db::{FolderDb, Piece};
 use super::seen::{self, read_piece, step_error};
-use crate::disk_tree::{ApplyError, DiskError, DiskTree, Expect, KeptId, Seen, TempFile, Trouble};
+use crate::disk_tree::{ApplyError, DiskError, DiskTree, Expect, Seen, TempFile, Trouble};
 
 /// Bytes asked of peers and not yet here.
 const WANTED_BYTES_MAX: u64 = 64 << 20;
@@ -210,10 +210,7 @@ impl Applier {
             Step::SetMeta { path, mtime_ns, executable, expect } => disk
                 .set_meta(path, seen::expect(Some(expect)), *mtime_ns, *executable)
                 .map(|stamp| Some(Stat::File(seen::stamp(&stamp)))),
-            Step::Remove { path, expect } => disk.remove(path, seen::expect(Some(expect))).map(|kept| {
-                self.keep_pieces(path, kept);
-                None
-            }),
+            Step::Remove { path, expect } => disk.remove(path, seen::expect(Some(expect))).map(|_kept| None),
             Step::RemoveDir { path } => disk.remove_dir(path).map(|()| None),
             Step::Write { .. } => Ok(None),
         };
@@ -226,7 +223,6 @@ impl Applier {
     fn rename(&mut self, from: &FolderPath, to: &FolderPath, expect: Expect) -> Result<Option<Stat>, ApplyError> {
         let there = self.disk.rename(from, to, expect)?;
         self.unsynced.insert(parent(from));
-        self.move_pieces(from, to);
         Ok(seen::stat(there))
     }
 
@@ -261,20 +257,6 @@ impl Applier {
         }
     }
 
-    fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) {
-        if let Err(why) = self.db.move_pieces(from, to) {
-            tracing::warn!(%why, "the places of blocks could not be moved; they are fetched again where needed");
-        }
-    }
-
-    /// The set-aside version goes on to serve its blocks until it is dropped.
-    fn keep_pieces(&mut self, path: &FolderPath, kept: Option<KeptId>) {
-        let Some(kept) = kept else { return };
-        if let Err(why) = self.db.keep_pieces(path, &kept) {
-            tracing::warn!(%why, "the blocks of a version set aside are not known any more");
-        }
-    }
-
     fn symlink(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect) {
         let target = match &body.content {
             Content::Inline(bytes) => std::str::from_utf8(bytes).ok(),
@@ -285,7 +267,6 @@ impl Applier {
         };
         match self.disk.make_symlink(path, target, expect) {
             Ok(applied) => {
-                self.keep_pieces(path, applied.kept);
                 self.made(id, path, Some(Stat::Symlink(seen::stamp(&applied.stamp), target.to_owned())));
             }
             Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
@@ -409,8 +390,8 @@ impl Applier {
     /// Takes a piece from another file of this folder, or from a block kept here, if one has it.
     fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> bool {
         let places = self.db.pieces(&r.cid).unwrap_or_default();
-        for piece in places {
-            if let Ok(bytes) = read_piece(&self.disk, &piece)
+        for (place, piece) in places {
+            if let Ok(bytes) = read_piece(&self.disk, &place, &piece)
                 && content::reseal(&self.keys, r, &bytes).is_some()
             {
                 return temp.write_at(start, &bytes).is_ok();
@@ -509,17 +490,13 @@ impl Applier {
             let name = temp.name().to_owned();
             match self.disk.replace(temp, &path, expect, body.mtime_ns, body.executable) {
                 Ok(applied) => {
-                    self.keep_pieces(&path, applied.kept);
                     self.made(id, &path, Some(Stat::File(seen::stamp(&applied.stamp))));
                     let pieces: Vec<(Cid, Piece)> = refs
                         .iter()
                         .zip(&starts)
-                        .map(|(r, start)| {
-                            let place = Place::File(path.clone());
-                            (r.cid, Piece { place, offset: *start, len: r.len, epoch: r.epoch })
-                        })
+                        .map(|(r, start)| (r.cid, Piece { offset: *start, len: r.len, epoch: r.epoch }))
                         .collect();
-                    placed.push((path, pieces));
+                    placed.push((seen::stamp(&applied.stamp).id, pieces));
                 }
                 Err(why) => {
                     if matches!(why, ApplyError::NotStored { .. })
@@ -531,8 +508,7 @@ impl Applier {
                 }
             }
         }
-        let rows =
-            placed.iter().filter(|(_, pieces)| !pieces.is_empty()).map(|(path, pieces)| (path, pieces.as_slice()));
+        let rows = placed.iter().filter(|(_, pieces)| !pieces.is_empty()).map(|(id, pieces)| (*id, pieces.as_slice()));
         if let Err(why) = self.db.put_pieces(rows) {
             tracing::warn!(%why, "the places of new blocks could not be noted; others have to serve them");
         }

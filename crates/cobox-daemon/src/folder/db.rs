@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cobox_core::engine::{Memory, Synced};
+use cobox_core::engine::{FileId, Memory, Synced};
 use cobox_core::path::FolderPath;
 use cobox_proto::codec::{Reader, Writer};
 use cobox_proto::head::SignedHead;
@@ -19,12 +19,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub(crate) use self::error::DbError;
 pub(crate) use self::rows::{Piece, Place};
 use self::rows::{read_piece, read_synced, write_synced};
-use crate::disk_tree::KeptId;
 
 /// The schema of this program.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
+const DROP_PIECES: &str = "DELETE FROM piece_of_file WHERE dev = ?1 AND ino = ?2";
 /// Written to see whether there is room, and removed.
 const ROOM_NOTE: &str = "room";
+/// Schema 1 knew a block's file by its path, which a person may change at any time.
+const PIECES_BY_PATH: &str = "
+    INSERT OR IGNORE INTO piece_of_file
+      SELECT cid, dev, ino, start, len, epoch FROM piece JOIN synced ON synced.path = piece.path;
+    DROP TABLE piece;";
 /// Names the device whose memory it is: its key in this folder, which no other device and no other folder has.
 const DEVICE_NOTE: &str = "device";
 
@@ -143,25 +148,28 @@ impl FolderDb {
         if found > SCHEMA {
             return Err(DbError::Newer { path: self.path.clone(), found });
         }
+        let old_pieces = if found == 1 { PIECES_BY_PATH } else { "" };
         self.run(|db| {
-            db.execute_batch(
+            db.execute_batch(&format!(
                 "BEGIN IMMEDIATE;
                  CREATE TABLE IF NOT EXISTS synced (
                    path TEXT PRIMARY KEY, inode BLOB NOT NULL, kind INTEGER NOT NULL, dev INTEGER NOT NULL, ino INTEGER NOT NULL,
                    size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, executable INTEGER, digest BLOB NOT NULL, seen BLOB NOT NULL
                  ) WITHOUT ROWID;
-                 CREATE TABLE IF NOT EXISTS piece (
-                   cid BLOB NOT NULL, path TEXT NOT NULL, start INTEGER NOT NULL, len INTEGER NOT NULL, epoch BLOB NOT NULL,
-                   PRIMARY KEY (cid, path, start)
+                 CREATE INDEX IF NOT EXISTS synced_file ON synced (ino, dev);
+                 CREATE TABLE IF NOT EXISTS piece_of_file (
+                   cid BLOB NOT NULL, dev INTEGER NOT NULL, ino INTEGER NOT NULL, start INTEGER NOT NULL, len INTEGER NOT NULL,
+                   epoch BLOB NOT NULL, PRIMARY KEY (cid, dev, ino, start)
                  ) WITHOUT ROWID;
-                 CREATE INDEX IF NOT EXISTS piece_path ON piece (path);
+                 CREATE INDEX IF NOT EXISTS piece_file ON piece_of_file (ino, dev);
                  CREATE TABLE IF NOT EXISTS memory (one INTEGER PRIMARY KEY CHECK (one = 1), root BLOB NOT NULL, epoch BLOB NOT NULL,
                    frontier BLOB NOT NULL);
                  CREATE TABLE IF NOT EXISTS own_head (id BLOB PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
                  CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-                 PRAGMA user_version = 1;
+                 {old_pieces}
+                 PRAGMA user_version = {SCHEMA};
                  COMMIT;",
-            )
+            ))
         })
     }
 
@@ -261,27 +269,23 @@ impl FolderDb {
         bytes.iter().map(read).collect()
     }
 
-    /// Replaces what is known of where these files' blocks lie, in one transaction.
+    /// Replaces what is known of where these files' blocks lie, in one transaction. A file is known by what the disk knows it by, so
+    /// that it serves its blocks wherever people, or steps, move it or a directory above it.
     pub(crate) fn put_pieces<'p>(
         &mut self,
-        files: impl Iterator<Item = (&'p FolderPath, &'p [(Cid, Piece)])>,
+        files: impl Iterator<Item = (FileId, &'p [(Cid, Piece)])>,
     ) -> Result<(), DbError> {
         let place = self.path.clone();
         let work = || -> rusqlite::Result<()> {
             let tx = self.db.transaction()?;
             {
-                let mut drop = tx.prepare_cached("DELETE FROM piece WHERE path = ?1")?;
-                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO piece VALUES (?1,?2,?3,?4,?5)")?;
-                for (path, pieces) in files {
-                    drop.execute([path.to_string()])?;
+                let mut drop = tx.prepare_cached(DROP_PIECES)?;
+                let mut put = tx.prepare_cached("INSERT OR REPLACE INTO piece_of_file VALUES (?1,?2,?3,?4,?5,?6)")?;
+                for (id, pieces) in files {
+                    let (dev, ino) = (id.dev as i64, id.ino as i64);
+                    drop.execute([dev, ino])?;
                     for (cid, piece) in pieces {
-                        put.execute(params![
-                            cid.0,
-                            piece.place.to_text(),
-                            piece.offset as i64,
-                            piece.len,
-                            piece.epoch.0
-                        ])?;
+                        put.execute(params![cid.0, dev, ino, piece.offset as i64, piece.len, piece.epoch.0])?;
                     }
                 }
             }
@@ -290,43 +294,29 @@ impl FolderDb {
         work().map_err(|source| DbError::sqlite(&place, source))
     }
 
-    /// A file was set aside: its blocks lie there now.
-    pub(crate) fn keep_pieces(&self, path: &FolderPath, kept: &KeptId) -> Result<(), DbError> {
-        let (from, to) = (path.to_string(), Place::Kept(kept.clone()).to_text());
-        self.run(|db| db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])).map(|_| ())
+    /// A version set aside is about to be dropped. Not after that: another file may be the same to the disk then.
+    pub(crate) fn drop_pieces(&self, id: FileId) -> Result<(), DbError> {
+        self.run(|db| db.execute(DROP_PIECES, [id.dev as i64, id.ino as i64])).map(|_| ())
     }
 
-    /// A version set aside was dropped.
-    pub(crate) fn drop_kept(&self, kept: &KeptId) -> Result<(), DbError> {
-        self.run(|db| db.execute("DELETE FROM piece WHERE path = ?1", [Place::Kept(kept.clone()).to_text()]))
-            .map(|_| ())
-    }
-
-    /// A file or directory moved: what is known of its blocks moves along.
-    pub(crate) fn move_pieces(&mut self, from: &FolderPath, to: &FolderPath) -> Result<(), DbError> {
-        let (from, to) = (from.to_string(), to.to_string());
-        self.run(|db| {
-            db.execute("UPDATE OR REPLACE piece SET path = ?2 WHERE path = ?1", [&from, &to])?;
-            db.execute(
-                "UPDATE OR REPLACE piece SET path = ?2 || substr(path, length(?1) + 1)
-                 WHERE path >= ?1 || '/' AND path < ?1 || '0'",
-                [&from, &to],
-            )
-        })
-        .map(|_| ())
-    }
-
-    /// Where a block's bytes may lie; the caller verifies.
-    pub(crate) fn pieces(&self, cid: &Cid) -> Result<Vec<Piece>, DbError> {
+    /// Where a block's bytes may lie, likely places first; the caller verifies.
+    pub(crate) fn pieces(&self, cid: &Cid) -> Result<Vec<(Place, Piece)>, DbError> {
         let failed = |source| self.failed(source);
-        let mut statement =
-            self.db.prepare_cached("SELECT path, start, len, epoch FROM piece WHERE cid = ?1").map_err(failed)?;
+        let mut statement = self
+            .db
+            .prepare_cached(
+                "SELECT piece.dev, piece.ino, start, len, epoch, path FROM piece_of_file AS piece
+                 LEFT JOIN synced ON synced.ino = piece.ino AND synced.dev = piece.dev WHERE cid = ?1",
+            )
+            .map_err(failed)?;
         let mut rows = statement.query([cid.0]).map_err(failed)?;
-        let mut all = Vec::new();
+        let (mut all, mut kept) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next().map_err(failed)? {
-            let piece = read_piece(row).map_err(failed)?.ok_or_else(|| self.damaged("piece"))?;
-            all.push(piece);
+            let (piece, id, path) = read_piece(row).map_err(failed)?.ok_or_else(|| self.damaged("piece"))?;
+            all.extend(path.map(|path| (Place::File(path), piece.clone())));
+            kept.push((Place::Kept(id), piece));
         }
+        all.append(&mut kept);
         Ok(all)
     }
 
@@ -355,8 +345,26 @@ mod tests {
         FolderPath::parse(text).unwrap()
     }
 
-    fn piece(place: Place, offset: u64) -> Piece {
-        Piece { place, offset, len: 7, epoch: EpochTag([2; 16]) }
+    fn piece(offset: u64) -> Piece {
+        Piece { offset, len: 7, epoch: EpochTag([2; 16]) }
+    }
+
+    fn file(id: FileId) -> Arc<Synced> {
+        let stamp = Stamp { size: 3, mtime_ns: -1, ctime_ns: 8, id, executable: true };
+        let (digest, seen) = ([4; 32], smallvec::SmallVec::new());
+        Arc::new(Synced {
+            inode: Inode([1; 16]),
+            kind: Kind::File,
+            id,
+            stamp: Some(stamp),
+            digest,
+            seen,
+            twins: Vec::new(),
+        })
+    }
+
+    fn memory(synced: Vec<(FolderPath, Option<Arc<Synced>>)>) -> Memory {
+        Memory { root: Cid([1; 32]), epoch: EpochTag([2; 16]), frontier: vec![HeadId([3; 32])], synced, head: None }
     }
 
     #[test]
@@ -401,23 +409,50 @@ mod tests {
     }
 
     #[test]
-    fn places_of_blocks_follow_files_that_move_or_are_set_aside() {
+    fn places_of_blocks_follow_files_that_move_with_a_directory_or_are_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let mut db = FolderDb::open(&dir.path().join("tree.db")).unwrap();
-        let (one, two) = (Cid([1; 32]), Cid([2; 32]));
+        let (one, two) = (FileId { dev: u64::MAX, ino: 1 }, FileId { dev: u64::MAX, ino: 2 });
+        let (ones, twos) = (Cid([1; 32]), Cid([2; 32]));
         let at = |text: &str| Place::File(path(text));
-        let (first, second) = (path("d/x"), path("d0"));
-        let rows = [(one, piece(at("d/x"), 0))];
-        let others = [(two, piece(at("d0"), 4))];
-        db.put_pieces([(&first, rows.as_slice()), (&second, others.as_slice())].into_iter()).unwrap();
-        db.move_pieces(&path("d"), &path("e")).unwrap();
-        assert_eq!(db.pieces(&one).unwrap(), [piece(at("e/x"), 0)]);
-        assert_eq!(db.pieces(&two).unwrap(), [piece(at("d0"), 4)], "a neighbour stays");
-        let kept: KeptId = "0123456789abcdef-1-2-3".parse().unwrap();
-        db.keep_pieces(&path("e/x"), &kept).unwrap();
-        assert_eq!(db.pieces(&one).unwrap(), [piece(Place::Kept(kept.clone()), 0)]);
-        db.drop_kept(&kept).unwrap();
-        assert!(db.pieces(&one).unwrap().is_empty());
+        db.put_pieces([(one, [(ones, piece(0))].as_slice()), (two, &[(twos, piece(4))])].into_iter()).unwrap();
+        assert_eq!(db.pieces(&ones).unwrap(), [(Place::Kept(one), piece(0))]);
+        db.remember(&memory(vec![(path("d/x"), Some(file(one))), (path("e/x"), Some(file(two)))])).unwrap();
+        assert_eq!(db.pieces(&ones).unwrap(), [(at("d/x"), piece(0)), (Place::Kept(one), piece(0))]);
+        // The two directories swap their names: what is in them is not read again.
+        db.remember(&memory(vec![(path("d/x"), Some(file(two))), (path("e/x"), Some(file(one)))])).unwrap();
+        assert_eq!(db.pieces(&ones).unwrap()[0], (at("e/x"), piece(0)));
+        assert_eq!(db.pieces(&twos).unwrap()[0], (at("d/x"), piece(4)));
+        // An edit in place, and a deletion.
+        db.put_pieces([(one, [(twos, piece(0))].as_slice())].into_iter()).unwrap();
+        assert!(db.pieces(&ones).unwrap().is_empty());
+        db.remember(&memory(vec![(path("d/x"), None)])).unwrap();
+        db.drop_pieces(two).unwrap();
+        assert_eq!(db.pieces(&twos).unwrap(), [(at("e/x"), piece(0)), (Place::Kept(one), piece(0))]);
+    }
+
+    #[test]
+    fn u2_places_known_by_path_are_known_by_file_after_an_update() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = dir.path().join("tree.db");
+        let (id, cid) = (FileId { dev: 3, ino: 9 }, Cid([1; 32]));
+        let mut db = FolderDb::open(&old).unwrap();
+        db.remember(&memory(vec![(path("d/x"), Some(file(id)))])).unwrap();
+        let schema_1 = "DROP TABLE piece_of_file; DROP INDEX synced_file;
+             CREATE TABLE piece (
+               cid BLOB NOT NULL, path TEXT NOT NULL, start INTEGER NOT NULL, len INTEGER NOT NULL, epoch BLOB NOT NULL,
+               PRIMARY KEY (cid, path, start)
+             ) WITHOUT ROWID;
+             PRAGMA user_version = 1;";
+        db.db.execute_batch(schema_1).unwrap();
+        for at in ["d/x", "long gone"] {
+            db.db.execute("INSERT INTO piece VALUES (?1, ?2, 4, 7, ?3)", params![cid.0, at, [2_u8; 16]]).unwrap();
+        }
+        drop(db);
+        for _ in 0..2 {
+            let places = FolderDb::open(&old).unwrap().pieces(&cid).unwrap();
+            assert_eq!(places, [(Place::File(path("d/x")), piece(4)), (Place::Kept(id), piece(4))]);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::SystemTime;
 
 use cobox_core::chunk::Cutter;
 use cobox_core::content::{ContentWriter, Written};
@@ -13,12 +14,15 @@ use cobox_core::seal::SealedBlock;
 use cobox_core::state::Body;
 use cobox_proto::id::{Cid, EpochTag};
 
-use super::db::{FolderDb, Piece, Place};
+use super::db::{FolderDb, Piece};
 use super::seen;
 use crate::disk_tree::{DiskTree, ReadError};
 
 /// Files whose places are noted in one transaction.
 const GROUP_FILES_MAX: usize = 256;
+/// What was written longer ago is on the disk by itself: Linux begins to write after 30 s, looks every 5, and ends a journal's
+/// transaction after 5.
+const UNSYNCED_NS_MAX: i64 = 45_000_000_000;
 /// How often a file that changes while it is read is tried again.
 const TRIES_MAX: usize = 3;
 
@@ -52,18 +56,38 @@ pub(super) fn run(disk: &DiskTree, mut db: FolderDb, asks: &Receiver<Ask>, tell:
             for (path, _) in group {
                 match read(disk, path, &keys, &cutter, epoch) {
                     Ok((stamp, body, blocks, pieces)) => {
-                        places.push((path, pieces));
+                        places.push((stamp.id, pieces));
                         results.push(Hashed::Done { path: path.clone(), stamp, body: Box::new(body), blocks });
                     }
                     Err(why) => results.push(Hashed::Failed { path: path.clone(), why }),
                 }
             }
-            let rows = places.iter().map(|(path, pieces)| (*path, pieces.as_slice()));
+            sync_what_is_fresh(disk, &results);
+            let rows = places.iter().map(|(id, pieces): &(_, Pieces)| (*id, pieces.as_slice()));
             if let Err(why) = db.put_pieces(rows) {
                 tracing::warn!(%why, "the places of new blocks could not be noted");
             }
             tell(results);
         }
+    }
+}
+
+/// Others are told of these files next. A file that a power cut took after that would be seen as deleted or emptied by its own author,
+/// and so be taken from everybody (k3).
+fn sync_what_is_fresh(disk: &DiskTree, results: &[Hashed]) {
+    let now_ns = SystemTime::UNIX_EPOCH.elapsed().map_or(i64::MAX, |since| since.as_nanos() as i64);
+    let is_fresh = |stamp: &Stamp| now_ns.saturating_sub(stamp.ctime_ns) < UNSYNCED_NS_MAX;
+    let fresh = results.iter().filter_map(|result| match result {
+        Hashed::Done { path, stamp, .. } if is_fresh(stamp) => Some(path.clone()),
+        _ => None,
+    });
+    let fresh: Vec<FolderPath> = fresh.collect();
+    if fresh.is_empty() {
+        return;
+    }
+    // Then others may have the only good copy soon: they are told all the same.
+    if let Err(why) = disk.sync_files(&fresh) {
+        tracing::warn!(%why, "files that were written a moment ago may not outlast a power cut");
     }
 }
 
@@ -89,7 +113,7 @@ fn read(
                 let pieces = chunks
                     .into_iter()
                     .map(|r| {
-                        let piece = Piece { place: Place::File(path.clone()), offset, len: r.len, epoch: r.epoch };
+                        let piece = Piece { offset, len: r.len, epoch: r.epoch };
                         offset += u64::from(r.len);
                         (r.cid, piece)
                     })

@@ -57,10 +57,13 @@ pub(super) fn step_error(why: ApplyError) -> StepError {
 
 /// The bytes that lie at a place now, for a caller who compares them with the block they should be: the version is whichever
 /// is there.
-pub(super) fn read_piece(disk: &DiskTree, piece: &Piece) -> Result<Vec<u8>, ReadError> {
+pub(super) fn read_piece(disk: &DiskTree, place: &Place, piece: &Piece) -> Result<Vec<u8>, ReadError> {
     let len = piece.len as usize;
-    match &piece.place {
-        Place::Kept(id) => disk.open_kept(id)?.read_at(piece.offset, len),
+    match place {
+        Place::Kept(id) => match disk.kept_file(id.dev, id.ino)? {
+            Some(kept) => disk.open_kept(&kept)?.read_at(piece.offset, len),
+            None => Err(ReadError::Gone { path: format!("file {}", id.ino) }),
+        },
         Place::File(path) => match disk.stat(path)? {
             Some(Seen::File(now)) => disk.read_at(path, &now, piece.offset, len),
             _ => Err(ReadError::Gone { path: path.to_string() }),

@@ -66,9 +66,9 @@ impl Server {
             Err(why) => tracing::warn!(%why, "a kept block could not be read"),
         }
         let (disk, keys) = (disk?, keys?);
-        for piece in self.db.pieces(cid).ok()? {
+        for (place, piece) in self.db.pieces(cid).ok()? {
             let listed = Ref { cid: *cid, len: piece.len, epoch: piece.epoch };
-            if let Ok(plain) = read_piece(disk, &piece)
+            if let Ok(plain) = read_piece(disk, &place, &piece)
                 && let Some(sealed) = content::reseal(keys, &listed, &plain)
             {
                 return Some(sealed.bytes.into());

@@ -34,6 +34,7 @@ pub use wanted::{Asks, BLOCK_TIMEOUT_MS, Priority, STRANDED_RETRY_MS, Wanted};
 
 use gossip::{Receipts, Stale};
 
+use crate::guard::Guard;
 use crate::head::SignedHead;
 use crate::hosting::SignedReceipt;
 use crate::id::{Cid, FolderId, HeadId, OpId, SigKey};
@@ -116,6 +117,8 @@ pub struct Replica {
     stale: Vec<Stale>,
     /// The delta of our next head.
     delta: Option<(Cid, Vec<u8>)>,
+    /// The latest time it was told.
+    now_ms: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -141,6 +144,7 @@ impl Replica {
             asked: BTreeMap::new(),
             stale: Vec::new(),
             delta: None,
+            now_ms: 0,
             outputs: VecDeque::new(),
         };
         for sent in kept.envelopes {
@@ -210,8 +214,14 @@ impl Replica {
         asked.into_iter().chain(self.wanted.poll_timeout()).min()
     }
 
-    /// Something happened.
+    /// Something happened. The time may be set at will, forth and back (T2): nothing is asked for later than it would have been.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
+        let set_back_ms = self.now_ms.saturating_sub(now_ms);
+        if set_back_ms > 0 && Guard::SetBackPutsNothingOff.stands() {
+            self.asked.values_mut().for_each(|(_, due)| *due = due.saturating_sub(set_back_ms));
+            self.wanted.clock_set_back(set_back_ms);
+        }
+        self.now_ms = now_ms;
         match input {
             Input::PeerOpened { peer, who, ours } => self.peer_opened(now_ms, peer, who, ours),
             Input::PeerClosed { peer } => self.forget(peer),

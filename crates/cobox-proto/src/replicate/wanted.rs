@@ -274,6 +274,17 @@ impl Wanted {
         silent.chain(paused).chain(stranded).chain(endgame).min()
     }
 
+    /// The clock was set back: what was due then is due as long from now (T2).
+    pub fn clock_set_back(&mut self, by_ms: u64) {
+        let back = |at_ms: &mut u64| *at_ms = at_ms.saturating_sub(by_ms);
+        back(&mut self.retry_stranded_ms);
+        self.wants.values_mut().flat_map(|want| want.asked.values_mut()).for_each(back);
+        for source in self.sources.values_mut() {
+            back(&mut source.alive_ms);
+            back(&mut source.paused_until_ms);
+        }
+    }
+
     fn time_out(&mut self, now_ms: u64, asks: &mut Asks) {
         let mut lost = Vec::new();
         for (peer, source) in &mut self.sources {

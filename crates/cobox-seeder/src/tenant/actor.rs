@@ -73,6 +73,8 @@ pub(super) struct Actor {
     /// Vaults that are arriving, by who brings them.
     vaults: BTreeMap<PeerId, (FolderId, Arriving)>,
     next_sweep_ms: u64,
+    /// The time when it last looked.
+    clock_ms: u64,
     stopping: bool,
 }
 
@@ -80,8 +82,10 @@ impl Actor {
     pub(super) fn new(setup: Setup, blocks: Arc<DiskStore>, records: Records, view: watch::Sender<View>) -> Self {
         let (tell, inner) = mpsc::unbounded_channel();
         let carrier = Carrier::new(&setup, blocks.clone(), records.clone(), tell);
-        let next_sweep_ms = setup.clock.now_ms() + FIRST_SWEEP_MS;
-        Self { setup, blocks, records, view, carrier, inner, vaults: BTreeMap::new(), next_sweep_ms, stopping: false }
+        let clock_ms = setup.clock.now_ms();
+        let next_sweep_ms = clock_ms + FIRST_SWEEP_MS;
+        let vaults = BTreeMap::new();
+        Self { setup, blocks, records, view, carrier, inner, vaults, next_sweep_ms, clock_ms, stopping: false }
     }
 
     pub(super) async fn run(
@@ -154,6 +158,7 @@ impl Actor {
     ) -> Result<(), Trouble> {
         self.finish_turn(brain)?;
         while !(self.stopping && self.carrier.is_idle()) {
+            self.note_clock();
             let due = Duration::from_millis(self.due_ms(brain));
             let has_room = self.carrier.gathered_bytes() < GATHERED_BYTES_MAX;
             tokio::select! {
@@ -171,6 +176,16 @@ impl Actor {
             self.finish_turn(brain)?;
         }
         Ok(brain.shelf.flush()?)
+    }
+
+    /// The clock may be set back: what was due then is due as long from now (T2).
+    fn note_clock(&mut self) {
+        let now_ms = self.setup.clock.now_ms();
+        let set_back_ms = std::mem::replace(&mut self.clock_ms, now_ms).saturating_sub(now_ms);
+        let own = [Some(&mut self.next_sweep_ms), self.carrier.retry_ms.as_mut(), self.carrier.scrub_again_ms.as_mut()];
+        for due_ms in own.into_iter().flatten() {
+            *due_ms = due_ms.saturating_sub(set_back_ms);
+        }
     }
 
     fn due_ms(&self, brain: &Brain) -> u64 {

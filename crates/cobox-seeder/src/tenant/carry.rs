@@ -99,7 +99,7 @@ pub(super) struct Carrier {
     scrub: Scrub,
     scrubbing: bool,
     /// After the disk refused.
-    scrub_again_ms: Option<u64>,
+    pub(super) scrub_again_ms: Option<u64>,
     /// Blocks off the shelf that somebody may still need.
     suspects: BTreeSet<Cid>,
     /// Those that are needed, and are not here again yet.

@@ -161,3 +161,28 @@ fn a_small_file_is_at_the_other_side_soon() {
     ana.wait("docs");
     assert_eq!(fs::read_to_string(theirs.join("the last")).unwrap_or_default(), "saved just now");
 }
+
+/// A directory renamed before anybody had its files: each file is as it was to the disk, so nothing reads it again, and it must be found
+/// all the same when others ask for its content.
+#[test]
+fn k2_files_in_a_renamed_directory_still_reach_a_seeder_and_a_newcomer() {
+    let world = World::new();
+    let (ana, ben, the_box) = (world.person("Ana"), world.person("Ben"), world.seeder("box"));
+    let mine = ana.folder("docs");
+    for dir in ["first", "second"] {
+        fs::create_dir_all(mine.join(dir)).unwrap();
+        fs::write(mine.join(dir).join("large"), noise(dir.len() as u64, 300_000)).unwrap();
+    }
+    ana.create("docs");
+    ana.wait("docs");
+    // They swap their names, and then move into each other.
+    fs::rename(mine.join("first"), mine.join("aside")).unwrap();
+    fs::rename(mine.join("second"), mine.join("first")).unwrap();
+    fs::rename(mine.join("aside"), mine.join("second")).unwrap();
+    ana.wait("docs");
+    fs::rename(mine.join("second"), mine.join("first/within")).unwrap();
+    ana.wait("docs");
+    ana.back_up("docs", &the_box);
+    let theirs = ben.join("docs", &ana.invite("docs", &ben));
+    same_and(&[&mine, &theirs], "all files are there", |tree| tree.files() == 2);
+}

@@ -19,6 +19,7 @@ mod e2e_loss;
 mod e2e_refusals;
 mod e2e_sick_disk;
 mod e2e_silence;
+mod e2e_storm;
 mod e2e_story;
 #[path = "../../src/commands/demo/tree.rs"]
 #[allow(dead_code, reason = "the demonstration uses more of it")]

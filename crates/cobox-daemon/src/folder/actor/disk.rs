@@ -148,7 +148,7 @@ impl FolderActor {
         }
     }
 
-    /// Once, before the first look.
+    /// Before the first look, and after a step that may have done more than its failure says.
     fn tell_what_was_set_aside(&mut self) {
         if std::mem::replace(&mut self.told_set_aside, true) {
             return;
@@ -199,6 +199,7 @@ impl FolderActor {
             FromDisk::Applied(Applied::Done(id, now_there)) => self.step_done(id, now_there),
             FromDisk::Applied(Applied::Failed(id, why)) => {
                 self.next_retry_ms = self.next_retry_ms.min(now + STUCK_RETRY_MS);
+                self.told_set_aside &= !matches!(why, StepError::DiskFull | StepError::Failed(_));
                 self.tell_engine(Input::StepFailed { id, why });
             }
             FromDisk::Hashed(hashed) => self.hashed(hashed),

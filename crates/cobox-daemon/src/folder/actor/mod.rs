@@ -263,6 +263,8 @@ pub(crate) struct FolderActor {
     db_path: std::path::PathBuf,
     next_attach_ms: u64,
     next_upkeep_ms: u64,
+    /// The time when it last looked.
+    clock_ms: u64,
     stopping: bool,
 }
 
@@ -333,6 +335,7 @@ pub(crate) fn start(
         db_path: parts.db_path.clone(),
         next_attach_ms: 0,
         next_upkeep_ms: u64::MAX,
+        clock_ms: 0,
         stopping: false,
     };
     if let Some(keys) = parts.keys {
@@ -368,6 +371,7 @@ impl FolderActor {
         self.carry_out();
         while !self.stopping {
             let now = self.around.now_ms();
+            self.note_clock(now);
             let (due, behind) = (self.due_ms(now), self.disk_is_behind());
             let due = if behind { due.min(now + BEHIND_LOOK_MS) } else { due };
             tokio::select! {
@@ -393,6 +397,21 @@ impl FolderActor {
         self.detach_disk();
         for row in self.peers.values() {
             row.peer.close();
+        }
+    }
+
+    /// The clock may be set back: what was due then is due as long from now (T2).
+    fn note_clock(&mut self, now: u64) {
+        let set_back_ms = std::mem::replace(&mut self.clock_ms, now).saturating_sub(now);
+        if set_back_ms == 0 {
+            return;
+        }
+        tracing::info!(set_back_ms, "the clock was set back");
+        let fixed =
+            [&mut self.next_rescan_ms, &mut self.next_attach_ms, &mut self.next_upkeep_ms, &mut self.next_retry_ms];
+        let looks = [&mut self.look_next, &mut self.look_later].into_iter().flatten().map(|(at_ms, _)| at_ms);
+        for at_ms in fixed.into_iter().chain(looks).chain(self.wake_ms.as_mut()).filter(|at_ms| **at_ms != u64::MAX) {
+            *at_ms = at_ms.saturating_sub(set_back_ms);
         }
     }
 

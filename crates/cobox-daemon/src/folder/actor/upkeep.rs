@@ -35,14 +35,12 @@ impl FolderActor {
             Err(why) => return tracing::warn!(%why, "what was set aside could not be listed"),
         };
         for kept in kept.into_iter().filter(|kept| has_served(kept, now, backed_up)) {
-            match disk.drop_kept(&kept.id) {
-                Ok(true) => {
-                    if let Err(why) = self.db.drop_kept(&kept.id) {
-                        tracing::warn!(%why, "the places of dropped blocks are still noted");
-                    }
-                }
-                Ok(false) => {}
-                Err(why) => tracing::warn!(%why, "a version set aside could not be dropped"),
+            if let Err(why) = self.db.drop_pieces(seen::stamp(&kept.stamp).id) {
+                tracing::warn!(%why, "the places of dropped blocks are still noted");
+                continue;
+            }
+            if let Err(why) = disk.drop_kept(&kept.id) {
+                tracing::warn!(%why, "a version set aside could not be dropped");
             }
         }
     }

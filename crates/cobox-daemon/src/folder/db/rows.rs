@@ -9,8 +9,6 @@ use cobox_proto::codec::{Canonical, Reader, Writer};
 use cobox_proto::id::{ActorId, EpochTag, Inode};
 use rusqlite::params;
 
-use crate::disk_tree::KeptId;
-
 /// How many versions one row of `seen` may name.
 const SEEN_MAX: usize = 4096;
 
@@ -19,31 +17,13 @@ const SEEN_MAX: usize = 4096;
 pub(crate) enum Place {
     /// A file of the folder.
     File(FolderPath),
-    /// A version set aside.
-    Kept(KeptId),
+    /// A version set aside, if it is there at all.
+    Kept(FileId),
 }
 
-impl Place {
-    /// As a text; a path never begins with a slash.
-    pub(super) fn to_text(&self) -> String {
-        match self {
-            Place::File(path) => path.to_string(),
-            Place::Kept(id) => format!("/{}", id.as_str()),
-        }
-    }
-    fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix('/') {
-            Some(id) => id.parse().ok().map(Place::Kept),
-            None => FolderPath::parse(text).ok().map(Place::File),
-        }
-    }
-}
-
-/// Where the bytes of a sealed block lie in plain.
+/// Where the bytes of a sealed block lie in plain, in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
-    /// The file.
-    pub place: Place,
     /// From where.
     pub offset: u64,
     /// How many bytes.
@@ -119,15 +99,19 @@ pub(super) fn read_synced(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(F
     Ok(parsed())
 }
 
-pub(super) fn read_piece(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Piece>> {
-    let (path, epoch): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
-    let (offset, len): (i64, u32) = (row.get(1)?, row.get(2)?);
-    Ok(Place::parse(&path).zip(EpochTag::from_slice(&epoch)).map(|(place, epoch)| Piece {
-        place,
-        offset: offset as u64,
-        len,
-        epoch,
-    }))
+/// A piece, the file it lies in, and that file's path if it is known.
+pub(super) type PieceRow = (Piece, FileId, Option<FolderPath>);
+
+pub(super) fn read_piece(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<PieceRow>> {
+    let id = FileId { dev: row.get::<_, i64>(0)? as u64, ino: row.get::<_, i64>(1)? as u64 };
+    let (offset, len, epoch): (i64, u32, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
+    let path: Option<String> = row.get(5)?;
+    let Some(epoch) = EpochTag::from_slice(&epoch) else { return Ok(None) };
+    let path = match path.map(|path| FolderPath::parse(&path)) {
+        Some(Err(_)) => return Ok(None),
+        path => path.and_then(Result::ok),
+    };
+    Ok(Some((Piece { offset: offset as u64, len, epoch }, id, path)))
 }
 
 fn kind_number(kind: Kind) -> i64 {

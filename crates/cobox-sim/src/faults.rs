@@ -1,0 +1,141 @@
+//! Which faults a world knows, drawn from its seed: each world leaves out a random part of them, since a storm that does everything
+//! at once hides much. And what each machine of such a world suffers from.
+//!
+//! What must hold: older seeds go on telling the stories they were kept for, so a new fault draws from dice of its own and only
+//! from some seed on.
+
+use std::collections::BTreeSet;
+
+use cobox_core::path::FolderPath;
+
+use crate::dice::Dice;
+use crate::disk::Disk;
+
+const FIRST_WITH_RULES: u64 = 30_000;
+const FIRST_WITH_TWINS: u64 = 60_000;
+/// From here on some worlds are calm: no faults but broken links, and no directories that move. There, what a person deletes is gone.
+const FIRST_WITH_CALM: u64 = 80_000;
+const FIRST_WITH_WEATHER: u64 = 100_000;
+
+/// What may go wrong in a world.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Faults {
+    /// Links break.
+    pub(crate) cuts: bool,
+    /// Machines stop between any two durable things, and start again.
+    pub(crate) stops: bool,
+    /// Machines are set back to a backup, with or without their folder.
+    pub(crate) backups: bool,
+    /// People change what is ignored.
+    pub(crate) ignores: bool,
+    /// Nothing of all that, and people do not move directories.
+    pub(crate) calm: bool,
+    /// Machines wake up twice from one image.
+    pub(crate) twins: bool,
+    /// Held deletions wait for the script instead of being decided by chance.
+    pub(crate) scripted: bool,
+    /// One of the below is possible.
+    pub(crate) weather: bool,
+    /// Steps fail, or fail after they were done; files can not be read (D6).
+    pub(crate) sick_disks: bool,
+    /// A listing leaves things out and says nothing about it (D7).
+    pub(crate) listings_lie: bool,
+    /// What was read is reported late, when the file may be another.
+    pub(crate) late_reads: bool,
+    /// What was done and not reported yet is undone by a stop (K3).
+    pub(crate) power_cuts: bool,
+    /// Clocks differ by up to decades and are set in the middle of everything (T1, T2).
+    pub(crate) clocks: bool,
+    /// Blocks overtake messages and each other: each has a stream of its own.
+    pub(crate) streams: bool,
+    /// Each speaks to its neighbours in a row only (N3).
+    pub(crate) row: bool,
+    /// Machines lose their memory and keep their folder, or lose everything (I5, K10).
+    pub(crate) losses: bool,
+}
+
+impl Faults {
+    /// Those of a seed; the first three have been drawn from the dice of the story itself since the first seed.
+    pub(crate) fn draw(seed: u64, dice: &mut Dice) -> Self {
+        let (cuts, stops, backups) = (!dice.one_in(4), dice.one_in(2), dice.one_in(3));
+        let apart = |first: u64| (seed >= first).then(|| Dice::new(!seed ^ first));
+        let calm = apart(FIRST_WITH_CALM).is_some_and(|mut dice| dice.one_in(4));
+        if calm {
+            return Self { cuts, calm, ..Self::default() };
+        }
+        let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
+        let twins = apart(FIRST_WITH_TWINS).is_some_and(|mut dice| dice.one_in(2));
+        let known = Self { cuts, stops, backups, ignores, twins, ..Self::default() };
+        let Some(mut dice) = apart(FIRST_WITH_WEATHER) else { return known };
+        let mut half = || dice.one_in(2);
+        Self {
+            weather: true,
+            sick_disks: half(),
+            listings_lie: half(),
+            late_reads: half(),
+            power_cuts: half(),
+            clocks: half(),
+            streams: half(),
+            // What a neighbour ignores it does not pass on.
+            row: half() && !ignores,
+            losses: half() && backups,
+            ..known
+        }
+    }
+}
+
+/// What one machine suffers from, and its own dice for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) luck: Dice,
+    pub(crate) faults: Faults,
+    /// How far its clock is off.
+    pub(crate) skew_ms: i64,
+}
+
+impl Machine {
+    /// One without faults.
+    pub(crate) fn healthy() -> Self {
+        Self { luck: Dice::new(0), faults: Faults::default(), skew_ms: 0 }
+    }
+
+    /// What its clock shows.
+    pub(crate) fn clock_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_add_signed(self.skew_ms)
+    }
+
+    /// When the world's time is what its clock is to show.
+    pub(crate) fn world_ms(&self, clock_ms: u64) -> u64 {
+        clock_ms.saturating_add_signed(-self.skew_ms)
+    }
+
+    /// Somebody or something sets the clock.
+    pub(crate) fn set_clock(&mut self) {
+        const DAY_MS: i64 = 86_400_000;
+        const YEAR_MS: i64 = 365 * DAY_MS;
+        let far = [0, 1_500, 3_600_000, DAY_MS, YEAR_MS, 30 * YEAR_MS];
+        let by_ms = self.luck.pick(&far).copied().unwrap_or_default();
+        self.skew_ms = if self.luck.one_in(2) { by_ms } else { -by_ms };
+    }
+
+    /// The storm is over: all works again, but the clock stays as it is.
+    pub(crate) fn recover(&mut self) {
+        self.faults = Faults::default();
+    }
+
+    /// What the next listing says nothing about: now and then a few places, or all of them.
+    pub(crate) fn left_out(&mut self, disk: &Disk) -> BTreeSet<FolderPath> {
+        if !self.faults.listings_lie || !self.luck.one_in(6) {
+            return BTreeSet::new();
+        }
+        if self.luck.one_in(4) {
+            return BTreeSet::from([FolderPath::root()]);
+        }
+        disk.tree.keys().filter(|_| self.luck.one_in(5)).cloned().collect()
+    }
+
+    /// Whether something that fails once in `n` times on a sick disk fails now.
+    pub(crate) fn fails(&mut self, n: usize) -> bool {
+        self.faults.sick_disks && self.luck.one_in(n)
+    }
+}

@@ -1,0 +1,265 @@
+//! One computer of a storm: a home, a folder, and a real service that is started, halted and killed.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
+
+/// The longest anything ordinary may take on two busy cores.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long between two looks at something awaited.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The name of the one folder.
+pub(crate) const FOLDER: &str = "docs";
+
+/// Where the two programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// A member's.
+    pub cobox: PathBuf,
+    /// A seeder's.
+    pub seeder: PathBuf,
+}
+
+/// What a machine is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Member,
+    Seeder,
+}
+
+/// One computer.
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    dir: PathBuf,
+    /// What the service prints. Not on a disk that may be cut off.
+    said: PathBuf,
+    program: PathBuf,
+    listen: SocketAddr,
+    service: Option<Child>,
+    pub(crate) started: Instant,
+}
+
+/// How a command ended.
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Machine {
+    /// One whose home and folder lie in this directory, with nothing running.
+    pub(crate) fn new(dir: PathBuf, said: PathBuf, name: &str, role: Role, programs: &Programs) -> Result<Self> {
+        let program = if role == Role::Member { &programs.cobox } else { &programs.seeder }.clone();
+        let listen = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        fs::create_dir_all(dir.join("home")).with_context(|| dir.display().to_string())?;
+        if role == Role::Member {
+            fs::create_dir_all(dir.join(FOLDER))?;
+            fs::write(dir.join("home/config.toml"), "lan_discovery = false\n")?;
+        }
+        Ok(Self { name: name.into(), role, dir, said, program, listen, service: None, started: Instant::now() })
+    }
+
+    /// Where its folder lies.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.join(FOLDER)
+    }
+
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--home").arg(self.dir.join("home")).args(args);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("HOME", &self.dir).env("PATH", path).current_dir(&self.dir).stdin(Stdio::null());
+        for name in ["COBOX_LOG", "COBOX_SEEDER_LOG"] {
+            command.envs(std::env::var_os(name).map(|level| (name, level)));
+        }
+        command.process_group(0);
+        command
+    }
+
+    fn run(&self, args: &[&str], patience: Duration) -> Result<Ran> {
+        // Beside the machine's own disk: that one may be cut off.
+        let (out, err) = (tempfile::NamedTempFile::new()?, tempfile::NamedTempFile::new()?);
+        let mut child = self.command(args).stdout(out.reopen()?).stderr(err.reopen()?).spawn()?;
+        let until = Instant::now() + patience;
+        let code = loop {
+            match child.try_wait()? {
+                Some(status) => break status.code(),
+                None if Instant::now() > until => {
+                    let _already_gone = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                    child.wait()?;
+                    bail!("o7: {} hangs in {args:?}, {patience:?}", self.name);
+                }
+                None => std::thread::sleep(Duration::from_millis(3)),
+            }
+        };
+        Ok(Ran { code, out: read(out.path()), err: read(err.path()) })
+    }
+
+    /// Types a command with --json that must succeed; what it printed.
+    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
+        self.json_within(args, PATIENCE)
+    }
+
+    pub(crate) fn json_within(&self, args: &[&str], patience: Duration) -> Result<Value> {
+        let ran = self.run(&[args, &["--json"]].concat(), patience)?;
+        ensure!(ran.code == Some(0), "{}: {args:?} ended {:?}: {}{}", self.name, ran.code, ran.out, ran.err);
+        serde_json::from_str(&ran.out).with_context(|| format!("{}: {args:?} printed {}", self.name, ran.out))
+    }
+
+    /// Starts the service and waits for nothing.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        ensure!(self.service.is_none(), "{} runs already", self.name);
+        let said = File::options().append(true).create(true).open(&self.said)?;
+        let listen = format!("--listen={}", self.listen);
+        let args = ["up", "--foreground", "--json", "--quiet", "--name", &self.name, &listen];
+        self.service = Some(self.command(&args).stdout(Stdio::null()).stderr(said).spawn()?);
+        self.started = Instant::now();
+        Ok(())
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.service.is_some()
+    }
+
+    /// Waits until the service answers.
+    pub(crate) fn answers(&mut self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.still_runs()?;
+            let last = match self.json(&["status"]) {
+                Ok(_) => return Ok(()),
+                Err(last) => last,
+            };
+            ensure!(Instant::now() < until, "o7: {} does not answer: {last}", self.name);
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// A service ends because somebody ended it, or not at all.
+    pub(crate) fn still_runs(&mut self) -> Result<()> {
+        let Some(child) = self.service.as_mut() else { bail!("{} was not started", self.name) };
+        if let Some(ended) = child.try_wait()? {
+            self.service = None;
+            bail!("o7: {} ended by itself, {ended}: {}", self.name, last_lines(&read(&self.said), 15));
+        }
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let child = self.service.as_ref().with_context(|| format!("{} was not started", self.name))?;
+        kill_process(Pid::from_child(child), signal).with_context(|| format!("{}: {signal:?}", self.name))
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.still_runs()?;
+        self.signal(Signal::KILL)?;
+        let ended = self.service.take().context("it runs")?.wait()?;
+        ensure!(ended.signal() == Some(9), "o7: {} ended by itself, {ended}", self.name);
+        Ok(())
+    }
+
+    /// Ends it whatever state it is in, as a power cut does.
+    pub(crate) fn put_out(&mut self) -> Result<()> {
+        if let Some(mut child) = self.service.take() {
+            let _already_gone = kill_process(Pid::from_child(&child), Signal::KILL);
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Halts it where it stands, as a lid that closes does.
+    pub(crate) fn halt(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Asks it to stop, without waiting.
+    pub(crate) fn ask_to_stop(&mut self) -> Result<()> {
+        self.still_runs()?;
+        self.signal(Signal::TERM)
+    }
+
+    /// Ends what was asked to stop, if it has not.
+    pub(crate) fn kill_stopping(&mut self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        let ended = self.service.take().context("it runs")?.wait()?;
+        ensure!(ended.success() || ended.signal() == Some(9), "o7: {} stopped badly, {ended}", self.name);
+        Ok(())
+    }
+
+    /// Stops it as a person would, and waits for that.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.ask_to_stop()?;
+        let until = Instant::now() + PATIENCE;
+        let mut child = self.service.take().context("it runs")?;
+        loop {
+            if let Some(ended) = child.try_wait()? {
+                ensure!(ended.success(), "o7: {} stopped badly, {ended}: {}", self.name, read(&self.said));
+                return Ok(());
+            }
+            if Instant::now() > until {
+                self.service = Some(child);
+                bail!("o7: {} does not stop", self.name);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Everything it said and logged that tells of a broken program.
+    pub(crate) fn panics(&self) -> Result<Vec<String>> {
+        let mut files = vec![self.said.clone()];
+        if let Ok(logs) = fs::read_dir(self.dir.join("home/log")) {
+            files.extend(logs.flatten().map(|entry| entry.path()));
+        }
+        let mut found = Vec::new();
+        for file in files {
+            let text = read(&file);
+            found.extend(
+                text.lines().filter(|line| line.contains("panicked at")).map(|line| format!("{}: {line}", self.name)),
+            );
+        }
+        Ok(found)
+    }
+
+    /// Looks at every block and file again.
+    pub(crate) fn check(&self) -> Result<()> {
+        let args: &[&str] = if self.role == Role::Member { &["check", FOLDER] } else { &["check"] };
+        let ran = self.run(args, PATIENCE)?;
+        ensure!(ran.code == Some(0), "{}: check ended {:?}: {}{}", self.name, ran.code, ran.out, ran.err);
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.service.take() {
+            let _already_gone = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            let _reaped = child.wait();
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+fn last_lines(text: &str, lines_max: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(lines_max)..].join("\n")
+}

@@ -1,0 +1,159 @@
+//! `cobox-storm`: one storm after another, from the command line. The campaigns run it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use cobox_storm::{KillStorm, PowerStorm, Programs, Tally};
+use serde_json::json;
+
+/// Real cobox processes in bad weather
+#[derive(Debug, Parser)]
+struct Storm {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// Services are killed at any moment
+    Kill(Options),
+    /// The power of a machine's disk is cut at any moment
+    Power(Options),
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// The first world's seed; the next world has the next
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Stop after so many faults
+    #[arg(long)]
+    faults: Option<usize>,
+    /// Begin no world after so many minutes
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Faults in one world
+    #[arg(long, default_value_t = 100)]
+    world: usize,
+    /// Where cobox and cobox-seeder are; else beside this program
+    #[arg(long)]
+    programs: Option<PathBuf>,
+    /// Members in each world; else 2 or 3
+    #[arg(long)]
+    members: Option<usize>,
+    /// A service is halted for so many seconds at most
+    #[arg(long, default_value_t = 3)]
+    halt_s: u64,
+    /// Where worlds are built; else a temporary directory. A world that failed stays
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match Storm::parse().run() {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Storm {
+    /// How many worlds failed.
+    fn run(self) -> Result<usize> {
+        let (kind, options) = match self.kind {
+            Kind::Kill(options) => (one_kill_storm as One, options),
+            Kind::Power(options) => (one_power_storm as One, options),
+        };
+        let beside = std::env::current_exe()?.parent().context("a program lies in a directory")?.to_path_buf();
+        let programs = options.programs.clone().unwrap_or(beside);
+        let programs = Programs { cobox: programs.join("cobox"), seeder: programs.join("cobox-seeder") };
+        let seed = options.seed.unwrap_or_else(|| {
+            std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs() % 1_000_000 * 1000)
+        });
+        let begun = Instant::now();
+        let enough = |faults: usize| {
+            options.faults.is_some_and(|most| faults >= most)
+                || options.minutes.is_some_and(|most| begun.elapsed().as_secs_f64() >= most * 60.0)
+        };
+        let (mut all, mut failed, mut worlds) = (Tally::default(), Vec::new(), 0_u64);
+        loop {
+            let world = seed + worlds;
+            let left = options.faults.map_or(options.world, |most| most.saturating_sub(all.faults).min(options.world));
+            match one(kind, &options, &programs, world, left) {
+                Ok(tally) => {
+                    println!("seed {world}: {tally:?}");
+                    all.faults += tally.faults;
+                    all.early += tally.early;
+                    all.halts += tally.halts;
+                    all.deeds += tally.deeds;
+                    all.rests += tally.rests;
+                    all.returned += tally.returned;
+                    if tally.returned > 0 {
+                        println!("seed {world} FAILED: o4: {} files came back", tally.returned);
+                        failed.push(world);
+                    }
+                }
+                Err(error) => {
+                    println!("seed {world} FAILED: {error:#}");
+                    failed.push(world);
+                    all.faults += left;
+                }
+            }
+            worlds += 1;
+            if enough(all.faults) || (options.faults, options.minutes) == (None, None) {
+                break;
+            }
+        }
+        let told = json!({
+            "first_seed": seed, "worlds": worlds, "faults": all.faults, "early": all.early, "halts": all.halts,
+            "deeds": all.deeds, "rests": all.rests, "returned": all.returned, "failed_seeds": failed, "seconds": begun.elapsed().as_secs(),
+        });
+        println!("{told}");
+        Ok(failed.len())
+    }
+}
+
+/// One world of a kind of storm: in this directory, with this seed and so many faults.
+type One = fn(&Options, &Programs, &Path, u64, usize) -> Result<Tally>;
+
+/// One world. It is left where it is if it failed.
+fn one(kind: One, options: &Options, programs: &Programs, seed: u64, faults: usize) -> Result<Tally> {
+    let mut dir = match &options.dir {
+        Some(dir) => tempfile::Builder::new().prefix("storm").tempdir_in(dir)?,
+        None => tempfile::Builder::new().prefix("storm").tempdir()?,
+    };
+    let ended = kind(options, programs, dir.path(), seed, faults);
+    if ended.is_err() {
+        dir.disable_cleanup(true);
+    }
+    ended.with_context(|| format!("the world is in {}", dir.path().display()))
+}
+
+fn members(options: &Options, seed: u64) -> usize {
+    options.members.unwrap_or(2 + (seed % 2) as usize)
+}
+
+fn one_kill_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
+    let halt_max = Duration::from_secs(options.halt_s);
+    KillStorm {
+        seed,
+        kills: faults,
+        members: members(options, seed),
+        seeders: 1,
+        shares: true,
+        halt_max,
+        programs,
+        dir,
+    }
+    .run()
+}
+
+fn one_power_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
+    PowerStorm { seed, cuts: faults, members: members(options, seed), shares: true, programs, dir }.run()
+}
