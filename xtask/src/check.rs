@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::campaign::fuzz;
 use crate::run::{command, root, run, run_command};
 use crate::tidy::tidy;
 
@@ -23,11 +24,12 @@ const DENY: Tool = Tool { krate: "cargo-deny", program: "cargo-deny", version: "
 pub(crate) fn check() -> Result<()> {
     let begun = Instant::now();
     let mut timed: Vec<(&str, f64)> = Vec::new();
-    let steps: [Step; 7] = [
+    let steps: [Step; 8] = [
         ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
         ("tidy", tidy),
         ("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
         ("tests", || run("cargo", &["test", "--workspace", "--locked"])),
+        ("fuzz", fuzz::check),
         ("storm", crate::campaign::sim::check),
         ("docs", || {
             let mut doc = command("cargo", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);

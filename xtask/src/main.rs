@@ -7,6 +7,8 @@ mod run;
 mod tidy;
 mod up;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 
 const HELP: &str = "\
@@ -19,7 +21,20 @@ cargo xtask COMMAND
   sim       the simulator: sim run --seed N --verbose tells the story of one seed
   campaign  the storms, for as long as wanted: campaign KIND --minutes M; each adds a row to docs/campaigns.md";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    if let Some(compiled) = campaign::fuzz::wrapped() {
+        return compiled;
+    }
+    match asked() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn asked() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["up", rest @ ..] => up::up(rest),

@@ -123,7 +123,7 @@ fn lock_file(findings: &mut Vec<String>) -> Result<()> {
 
 fn sources(findings: &mut Vec<String>) -> Result<()> {
     let mut files = Vec::new();
-    for top in ["crates", "xtask", "docs", "bench", "changelog"] {
+    for top in ["crates", "fuzz", "xtask", "docs", "bench", "changelog"] {
         walk(&root().join(top), &mut files)?;
     }
     for name in ["README.md", "CONTRIBUTING.md"] {

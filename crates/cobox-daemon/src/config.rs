@@ -93,7 +93,8 @@ impl Config {
         Self::parse(path, &text)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    /// Reads the text of the file at `path`, which errors name.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let mut config = Self::defaults();
         config.apply(path, text)?;
         Ok(config)

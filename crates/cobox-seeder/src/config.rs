@@ -84,7 +84,10 @@ impl Config {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the file's text.
+    ///
+    /// Errors: what is wrong, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string().trim().replace('\n', " "))?;
         let listen = match file.listen.as_deref() {
             None | Some("") => None,

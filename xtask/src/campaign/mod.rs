@@ -1,6 +1,7 @@
 //! `cargo xtask campaign KIND --minutes M`: the long forms of what `cargo xtask check` tries for seconds. Each kind runs for about as
 //! long as it is given, keeps what it finds, and adds a row to `docs/campaigns.md`.
 
+pub(crate) mod fuzz;
 mod ledger;
 pub(crate) mod sim;
 mod storm;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "\
 cargo xtask campaign KIND --minutes M
 
+  fuzz      every target of fuzz/, two at a time; what goes new ways is kept in fuzz/corpus
   sim       worlds of the simulator, one seed after the other
   kill      services are killed at any moment; also --faults N, --seed N
   power     disks lose their power at any moment; needs root; also --faults N, --seed N
@@ -21,6 +23,7 @@ cargo xtask campaign KIND --minutes M
 pub(crate) fn campaign(args: &[&str]) -> Result<()> {
     let (kind, rest) = args.split_first().context(USAGE)?;
     match *kind {
+        "fuzz" => fuzz::campaign(minutes(rest)?),
         "sim" => sim::campaign(minutes(rest)?),
         "kill" => storm::run_worlds("kill", rest),
         "power" => storm::run_worlds("power", rest),

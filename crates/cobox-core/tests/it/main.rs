@@ -7,6 +7,7 @@ mod cast;
 mod epoch_stories;
 mod epoch_storm;
 mod epoch_vectors;
+mod fixtures;
 mod invite_stories;
 mod invite_vectors;
 mod key_vectors;

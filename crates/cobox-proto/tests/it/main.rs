@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod codec_vectors;
+mod fixtures;
 mod hosting_vectors;
 mod members_devices;
 mod members_epochs;

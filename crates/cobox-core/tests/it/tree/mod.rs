@@ -2,6 +2,7 @@
 //! can write any block a malicious member could.
 
 mod delta;
+mod fixtures;
 mod joining;
 mod manifest;
 mod refusals;
