@@ -28,7 +28,7 @@ const EVERY_BIT_BYTES_MAX: usize = 4096;
 /// All damaged forms of these bytes, with what was done to them.
 pub(crate) fn damaged(bytes: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
     let (len, large) = (bytes.len(), bytes.len() > EVERY_BIT_BYTES_MAX);
-    let near = move |at: usize| !large || at < 128 || at + 64 > len || at % 4099 == 0;
+    let near = move |at: usize| !large || at < 128 || at + 64 > len || at.is_multiple_of(4099);
     let cuts = (0..len).filter(move |at| near(*at)).map(|cut| (format!("cut at {cut}"), bytes[..cut].to_vec()));
     let flips = (0..len * 8).filter(move |bit| near(bit / 8)).map(|bit| {
         let mut flipped = bytes.to_vec();
