@@ -42,8 +42,6 @@ pub enum Guard {
     SetBackPutsNothingOff,
     /// Who meets a continuation of its own chain goes on under another name.
     TwinsPart,
-    /// A value that stands at two places is not deleted when one of them goes.
-    TwoPlacesAreTwo,
     /// What a first look misses was deleted only if the folder shows it there.
     StartDeletesWhatIsShown,
     /// Contents that differ are never taken for one.
@@ -52,7 +50,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::EmptiedIsHeld,
         Self::SetAsideIsNotDeleted,
         Self::IgnoredIsNotDeleted,
@@ -71,7 +69,6 @@ impl Guard {
         Self::FreshNameEachStart,
         Self::SetBackPutsNothingOff,
         Self::TwinsPart,
-        Self::TwoPlacesAreTwo,
         Self::StartDeletesWhatIsShown,
         Self::ConflictKeepsBoth,
     ];

@@ -214,9 +214,6 @@ impl Writing<'_> {
     }
 
     fn stands_twice(&self, old: &Synced) -> bool {
-        if !Guard::TwoPlacesAreTwo.stands() {
-            return false;
-        }
         self.places.of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
