@@ -16,6 +16,7 @@ mod scan;
 mod script;
 mod twin;
 mod witness;
+mod work;
 mod world;
 
 pub use cast::Cast;

@@ -79,8 +79,6 @@ const TWICE_EVERY: u64 = 100;
 const FIRST_PLANTED: u64 = 100_000;
 
 fn main() -> Result<ExitCode> {
-    // A panic in a world is that world's failure, told with its seed.
-    std::panic::set_hook(Box::new(|_| {}));
     let cast = Cast::gather()?;
     let failed = match Args::parse().verb {
         Verb::Run { seed, steps, verbose, follow } => {
@@ -97,6 +95,7 @@ fn main() -> Result<ExitCode> {
 /// How many guards were not missed.
 #[cfg(debug_assertions)]
 fn planted(cast: &Cast, (from, count): (u64, u64), only: Option<&str>) -> u64 {
+    tell_no_panics();
     let wanted = |guard: &&Guard| only.is_none_or(|only| format!("{guard:?}") == only);
     let guards: Vec<&Guard> = Guard::ALL.iter().filter(wanted).collect();
     let (next, unnoticed) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -135,6 +134,7 @@ fn planted(_: &Cast, _: (u64, u64), _: Option<&str>) -> u64 {
 
 /// How many seeds failed.
 fn go_through(cast: &Cast, campaign: &Campaign) -> u64 {
+    tell_no_panics();
     let begun = Instant::now();
     let until = campaign.minutes.map(|minutes| begun + Duration::from_secs(60 * minutes));
     let [next, tried, contents, failed] = [campaign.from, 0, 0, 0].map(AtomicU64::new);
@@ -168,6 +168,11 @@ fn go_through(cast: &Cast, campaign: &Campaign) -> u64 {
     let seconds = begun.elapsed().as_secs_f64();
     println!("{tried} seeds, {contents} contents, {failed} failed, {seconds:.0} s on {threads} threads");
     failed
+}
+
+/// Among many worlds a panic is one world's failure, told with its seed; `run` tells all of it.
+fn tell_no_panics() {
+    std::panic::set_hook(Box::new(|_| {}));
 }
 
 fn is_open(seed: u64) -> bool {

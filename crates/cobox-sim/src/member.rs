@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use cobox_core::chunk::Cutter;
-use cobox_core::content::open_chunk;
 use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Standing, Step, StepError, StepId, Synced};
 use cobox_core::path::FolderPath;
-use cobox_core::state::{Body, Content, Kind, Ref, State};
+use cobox_core::state::{Kind, Ref, State};
 use cobox_core::tree::{Fetch, Tree};
 use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, HeadId};
@@ -17,10 +16,10 @@ use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::{KeyKind, Who};
 
 use crate::cast::{Cast, Person};
-use crate::disk::{Bytes, Disk, New};
+use crate::disk::Disk;
 use crate::faults::Machine;
 use crate::ignore::Rules;
-use crate::scan::{Scan, read};
+use crate::scan::Scan;
 
 /// Of a folder with so many files, it is never believed that it was emptied.
 const EMPTIED_MIN: u64 = 3;
@@ -36,14 +35,14 @@ pub(crate) enum Packet {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Durable {
     pub(crate) disk: Disk,
-    blocks: BTreeMap<Cid, Vec<u8>>,
+    pub(crate) blocks: BTreeMap<Cid, Vec<u8>>,
     heads: BTreeMap<HeadId, SignedHead>,
     pub(crate) memory: Option<(Cid, BTreeSet<HeadId>)>,
     /// Remembered and perhaps not yet among the heads.
     head: Option<SignedHead>,
-    synced: BTreeMap<FolderPath, Arc<Synced>>,
+    pub(crate) synced: BTreeMap<FolderPath, Arc<Synced>>,
     /// Where the bytes of a chunk are: in files of this content, from this byte on.
-    pieces: BTreeMap<Cid, ([u8; 32], usize, Ref)>,
+    pub(crate) pieces: BTreeMap<Cid, ([u8; 32], usize, Ref)>,
 }
 
 impl Durable {
@@ -79,9 +78,9 @@ pub(crate) struct Member<'c> {
     pub(crate) cast: &'c Cast,
     /// Which of the people.
     pub(crate) index: usize,
-    person: &'c Person,
-    cutter: Cutter,
-    epoch: EpochTag,
+    pub(crate) person: &'c Person,
+    pub(crate) cutter: Cutter,
+    pub(crate) epoch: EpochTag,
     standing: Standing,
     pub(crate) durable: Durable,
     pub(crate) live: Option<Live>,
@@ -234,7 +233,7 @@ impl<'c> Member<'c> {
     }
 
     /// Counts a durable thing; true if the machine stops before it.
-    fn stops_now(&mut self) -> bool {
+    pub(crate) fn stops_now(&mut self) -> bool {
         match &mut self.stop_after {
             Some(0) => {
                 self.stop();
@@ -461,7 +460,7 @@ impl<'c> Member<'c> {
     }
 
     /// The bytes of a chunk from a file here that holds them, or from one that was set aside.
-    fn plain(&self, cid: &Cid) -> Option<Vec<u8>> {
+    pub(crate) fn plain(&self, cid: &Cid) -> Option<Vec<u8>> {
         let (hash, start, piece) = self.durable.pieces.get(cid)?;
         let disk = &self.durable.disk;
         let mut files = disk.tree.values().filter_map(|node| node.content()).chain(disk.kept_contents());
@@ -505,173 +504,6 @@ impl<'c> Member<'c> {
                 2 if live.scan.is_some() || live.rescan.is_some() => return self.scan(now_ms, 1 + choice % 7),
                 _ => {}
             }
-        }
-    }
-
-    fn scan(&mut self, now_ms: u64, max: usize) {
-        let Some(live) = &mut self.live else { return };
-        if let Some(scan) = &mut live.scan {
-            let is_told = !scan.late.is_empty() && (scan.is_read() || self.machine.luck.one_in(4));
-            let next = match is_told.then(|| scan.late.pop_front()).flatten() {
-                Some(late) => Some(late),
-                None => self.go_on_looking(max),
-            };
-            if let Some(input) = next {
-                self.tell_engine(now_ms, input);
-            }
-            if let Some(live) = &mut self.live
-                && live.scan.as_ref().is_some_and(Scan::is_over)
-            {
-                live.scan = None;
-                debug_assert!(!live.engine.is_scanning());
-            }
-        } else if let Some(mut under) = live.rescan.take() {
-            under.sort();
-            under.dedup();
-            let rules = Arc::new(Rules::of(&self.durable.disk));
-            let tells = live.rules.is_none() || std::mem::take(&mut live.tells_set_aside);
-            let aside = tells.then(|| self.durable.disk.kept.iter().map(|(stamp, _)| *stamp).collect());
-            if live.rules != Some(rules.clone()) && !under.is_empty() {
-                live.rescan = Some(Vec::new());
-            }
-            live.rules = Some(rules.clone());
-            let left_out = self.machine.left_out(&self.durable.disk);
-            let places: Vec<String> = under.iter().map(ToString::to_string).collect();
-            let lies = if left_out.is_empty() { "" } else { ", and not at all of it" };
-            self.events
-                .push(format!("looks at {}{lies}", if places.is_empty() { "all".into() } else { places.join(", ") }));
-            live.scan = Some(Scan::begin(under.clone(), rules.clone(), left_out));
-            if let Some(aside) = aside {
-                self.tell_engine(now_ms, Input::SetAside(aside));
-            }
-            self.tell_engine(now_ms, Input::ScanBegun { under });
-            self.tell_engine(now_ms, Input::Rules(rules));
-        }
-    }
-
-    /// The next piece of the listing, or the next file that was read; nothing if that is told later.
-    fn go_on_looking(&mut self, max: usize) -> Option<Input> {
-        let scan = self.live.as_mut()?.scan.as_mut()?;
-        let lists = !scan.listed && (scan.to_read.is_empty() || !max.is_multiple_of(2));
-        if lists && let Some(listed) = scan.go_on(&self.durable.disk, max) {
-            return Some(listed);
-        }
-        let path = scan.to_read.pop_front()?;
-        let read = self.hash(path);
-        if self.machine.faults.late_reads && self.machine.luck.one_in(2) {
-            self.live.as_mut()?.scan.as_mut()?.late.push_back(read);
-            return None;
-        }
-        Some(read)
-    }
-
-    fn hash(&mut self, path: FolderPath) -> Input {
-        if self.machine.fails(10) {
-            return Input::HashFailed { path };
-        }
-        match read(self.person, &self.cutter, self.epoch, &self.durable.disk, &path) {
-            Some(read) => {
-                self.durable.blocks.extend(read.blocks.into_iter().map(|block| (block.cid, block.bytes)));
-                self.note_pieces(&read.content, &read.chunks);
-                Input::Hashed { path, stamp: read.stamp, body: Box::new(read.body) }
-            }
-            None => {
-                self.look_at(vec![path.clone()]);
-                Input::HashFailed { path }
-            }
-        }
-    }
-
-    fn note_pieces(&mut self, content: &Bytes, chunks: &[Ref]) {
-        let mut start = 0;
-        for piece in chunks {
-            self.durable.pieces.insert(piece.cid, (content.hash, start, *piece));
-            start += piece.len as usize;
-        }
-    }
-
-    fn step(&mut self, now_ms: u64, id: StepId, step: Step) {
-        let made = match &step {
-            Step::Write { body, .. } => match self.assemble(body) {
-                Ok(content) => Some(content),
-                Err(missing) => {
-                    let wants = replicate::Input::Want { cids: missing, priority: Priority::Recent };
-                    if let Some(live) = &mut self.live {
-                        live.waiting.push((id, step));
-                    }
-                    return self.tell_replica(now_ms, wants);
-                }
-            },
-            _ => None,
-        };
-        if self.stops_now() {
-            return;
-        }
-        if self.machine.fails(12) {
-            let why = if self.machine.luck.one_in(2) { StepError::DiskFull } else { StepError::Failed("EIO".into()) };
-            self.events.push(format!("could not {}: {why:?}", tell(&step)));
-            return self.report(Input::StepFailed { id, why });
-        }
-        let before = self.machine.faults.power_cuts.then(|| self.durable.disk.clone());
-        let disk = &mut self.durable.disk;
-        let done = match &step {
-            Step::MakeDir { path } => disk.step_make_dir(path).map(Some),
-            Step::RenameDir { from, to } => disk.step_rename_dir(from, to).map(Some),
-            Step::RenameFile { from, to, expect } => disk.step_rename_file(from, to, *expect).map(Some),
-            Step::SetMeta { path, mtime_ns, executable, expect } => {
-                disk.step_set_meta(path, *mtime_ns, *executable, *expect).map(Some)
-            }
-            Step::Remove { path, expect } => disk.step_remove(path, *expect).map(|()| None),
-            Step::RemoveDir { path } => disk.step_remove_dir(path).map(|()| None),
-            Step::Write { path, kind, body, expect } => {
-                let content = made.clone().expect("a write was assembled above");
-                let link = *kind == Kind::Symlink;
-                let new = New { content, link, mtime_ns: body.mtime_ns, executable: body.executable };
-                disk.step_write(path, new, *expect).map(Some)
-            }
-        };
-        if let (Step::Write { body, .. }, Some(content), Ok(_)) = (&step, &made, &done)
-            && let Content::Refs(refs) = &body.content
-        {
-            self.note_pieces(content, &refs.clone());
-        }
-        self.events.push(format!("{} {}", if done.is_ok() { "did" } else { "could not" }, tell(&step)));
-        if let (Some(live), Some(before), Ok(_)) = (&mut self.live, before, &done) {
-            live.undo.push_back((before, self.durable.disk.ticks()));
-        }
-        let report = match done {
-            // It was done, and the disk says that it was not.
-            Ok(_) if self.machine.fails(30) => Input::StepFailed { id, why: StepError::Failed("EIO".into()) },
-            Ok(now_there) => Input::StepDone { id, now_there },
-            Err(why) => Input::StepFailed { id, why },
-        };
-        self.report(report);
-    }
-
-    fn report(&mut self, report: Input) {
-        if let Some(live) = &mut self.live {
-            live.reports.push_back(report);
-        }
-    }
-
-    pub(crate) fn assemble(&self, body: &Body) -> Result<Bytes, Vec<Cid>> {
-        match &body.content {
-            Content::Inline(bytes) => Ok(Bytes::new(bytes)),
-            Content::Refs(refs) => {
-                let (mut whole, mut missing) = (Vec::new(), Vec::new());
-                for piece in refs.iter() {
-                    let kept = self.durable.blocks.get(&piece.cid);
-                    let plain = kept
-                        .and_then(|sealed| open_chunk(&self.person.keys, piece, sealed).ok())
-                        .or_else(|| self.plain(&piece.cid));
-                    match plain {
-                        Some(plain) => whole.extend(plain),
-                        None => missing.push(piece.cid),
-                    }
-                }
-                if missing.is_empty() { Ok(Bytes::new(&whole)) } else { Err(missing) }
-            }
-            Content::Manifest(_) => unreachable!("files here have at most 64 chunks"),
         }
     }
 

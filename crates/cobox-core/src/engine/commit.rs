@@ -301,6 +301,9 @@ impl Writing<'_> {
 
     /// A file that stands where the folder shows it was moved there as others moved it, whoever did that here: it is not deleted.
     fn forget_moved_as_shown(&mut self, found: &BTreeMap<FolderPath, Found>, gone: &mut BTreeSet<FolderPath>) {
+        if gone.is_empty() {
+            return;
+        }
         let now_at: BTreeMap<FileId, (&FolderPath, Option<[u8; 32]>)> = found
             .iter()
             .filter_map(|(path, what)| match what {

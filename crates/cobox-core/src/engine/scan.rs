@@ -43,7 +43,7 @@ pub(super) struct Finding {
     pub(super) moves: Vec<(FolderPath, FolderPath)>,
     /// What stands where it was although a directory of that name moved away: the program wrote it after that.
     pub(super) stayed: BTreeSet<FolderPath>,
-    /// How many files that were known stand where they stood.
+    /// How many files that were known stand where they stood; 0 if it did not go everywhere.
     pub(super) met_files: usize,
     under: Tops,
     unreadable: Tops,
@@ -218,7 +218,10 @@ impl Scan {
         };
         let left = |path: &&FolderPath| moves.iter().any(|(_, from)| path.starts_with(from) && path != &from);
         let stayed = if moves.is_empty() { BTreeSet::new() } else { unchanged.iter().filter(left).cloned().collect() };
-        let met_files = synced.iter().filter(|(path, known)| known.kind != Kind::Dir && met(path)).count();
+        // Asked about whole looks only; a look at a few places must not go through all that is known.
+        let everywhere = under.0.is_empty();
+        let is_met_file = |(path, known): &(&FolderPath, &Arc<Synced>)| known.kind != Kind::Dir && met(path);
+        let met_files = if everywhere { synced.iter().filter(is_met_file).count() } else { 0 };
         Finding { found, gone, moves, stayed, met_files, under, unreadable }
     }
 }
