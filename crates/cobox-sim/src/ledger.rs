@@ -40,12 +40,15 @@ impl Ledger {
     /// A person deletes what stands at and below a path.
     pub(crate) fn delete(&mut self, disk: &Disk, path: &FolderPath, who: char) {
         self.let_go(disk, path);
+        let content = |path: &FolderPath| disk.tree.get(path).and_then(Node::content).map(|content| content.hash);
+        let below: BTreeSet<FolderPath> = disk.below(path).into_iter().collect();
+        // While the program moves a version to another name by writing it there, a disk has it twice: one of them stays.
+        let stays: BTreeSet<[u8; 32]> =
+            disk.tree.keys().filter(|path| !below.contains(*path)).filter_map(content).collect();
         // Two people may each delete one version of a file while the program gives the place of one to the other.
         let is_copy = |path: &FolderPath| path.to_string().contains("(conflict ");
-        for path in disk.below(path).into_iter().filter(|path| !is_copy(path)) {
-            let content = disk.tree.get(&path).and_then(|node| node.content());
-            self.deleted.extend(content.map(|content| (content.hash, who)));
-        }
+        let gone = below.iter().filter(|path| !is_copy(path)).filter_map(content).filter(|hash| !stays.contains(hash));
+        self.deleted.extend(gone.map(|hash| (hash, who)));
     }
 
     /// Everything that this disk has and `newer` may lose by being set back to it.

@@ -561,7 +561,8 @@ impl<'c> World<'c> {
                     .map(|path| {
                         let has = |other: &&Member<'_>| other.durable.disk.tree.contains_key(path);
                         let holders: String = self.members.iter().filter(has).map(|other| other.name).collect();
-                        format!("{path}, which {holders:?} show")
+                        let dot = live.engine.leaf_at(path).map(|(inode, seen, _)| format!("{} {seen:?}", inode.short()));
+                        format!("{path} ({dot:?}), which {holders:?} show")
                     })
                     .collect();
                 return Err(format!(

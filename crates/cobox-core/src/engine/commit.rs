@@ -591,17 +591,23 @@ impl Writing<'_> {
         let (Some(old), Some(name)) = (self.unset(from), to.name()) else { return };
         let parent = self.parent(to);
         let moved = if split {
-            self.commit.split_off(old.inode, &old.seen, parent, &name).map(|inode| self.wrote(inode))
+            self.commit.split_off(old.inode, &old.seen, parent, &name)
         } else {
-            let (inode, seen) = (old.inode, old.seen.clone());
-            self.commit.rename(inode, parent, &name).map(|()| Behind { inode, seen, twins: Vec::new() })
+            self.commit.rename(old.inode, parent, &name).map(|()| old.inode)
         };
+        let moved = moved.map(|inode| match inode == old.inode {
+            // As a whole: also if the other versions went in this very batch.
+            true => {
+                self.changed += 1;
+                Behind { inode, seen: old.seen.clone(), twins: Vec::new() }
+            }
+            false => self.wrote(inode),
+        });
         let Ok(mut behind) = moved else {
             // Gone meanwhile: what the person has under the new name is a new file.
             self.leaf(to, kind, stamp, body);
             return;
         };
-        self.changed += u64::from(!split);
         self.note_move(to);
         self.remove_twins(&old);
         let edited = old.digest != body.plain_digest
