@@ -440,7 +440,8 @@ impl Engine {
             }
             self.looked_at_all |= whole;
             if whole {
-                self.set_aside.clear();
+                // Of places that a step keeps from being looked at, it is still to be judged what happened there.
+                self.set_aside.retain(|id, _| self.ids.contains_key(id));
             }
             self.publish_merge_soon(now_ms);
             match news || std::mem::take(&mut self.plan_waits) {
