@@ -50,18 +50,12 @@ impl Engine {
         if !self.standing.can_write {
             return self.take_back(&finding);
         }
-        if let Some(held) = &mut self.held {
-            // What stood in a directory that was found elsewhere is judged there.
-            let has_moved = |path: &FolderPath| finding.moves.iter().any(|(_, from)| path.starts_with(from));
-            let is_missing = |path: &FolderPath| finding.gone.contains(path) && !has_moved(path);
-            held.paths.retain(|path| is_missing(path) || !finding.covers(path));
-        }
+        // What is held is judged anew with every look: it may have been moved, by a person or by a step that could not tell.
+        let mut held = self.held.take();
+        let held_unseen: BTreeSet<FolderPath> =
+            held.iter().flat_map(|held| &held.paths).filter(|path| !finding.covers(path)).cloned().collect();
         let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, .. } = finding;
-        if let Some(held) = &self.held {
-            gone.retain(|path| !held.paths.contains(path));
-        }
-        self.held = self.held.take().filter(|held| !held.paths.is_empty());
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
@@ -70,6 +64,10 @@ impl Engine {
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
             gone.remove(from);
+        }
+        if let Some(held) = &mut held {
+            held.paths.retain(|path| gone.contains(path) || held_unseen.contains(path));
+            gone.retain(|path| !held.paths.contains(path));
         }
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
@@ -103,6 +101,7 @@ impl Engine {
         }
         let Writing { commit, dirty, changed, removed, again, .. } = writing;
         let written = commit.finish();
+        self.held = held.filter(|held| !held.paths.is_empty());
         self.finish_commit(now_ms, written, dirty, changed, removed);
         if !held_now.is_empty() {
             self.out.push_back(Output::Tell(Event::Held { files: gone_files as u64 }));
