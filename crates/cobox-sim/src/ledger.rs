@@ -102,15 +102,18 @@ impl Ledger {
         self.let_go.extend(disk.kept_contents().map(|content| content.hash));
     }
 
-    /// O1, O3 and O4 on the disks of all, when they agree; `left_out` is what the folder has and no disk needs to show.
-    pub(crate) fn check(&mut self, disks: &[&Disk], left_out: Vec<Bytes>) -> Result<(), String> {
+    /// O1, O3 and O4 on the disks of all, with what is ignored there, when they agree; `left_out` is what the folder has and no disk
+    /// needs to show.
+    pub(crate) fn check(&mut self, disks: &[(&Disk, BTreeSet<FolderPath>)], left_out: Vec<Bytes>) -> Result<(), String> {
         let mut here: BTreeSet<[u8; 32]> = left_out.into_iter().map(|content| content.hash).collect();
-        for (path, node) in disks.iter().flat_map(|disk| &disk.tree) {
+        let all = disks.iter().flat_map(|(disk, ignored)| disk.tree.iter().map(move |(path, node)| (path, node, ignored)));
+        for (path, node, ignored) in all {
             let Some(content) = node.content() else { continue };
             if !self.written.contains_key(&content.hash) {
                 return Err(format!("O3: {path} shows what nobody wrote"));
             }
-            if self.dead.contains(&content.hash) {
+            // What a person has ignored since it was written there is theirs alone.
+            if self.dead.contains(&content.hash) && !ignored.contains(path) {
                 return Err(format!("O4: {path} is back: {}", self.written[&content.hash]));
             }
             if self.must_be_gone(&content.hash) {

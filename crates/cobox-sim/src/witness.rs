@@ -1,5 +1,6 @@
 //! What a member's machine shows to the oracles, and to whoever follows one content through a run.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use cobox_core::path::FolderPath;
@@ -88,6 +89,11 @@ impl Member<'_> {
         let shown = self.live.as_ref().and_then(|live| live.engine.view().lookup(path));
         let is_dir = self.durable.disk.has_dir(path) || shown.is_some_and(|entry| entry.dir().is_some());
         Rules::of(&self.durable.disk).ignores(path, is_dir)
+    }
+
+    /// What lies on the disk and is no content there.
+    pub(crate) fn ignored(&self) -> BTreeSet<FolderPath> {
+        self.durable.disk.tree.keys().filter(|path| self.ignores(path)).cloned().collect()
     }
 
     /// Whether this is a directory that is gone for the others and stays here for what is ignored in it (l16).

@@ -1,9 +1,10 @@
 //! One run: a storm of edits, delays, broken links, stops and restored backups; a quiet phase; the oracles; and once more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use cobox_core::engine::{Input, Stat, same_time};
+use cobox_core::path::FolderPath;
 use cobox_proto::replicate::{self, PeerId};
 
 use crate::cast::{Cast, PEOPLE_MAX};
@@ -459,7 +460,8 @@ impl<'c> World<'c> {
         }
         self.members_agree()?;
         let left_out = self.members.iter().flat_map(Member::left_out).collect();
-        let disks: Vec<&Disk> = self.members.iter().map(|member| &member.durable.disk).collect();
+        let disks: Vec<(&Disk, BTreeSet<FolderPath>)> =
+            self.members.iter().map(|member| (&member.durable.disk, member.ignored())).collect();
         self.ledger.deletions_hold = self.faults.calm && !self.may_lack;
         self.ledger.check(&disks, left_out)
     }

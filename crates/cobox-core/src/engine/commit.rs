@@ -506,6 +506,10 @@ impl Writing<'_> {
                     self.edit(path, &old, body)
                 }
             }
+            Some(old) if self.was_set_aside(&old) && self.is_known(kind, &body) => {
+                let nobodys = Behind { inode: Inode::ZERO, seen: SmallVec::new(), twins: Vec::new() };
+                self.shown_already(path, kind, &body).unwrap_or(nobodys)
+            }
             old => {
                 if old.is_some() {
                     self.remove(path);
@@ -623,6 +627,9 @@ impl Writing<'_> {
     /// (K5).
     fn remove(&mut self, path: &FolderPath) {
         let Some(old) = self.synced.get(path).cloned() else { return };
+        if self.was_set_aside(&old) {
+            return drop(self.unset(path));
+        }
         self.removed += 1;
         if old.kind == Kind::Dir {
             for inode in self.dir_inodes(path, old.inode) {
