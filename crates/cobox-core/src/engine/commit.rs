@@ -54,6 +54,7 @@ impl Engine {
         let mut held = self.held.take();
         let held_unseen: BTreeSet<FolderPath> =
             held.iter().flat_map(|held| &held.paths).filter(|path| !finding.covers(path)).cloned().collect();
+        let half_seen = self.half_seen(&finding);
         let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, .. } = finding;
         let mut writing = self.writing();
@@ -74,7 +75,7 @@ impl Engine {
         // Where nothing can be said of some, because a step is under way or a place can not be read, the others count.
         let found_files = found.values().filter(|what| !matches!(what, Found::Dir(_))).count();
         let judged_files = if went_everywhere { gone_files + met_files + found_files } else { known_files };
-        let held_now = if brake::holds(gone_files, judged_files, known_files) {
+        let held_now = if !gone.is_empty() && brake::holds(gone_files, judged_files, known_files) {
             std::mem::take(&mut gone)
         } else {
             BTreeSet::new()
@@ -85,6 +86,10 @@ impl Engine {
             writing.remove(path);
         }
         for (path, what) in found {
+            if let Some(from) = half_seen.get(&path) {
+                writing.again.extend([path, from.clone()]);
+                continue;
+            }
             writing.give_parents(&path);
             if let Some(unknown) = writing.unknown_parent(&path) {
                 writing.again.push(unknown);
@@ -110,6 +115,17 @@ impl Engine {
         if !again.is_empty() {
             self.out.push_back(Output::Rescan(again));
         }
+    }
+
+    /// Files that were found at one place, and are remembered at another that was not looked at: `to -> from`. Without both places in
+    /// one look this can not be told from a copy.
+    fn half_seen(&self, finding: &Finding) -> BTreeMap<FolderPath, FolderPath> {
+        let known_at = |path: &FolderPath, what: &Found| {
+            let Found::Leaf(_, stamp, body) = what else { return None };
+            let from = self.ids.get(&stamp.id).filter(|from| *from != path && !finding.went_to(from))?;
+            self.synced.get(from).filter(|old| old.digest == body.plain_digest).map(|_| from.clone())
+        };
+        finding.found.iter().filter_map(|(path, what)| Some((path.clone(), known_at(path, what)?))).collect()
     }
 
     /// A look whose findings this device may not publish. What equals the folder is noted; what was changed or added stays
