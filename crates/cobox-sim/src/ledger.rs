@@ -15,8 +15,8 @@ pub(crate) struct Ledger {
     let_go: BTreeSet<[u8; 32]>,
     /// Contents that were nowhere when all were equal.
     dead: BTreeSet<[u8; 32]>,
-    /// Contents that a person deleted, and who.
-    deleted: BTreeMap<[u8; 32], char>,
+    /// Contents that a person deleted, who, and where.
+    deleted: BTreeMap<[u8; 32], (char, FolderPath)>,
     /// Who moved, copied or touched a content.
     handled: BTreeMap<[u8; 32], BTreeSet<char>>,
     /// Contents that were copied.
@@ -47,8 +47,16 @@ impl Ledger {
             disk.tree.keys().filter(|path| !below.contains(*path)).filter_map(content).collect();
         // Two people may each delete one version of a file while the program gives the place of one to the other.
         let is_copy = |path: &FolderPath| path.to_string().contains("(conflict ");
-        let gone = below.iter().filter(|path| !is_copy(path)).filter_map(content).filter(|hash| !stays.contains(hash));
-        self.deleted.extend(gone.map(|hash| (hash, who)));
+        for path in below.iter().filter(|path| !is_copy(path)) {
+            if let Some(hash) = content(path).filter(|hash| !stays.contains(hash)) {
+                self.deleted.insert(hash, (who, path.clone()));
+            }
+        }
+    }
+
+    /// A person puts something where they may just have deleted something else: then they replaced it.
+    pub(crate) fn put(&mut self, path: &FolderPath, who: char) {
+        self.deleted.retain(|_, (other, place)| (*other, &*place) != (who, path));
     }
 
     /// Everything that this disk has and `newer` may lose by being set back to it.
@@ -88,7 +96,7 @@ impl Ledger {
 
     fn must_be_gone(&self, hash: &[u8; 32]) -> bool {
         let by_others = |who: &char| self.handled.get(hash).is_some_and(|all| all.iter().any(|other| other != who));
-        self.deletions_hold && !self.copied.contains(hash) && self.deleted.get(hash).is_some_and(|who| !by_others(who))
+        self.deletions_hold && !self.copied.contains(hash) && self.deleted.get(hash).is_some_and(|(who, _)| !by_others(who))
     }
 
     /// What this disk has and is not among these may be lost.

@@ -508,6 +508,11 @@ impl Writing<'_> {
                     Behind { inode: old.inode, seen: old.seen.clone(), twins: old.twins.clone() }
                 } else if let Some(there) = self.shown_already(path, kind, &body) {
                     // Written by us before a stop that lost the memory of it, or by the person to the same effect.
+                    if !self.first_look && !self.was_set_aside(&old) && old.digest != digest {
+                        let replaced = self.replaced(&old);
+                        self.commit.remove(old.inode, &replaced);
+                        self.remove_twins(&old);
+                    }
                     there
                 } else if self.was_set_aside(&old) {
                     // A step of an earlier run put something else here. If it is that no more, somebody edited it since.
@@ -561,15 +566,19 @@ impl Writing<'_> {
     }
 
     fn edit(&mut self, path: &FolderPath, old: &Synced, body: Body) -> Behind {
-        let stays = |dot: &Dot| self.stands_twice(old) || self.arrived.contains(&(old.inode, *dot));
-        let seen: SmallVec<[Dot; 1]> = self.seen_there_only(old).into_iter().filter(|dot| !stays(dot)).collect();
-        if self.commit.edit(old.inode, &seen, body.clone()).is_err() {
+        if self.commit.edit(old.inode, &self.replaced(old), body.clone()).is_err() {
             // Deleted by somebody who had not seen this edit: the edit wins, as a new item.
             return self.create(path, old.kind, body);
         }
         let written = self.wrote(old.inode);
         self.remove_twins(old);
         written
+    }
+
+    /// The values that something else at their place does away with.
+    fn replaced(&self, old: &Synced) -> SmallVec<[Dot; 1]> {
+        let stays = |dot: &Dot| self.stands_twice(old) || self.arrived.contains(&(old.inode, *dot));
+        self.seen_there_only(old).into_iter().filter(|dot| !stays(dot)).collect()
     }
 
     /// What stands behind a path that was just written.
