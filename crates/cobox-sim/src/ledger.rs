@@ -96,7 +96,9 @@ impl Ledger {
 
     fn must_be_gone(&self, hash: &[u8; 32]) -> bool {
         let by_others = |who: &char| self.handled.get(hash).is_some_and(|all| all.iter().any(|other| other != who));
-        self.deletions_hold && !self.copied.contains(hash) && self.deleted.get(hash).is_some_and(|(who, _)| !by_others(who))
+        self.deletions_hold
+            && !self.copied.contains(hash)
+            && self.deleted.get(hash).is_some_and(|(who, _)| !by_others(who))
     }
 
     /// What this disk has and is not among these may be lost.
@@ -112,9 +114,14 @@ impl Ledger {
 
     /// O1, O3 and O4 on the disks of all, with what is ignored there, when they agree; `left_out` is what the folder has and no disk
     /// needs to show.
-    pub(crate) fn check(&mut self, disks: &[(&Disk, BTreeSet<FolderPath>)], left_out: Vec<Bytes>) -> Result<(), String> {
+    pub(crate) fn check(
+        &mut self,
+        disks: &[(&Disk, BTreeSet<FolderPath>)],
+        left_out: Vec<Bytes>,
+    ) -> Result<(), String> {
         let mut here: BTreeSet<[u8; 32]> = left_out.into_iter().map(|content| content.hash).collect();
-        let all = disks.iter().flat_map(|(disk, ignored)| disk.tree.iter().map(move |(path, node)| (path, node, ignored)));
+        let all =
+            disks.iter().flat_map(|(disk, ignored)| disk.tree.iter().map(move |(path, node)| (path, node, ignored)));
         for (path, node, ignored) in all {
             let Some(content) = node.content() else { continue };
             if !self.written.contains_key(&content.hash) {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use cobox_core::path::FolderPath;
-use cobox_core::state::State;
+use cobox_core::state::{Content, State};
+use cobox_proto::id::Cid;
 
 use crate::disk::Bytes;
 use crate::ignore::Rules;
@@ -105,6 +106,24 @@ impl Member<'_> {
             && below.peek().is_some()
             && live.engine.view().lookup(path).is_none()
             && below.all(|path| self.ignores(&path) || disk.has_dir(&path))
+    }
+
+    /// Which values of the state a block belongs to, and where they are shown.
+    pub(crate) fn names_of(&self, cid: &Cid) -> String {
+        let Some(live) = &self.live else { return String::new() };
+        let mut names = Vec::new();
+        for (key, item) in live.engine.state().iter() {
+            for (dot, body) in &item.body {
+                if matches!(&body.content, Content::Refs(refs) if refs.iter().any(|chunk| chunk.cid == *cid)) {
+                    let shown = live.engine.view().entries.iter().find(|(_, entry)| {
+                        entry.shown().is_some_and(|leaf| leaf.inode == key.inode && leaf.seen().contains(dot))
+                    });
+                    let place = shown.map_or("nowhere".into(), |(path, _)| path.to_string());
+                    names.push(format!("{} {}@{} shown at {place}", key.inode.short(), dot.counter, dot.actor.short()));
+                }
+            }
+        }
+        names.join(", ")
     }
 
     /// Contents that the folder has at places that are no content here.

@@ -130,7 +130,9 @@ impl Member<'_> {
             }
             Step::Remove { path, expect } => disk.step_remove(path, *expect).map(|()| None),
             Step::RemoveDir { path } => disk.step_remove_dir(path).map(|()| None),
-            Step::Write { source: Some((from, stamp)), .. } if disk.tree.get(from).and_then(Node::stamp) != Some(*stamp) => {
+            Step::Write { source: Some((from, stamp)), .. }
+                if disk.tree.get(from).and_then(Node::stamp) != Some(*stamp) =>
+            {
                 Err(StepError::Changed)
             }
             Step::Write { path, kind, body, expect, .. } => {

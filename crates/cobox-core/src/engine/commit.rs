@@ -15,7 +15,7 @@ use super::plan::{same_time, shown};
 use super::scan::{Finding, Found};
 use super::{Engine, Event, Held, Output, StepError, brake};
 use crate::path::FolderPath;
-use crate::state::{Body, Commit, Dot, Kind, State, View, ViewEntry};
+use crate::state::{Body, Commit, Dot, Kind, View, ViewEntry};
 
 /// What a commit works on: fields of the engine, borrowed apart.
 struct Writing<'e> {
@@ -712,27 +712,4 @@ impl Behind {
         let Self { inode, seen, twins } = self;
         Synced { inode, kind, id: stamp.id, stamp: Some(stamp), digest, seen, twins }
     }
-}
-
-/// How many bytes of sealed content the touched items refer to: what a head announces.
-pub(super) fn announced_bytes(state: &State, inodes: impl Iterator<Item = Inode>) -> (u64, u64) {
-    use crate::state::Content;
-    let (mut blocks, mut bytes) = (0, 0);
-    for inode in inodes {
-        let Some(item) = state.get(&inode) else { continue };
-        for (_, body) in &item.body {
-            match &body.content {
-                Content::Inline(_) => {}
-                Content::Refs(refs) => {
-                    blocks += refs.len() as u64;
-                    bytes += body.size + body.size / 8 + 2048 * refs.len() as u64;
-                }
-                Content::Manifest(manifest) => {
-                    blocks += manifest.refs + manifest.refs / 16 + 8;
-                    bytes += body.size + body.size / 8 + 4096 * manifest.refs;
-                }
-            }
-        }
-    }
-    (blocks, bytes)
 }

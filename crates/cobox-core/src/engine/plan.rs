@@ -229,14 +229,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn leaf(
-        &self,
-        plan: &mut Plan,
-        path: &FolderPath,
-        target: &Target<'_>,
-        moved: &Moved<'a>,
-        used: &mut Used<'a>,
-    ) {
+    fn leaf(&self, plan: &mut Plan, path: &FolderPath, target: &Target<'_>, moved: &Moved<'a>, used: &mut Used<'a>) {
         let old = self.synced.get(path);
         if let Some(old) = old
             && old.kind == target.kind
