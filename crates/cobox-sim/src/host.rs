@@ -434,6 +434,10 @@ impl<'c> Host<'c> {
         Some(cid)
     }
 
+    pub(crate) fn has(&self, cid: &Cid) -> bool {
+        self.durable.blocks.contains_key(cid)
+    }
+
     /// Blocks beneath a head that are not here.
     pub(crate) fn lacks(&self, head: &HeadId) -> Vec<Cid> {
         let Some(live) = &self.live else { return Vec::new() };
@@ -447,7 +451,7 @@ impl<'c> Host<'c> {
     }
 
     pub(crate) fn is_complete(&self, head: &HeadId) -> bool {
-        self.durable.complete.contains_key(head)
+        self.live.as_ref().is_some_and(|live| live.tenant.complete().contains_key(head))
     }
 
     /// Whether every block beneath every head that it calls complete is there; and whether none of them can be read.
@@ -459,7 +463,7 @@ impl<'c> Host<'c> {
                 return Err(format!("O5: {} can read block {}", self.name, cid.short()));
             }
         }
-        for id in self.durable.complete.keys() {
+        for id in self.live.iter().flat_map(|live| live.tenant.complete().keys()) {
             let Some(head) = self.durable.heads.get(id) else {
                 return Err(format!("O1: {} calls {} complete and does not have it", self.name, id.short()));
             };

@@ -344,8 +344,13 @@ impl<'c> Member<'c> {
                 }
             }
             O::ReceiptArrived(receipt) => self.durable.receipts.push(receipt),
-            O::SeederRolledBack { seeder, .. } => {
-                self.broken = Some(format!("{} says that seeder {} denies what it signed", self.name, seeder.short()));
+            O::SeederRolledBack { seeder, receipt } => {
+                self.broken = Some(format!(
+                    "{} says that seeder {} denies what it signed, {}",
+                    self.name,
+                    seeder.short(),
+                    receipt.receipt().head.short()
+                ));
             }
             O::HeadRefused { why, .. } => self.events.push(format!("refuses a head: {why}")),
             O::ClosePeer { peer, .. } => self.close.push(peer),

@@ -7,6 +7,7 @@ use cobox_core::engine::{Input, Stat, same_time};
 use cobox_core::path::FolderPath;
 
 use cobox_proto::hosting::Holding;
+use cobox_proto::id::Cid;
 
 use crate::disk::{Disk, Node};
 use crate::host::Host;
@@ -101,8 +102,14 @@ impl World<'_> {
                     receipt.seeder == host.who().key && receipt.head == id && receipt.holding == Holding::Complete
                 });
                 if !host.is_complete(&id) || !is_receipted {
-                    let lacks: Vec<String> = host
-                        .lacks(&id)
+                    let lacks = host.lacks(&id);
+                    if self.content_may_lack()
+                        && lacks.iter().any(|cid| !self.members.iter().any(|m| m.block(cid).is_some()))
+                    {
+                        // Told to others by a machine that lost it right after.
+                        continue;
+                    }
+                    let lacks: Vec<String> = lacks
                         .iter()
                         .map(|cid| {
                             let has = |member: &&Member<'_>| member.block(cid).is_some();
@@ -228,6 +235,16 @@ impl World<'_> {
         Ok(())
     }
 
+    fn wants_in_words(&self, member: &Member<'_>) -> String {
+        let block = |cid: &Cid| {
+            let has = |other: &&Member<'_>| other.block(cid).is_some();
+            let holders: String = self.members.iter().filter(has).map(|other| other.name).collect();
+            let hosts: String = self.hosts.iter().filter(|host| host.has(cid)).map(|host| host.name).collect();
+            format!("block {}, which {holders:?} and {hosts:?} have", cid.short())
+        };
+        [member.waits_for()].into_iter().chain(member.wants().iter().map(block)).collect::<Vec<_>>().join("; ")
+    }
+
     /// O2: all disks are equal, and nobody waits for anything.
     pub(crate) fn members_agree(&mut self) -> Result<(), String> {
         let shows: Vec<String> = self.members.iter().map(show).collect();
@@ -236,7 +253,7 @@ impl World<'_> {
             let summary = live.engine.summary();
             if shows[n] != shows[0] {
                 let (a, b) = (self.members[0].name, member.name);
-                let waits: Vec<String> = self.members.iter().map(Member::waits_for).collect();
+                let waits: Vec<String> = self.members.iter().map(|member| self.wants_in_words(member)).collect();
                 return Err(format!(
                     "O2: disks differ: {a} has\n{}{b} has\n{}{summary:?} {waits:?}",
                     shows[0], shows[n]

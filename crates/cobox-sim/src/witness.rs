@@ -79,6 +79,11 @@ impl Member<'_> {
         Some(format!("knows{known}"))
     }
 
+    /// Blocks of others' states that are not here.
+    pub(crate) fn wants(&self) -> Vec<Cid> {
+        self.live.iter().flat_map(|live| live.wants.iter().copied()).collect()
+    }
+
     /// Steps whose content is not here.
     pub(crate) fn waits_for(&self) -> String {
         let Some(live) = &self.live else { return "nothing: it is stopped".into() };

@@ -224,7 +224,7 @@ impl Engine {
                 engine.own.fresh_actor(Some(&head.id()));
             }
         }
-        engine.seal_past();
+        engine.seal_past(0);
         engine.note_published();
         if !engine.root_is_published() {
             // A join that was not published before the stop. What it brought is not known any more; the whole tree is sure to
@@ -286,7 +286,10 @@ impl Engine {
             Input::StepFailed { id, why } => self.step_failed(id, why),
             Input::Decide { approve } => self.decide(now_ms, approve),
             Input::Vault(mark) => self.own.vault = Some(mark),
-            Input::Woken => self.publish_merge_if_due(now_ms),
+            Input::Woken => {
+                self.publish_merge_if_due(now_ms);
+                self.go_on(now_ms);
+            }
         }
     }
 

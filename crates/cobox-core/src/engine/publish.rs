@@ -160,9 +160,15 @@ impl Engine {
         self.merging.frontier_has_root(self.tree.root()) || self.state.is_empty() && self.merging.frontier().is_empty()
     }
 
+    /// Whether all newest heads have our root. One that has another would stay a newest head for ever, and a seeder would ask for its
+    /// content, which may be nowhere any more.
+    fn has_one_root(&self) -> bool {
+        self.root_is_published() && self.merging.frontier_is_of_root(self.tree.root())
+    }
+
     /// Plans the publication of a join that nobody has published yet.
     pub(super) fn publish_merge_soon(&mut self, now_ms: u64) {
-        if self.root_is_published() || !self.standing.can_write {
+        if self.has_one_root() || !self.standing.can_write {
             self.own.merge_due_ms = None;
             return;
         }
@@ -181,7 +187,7 @@ impl Engine {
             return;
         }
         self.own.merge_due_ms = None;
-        if !self.root_is_published() && self.standing.can_write {
+        if !self.has_one_root() && self.standing.can_write {
             self.publish(now_ms, (0, 0), BTreeSet::new());
         }
     }
