@@ -117,15 +117,22 @@ impl Engine {
         }
     }
 
-    /// Files that were found at one place, and are remembered at another that was not looked at: `to -> from`. Without both places in
-    /// one look this can not be told from a copy.
-    fn half_seen(&self, finding: &Finding) -> BTreeMap<FolderPath, FolderPath> {
+    /// Files that were found at one place, and are remembered at another that was not looked at, or stood there a moment earlier:
+    /// `to -> from`. Without both places in one look this can not be told from a copy. What stands at both once more is a hard link.
+    fn half_seen(&mut self, finding: &Finding) -> BTreeMap<FolderPath, FolderPath> {
+        let seen_twice = std::mem::take(&mut self.seen_twice);
         let known_at = |path: &FolderPath, what: &Found| {
             let Found::Leaf(_, stamp, body) = what else { return None };
-            let from = self.ids.get(&stamp.id).filter(|from| *from != path && !finding.went_to(from))?;
-            self.synced.get(from).filter(|old| old.digest == body.plain_digest).map(|_| from.clone())
+            let from = self.ids.get(&stamp.id).filter(|from| *from != path)?;
+            self.synced.get(from).filter(|old| old.digest == body.plain_digest)?;
+            let stands_there = !finding.gone.contains(from) && !finding.found.contains_key(from);
+            let is_new = !finding.went_to(from) || stands_there && seen_twice.get(path) != Some(from);
+            is_new.then(|| from.clone())
         };
-        finding.found.iter().filter_map(|(path, what)| Some((path.clone(), known_at(path, what)?))).collect()
+        let half_seen: BTreeMap<FolderPath, FolderPath> =
+            finding.found.iter().filter_map(|(path, what)| Some((path.clone(), known_at(path, what)?))).collect();
+        self.seen_twice.clone_from(&half_seen);
+        half_seen
     }
 
     /// A look whose findings this device may not publish. What equals the folder is noted; what was changed or added stays

@@ -129,6 +129,8 @@ pub struct Engine {
     moved_at_start: BTreeSet<FolderPath>,
     /// Until then: what earlier runs set aside.
     set_aside: BTreeMap<FileId, Stamp>,
+    /// What the last look found at two places, `to -> from`: in the middle of a move, or hard links.
+    seen_twice: BTreeMap<FolderPath, FolderPath>,
     /// What stood behind a place when it was last looked at, if equal content of others came behind it since: whoever deleted or
     /// edited the file before the next look did not do so to theirs.
     before_adoption: BTreeMap<FolderPath, Arc<Synced>>,
@@ -194,6 +196,7 @@ impl Engine {
             looked_at_all: false,
             moved_at_start: BTreeSet::new(),
             set_aside: BTreeMap::new(),
+            seen_twice: BTreeMap::new(),
             before_adoption: BTreeMap::new(),
             held: None,
             merging: Merging::new(frontier),
