@@ -224,6 +224,10 @@ impl Tenant {
         }
         let reached = self.count_use(shelf);
         self.follow(now_ms, shelf);
+        if !self.repairing.is_empty() {
+            // What lies beneath a lost block is not known before it is here again, and may be nowhere else.
+            return vec![];
+        }
         shelf.cids().into_iter().filter(|cid| !reached.contains(cid)).collect()
     }
 
