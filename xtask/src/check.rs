@@ -21,6 +21,14 @@ type Step = (&'static str, fn() -> Result<()>);
 
 const DENY: Tool = Tool { krate: "cargo-deny", program: "cargo-deny", version: "0.20.2" };
 
+/// What cargo is asked for to run the tests.
+pub(crate) const TESTS: [&str; 3] = ["test", "--workspace", "--locked"];
+
+/// `check --tests`: the tests alone, as `check` runs them.
+pub(crate) fn tests() -> Result<()> {
+    run("cargo", &TESTS)
+}
+
 pub(crate) fn check() -> Result<()> {
     let begun = Instant::now();
     let mut timed: Vec<(&str, f64)> = Vec::new();
@@ -28,7 +36,7 @@ pub(crate) fn check() -> Result<()> {
         ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
         ("tidy", tidy),
         ("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
-        ("tests", || run("cargo", &["test", "--workspace", "--locked"])),
+        ("tests", tests),
         ("fuzz", fuzz::check),
         ("storm", crate::campaign::sim::check),
         ("docs", || {

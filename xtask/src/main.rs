@@ -15,7 +15,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   up        build everything and start cobox on this computer
-  check     every check and test, as CI runs them
+  check     every check and test, as CI runs them; with --tests the tests alone
   tidy      the house rules alone: borders, module heads, names, the lock file's size
   bench     timings beside rsync, and memory: bench ingest|sync|memory
   sim       the simulator: sim run --seed N --verbose tells the story of one seed
@@ -39,6 +39,7 @@ fn asked() -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["up", rest @ ..] => up::up(rest),
         ["check"] => check::check(),
+        ["check", "--tests"] => check::tests(),
         ["tidy"] => tidy::tidy(),
         ["bench", rest @ ..] => bench::bench(rest),
         ["sim", rest @ ..] => campaign::sim::sim(rest),

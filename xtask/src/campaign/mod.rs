@@ -1,6 +1,7 @@
 //! `cargo xtask campaign KIND --minutes M`: the long forms of what `cargo xtask check` tries for seconds. Each kind runs for about as
 //! long as it is given, keeps what it finds, and adds a row to `docs/campaigns.md`.
 
+mod flaky;
 pub(crate) mod fuzz;
 mod ledger;
 pub(crate) mod sim;
@@ -17,6 +18,7 @@ cargo xtask campaign KIND --minutes M
   sim       worlds of the simulator, one seed after the other
   kill      services are killed at any moment; also --faults N, --seed N
   power     disks lose their power at any moment; needs root; also --faults N, --seed N
+  flaky     every test, --runs N times instead of --minutes; with --loaded all cores are kept busy beside them
 
   ... and a row in docs/campaigns.md";
 
@@ -26,6 +28,7 @@ pub(crate) fn campaign(args: &[&str]) -> Result<()> {
         "fuzz" => fuzz::campaign(minutes(rest)?),
         "sim" => sim::campaign(minutes(rest)?),
         "kill" => storm::run_worlds("kill", rest),
+        "flaky" => flaky::campaign(rest, USAGE),
         "power" => storm::run_worlds("power", rest),
         other => bail!("no campaign {other:?}\n\n{USAGE}"),
     }
