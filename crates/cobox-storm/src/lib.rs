@@ -18,5 +18,5 @@ mod sight;
 mod world;
 
 pub use kill::{KillStorm, Tally};
-pub use machine::Programs;
+pub use machine::{FOLDER, Machine, PATIENCE, Programs, Role};
 pub use power::PowerStorm;

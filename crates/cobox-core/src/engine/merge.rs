@@ -337,7 +337,7 @@ impl Engine {
                     wanted.extend(fetching.ask());
                 }
                 Err(TreeError::NotWanted(_)) => {}
-                Err(why) => broken.push((*id, why.to_string())),
+                Err(why) => broken.push((*id, with_cause(&why))),
             }
         }
         for (id, why) in broken {
@@ -374,7 +374,7 @@ impl Engine {
             }
             match walk.done(&self.state, &self.keys) {
                 Ok(remote) => joined |= self.join_remote(id, &remote),
-                Err(why) => self.refuse(id, why.to_string()),
+                Err(why) => self.refuse(id, with_cause(&why)),
             }
             self.fetch_more(now_ms);
         }
@@ -461,6 +461,11 @@ impl Engine {
     pub fn has_refused(&self, actor: &ActorId) -> bool {
         self.merging.refused.iter().any(|id| self.merging.rows.get(id).is_some_and(|row| row.actor == *actor))
     }
+}
+
+/// What is wrong with a tree, and why: the one without the other names no deed.
+fn with_cause(why: &TreeError) -> String {
+    std::error::Error::source(why).map_or_else(|| why.to_string(), |cause| format!("{why}: {cause}"))
 }
 
 fn alarm_text(alarm: &Alarm) -> String {

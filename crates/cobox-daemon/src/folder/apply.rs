@@ -97,6 +97,8 @@ struct Job {
     temp: TempFile,
     refs: Vec<Ref>,
     starts: Vec<u64>,
+    /// Of the pieces that are there.
+    digests: Vec<[u8; 32]>,
     missing: BTreeSet<usize>,
 }
 
@@ -323,7 +325,8 @@ impl Applier {
     fn begin_inline(&mut self, id: StepId, goal: Goal, begun: Result<TempFile, DiskError>) {
         match begun {
             Ok(temp) => {
-                let job = Job { goal, temp, refs: Vec::new(), starts: Vec::new(), missing: BTreeSet::new() };
+                let (refs, starts, digests) = (Vec::new(), Vec::new(), Vec::new());
+                let job = Job { goal, temp, refs, starts, digests, missing: BTreeSet::new() };
                 self.jobs.insert(id, job);
                 self.ready.push(id);
             }
@@ -377,12 +380,12 @@ impl Applier {
             Ok(opened) => opened,
             Err(why) => return (self.tell)(Applied::Failed(id, step_error(why.into()))),
         };
-        let mut missing = BTreeSet::new();
+        let (mut missing, mut digests) = (BTreeSet::new(), vec![[0; 32]; refs.len()]);
         for (i, r) in refs.iter().enumerate() {
-            let here = resumed && self.holds(&temp, r, starts[i]);
-            match here || self.copy_local(&mut temp, r, starts[i]) {
-                true => {}
-                false => {
+            let here = if resumed { self.holds(&temp, r, starts[i]) } else { None };
+            match here.or_else(|| self.copy_local(&mut temp, r, starts[i])) {
+                Some(digest) => digests[i] = digest,
+                None => {
                     missing.insert(i);
                 }
             }
@@ -393,7 +396,7 @@ impl Applier {
             self.wanted_bytes += u64::from(refs[*i].len);
         }
         let done = missing.is_empty();
-        self.jobs.insert(id, Job { goal, temp, refs, starts, missing });
+        self.jobs.insert(id, Job { goal, temp, refs, starts, digests, missing });
         if done {
             self.ready.push(id);
         } else {
@@ -401,32 +404,30 @@ impl Applier {
         }
     }
 
-    /// Whether a piece of an earlier attempt is right already.
-    fn holds(&self, temp: &TempFile, r: &Ref, start: u64) -> bool {
-        temp.read_at(start, r.len as usize).is_ok_and(|bytes| content::reseal(&self.keys, r, &bytes).is_some())
+    /// The digest of a piece of an earlier attempt, if it is right already.
+    fn holds(&self, temp: &TempFile, r: &Ref, start: u64) -> Option<[u8; 32]> {
+        let bytes = temp.read_at(start, r.len as usize).ok()?;
+        content::reseal_digested(&self.keys, r, &bytes).map(|(_, digest)| digest)
     }
 
-    /// Takes a piece from another file of this folder, or from a block kept here, if one has it.
-    fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> bool {
+    /// Takes a piece from another file of this folder, or from a block kept here, if one has it; its digest.
+    fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> Option<[u8; 32]> {
         let places = self.db.pieces(&r.cid).unwrap_or_default();
         for (place, piece) in places {
             if let Ok(bytes) = read_piece(&self.disk, &place, &piece)
-                && content::reseal(&self.keys, r, &bytes).is_some()
+                && let Some((_, digest)) = content::reseal_digested(&self.keys, r, &bytes)
             {
-                return temp.write_at(start, &bytes).is_ok();
+                return temp.write_at(start, &bytes).is_ok().then_some(digest);
             }
         }
-        match self.blocks.get(&r.cid) {
-            Ok(Some(sealed)) => {
-                content::open_chunk(&self.keys, r, &sealed).is_ok_and(|bytes| temp.write_at(start, &bytes).is_ok())
-            }
-            _ => false,
-        }
+        let sealed = self.blocks.get(&r.cid).ok()??;
+        let (bytes, digest) = content::open_digested(&self.keys, r, &sealed).ok()?;
+        temp.write_at(start, &bytes).is_ok().then_some(digest)
     }
 
     fn block(&mut self, cid: Cid, sealed: &[u8]) {
         let Some(waiters) = self.waiting.remove(&cid) else { return };
-        let mut opened: Option<Vec<u8>> = None;
+        let mut opened: Option<(Vec<u8>, [u8; 32])> = None;
         for (id, piece) in waiters {
             if piece == LIST {
                 if let Err(why) = self.blocks.put_many(&[(cid, sealed)]) {
@@ -442,16 +443,20 @@ impl Applier {
             let r = job.refs[piece];
             self.wanted_bytes = self.wanted_bytes.saturating_sub(u64::from(r.len));
             job.missing.remove(&piece);
-            if opened.is_none() {
-                match content::open_chunk(&self.keys, &r, sealed) {
-                    Ok(bytes) => opened = Some(bytes),
+            // Another file may list it with another length: then it is opened for that one anew, in vain.
+            if opened.as_ref().is_none_or(|(bytes, _)| bytes.len() != r.len as usize) {
+                match content::open_digested(&self.keys, &r, sealed) {
+                    Ok(piece) => opened = Some(piece),
                     Err(why) => {
                         self.drop_step(id, StepError::Failed(why.to_string()), true);
                         continue;
                     }
                 }
             }
-            let wrote = opened.as_ref().map(|bytes| job.temp.write_at(job.starts[piece], bytes));
+            let wrote = opened.as_ref().map(|(bytes, digest)| {
+                job.digests[piece] = *digest;
+                job.temp.write_at(job.starts[piece], bytes)
+            });
             if let Some(Err(why)) = wrote {
                 self.drop_step(id, step_error(why.into()), true);
             } else if job.missing.is_empty() {
@@ -495,7 +500,13 @@ impl Applier {
         let mut placed = Vec::with_capacity(ready.len());
         for id in ready {
             let Some(job) = self.jobs.remove(&id) else { continue };
-            let Job { goal, temp, refs, starts, .. } = job;
+            let Job { goal, temp, refs, starts, digests, .. } = job;
+            if !refs.is_empty() && !content::is_what_was_said(&self.keys, &goal.body, &refs, &digests) {
+                discard(temp);
+                let why = "its pieces are not the content that its author named; whoever wrote it must write it again";
+                (self.tell)(Applied::Failed(id, StepError::Failed(why.into())));
+                continue;
+            }
             if let Err(why) = &synced {
                 // Some of its bytes may be lost although they can still be read: it is written anew.
                 discard(temp);

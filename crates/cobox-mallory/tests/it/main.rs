@@ -1,0 +1,4 @@
+//! The scripts that need no programs, and the list of all.
+
+mod pure;
+mod tables;
