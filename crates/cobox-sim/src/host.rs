@@ -88,7 +88,7 @@ enum Word {
 
 #[derive(Debug)]
 enum Record {
-    Head(SignedHead),
+    Head(Box<SignedHead>),
     Receipt(SignedReceipt),
     Complete(HeadId, u64),
     Released(HeadId),
@@ -264,7 +264,7 @@ impl<'c> Host<'c> {
 
     fn keep(&mut self, record: Record) {
         match record {
-            Record::Head(head) => drop(self.durable.heads.insert(head.id(), head)),
+            Record::Head(head) => drop(self.durable.heads.insert(head.id(), *head)),
             Record::Receipt(receipt) => self.durable.receipts.push(receipt),
             Record::Complete(head, at_ms) => drop(self.durable.complete.insert(head, at_ms)),
             Record::Released(head) => drop(self.durable.complete.remove(&head)),
@@ -301,7 +301,7 @@ impl<'c> Host<'c> {
                 TenantOutput::Replica(O::SendBlock { peer, cid }) => live.unsaid.push_back(Word::Send(peer, cid)),
                 TenantOutput::Replica(O::ClosePeer { peer, .. }) => live.unsaid.push_back(Word::Close(peer)),
                 TenantOutput::Replica(O::HeadAccepted(id) | O::HeadQuarantined(id)) => {
-                    live.unkept.extend(replica.heads().get(&id).cloned().map(Record::Head));
+                    live.unkept.extend(replica.heads().get(&id).cloned().map(|head| Record::Head(Box::new(head))));
                 }
                 TenantOutput::Replica(O::ReceiptArrived(receipt)) => live.unkept.push(Record::Receipt(receipt)),
                 TenantOutput::Replica(O::BlockTaken { cid, .. }) => {

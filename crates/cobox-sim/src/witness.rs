@@ -18,7 +18,7 @@ impl Member<'_> {
         let has = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
         let mut known = String::new();
         for (key, item) in live.engine.state().iter() {
-            let is_named = text.strip_prefix('#').is_some_and(|short| key.inode.short().to_string() == short);
+            let is_named = text.strip_prefix('#').is_some_and(|short| key.inode.short() == short);
             if is_named || text.starts_with('/') && item.loc.iter().any(|(_, loc)| loc.name.as_str() == &text[1..]) {
                 let _ = write!(
                     known,
