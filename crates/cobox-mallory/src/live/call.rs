@@ -171,7 +171,7 @@ impl Call {
     }
 
     /// Waits until the other end closes the folder.
-    pub(crate) fn is_closed(mut self) -> Result<()> {
+    pub(crate) fn until_closed(mut self) -> Result<()> {
         while self.hears()?.is_some() {}
         self.line.hang_up();
         Ok(())
@@ -181,9 +181,8 @@ impl Call {
     pub(crate) fn was_heard(&mut self) -> Result<()> {
         self.says(Message::GenesisWanted);
         loop {
-            match self.hears()?.context("it was closed instead")? {
-                Message::Genesis { .. } => return Ok(()),
-                _ => {}
+            if let Message::Genesis { .. } = self.hears()?.context("it was closed instead")? {
+                return Ok(());
             }
         }
     }

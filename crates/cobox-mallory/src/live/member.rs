@@ -415,7 +415,7 @@ fn closed_by_all(scene: &Scene, why: &str, message: impl Fn() -> Result<Vec<Mess
     for at in [At::Ana, At::Box] {
         let call = scene.as_member(at)?;
         message()?.into_iter().for_each(|message| call.says(message));
-        call.is_closed()?;
+        call.until_closed()?;
         scene.is_told(at, &["a peer is closed", &scene.mallorys_name(), why])?;
     }
     Ok(Verdict::Closed)

@@ -199,7 +199,7 @@ impl Scene {
             ensure!(changed.is_empty(), "{}: outside of the folder changed {changed:?}", machine.name);
         }
         self.beats += 1;
-        let (from, to) = if self.beats % 2 == 0 { (&self.ana, &self.ben) } else { (&self.ben, &self.ana) };
+        let (from, to) = if self.beats.is_multiple_of(2) { (&self.ana, &self.ben) } else { (&self.ben, &self.ana) };
         let beat = format!("beat {}", self.beats);
         fs::write(from.root().join("beat.txt"), &beat)?;
         until("an honest edit arrives", || {

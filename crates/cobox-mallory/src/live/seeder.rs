@@ -62,7 +62,7 @@ fn unasked(scene: &mut Scene) -> Result<Verdict> {
 fn closed(scene: &Scene, why: &str, messages: Vec<Message>) -> Result<Verdict> {
     let call = scene.as_seeder(At::Ana)?;
     messages.into_iter().for_each(|message| call.says(message));
-    call.is_closed()?;
+    call.until_closed()?;
     scene.is_told(At::Ana, &["a peer is closed", &scene.seeders_name(), why])?;
     Ok(Verdict::Closed)
 }
