@@ -112,6 +112,13 @@ impl Script {
     }
 }
 
+/// Reproducible bytes that nothing compresses.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut out = vec![0; bytes];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
+    out
+}
+
 /// All scripts.
 pub fn scripts() -> Vec<Script> {
     pure::tables().into_iter().chain(live::tables()).flatten().copied().collect()
@@ -130,7 +137,6 @@ const fn pure(
 }
 
 /// A row of a table.
-#[allow(dead_code)]
 const fn live(
     case: &'static str,
     name: &'static str,

@@ -1,18 +1,17 @@
 //! Scripts at running programs.
 
+mod call;
+mod keys;
+mod member;
+mod scene;
+mod seeder;
+mod stranger;
+
 use crate::Script;
 
-/// The running programs.
-pub struct Scene;
-
-impl Scene {
-    /// Nobody is worse off.
-    pub(crate) fn judge(&mut self) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
+pub use scene::Scene;
 
 /// Every table.
 pub(crate) fn tables() -> Vec<&'static [Script]> {
-    vec![]
+    vec![member::SCRIPTS, seeder::SCRIPTS, stranger::SCRIPTS]
 }

@@ -1,7 +1,7 @@
 //! S1, S2, X8, X10: what a seeder may do to sealed blocks, and what a member may seal into them.
 
 use anyhow::{Result, ensure};
-use cobox_core::content::{ManifestReader, inline_digest, open_chunk, seal_small};
+use cobox_core::content::{ManifestReader, inline_digest, is_what_was_said, open_chunk, open_digested, seal_small};
 use cobox_core::keys::{EpochSecret, FolderKeys, Profile, ShapeKey};
 use cobox_core::seal::{BlockKind, SealError};
 use cobox_core::state::{Body, Content, Kind, Ref};
@@ -36,6 +36,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     member("x10", "bob and carol have different shape keys", Verdict::RefusedAtDecode, two_shapes),
     member("x10", "a block has a second form with the same content", Verdict::RefusedAtDecode, second_form),
     member("x10", "the root of a state opens to two contents", Verdict::Named, root_of_two_contents),
+    member("x10", "pieces are not the content that the record names", Verdict::RefusedAtDecode, other_pieces),
     member("x10", "a file's digest is that of another content", Verdict::Contained, digest_of_other),
 ];
 
@@ -356,4 +357,18 @@ fn digest_of_other() -> Result<Verdict> {
     let read = alice.engine.state().iter().flat_map(|(_, item)| item.body.iter().map(|(_, body)| body.plain_digest));
     ensure!(read.collect::<Vec<_>>() == [inline_digest(&home.keys, b"a lie")], "it is taken for what it is");
     alice.judged(&head, "")
+}
+
+fn other_pieces() -> Result<Verdict> {
+    // Who has the named content already would keep it, and others would write another: so what is put together is held against its name.
+    let home = Home::new()?;
+    let (truth, lie) =
+        (seal_small(&home.keys, home.epoch, &[1; 700], 0), seal_small(&home.keys, home.epoch, &[2; 700], 0));
+    let Content::Refs(pieces) = &lie.body.content else { anyhow::bail!("700 bytes are a piece") };
+    let (_, digest) = open_digested(&home.keys, &pieces[0], &lie.blocks[0].bytes)?;
+    ensure!(is_what_was_said(&home.keys, &lie.body, pieces, &[digest]), "the honest record");
+    let body = Body { plain_digest: truth.body.plain_digest, ..lie.body.clone() };
+    ensure!(!is_what_was_said(&home.keys, &body, pieces, &[digest]), "the other's name");
+    ensure!(!is_what_was_said(&home.keys, &lie.body, pieces, &[]), "a piece that was never looked at");
+    Ok(Verdict::RefusedAtDecode)
 }

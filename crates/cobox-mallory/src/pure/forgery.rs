@@ -10,6 +10,8 @@ use cobox_proto::id::{Cid, EpochTag};
 
 /// Bytes of stored keys before the first epoch: version, folder, shape key, profile, count.
 const BEFORE_EPOCHS: usize = 1 + 32 + 32 + 1 + 4;
+/// Bytes of each: secret and parameters.
+const EPOCH_BYTES: usize = 32 + 4;
 /// Bytes of a block with little in it.
 pub(crate) const SMALL: usize = 1024;
 
@@ -45,9 +47,16 @@ pub(crate) struct Forge<'k> {
 impl<'k> Forge<'k> {
     /// Under the first epoch.
     pub(crate) fn of(keys: &'k FolderKeys) -> Result<Self> {
-        let stored = keys.to_storage();
-        let secret = stored.get(BEFORE_EPOCHS..BEFORE_EPOCHS + 32).context("an epoch's secret")?;
         let epoch = keys.epochs().next().map(|(tag, _)| *tag).context("an epoch")?;
+        Self::at(keys, epoch)
+    }
+
+    /// Under this epoch.
+    pub(crate) fn at(keys: &'k FolderKeys, epoch: EpochTag) -> Result<Self> {
+        let stored = keys.to_storage();
+        let place = keys.epochs().position(|(tag, _)| *tag == epoch).context("the epoch is held")?;
+        let at = BEFORE_EPOCHS + place * EPOCH_BYTES;
+        let secret = stored.get(at..at + 32).context("an epoch's secret")?;
         let (siv, enc) = (blake3::derive_key("cobox v1 siv", secret), blake3::derive_key("cobox v1 enc", secret));
         Ok(Self { keys, epoch, siv, enc })
     }

@@ -14,6 +14,9 @@ mod words;
 
 use crate::Script;
 
+pub(crate) use forgery::{Forge, Inside};
+pub(crate) use names::{replaced, respoilt};
+
 /// Every table.
 pub(crate) fn tables() -> Vec<&'static [Script]> {
     vec![
