@@ -131,10 +131,14 @@ fn signs_for_newest(scene: &Scene) -> Result<()> {
 fn denies(scene: &Scene, at: At, tips: Vec<Tip>) -> Result<Verdict> {
     let named = format!("seeder {} has lost a state it signed for", scene.seeders_name());
     let before = scene.machine(at).logged().matches(&named).count();
-    let call = scene.as_seeder(at)?;
-    call.says(Message::HeadsHave { tips, last: true });
-    until("the seeder is named", || Ok(scene.machine(at).logged().matches(&named).count() > before))?;
-    call.hang_up();
+    // A young receipt convicts nobody: it comes again until it is named.
+    until("the seeder is named", || {
+        let mut call = scene.as_seeder(at)?;
+        call.says(Message::HeadsHave { tips: tips.clone(), last: true });
+        call.was_heard()?;
+        call.hang_up();
+        Ok(scene.machine(at).logged().matches(&named).count() > before)
+    })?;
     Ok(Verdict::Named)
 }
 

@@ -12,7 +12,7 @@ use crate::wire::{AddressNote, Message, Tip};
 
 /// A receipt counts against its seeder once it has been known for so long before the seeder came: what it says as it comes may have
 /// been on the way while the receipt came by way of others.
-const RECEIPT_RIPE_MS: u64 = 60_000;
+const RECEIPT_RIPE_MS: u64 = 5_000;
 /// Heads called stale that wait for ops; more than a device can have in flight.
 const STALE_WAITING_MAX: usize = 64;
 

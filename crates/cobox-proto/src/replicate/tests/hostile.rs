@@ -242,7 +242,7 @@ fn s5_an_older_head_replaces_nothing_and_a_seeder_that_forgot_is_convicted() {
     visit.tell(Input::Received { peer: PeerId(3), message: Message::HeadsHave { tips: tips.clone(), last: true } });
     visit.tell(Input::PeerClosed { peer: PeerId(3) });
     assert!(!visit.log.contains(&convicts));
-    visit.now_ms = 60_000;
+    visit.now_ms = 5_000;
     let old = PeerId(2);
     visit.tell(Input::PeerOpened { peer: old, who: seeder(50), ours: KeyKind::Device });
     visit.tell(Input::Received { peer: old, message: Message::HeadsHave { tips, last: true } });
