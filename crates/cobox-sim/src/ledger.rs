@@ -15,6 +15,8 @@ pub(crate) struct Ledger {
     let_go: BTreeSet<[u8; 32]>,
     /// Contents that were nowhere when all were equal.
     dead: BTreeSet<[u8; 32]>,
+    /// Contents that several disks had when all were equal.
+    shared: BTreeSet<[u8; 32]>,
     /// Contents that a person deleted, who, and where.
     deleted: BTreeMap<[u8; 32], (char, FolderPath)>,
     /// Who moved, copied or touched a content.
@@ -23,6 +25,8 @@ pub(crate) struct Ledger {
     copied: BTreeSet<[u8; 32]>,
     /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
     pub(crate) deletions_hold: bool,
+    /// Nobody's memory was set back or lost.
+    pub(crate) all_remember: bool,
     pub(crate) count: u64,
 }
 
@@ -119,7 +123,8 @@ impl Ledger {
         disks: &[(&Disk, BTreeSet<FolderPath>)],
         left_out: Vec<Bytes>,
     ) -> Result<(), String> {
-        let mut here: BTreeSet<[u8; 32]> = left_out.into_iter().map(|content| content.hash).collect();
+        let left_out: BTreeSet<[u8; 32]> = left_out.into_iter().map(|content| content.hash).collect();
+        let mut here = left_out.clone();
         let all =
             disks.iter().flat_map(|(disk, ignored)| disk.tree.iter().map(move |(path, node)| (path, node, ignored)));
         for (path, node, ignored) in all {
@@ -136,6 +141,24 @@ impl Ledger {
             }
             here.insert(content.hash);
         }
+        let (mut shared, mut shown) = (BTreeSet::new(), left_out);
+        let mut once = BTreeSet::new();
+        for (disk, ignored) in disks {
+            let contents = |path: &FolderPath, node: &Node| Some((node.content()?.hash, ignored.contains(path)));
+            let on_disk: BTreeSet<([u8; 32], bool)> =
+                disk.tree.iter().filter_map(|(path, node)| contents(path, node)).collect();
+            shown.extend(on_disk.iter().filter(|(_, is_ignored)| !is_ignored).map(|(hash, _)| *hash));
+            let hashes: BTreeSet<[u8; 32]> = on_disk.into_iter().map(|(hash, _)| hash).collect();
+            shared.extend(hashes.intersection(&once).copied());
+            once.extend(hashes);
+        }
+        // Others had it, nobody deleted it, and now there is it only where somebody ignores it.
+        let taken =
+            |hash: &&[u8; 32]| !shared.contains(*hash) && !shown.contains(*hash) && !self.let_go.contains(*hash);
+        if let Some(hash) = self.shared.iter().filter(|hash| self.all_remember && here.contains(*hash)).find(taken) {
+            return Err(format!("O1: taken from others what {}", self.written[hash]));
+        }
+        self.shared = shared;
         for (hash, story) in &self.written {
             if !here.contains(hash) && !self.let_go.contains(hash) {
                 return Err(format!("O1: lost what {story}"));
