@@ -83,8 +83,9 @@ impl World<'_> {
             self.members.iter().map(|member| (&member.durable.disk, member.ignored())).collect();
         self.ledger.deletions_hold = self.faults.calm && !self.may_lack;
         let faults = &self.faults;
-        let is_told_all = !faults.backups && !faults.stops && !faults.sick_disks && !faults.listings_lie;
-        self.ledger.all_remember = is_told_all && !self.may_lack;
+        let is_told_all = !faults.backups && !faults.stops && !faults.twins;
+        let is_seen_right = !faults.sick_disks && !faults.listings_lie && !faults.late_reads;
+        self.ledger.all_remember = is_told_all && is_seen_right && !self.may_lack;
         self.ledger.check(&disks, left_out)?;
         self.hosts_have_all()?;
         if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
