@@ -104,6 +104,13 @@ impl Faults {
     }
 }
 
+/// Counts a durable thing of a machine that is to stop after some; true if it stops before this one.
+pub(crate) fn counts_down(stop_after: &mut Option<u32>) -> bool {
+    let left = stop_after.map(|left| left.checked_sub(1));
+    *stop_after = left.flatten();
+    left == Some(None)
+}
+
 /// What one machine suffers from, and its own dice for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {

@@ -13,7 +13,7 @@ use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::{KeyKind, Who};
 
 use crate::cast::{Cast, Hired};
-use crate::faults::Machine;
+use crate::faults::{Machine, counts_down};
 use crate::member::Packet;
 
 /// How often garbage is looked for, and how long it lies before it goes.
@@ -189,17 +189,11 @@ impl<'c> Host<'c> {
     }
 
     fn stops_now(&mut self) -> bool {
-        match &mut self.stop_after {
-            Some(0) => {
-                self.stop();
-                true
-            }
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
+        let stops = counts_down(&mut self.stop_after);
+        if stops {
+            self.stop();
         }
+        stops
     }
 
     pub(crate) fn tell(&mut self, now_ms: u64, input: replicate::Input) {

@@ -19,7 +19,7 @@ use cobox_proto::wire::proof::{KeyKind, Who};
 
 use crate::cast::{Cast, Person};
 use crate::disk::Disk;
-use crate::faults::Machine;
+use crate::faults::{Machine, counts_down};
 use crate::ignore::Rules;
 use crate::scan::Scan;
 
@@ -139,6 +139,11 @@ impl<'c> Member<'c> {
         }
     }
 
+    /// On a machine with its faults.
+    pub(crate) fn on(self, machine: Machine) -> Self {
+        Self { machine, ..self }
+    }
+
     pub(crate) fn who(&self) -> Who {
         Who { kind: KeyKind::Device, key: self.person.device.sig.public() }
     }
@@ -240,17 +245,11 @@ impl<'c> Member<'c> {
 
     /// Counts a durable thing; true if the machine stops before it.
     pub(crate) fn stops_now(&mut self) -> bool {
-        match &mut self.stop_after {
-            Some(0) => {
-                self.stop();
-                true
-            }
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
+        let stops = counts_down(&mut self.stop_after);
+        if stops {
+            self.stop();
         }
+        stops
     }
 
     pub(crate) fn tell_engine(&mut self, now_ms: u64, input: Input) {

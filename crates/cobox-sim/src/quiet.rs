@@ -107,18 +107,14 @@ impl World<'_> {
                 });
                 if !host.is_complete(&id) || !is_receipted {
                     let lacks = host.lacks(&id);
-                    if self.content_may_lack()
-                        && lacks.iter().any(|cid| !self.members.iter().any(|m| m.block(cid).is_some()))
-                    {
+                    if self.content_may_lack() && lacks.iter().any(|cid| self.holders(cid).is_empty()) {
                         // Told to others by a machine that lost it right after.
                         continue;
                     }
                     let lacks: Vec<String> = lacks
                         .iter()
                         .map(|cid| {
-                            let has = |member: &&Member<'_>| member.block(cid).is_some();
-                            let holders: String = self.members.iter().filter(has).map(|member| member.name).collect();
-                            let of = self.members[0].names_of(cid);
+                            let (of, holders) = (self.members[0].names_of(cid), self.holders(cid));
                             format!("{} of {of}, which {holders:?} have", cid.short())
                         })
                         .collect();
@@ -239,10 +235,14 @@ impl World<'_> {
         Ok(())
     }
 
+    /// Members who have a block, or can make it.
+    fn holders(&self, cid: &Cid) -> String {
+        self.members.iter().filter(|member| member.block(cid).is_some()).map(|member| member.name).collect()
+    }
+
     fn wants_in_words(&self, member: &Member<'_>) -> String {
         let block = |cid: &Cid| {
-            let has = |other: &&Member<'_>| other.block(cid).is_some();
-            let holders: String = self.members.iter().filter(has).map(|other| other.name).collect();
+            let holders = self.holders(cid);
             let hosts: String = self.hosts.iter().filter(|host| host.has(cid)).map(|host| host.name).collect();
             format!("block {}, which {holders:?} and {hosts:?} have", cid.short())
         };

@@ -90,16 +90,9 @@ impl<'c> World<'c> {
         if faults.crowd {
             count = CROWD_MAX;
         }
-        let members: Vec<Member<'_>> = (0..count)
-            .map(|n| {
-                let mut member = Member::at(cast, ops, n);
-                member.machine = Machine { luck: Dice::new(luck.next()), faults: faults.clone(), ..Machine::healthy() };
-                member
-            })
-            .collect();
-        let machine =
-            |luck: &mut Dice| Machine { luck: Dice::new(luck.next()), faults: faults.clone(), ..Machine::healthy() };
-        let hosts = (0..faults.hosts.min(HOSTS_MAX)).map(|n| Host::at(cast, n, machine(&mut luck))).collect();
+        let mut machine = || Machine { luck: Dice::new(luck.next()), faults: faults.clone(), ..Machine::healthy() };
+        let members: Vec<Member<'_>> = (0..count).map(|n| Member::at(cast, ops, n).on(machine())).collect();
+        let hosts = (0..faults.hosts.min(HOSTS_MAX)).map(|n| Host::at(cast, n, machine())).collect();
         Self {
             cast,
             options,

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::ledger::{self, Entry};
 use crate::run::{command, output, root, run_command};
 
-/// Seconds of each target in `cargo xtask check`; with 22 targets, two at a time, as long as 16 targets of 30 s.
+/// Seconds of each target in `cargo xtask check`.
 const CHECK_SECONDS: u64 = 10;
 /// Targets that run beside each other.
 const AT_ONCE: usize = 2;
