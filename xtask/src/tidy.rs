@@ -17,7 +17,7 @@ const BLIND: [&str; 5] = ["cobox-proto", "cobox-store", "cobox-net", "cobox-log"
 const PURE: [&str; 2] = ["cobox-proto", "cobox-core"];
 const IMPURE: [&str; 9] = ["tokio", "iroh", "rusqlite", "getrandom", "axum", "notify", "cap-std", "rustix", "ureq"];
 /// Crates that are for developers: no program that is shipped is built with them.
-const FOR_DEVELOPERS: [&str; 3] = ["cobox-mallory", "cobox-sim", "cobox-storm"];
+const FOR_DEVELOPERS: [&str; 4] = ["cobox-faultfs", "cobox-mallory", "cobox-sim", "cobox-storm"];
 /// Crypto libraries that would stand beside aws-lc.
 const SECOND_CRYPTO: [&str; 3] = ["ring", "openssl", "native-tls"];
 /// Module names that say nothing.

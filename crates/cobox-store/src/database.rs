@@ -97,7 +97,12 @@ fn create(path: &Path, format: &Format) -> Result<(), StoreError> {
     connection.execute_batch(format.schema).map_err(failed)?;
     connection.pragma_update(None, "application_id", format.application_id).map_err(failed)?;
     connection.pragma_update(None, "user_version", format.version).map_err(failed)?;
-    // Closing the last connection moves the log into the file and syncs it.
+    // Moves the log into the file and syncs it. Closing would do so too, but keep an error to itself: a file without its log would then
+    // stand under the name of a database for ever.
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(failed)?;
+    if busy != 0 {
+        return Err(StoreError::InUse { path: unfinished });
+    }
     connection.close().map_err(|(_, e)| failed(e))?;
     fs::rename(&unfinished, path).map_err(io)?;
     if let Some(dir) = path.parent() {

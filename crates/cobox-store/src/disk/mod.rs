@@ -12,7 +12,7 @@ mod writer;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -136,11 +136,15 @@ impl DiskStore {
     /// other error (no more files, no permission) says nothing about the block.
     fn read(&self, row: &Indexed) -> Result<Read, StoreError> {
         let place = row.place;
-        match self.segments.read_block(place.segment, place.at, place.len) {
+        let is_disk_error = |error: &io::Error| error.raw_os_error() == Some(Errno::IO.raw_os_error());
+        let look = || self.segments.read_block(place.segment, place.at, place.len);
+        // What a loose cable does once is no damage: a block that is called damaged is gone for good.
+        let found = look().or_else(|error| if is_disk_error(&error) { look() } else { Err(error) });
+        match found {
             Ok(bytes) if Cid::of(&bytes) == row.cid => Ok(Read::Right(bytes)),
             Ok(_) => Ok(Read::Damaged),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Ok(Read::Damaged),
-            Err(e) if e.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(Read::Damaged),
+            Err(e) if is_disk_error(&e) => Ok(Read::Damaged),
             Err(e) => Err(StoreError::io("read", &self.segments.path(place.segment), e)),
         }
     }

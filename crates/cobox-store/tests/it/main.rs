@@ -5,11 +5,19 @@
 mod conformance;
 mod crash;
 mod damage;
+mod faults;
 mod folders;
 
 use cobox_proto::block::{BlockHeader, SALT_BYTES, TAG_BYTES};
 use cobox_proto::id::{Cid, EpochTag};
 use cobox_store::{BlockStore, DiskStore};
+
+/// Not a test: serves the disks of the others, in a process of its own.
+#[test]
+#[ignore = "run by the tests that need a disk which fails"]
+fn fault_disk_server() {
+    cobox_faultfs::serve().unwrap();
+}
 
 /// A block that differs from every other `n`, `body` bytes behind its header.
 fn block_with(n: u64, links: &[Cid], body: usize) -> (Cid, Vec<u8>) {
