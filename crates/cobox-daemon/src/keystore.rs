@@ -168,14 +168,12 @@ impl Keystore {
     /// Removes a secret for good; one that is not there is fine.
     pub fn remove(&self, name: &str) -> Result<(), KeystoreError> {
         let path = self.path(name)?;
-        match std::fs::remove_file(&path) {
+        let removed = match std::fs::remove_file(&path) {
+            // Perhaps an earlier try removed it and could not make that durable.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| self.sync()).map_err(|source| KeystoreError::Io {
-                doing: "remove",
-                path: path.clone(),
-                source,
-            }),
-        }
+            removed => removed,
+        };
+        removed.and_then(|()| self.sync()).map_err(io_error("remove", &path))
     }
 
     /// Names of all secrets, sorted. Files that can not be ones are passed over.

@@ -12,6 +12,7 @@ mod control;
 mod plan;
 mod serve;
 mod tree;
+pub mod trial;
 
 use std::cell::RefCell;
 use std::io;

@@ -24,6 +24,10 @@ const TEMP_NAME_BYTES_MAX: usize = 128;
 /// More files than this are synced with the whole disk, where the system can do that; fewer need not wait for what others write.
 const FILES_SYNCED_ALONE_MAX: usize = 16;
 
+/// What `statfs` says of a disk that a program serves.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const FUSE_SUPER_MAGIC: rustix::fs::FsWord = 0x6573_5546;
+
 /// Which writes are on the disk. A write belongs to the generation that runs when it is done; a sync ends a generation.
 #[derive(Default)]
 pub(crate) struct Syncs {
@@ -267,6 +271,10 @@ fn sync_file(file: &OwnedFd) -> Result<(), Errno> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn sync_disk(root: &OwnedFd) -> Result<bool, Errno> {
+    // A disk served by a program (ntfs-3g, sshfs, gocryptfs, ...) is asked to sync a file, and never to sync itself.
+    if again(|| rustix::fs::fstatfs(root))?.f_type == FUSE_SUPER_MAGIC {
+        return Ok(false);
+    }
     again(|| rustix::fs::syncfs(root)).map(|()| true)
 }
 
