@@ -109,6 +109,7 @@ pub(crate) fn act(
             ledger.put(&to, who);
             disk.erase(&to);
             disk.rename(&from, &to);
+            ledger.moved_to(disk, &to);
             Some(format!("renames {from} -> {to}"))
         }
         13 | 14 => {
@@ -119,6 +120,7 @@ pub(crate) fn act(
             }
             ledger.handle(disk, &from, who);
             disk.rename(&from, &to);
+            ledger.moved_to(disk, &to);
             if dice.one_in(4) {
                 disk.make_dir(&from);
                 return Some(format!("moves dir {from} -> {to} and makes it anew"));

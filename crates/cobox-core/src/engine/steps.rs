@@ -81,8 +81,11 @@ impl Engine {
         }
         let mut planned = plan.steps;
         if planned.iter().any(brings_rules) {
-            // What is content is settled first.
-            planned.retain(brings_rules);
+            // What is content is settled first, with the directories it needs.
+            let places: Vec<FolderPath> =
+                planned.iter().filter(|step| brings_rules(step)).flat_map(Step::paths).cloned().collect();
+            let is_above = |dir: &FolderPath| places.iter().any(|path| path.starts_with(dir));
+            planned.retain(|step| brings_rules(step) || matches!(step, Step::MakeDir { path } if is_above(path)));
         }
         if planned.is_empty() {
             return;
@@ -92,7 +95,8 @@ impl Engine {
             let id = StepId(self.next_step);
             self.next_step += 1;
             for path in step.paths() {
-                self.busy.insert(path.clone(), id);
+                let other = self.busy.insert(path.clone(), id);
+                debug_assert_eq!(other, None, "two steps at one time at {path}");
             }
             if let Step::Write { path, .. } = &step
                 && let Some(leaf) = self.view.lookup(path).and_then(ViewEntry::shown)
