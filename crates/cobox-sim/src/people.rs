@@ -36,8 +36,14 @@ fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPat
     content
 }
 
-/// Somebody changes what is ignored.
-pub(crate) fn change_rules(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, now_ms: u64) -> String {
+/// Somebody changes what is ignored, perhaps for themselves alone.
+pub(crate) fn change_rules(
+    dice: &mut Dice,
+    disk: &mut Disk,
+    ledger: &mut Ledger,
+    (who, now_ms): (char, u64),
+    own: bool,
+) -> String {
     let path = FolderPath::root().join(&name(IGNORE_FILE));
     ledger.let_go(disk, &path);
     ledger.count += 1;
@@ -48,6 +54,9 @@ pub(crate) fn change_rules(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger
             2 => lines.push(format!("{file}/")),
             _ => {}
         }
+    }
+    if own && dice.one_in(3) {
+        lines.push(IGNORE_FILE.to_owned());
     }
     let content = Bytes::new(lines.join("\n").as_bytes());
     ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));

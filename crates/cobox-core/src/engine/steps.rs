@@ -50,10 +50,7 @@ impl Engine {
         });
         let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
-            held: held_entries
-                .filter(|_| Guard::HeldIsWrittenNowhere.stands())
-                .flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot)))
-                .collect(),
+            held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
             view: &self.view,
             state: &self.state,
             synced: &self.synced,
