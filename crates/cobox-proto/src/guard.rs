@@ -1,5 +1,5 @@
 //! Guards that a rehearsal may take away, one at a time, to see that the simulator would notice: each is the one line that keeps a
-//! mistake out which a sync tool has made in public. In builds without debug assertions they all stand and cost nothing.
+//! mistake out which a sync tool has made in public, or this one. In builds without debug assertions they all stand and cost nothing.
 //!
 //! What must hold: a guard here is never a switch of the product; only tests and the simulator take one away, on their own thread.
 
@@ -32,8 +32,16 @@ pub enum Guard {
     DurableBeforeTold,
     /// 19: a step that failed was not done.
     FailedIsNotDone,
-    /// A deletion that waits for a person is not undone at another place.
-    HeldIsWrittenNowhere,
+    /// 20: what a head that is on its way has brought is no garbage.
+    WhatComesIsNoGarbage,
+    /// 21: what lies above a lost block is complete no more.
+    LostIsLookedThrough,
+    /// 22: nothing is thrown away while something is repaired.
+    RepairThrowsNothingAway,
+    /// What is seen at its old place and at its new one is no copy.
+    HalfAMoveIsNoCopy,
+    /// No newest head is left beside one that is as good.
+    AllNewestAreMerged,
     /// A deletion takes along only what was there at the last look.
     AdoptedIsNotDeleted,
     /// Every start writes under a name of its own.
@@ -52,7 +60,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::EmptiedIsHeld,
         Self::SetAsideIsNotDeleted,
         Self::IgnoredIsNotDeleted,
@@ -66,7 +74,11 @@ impl Guard {
         Self::TimesArrive,
         Self::DurableBeforeTold,
         Self::FailedIsNotDone,
-        Self::HeldIsWrittenNowhere,
+        Self::WhatComesIsNoGarbage,
+        Self::LostIsLookedThrough,
+        Self::RepairThrowsNothingAway,
+        Self::HalfAMoveIsNoCopy,
+        Self::AllNewestAreMerged,
         Self::AdoptedIsNotDeleted,
         Self::FreshNameEachStart,
         Self::SetBackPutsNothingOff,

@@ -130,6 +130,18 @@ impl Disk {
         self.tree.insert(path.clone(), node);
     }
 
+    /// Numbers all files and directories anew, from the first number on.
+    pub(crate) fn number_anew(&mut self) {
+        for (node, ino) in self.tree.values_mut().zip(1..) {
+            match node {
+                Node::Dir(number) => *number = ino,
+                Node::File { stamp, .. } | Node::Link { stamp, .. } => stamp.id.ino = ino,
+            }
+        }
+        // The next new file is none of these.
+        self.ticks = self.ticks.max(self.tree.len() as u64);
+    }
+
     pub(crate) fn make_dir(&mut self, path: &FolderPath) {
         let tick = self.tick();
         self.tree.insert(path.clone(), Node::Dir(tick));

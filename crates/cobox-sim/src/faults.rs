@@ -18,6 +18,10 @@ const FIRST_WITH_CALM: u64 = 80_000;
 const FIRST_WITH_WEATHER: u64 = 100_000;
 /// From here on most worlds have seeders, and some of them crowds.
 const FIRST_WITH_HOSTS: u64 = 200_000;
+/// From here on some people keep what they ignore to themselves.
+const FIRST_WITH_OWN_RULES: u64 = 300_000;
+/// From here on some disks number their files anew at each start.
+const FIRST_WITH_NEW_NUMBERS: u64 = 300_000;
 
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
@@ -30,6 +34,8 @@ pub(crate) struct Faults {
     pub(crate) backups: bool,
     /// People change what is ignored.
     pub(crate) ignores: bool,
+    /// ... and some of them keep the rules to themselves: the file that has them names itself.
+    pub(crate) own_rules: bool,
     /// Nothing of all that, and people do not move directories.
     pub(crate) calm: bool,
     /// Machines wake up twice from one image.
@@ -48,6 +54,8 @@ pub(crate) struct Faults {
     pub(crate) power_cuts: bool,
     /// Clocks differ by up to decades and are set in the middle of everything (T1, T2).
     pub(crate) clocks: bool,
+    /// Files and directories have other numbers after a start, those of others among them, as on FAT.
+    pub(crate) new_numbers: bool,
     /// Blocks overtake messages and each other: each has a stream of its own.
     pub(crate) streams: bool,
     /// Each speaks to its neighbours in a row only (N3).
@@ -81,7 +89,8 @@ impl Faults {
         }
         let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
         let twins = apart(FIRST_WITH_TWINS).is_some_and(|mut dice| dice.one_in(2));
-        let known = Self { cuts, stops, backups, ignores, twins, ..Self::default() };
+        let own_rules = ignores && apart(FIRST_WITH_OWN_RULES).is_some_and(|mut dice| dice.one_in(2));
+        let known = Self { cuts, stops, backups, ignores, own_rules, twins, ..Self::default() };
         let Some(mut dice) = apart(FIRST_WITH_WEATHER) else { return known };
         let mut half = || dice.one_in(2);
         Self {
@@ -91,6 +100,7 @@ impl Faults {
             late_reads: half(),
             power_cuts: half(),
             clocks: half(),
+            new_numbers: apart(FIRST_WITH_NEW_NUMBERS).is_some_and(|mut dice| dice.one_in(3)),
             streams: half(),
             // What a neighbour ignores it does not pass on.
             row: half() && !ignores,

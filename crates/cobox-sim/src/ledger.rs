@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cobox_core::path::FolderPath;
 
 use crate::disk::{Bytes, Disk, Node};
+use crate::ignore::Rules;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Ledger {
     handled: BTreeMap<[u8; 32], BTreeSet<char>>,
     /// Contents that were copied.
     copied: BTreeSet<[u8; 32]>,
+    /// Contents that a person moved to where they are ignored, and so out of the folder.
+    taken_out: BTreeSet<[u8; 32]>,
     /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
     pub(crate) deletions_hold: bool,
     /// Nobody's memory was set back or lost.
@@ -98,6 +101,14 @@ impl Ledger {
         self.copied.extend(disk.tree.get(path).and_then(|node| node.content()).map(|content| content.hash));
     }
 
+    /// A person has moved something to this path. Where it is ignored, it has left the folder.
+    pub(crate) fn moved_to(&mut self, disk: &Disk, path: &FolderPath) {
+        let rules = Rules::of(disk);
+        let outside = disk.below(path).into_iter().filter(|path| rules.ignores(path, disk.has_dir(path)));
+        let contents = outside.filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
+        self.taken_out.extend(contents);
+    }
+
     fn must_be_gone(&self, hash: &[u8; 32]) -> bool {
         let by_others = |who: &char| self.handled.get(hash).is_some_and(|all| all.iter().any(|other| other != who));
         self.deletions_hold
@@ -153,8 +164,8 @@ impl Ledger {
             once.extend(hashes);
         }
         // Others had it, nobody deleted it, and now there is it only where somebody ignores it.
-        let taken =
-            |hash: &&[u8; 32]| !shared.contains(*hash) && !shown.contains(*hash) && !self.let_go.contains(*hash);
+        let is_meant = |hash: &[u8; 32]| self.let_go.contains(hash) || self.taken_out.contains(hash);
+        let taken = |hash: &&[u8; 32]| !shared.contains(*hash) && !shown.contains(*hash) && !is_meant(hash);
         if let Some(hash) = self.shared.iter().filter(|hash| self.all_remember && here.contains(*hash)).find(taken) {
             return Err(format!("O1: taken from others what {}", self.written[hash]));
         }

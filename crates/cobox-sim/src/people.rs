@@ -36,8 +36,14 @@ fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPat
     content
 }
 
-/// Somebody changes what is ignored.
-pub(crate) fn change_rules(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, now_ms: u64) -> String {
+/// Somebody changes what is ignored, perhaps for themselves alone.
+pub(crate) fn change_rules(
+    dice: &mut Dice,
+    disk: &mut Disk,
+    ledger: &mut Ledger,
+    (who, now_ms): (char, u64),
+    own: bool,
+) -> String {
     let path = FolderPath::root().join(&name(IGNORE_FILE));
     ledger.let_go(disk, &path);
     ledger.count += 1;
@@ -48,6 +54,9 @@ pub(crate) fn change_rules(dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger
             2 => lines.push(format!("{file}/")),
             _ => {}
         }
+    }
+    if own && dice.one_in(3) {
+        lines.push(IGNORE_FILE.to_owned());
     }
     let content = Bytes::new(lines.join("\n").as_bytes());
     ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));
@@ -109,6 +118,7 @@ pub(crate) fn act(
             ledger.put(&to, who);
             disk.erase(&to);
             disk.rename(&from, &to);
+            ledger.moved_to(disk, &to);
             Some(format!("renames {from} -> {to}"))
         }
         13 | 14 => {
@@ -119,6 +129,7 @@ pub(crate) fn act(
             }
             ledger.handle(disk, &from, who);
             disk.rename(&from, &to);
+            ledger.moved_to(disk, &to);
             if dice.one_in(4) {
                 disk.make_dir(&from);
                 return Some(format!("moves dir {from} -> {to} and makes it anew"));

@@ -225,8 +225,8 @@ impl<'c> World<'c> {
         let Self { dice, members, ledger, now_ms, .. } = self;
         let here = &mut members[member];
         if self.faults.ignores && dice.one_in(12) {
-            let what = people::change_rules(dice, &mut here.durable.disk, ledger, here.name, *now_ms);
-            let name = here.name;
+            let (name, own) = (here.name, self.faults.own_rules);
+            let what = people::change_rules(dice, &mut here.durable.disk, ledger, (name, *now_ms), own);
             return self.note(&format!("{name} {what}"));
         }
         if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, (here.name, *now_ms), self.faults.calm) {

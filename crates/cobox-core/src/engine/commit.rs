@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cobox_proto::guard::Guard;
+
 use super::io::Synced;
 use super::plan::shown;
 use super::scan::{Finding, Found};
@@ -87,6 +89,9 @@ impl Engine {
     /// Files that were found at one place, and are remembered at another that was not looked at, or stood there a moment earlier:
     /// `to -> from`. Without both places in one look this can not be told from a copy. What stands at both once more is a hard link.
     fn half_seen(&mut self, finding: &Finding) -> BTreeMap<FolderPath, FolderPath> {
+        if !Guard::HalfAMoveIsNoCopy.stands() {
+            return BTreeMap::new();
+        }
         let seen_twice = std::mem::take(&mut self.seen_twice);
         let known_at = |path: &FolderPath, what: &Found| {
             let Found::Leaf(_, stamp, body) = what else { return None };

@@ -75,7 +75,8 @@ type Thing = (Inode, Kind, [u8; 32]);
 #[derive(Default)]
 struct Moved<'a> {
     sources: BTreeMap<Thing, &'a FolderPath>,
-    /// Of these, files whose new place is still empty, and that place.
+    /// Files whose new place is still empty, and that place. All places that should have the same: one of them may be gone by now, and
+    /// what stands at the others is not cleared away before it stands where it should.
     awaited: BTreeMap<&'a FolderPath, &'a FolderPath>,
     /// Directories whose new place is still empty, and that place.
     dirs: Vec<(&'a FolderPath, &'a FolderPath)>,
@@ -88,8 +89,17 @@ struct Used<'a> {
     leaving: BTreeSet<&'a FolderPath>,
     /// Places whose content is written to another.
     sources: BTreeSet<&'a FolderPath>,
-    /// Places that are written.
+    /// What stands at those places.
+    things: BTreeSet<Thing>,
+    /// Places that are written or cleared.
     written: BTreeSet<FolderPath>,
+}
+
+impl Used<'_> {
+    /// Whether another step of this plan writes or clears a place, or needs what stands there: then it goes nowhere in this plan.
+    fn rests(&self, from: &FolderPath) -> bool {
+        self.written.contains(from) || self.sources.contains(from)
+    }
 }
 
 struct Target<'a> {
@@ -114,7 +124,7 @@ impl<'a> Planner<'a> {
                 ViewEntry::Dir { .. } if moved.dirs.iter().any(|(_, to)| *to == path) => {
                     // Its content stands elsewhere and comes with it; if only its parent is missing, that comes first.
                 }
-                ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0], &moved),
+                ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0], &moved, &mut used),
                 ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
                     let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else { continue };
                     self.leaf(&mut plan, path, &Target { kind, body, leaf }, &moved, &mut used);
@@ -163,12 +173,16 @@ impl<'a> Planner<'a> {
             Some(_) => self.thing(path).is_some_and(|(_, kind, digest)| (kind, digest) == (old.kind, old.digest)),
             None => false,
         };
-        let gone = self.synced.iter().filter(|(path, old)| !stays(path, old));
-        let sources: BTreeMap<Thing, &FolderPath> =
-            gone.map(|(path, old)| ((old.inode, old.kind, old.digest), path)).collect();
-        if sources.is_empty() {
+        let gone: Vec<(Thing, &FolderPath)> = self
+            .synced
+            .iter()
+            .filter(|(path, old)| !stays(path, old))
+            .map(|(path, old)| (thing_of(old), path))
+            .collect();
+        if gone.is_empty() {
             return Moved::default();
         }
+        let sources: BTreeMap<Thing, &FolderPath> = gone.iter().copied().collect();
         let (mut awaited, mut dirs) = (BTreeMap::new(), Vec::new());
         for (to, entry) in self.wanted().filter(|(to, _)| !self.synced.contains_key(*to)) {
             match entry {
@@ -185,6 +199,11 @@ impl<'a> Planner<'a> {
         let next: Vec<_> = taken.filter_map(|to| Some((*sources.get(&self.thing(to)?)?, to))).collect();
         for (from, to) in next {
             awaited.entry(from).or_insert(to);
+        }
+        for (thing, path) in gone {
+            if let Some(to) = sources.get(&thing).and_then(|from| awaited.get(from).copied()) {
+                awaited.entry(path).or_insert(to);
+            }
         }
         Moved { sources, awaited, dirs }
     }
@@ -209,7 +228,7 @@ impl<'a> Planner<'a> {
         plan.cut_off
     }
 
-    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, inode: Inode, moved: &Moved<'_>) {
+    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, inode: Inode, moved: &Moved<'_>, used: &mut Used<'_>) {
         match self.synced.get(path) {
             Some(old) if old.kind == Kind::Dir && old.inode == Inode::ZERO => {
                 plan.adopt.push((path.clone(), Arc::new(Synced::dir(inode, old.id))));
@@ -218,6 +237,7 @@ impl<'a> Planner<'a> {
             Some(old) => {
                 // A file that only moves is out of the way soon; the rename is in this plan or under way.
                 if let (Some(expect), false, false) = (old.stamp, (self.skip)(path), self.leaves_soon(path, moved)) {
+                    used.written.insert(path.clone());
                     plan.steps.push(Step::Remove { path: path.clone(), expect });
                 }
             }
@@ -246,27 +266,31 @@ impl<'a> Planner<'a> {
         if (self.skip)(path) || is_under_way || !self.has_parent(path) || self.is_full(plan) {
             return;
         }
+        // One after the other: two files that change places rest on each other.
+        if used.sources.contains(path) {
+            return;
+        }
         let thing = (target.leaf.inode, target.kind, target.body.plain_digest);
         let source = moved.sources.get(&thing).and_then(|from| Some((*from, self.synced.get(*from)?.stamp?)));
         match (old, source) {
             // A directory goes with what is below it: see the removals.
             (Some(old), _) if old.kind == Kind::Dir => {}
             (Some(_), _) if self.leaves_soon(path, moved) => {}
-            (None, Some((from, expect))) if !(self.skip)(from) && used.leaving.insert(from) => {
+            (None, Some((from, expect))) if !(self.skip)(from) && !used.rests(from) && used.leaving.insert(from) => {
                 plan.steps.push(Step::RenameFile { from: from.clone(), to: path.clone(), expect });
             }
             (_, Some((from, _))) if used.leaving.contains(from) || !Guard::MovedByWritingIsThere.stands() => {
+                used.written.insert(path.clone());
                 plan.steps.push(write(path, target, old, None));
             }
             (_, Some((from, stamp))) => {
-                // One after the other: two files that change places rest on each other.
-                if !(self.busy)(from) && !used.sources.contains(path) && !used.written.contains(from) {
+                if !(self.busy)(from) && !used.rests(from) {
                     used.sources.insert(from);
+                    used.things.insert(thing);
                     used.written.insert(path.clone());
                     plan.steps.push(write(path, target, old, Some((from.clone(), stamp))));
                 }
             }
-            (_, None) if used.sources.contains(path) => {}
             (_, None) => {
                 used.written.insert(path.clone());
                 plan.steps.push(write(path, target, old, None));
@@ -309,7 +333,7 @@ impl<'a> Planner<'a> {
             let moves = moved.awaited.contains_key(path) && !used.leaving.contains(path)
                 || moved.dirs.iter().any(|(from, _)| path.starts_with(from));
             let kept_below = last_kept.is_some_and(|kept| kept.starts_with(path));
-            let rests = used.sources.contains(path);
+            let rests = self.writing.contains(&(old.inode, old.digest)) || used.things.contains(&thing_of(old));
             if stays || moves || rests || (self.skip)(path) || old.kind == Kind::Dir && kept_below {
                 last_kept = Some(path);
                 continue;
@@ -327,6 +351,10 @@ impl<'a> Planner<'a> {
             }
         }
     }
+}
+
+fn thing_of(old: &Synced) -> Thing {
+    (old.inode, old.kind, old.digest)
 }
 
 /// Whether an entry of the view is content here, if the directories above it are. Of what is synced as it is shown that is known.

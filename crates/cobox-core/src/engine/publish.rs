@@ -163,7 +163,8 @@ impl Engine {
     /// Whether all newest heads have our root. One that has another would stay a newest head for ever, and a seeder would ask for its
     /// content, which may be nowhere any more.
     fn has_one_root(&self) -> bool {
-        self.root_is_published() && self.merging.frontier_is_of_root(self.tree.root())
+        let is_of_one_root = self.merging.frontier_is_of_root(self.tree.root());
+        self.root_is_published() && (is_of_one_root || !Guard::AllNewestAreMerged.stands())
     }
 
     /// Plans the publication of a join that nobody has published yet.

@@ -50,10 +50,7 @@ impl Engine {
         });
         let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
-            held: held_entries
-                .filter(|_| Guard::HeldIsWrittenNowhere.stands())
-                .flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot)))
-                .collect(),
+            held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
             view: &self.view,
             state: &self.state,
             synced: &self.synced,
@@ -81,8 +78,11 @@ impl Engine {
         }
         let mut planned = plan.steps;
         if planned.iter().any(brings_rules) {
-            // What is content is settled first.
-            planned.retain(brings_rules);
+            // What is content is settled first, with the directories it needs.
+            let places: Vec<FolderPath> =
+                planned.iter().filter(|step| brings_rules(step)).flat_map(Step::paths).cloned().collect();
+            let is_above = |dir: &FolderPath| places.iter().any(|path| path.starts_with(dir));
+            planned.retain(|step| brings_rules(step) || matches!(step, Step::MakeDir { path } if is_above(path)));
         }
         if planned.is_empty() {
             return;
@@ -92,7 +92,8 @@ impl Engine {
             let id = StepId(self.next_step);
             self.next_step += 1;
             for path in step.paths() {
-                self.busy.insert(path.clone(), id);
+                let other = self.busy.insert(path.clone(), id);
+                debug_assert_eq!(other, None, "two steps at one time at {path}");
             }
             if let Step::Write { path, .. } = &step
                 && let Some(leaf) = self.view.lookup(path).and_then(ViewEntry::shown)

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::guard::Guard;
 use crate::head::SignedHead;
 use crate::hosting::ingest::{Ingest, Step};
 use crate::hosting::promise::Promise;
@@ -224,7 +225,7 @@ impl Tenant {
         }
         let reached = self.count_use(shelf);
         self.follow(now_ms, shelf);
-        if !self.repairing.is_empty() {
+        if !self.repairing.is_empty() && Guard::RepairThrowsNothingAway.stands() {
             // What lies beneath a lost block is not known before it is here again, and may be nowhere else.
             return vec![];
         }
@@ -506,7 +507,9 @@ impl Tenant {
     fn block_lost(&mut self, now_ms: u64, shelf: &mut dyn Shelf) {
         let roots: Vec<Cid> =
             self.complete.keys().chain(self.coming.keys()).filter_map(|head| self.root(head)).collect();
-        recheck(shelf, &roots);
+        if Guard::LostIsLookedThrough.stands() {
+            recheck(shelf, &roots);
+        }
         // What is on its way is admitted anew: it is not its fault if it brings again what was lost here.
         self.coming.clear();
         let broken = |head: &&HeadId| self.root(head).is_none_or(|root| shelf.status(&root) != Status::Complete);
@@ -537,7 +540,9 @@ impl Tenant {
         let honest = |head: &HeadId| {
             self.refused.get(head) != Some(&Holding::MoreThanAnnounced) && !self.overran.contains_key(head)
         };
-        order.extend(self.targets().into_iter().filter(honest).map(|head| (u64::MAX, head)));
+        if Guard::WhatComesIsNoGarbage.stands() {
+            order.extend(self.targets().into_iter().filter(honest).map(|head| (u64::MAX, head)));
+        }
         let mut quota = Quota::default();
         let mut reached = BTreeSet::new();
         for (_, head) in order {
