@@ -16,6 +16,8 @@ const BLIND: [&str; 5] = ["cobox-proto", "cobox-store", "cobox-net", "cobox-log"
 /// Crates that must stay pure, and what they must not depend on.
 const PURE: [&str; 2] = ["cobox-proto", "cobox-core"];
 const IMPURE: [&str; 9] = ["tokio", "iroh", "rusqlite", "getrandom", "axum", "notify", "cap-std", "rustix", "ureq"];
+/// Crates that are for developers: no program that is shipped is built with them.
+const FOR_DEVELOPERS: [&str; 3] = ["cobox-mallory", "cobox-sim", "cobox-storm"];
 /// Crypto libraries that would stand beside aws-lc.
 const SECOND_CRYPTO: [&str; 3] = ["ring", "openssl", "native-tls"];
 /// Module names that say nothing.
@@ -89,6 +91,11 @@ fn borders(findings: &mut Vec<String>) -> Result<()> {
                 findings
                     .push(format!("{blind} reaches {member}: a stranger's program must not know what members know"));
             }
+        }
+    }
+    for shipped in ["cobox", "cobox-seeder"] {
+        for unshipped in FOR_DEVELOPERS.iter().filter(|unshipped| reached(shipped).contains(*unshipped)) {
+            findings.push(format!("{shipped} depends on {unshipped}, which is for developers alone"));
         }
     }
     for pure in PURE {

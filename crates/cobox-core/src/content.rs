@@ -161,20 +161,38 @@ pub fn symlink_body(keys: &FolderKeys, target: &str, mtime_ns: i64) -> Body {
 
 /// Seals a piece of a file again; `None` if it does not give the block listed: the file has changed.
 pub fn reseal(keys: &FolderKeys, piece: &Ref, plain: &[u8]) -> Option<SealedBlock> {
+    reseal_digested(keys, piece, plain).map(|(sealed, _)| sealed)
+}
+
+/// [`reseal`], with the piece's digest, for [`is_what_was_said`].
+pub fn reseal_digested(keys: &FolderKeys, piece: &Ref, plain: &[u8]) -> Option<(SealedBlock, [u8; 32])> {
     if plain.len() != piece.len as usize {
         return None;
     }
-    let sealed = keys.seal_block(&piece.epoch, BlockKind::Chunk, &[], plain).ok()?;
-    (sealed.cid == piece.cid).then_some(sealed)
+    let digest = keys.shape().digest(plain);
+    let sealed = keys.seal_digested(&piece.epoch, BlockKind::Chunk, &[], plain, digest).ok()?;
+    (sealed.cid == piece.cid).then_some((sealed, digest))
 }
 
 /// The plain bytes of a chunk.
 pub fn open_chunk(keys: &FolderKeys, piece: &Ref, sealed: &[u8]) -> Result<Vec<u8>, ChunkError> {
+    open_digested(keys, piece, sealed).map(|(plain, _)| plain)
+}
+
+/// [`open_chunk`], with the piece's digest, for [`is_what_was_said`].
+pub fn open_digested(keys: &FolderKeys, piece: &Ref, sealed: &[u8]) -> Result<(Vec<u8>, [u8; 32]), ChunkError> {
     let block = keys.open_block(sealed)?;
     if block.kind != BlockKind::Chunk || block.payload.len() != piece.len as usize || !block.links.is_empty() {
         return Err(ChunkError::Other { cid: piece.cid, len: piece.len });
     }
-    Ok(block.payload)
+    Ok((block.payload, block.digest))
+}
+
+/// Whether pieces with these digests, in file order, are the content that `plain_digest` names. A member may write any digest
+/// into a record; by that digest others tell whether they have the content already, so what is shown must have it (X10).
+pub fn is_what_was_said(keys: &FolderKeys, body: &Body, pieces: &[Ref], digests: &[[u8; 32]]) -> bool {
+    let said = pieces.iter().map(|piece| piece.len).zip(digests.iter().copied());
+    pieces.len() == digests.len() && keys.shape().file_digest(said) == body.plain_digest
 }
 
 /// The name of the temporary file in which this content for this place is put together: found again after a stop, and never

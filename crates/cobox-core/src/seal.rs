@@ -20,10 +20,11 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use cobox_proto::block::{BlockHeader, SALT_BYTES, TAG_BYTES};
 use cobox_proto::codec::{DecodeError, Reader};
 use cobox_proto::id::{Cid, EpochTag};
-use cobox_proto::limits::{BLOCK_LINKS_MAX, BLOCK_PAYLOAD_BYTES_MAX, NOTE_BYTES_MAX};
+use cobox_proto::limits::{BLOCK_BYTES_MAX, BLOCK_LINKS_MAX, BLOCK_PAYLOAD_BYTES_MAX, NOTE_BYTES_MAX};
 
 use crate::keys::{EpochKeys, FolderKeys};
 use crate::padding;
+use crate::state::Ref;
 
 /// The payload is stored as it is.
 pub const CODEC_RAW: u8 = 0;
@@ -249,6 +250,13 @@ struct Opened {
 fn block_total(keys: &EpochKeys, kind: BlockKind, header: usize, payload: usize) -> Option<usize> {
     let len = header + SALT_BYTES + FRAME_BYTES + payload + TAG_BYTES;
     padding::block_len(keys.params().padding, kind == BlockKind::Chunk, len)
+}
+
+/// How long the sealed block of a chunk is; of one whose epoch is unknown, at most.
+pub fn chunk_block_bytes(keys: &FolderKeys, chunk: &Ref) -> u64 {
+    let header = BlockHeader::encoded_len(0);
+    let total = |epoch| block_total(epoch, BlockKind::Chunk, header, chunk.len as usize);
+    keys.epoch(&chunk.epoch).and_then(total).unwrap_or(BLOCK_BYTES_MAX) as u64
 }
 
 fn note_total(payload: usize) -> usize {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cobox_proto::id::{Cid, EndpointId, FolderId, OfferId, SigKey};
-use cobox_proto::link::{Link, LinkError, Output};
+use cobox_proto::link::{Ending, Link, LinkError, Output};
 use cobox_proto::replicate::PeerId;
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::proof::{KeyKind, KeyProof, Proof, Session, Side, Who};
@@ -20,7 +20,7 @@ use cobox_proto::wire::{Channel, FoundFolder, GoodbyeReason, Message, Party};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::{Connection, Event};
+use crate::connection::{CloseReason, Connection, Event};
 use crate::error::NetError;
 
 /// Messages and blocks a folder has not taken yet, per folder.
@@ -262,7 +262,12 @@ impl Pump {
                     Event::Frame(frame) => self.link.receive(self.now_ms(), &frame),
                     Event::Block { channel, cid, bytes } => self.block(Channel(channel), cid, bytes).await,
                     Event::Closed { reason } => {
-                        tracing::debug!(peer = %remote.short(), %reason, "connection over");
+                        // A stranger's noise is not worth a line of the log; what somebody does who has proved a key is.
+                        if self.link.is_proved() && matches!(reason, CloseReason::Violation(_)) {
+                            tracing::warn!(peer = %remote.short(), %reason, "a connection is closed");
+                        } else {
+                            tracing::debug!(peer = %remote.short(), %reason, "connection over");
+                        }
                         break;
                     }
                 },
@@ -377,7 +382,12 @@ impl Pump {
                     }
                 }
                 Output::Ended { why } => {
-                    tracing::debug!(%why, "link ended");
+                    let broke_rules = matches!(why, Ending::Unreadable(_) | Ending::OutOfTurn(_));
+                    if self.link.is_proved() && broke_rules {
+                        tracing::warn!(peer = %self.conn.remote_key().short(), %why, "a connection is closed");
+                    } else {
+                        tracing::debug!(%why, "link ended");
+                    }
                     self.conn.close_when_sent(&why.to_string()).await;
                     return Err(());
                 }

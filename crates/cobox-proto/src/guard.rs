@@ -46,11 +46,13 @@ pub enum Guard {
     StartDeletesWhatIsShown,
     /// Contents that differ are never taken for one.
     ConflictKeepsBoth,
+    /// What changes places by being written there is written only while its old place has it.
+    MovedByWritingIsThere,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::EmptiedIsHeld,
         Self::SetAsideIsNotDeleted,
         Self::IgnoredIsNotDeleted,
@@ -71,6 +73,7 @@ impl Guard {
         Self::TwinsPart,
         Self::StartDeletesWhatIsShown,
         Self::ConflictKeepsBoth,
+        Self::MovedByWritingIsThere,
     ];
 
     /// Whether it stands: always, but in a rehearsal.

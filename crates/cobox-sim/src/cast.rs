@@ -4,12 +4,23 @@
 use anyhow::{Context, Result};
 use cobox_core::keys::{DeviceSecret, FolderKeys, Profile, RootSecret, Slot};
 use cobox_core::members::{
-    Author, Founding, FoundingRandom, InviteRandom, Terms, found, invite, join, open_epochs, repair_grants, witness,
+    Author, Founding, FoundingRandom, InviteRandom, Terms, found, invite, join, open_epochs, repair_grants,
+    seeder_grant, witness,
 };
-use cobox_proto::members::{Envelope, FolderKind, Genesis, Policy, Role, SignedOp, resolve};
+use cobox_proto::hosting::{Offer, Ticket};
+use cobox_proto::id::{EndpointId, OfferId};
+use cobox_proto::members::{Envelope, FolderKind, Genesis, Policy, Retention, Role, SignedOp, resolve};
+use cobox_proto::sign::SecretKey;
+use cobox_proto::wire::Party;
 
-/// How many people there are at most.
+/// How many people there are at most, but for crowds.
 pub(crate) const PEOPLE_MAX: usize = 5;
+/// How many there are in a crowd at most.
+pub(crate) const CROWD_MAX: usize = 8;
+/// How many seeders there are at most.
+pub(crate) const HOSTS_MAX: usize = 3;
+/// Room at each seeder: more than any story needs.
+const QUOTA_BYTES: u64 = 1 << 30;
 
 /// One person's device in the folder.
 #[derive(Debug)]
@@ -18,18 +29,29 @@ pub(crate) struct Person {
     pub(crate) keys: FolderKeys,
 }
 
+/// A seeder that may be hired.
+#[derive(Debug)]
+pub(crate) struct Hired {
+    pub(crate) key: SecretKey,
+    pub(crate) offer: Offer,
+}
+
 /// Everybody, with their keys, and the membership log.
 #[derive(Debug)]
 pub struct Cast {
     pub(crate) genesis: Genesis,
+    /// The log of the first five people.
     pub(crate) ops: Vec<SignedOp>,
+    /// The log that goes on: all people, and the seeders.
+    pub(crate) hosted_ops: Vec<SignedOp>,
     pub(crate) people: Vec<Person>,
+    pub(crate) hired: Vec<Hired>,
 }
 
 impl Cast {
     /// Founds the folder and lets the others join.
     pub fn gather() -> Result<Self> {
-        let mut secrets: Vec<(Slot, DeviceSecret)> = (0..PEOPLE_MAX as u8)
+        let mut secrets: Vec<(Slot, DeviceSecret)> = (0..CROWD_MAX as u8)
             .map(|n| (RootSecret::from_entropy([n + 1; 16]).slot(1), DeviceSecret::from_seed(&[n + 1; 32])))
             .collect();
         let (slot, device) = &secrets[0];
@@ -39,7 +61,11 @@ impl Cast {
         let (mut log, founder_keys) = (founded.log, founded.keys);
         let mut envelopes: Vec<Envelope> = founded.epoch.envelopes;
         let author = Author { grant: log.genesis().op_id(), key: &secrets[0].1.sig };
+        let mut ops = Vec::new();
         for (n, (slot, device)) in secrets.iter().enumerate().skip(1) {
+            if n == PEOPLE_MAX {
+                ops = log.ops().cloned().collect();
+            }
             let terms = Terms { role: Role::Editor, max_uses: 1, expires_ms: 1_000, grant: true };
             let random = InviteRandom { seed: [n as u8; 16], encapsulation: [100 + n as u8; 32] };
             let made = invite(&log, &resolve(&log), &founder_keys, author, terms, vec![], &random)?;
@@ -55,12 +81,24 @@ impl Cast {
                 log.add(granted.op)?;
             }
         }
+        let mut hired = Vec::new();
+        for n in 0..HOSTS_MAX as u8 {
+            let key = SecretKey::from_seed(&[50 + n; 32]);
+            let ticket = Ticket { party: Party::Seeder, endpoint: EndpointId([50 + n; 32]), addresses: vec![] };
+            let (id, secret, seeder) = (OfferId([50 + n; 16]), [70 + n; 16], key.public());
+            let (quota_bytes, keep_days, expires_ms) = (QUOTA_BYTES, 90, u64::MAX);
+            let offer = Offer { seeder, ticket, id, secret, quota_bytes, keep_days, expires_ms };
+            let hash = offer.grant_hash(&log.folder());
+            log.add(seeder_grant(&log, author, seeder, hash, QUOTA_BYTES, Retention::default(), 50)?)?;
+            hired.push(Hired { key, offer });
+        }
         let roster = resolve(&log);
         let mut people = Vec::new();
         for (slot, device) in secrets.drain(..) {
             let keys = open_epochs(&log, &roster, &envelopes, &[&device.hpke, &slot.hpke], None).keys;
             people.push(Person { device, keys: keys.context("everybody can open the folder")? });
         }
-        Ok(Self { genesis: log.genesis().clone(), ops: log.ops().cloned().collect(), people })
+        let hosted_ops = log.ops().cloned().collect();
+        Ok(Self { genesis: log.genesis().clone(), ops, hosted_ops, people, hired })
     }
 }

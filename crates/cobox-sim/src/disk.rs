@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    fn stamp(&self) -> Option<Stamp> {
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self {
             Node::Dir(_) => None,
             Node::File { stamp, .. } | Node::Link { stamp, .. } => Some(*stamp),

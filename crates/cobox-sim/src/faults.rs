@@ -16,6 +16,8 @@ const FIRST_WITH_TWINS: u64 = 60_000;
 /// From here on some worlds are calm: no faults but broken links, and no directories that move. There, what a person deletes is gone.
 const FIRST_WITH_CALM: u64 = 80_000;
 const FIRST_WITH_WEATHER: u64 = 100_000;
+/// From here on most worlds have seeders, and some of them crowds.
+const FIRST_WITH_HOSTS: u64 = 200_000;
 
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
@@ -52,6 +54,14 @@ pub(crate) struct Faults {
     pub(crate) row: bool,
     /// Machines lose their memory and keep their folder, or lose everything (I5, K10).
     pub(crate) losses: bool,
+    /// How many seeders there are.
+    pub(crate) hosts: usize,
+    /// Blocks go bad at seeders.
+    pub(crate) rot: bool,
+    /// Days pass with nobody doing anything.
+    pub(crate) nights: bool,
+    /// There are eight people.
+    pub(crate) crowd: bool,
 }
 
 impl Faults {
@@ -60,8 +70,14 @@ impl Faults {
         let (cuts, stops, backups) = (!dice.one_in(4), dice.one_in(2), dice.one_in(3));
         let apart = |first: u64| (seed >= first).then(|| Dice::new(!seed ^ first));
         let calm = apart(FIRST_WITH_CALM).is_some_and(|mut dice| dice.one_in(4));
+        let (mut hosts, mut rot, mut nights, mut crowd) = (0, false, false, false);
+        if let Some(mut dice) = apart(FIRST_WITH_HOSTS) {
+            hosts = dice.below(4);
+            (rot, nights) = (hosts > 0 && dice.one_in(2), hosts > 0 && dice.one_in(2));
+            crowd = hosts > 0 && dice.one_in(12);
+        }
         if calm {
-            return Self { cuts, calm, ..Self::default() };
+            return Self { cuts, calm, hosts, crowd, ..Self::default() };
         }
         let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
         let twins = apart(FIRST_WITH_TWINS).is_some_and(|mut dice| dice.one_in(2));
@@ -79,9 +95,20 @@ impl Faults {
             // What a neighbour ignores it does not pass on.
             row: half() && !ignores,
             losses: half() && backups,
+            hosts,
+            rot,
+            nights,
+            crowd,
             ..known
         }
     }
+}
+
+/// Counts a durable thing of a machine that is to stop after some; true if it stops before this one.
+pub(crate) fn counts_down(stop_after: &mut Option<u32>) -> bool {
+    let left = stop_after.map(|left| left.checked_sub(1));
+    *stop_after = left.flatten();
+    left == Some(None)
 }
 
 /// What one machine suffers from, and its own dice for it.

@@ -15,14 +15,18 @@ pub(crate) struct Ledger {
     let_go: BTreeSet<[u8; 32]>,
     /// Contents that were nowhere when all were equal.
     dead: BTreeSet<[u8; 32]>,
-    /// Contents that a person deleted, and who.
-    deleted: BTreeMap<[u8; 32], char>,
+    /// Contents that several disks had when all were equal.
+    shared: BTreeSet<[u8; 32]>,
+    /// Contents that a person deleted, who, and where.
+    deleted: BTreeMap<[u8; 32], (char, FolderPath)>,
     /// Who moved, copied or touched a content.
     handled: BTreeMap<[u8; 32], BTreeSet<char>>,
     /// Contents that were copied.
     copied: BTreeSet<[u8; 32]>,
     /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
     pub(crate) deletions_hold: bool,
+    /// Nobody's memory was set back or lost.
+    pub(crate) all_remember: bool,
     pub(crate) count: u64,
 }
 
@@ -40,12 +44,23 @@ impl Ledger {
     /// A person deletes what stands at and below a path.
     pub(crate) fn delete(&mut self, disk: &Disk, path: &FolderPath, who: char) {
         self.let_go(disk, path);
+        let content = |path: &FolderPath| disk.tree.get(path).and_then(Node::content).map(|content| content.hash);
+        let below: BTreeSet<FolderPath> = disk.below(path).into_iter().collect();
+        // While the program moves a version to another name by writing it there, a disk has it twice: one of them stays.
+        let stays: BTreeSet<[u8; 32]> =
+            disk.tree.keys().filter(|path| !below.contains(*path)).filter_map(content).collect();
         // Two people may each delete one version of a file while the program gives the place of one to the other.
         let is_copy = |path: &FolderPath| path.to_string().contains("(conflict ");
-        for path in disk.below(path).into_iter().filter(|path| !is_copy(path)) {
-            let content = disk.tree.get(&path).and_then(|node| node.content());
-            self.deleted.extend(content.map(|content| (content.hash, who)));
+        for path in below.iter().filter(|path| !is_copy(path)) {
+            if let Some(hash) = content(path).filter(|hash| !stays.contains(hash)) {
+                self.deleted.insert(hash, (who, path.clone()));
+            }
         }
+    }
+
+    /// A person puts something where they may just have deleted something else: then they replaced it.
+    pub(crate) fn put(&mut self, path: &FolderPath, who: char) {
+        self.deleted.retain(|_, (other, place)| (*other, &*place) != (who, path));
     }
 
     /// Everything that this disk has and `newer` may lose by being set back to it.
@@ -85,7 +100,9 @@ impl Ledger {
 
     fn must_be_gone(&self, hash: &[u8; 32]) -> bool {
         let by_others = |who: &char| self.handled.get(hash).is_some_and(|all| all.iter().any(|other| other != who));
-        self.deletions_hold && !self.copied.contains(hash) && self.deleted.get(hash).is_some_and(|who| !by_others(who))
+        self.deletions_hold
+            && !self.copied.contains(hash)
+            && self.deleted.get(hash).is_some_and(|(who, _)| !by_others(who))
     }
 
     /// What this disk has and is not among these may be lost.
@@ -99,15 +116,24 @@ impl Ledger {
         self.let_go.extend(disk.kept_contents().map(|content| content.hash));
     }
 
-    /// O1, O3 and O4 on the disks of all, when they agree; `left_out` is what the folder has and no disk needs to show.
-    pub(crate) fn check(&mut self, disks: &[&Disk], left_out: Vec<Bytes>) -> Result<(), String> {
-        let mut here: BTreeSet<[u8; 32]> = left_out.into_iter().map(|content| content.hash).collect();
-        for (path, node) in disks.iter().flat_map(|disk| &disk.tree) {
+    /// O1, O3 and O4 on the disks of all, with what is ignored there, when they agree; `left_out` is what the folder has and no disk
+    /// needs to show.
+    pub(crate) fn check(
+        &mut self,
+        disks: &[(&Disk, BTreeSet<FolderPath>)],
+        left_out: Vec<Bytes>,
+    ) -> Result<(), String> {
+        let left_out: BTreeSet<[u8; 32]> = left_out.into_iter().map(|content| content.hash).collect();
+        let mut here = left_out.clone();
+        let all =
+            disks.iter().flat_map(|(disk, ignored)| disk.tree.iter().map(move |(path, node)| (path, node, ignored)));
+        for (path, node, ignored) in all {
             let Some(content) = node.content() else { continue };
             if !self.written.contains_key(&content.hash) {
                 return Err(format!("O3: {path} shows what nobody wrote"));
             }
-            if self.dead.contains(&content.hash) {
+            // What a person has ignored since it was written there is theirs alone.
+            if self.dead.contains(&content.hash) && !ignored.contains(path) {
                 return Err(format!("O4: {path} is back: {}", self.written[&content.hash]));
             }
             if self.must_be_gone(&content.hash) {
@@ -115,6 +141,24 @@ impl Ledger {
             }
             here.insert(content.hash);
         }
+        let (mut shared, mut shown) = (BTreeSet::new(), left_out);
+        let mut once = BTreeSet::new();
+        for (disk, ignored) in disks {
+            let contents = |path: &FolderPath, node: &Node| Some((node.content()?.hash, ignored.contains(path)));
+            let on_disk: BTreeSet<([u8; 32], bool)> =
+                disk.tree.iter().filter_map(|(path, node)| contents(path, node)).collect();
+            shown.extend(on_disk.iter().filter(|(_, is_ignored)| !is_ignored).map(|(hash, _)| *hash));
+            let hashes: BTreeSet<[u8; 32]> = on_disk.into_iter().map(|(hash, _)| hash).collect();
+            shared.extend(hashes.intersection(&once).copied());
+            once.extend(hashes);
+        }
+        // Others had it, nobody deleted it, and now there is it only where somebody ignores it.
+        let taken =
+            |hash: &&[u8; 32]| !shared.contains(*hash) && !shown.contains(*hash) && !self.let_go.contains(*hash);
+        if let Some(hash) = self.shared.iter().filter(|hash| self.all_remember && here.contains(*hash)).find(taken) {
+            return Err(format!("O1: taken from others what {}", self.written[hash]));
+        }
+        self.shared = shared;
         for (hash, story) in &self.written {
             if !here.contains(hash) && !self.let_go.contains(hash) {
                 return Err(format!("O1: lost what {story}"));

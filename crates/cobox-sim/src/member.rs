@@ -10,14 +10,16 @@ use cobox_core::path::FolderPath;
 use cobox_core::state::{Kind, Ref, State};
 use cobox_core::tree::{Fetch, Tree};
 use cobox_proto::head::SignedHead;
+use cobox_proto::hosting::SignedReceipt;
 use cobox_proto::id::{Cid, EpochTag, HeadId};
+use cobox_proto::members::SignedOp;
 use cobox_proto::replicate::{self, Kept, PeerId, Priority, Replica};
 use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::{KeyKind, Who};
 
 use crate::cast::{Cast, Person};
 use crate::disk::Disk;
-use crate::faults::Machine;
+use crate::faults::{Machine, counts_down};
 use crate::ignore::Rules;
 use crate::scan::Scan;
 
@@ -37,6 +39,7 @@ pub(crate) struct Durable {
     pub(crate) disk: Disk,
     pub(crate) blocks: BTreeMap<Cid, Vec<u8>>,
     heads: BTreeMap<HeadId, SignedHead>,
+    receipts: Vec<SignedReceipt>,
     pub(crate) memory: Option<(Cid, BTreeSet<HeadId>)>,
     /// Remembered and perhaps not yet among the heads.
     head: Option<SignedHead>,
@@ -76,6 +79,8 @@ pub(crate) struct Live {
 pub(crate) struct Member<'c> {
     pub(crate) name: char,
     pub(crate) cast: &'c Cast,
+    /// The membership log.
+    pub(crate) ops: &'c [SignedOp],
     /// Which of the people.
     pub(crate) index: usize,
     pub(crate) person: &'c Person,
@@ -99,9 +104,9 @@ pub(crate) struct Member<'c> {
 }
 
 impl<'c> Member<'c> {
-    pub(crate) fn at(cast: &'c Cast, index: usize) -> Self {
+    pub(crate) fn at(cast: &'c Cast, ops: &'c [SignedOp], index: usize) -> Self {
         let person = &cast.people[index];
-        let replica = restored(cast, &Durable::default());
+        let replica = restored(cast, ops, &Durable::default());
         let membership = replica.membership();
         let roster = membership.roster();
         let epoch = roster.writable_epoch().expect("the founder started an epoch").tag();
@@ -114,6 +119,7 @@ impl<'c> Member<'c> {
         Self {
             name: (b'A' + index as u8) as char,
             cast,
+            ops,
             index,
             person,
             cutter: Cutter::new(person.keys.shape(), person.keys.profile()),
@@ -131,6 +137,11 @@ impl<'c> Member<'c> {
             broken: None,
             is_told_to_delete: false,
         }
+    }
+
+    /// On a machine with its faults.
+    pub(crate) fn on(self, machine: Machine) -> Self {
+        Self { machine, ..self }
     }
 
     pub(crate) fn who(&self) -> Who {
@@ -229,22 +240,16 @@ impl<'c> Member<'c> {
     }
 
     pub(crate) fn replica(&self) -> Replica {
-        restored(self.cast, &self.durable)
+        restored(self.cast, self.ops, &self.durable)
     }
 
     /// Counts a durable thing; true if the machine stops before it.
     pub(crate) fn stops_now(&mut self) -> bool {
-        match &mut self.stop_after {
-            Some(0) => {
-                self.stop();
-                true
-            }
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
+        let stops = counts_down(&mut self.stop_after);
+        if stops {
+            self.stop();
         }
+        stops
     }
 
     pub(crate) fn tell_engine(&mut self, now_ms: u64, input: Input) {
@@ -336,6 +341,15 @@ impl<'c> Member<'c> {
                 if let Some(live) = &mut self.live {
                     live.engine.handle(clock_ms, Input::Head(Box::new(head)));
                 }
+            }
+            O::ReceiptArrived(receipt) => self.durable.receipts.push(receipt),
+            O::SeederRolledBack { seeder, receipt } => {
+                self.broken = Some(format!(
+                    "{} says that seeder {} denies what it signed, {}",
+                    self.name,
+                    seeder.short(),
+                    receipt.receipt().head.short()
+                ));
             }
             O::HeadRefused { why, .. } => self.events.push(format!("refuses a head: {why}")),
             O::ClosePeer { peer, .. } => self.close.push(peer),
@@ -449,7 +463,7 @@ impl<'c> Member<'c> {
     }
 
     /// A block as it is kept, or made again from a file that has the bytes.
-    fn block(&self, cid: &Cid) -> Option<Vec<u8>> {
+    pub(crate) fn block(&self, cid: &Cid) -> Option<Vec<u8>> {
         if let Some(bytes) = self.durable.blocks.get(cid) {
             return Some(bytes.clone());
         }
@@ -533,9 +547,9 @@ impl<'c> Member<'c> {
     }
 }
 
-fn restored(cast: &Cast, durable: &Durable) -> Replica {
-    let heads = durable.heads.values().cloned().collect();
-    Replica::restore(cast.genesis.clone(), Kept { ops: cast.ops.clone(), heads, ..Kept::default() })
+fn restored(cast: &Cast, ops: &[SignedOp], durable: &Durable) -> Replica {
+    let (heads, receipts) = (durable.heads.values().cloned().collect(), durable.receipts.clone());
+    Replica::restore(cast.genesis.clone(), Kept { ops: ops.to_vec(), heads, receipts, ..Kept::default() })
 }
 
 pub(crate) fn tell(step: &Step) -> String {

@@ -77,6 +77,7 @@ pub(crate) fn act(
             let link = dice.one_in(12);
             let content = new_content(dice, ledger, who, &path, link);
             let in_place = !link && matches!(disk.tree.get(&path), Some(Node::File { .. })) && dice.one_in(2);
+            ledger.put(&path, who);
             disk.put(&path, New { content, link, mtime_ns, executable: false }, in_place);
             Some(format!("writes {path}"))
         }
@@ -105,6 +106,7 @@ pub(crate) fn act(
             }
             ledger.let_go(disk, &to);
             ledger.handle(disk, &from, who);
+            ledger.put(&to, who);
             disk.erase(&to);
             disk.rename(&from, &to);
             Some(format!("renames {from} -> {to}"))
@@ -150,6 +152,7 @@ pub(crate) fn act(
             }
             let content = disk.tree.get(&from)?.content()?.clone();
             ledger.copy(disk, &from, who);
+            ledger.put(&to, who);
             disk.put(&to, New { content, link: false, mtime_ns, executable: false }, false);
             Some(format!("copies {from} -> {to}"))
         }

@@ -6,7 +6,8 @@ use cobox_core::state::Kind;
 
 use crate::cast::Cast;
 use crate::disk::{Bytes, Disk, New};
-use crate::world::{End, Options, World};
+use crate::links::End;
+use crate::world::{Options, World};
 
 fn at(path: &str) -> FolderPath {
     FolderPath::parse(path).expect("paths of stories are good")
@@ -16,7 +17,7 @@ impl<'c> World<'c> {
     /// A world without faults: `members` run and know each other.
     pub fn of(cast: &'c Cast, members: usize) -> Self {
         let mut world = Self::new(cast, 0, Options::default());
-        world.members = (0..members).map(|n| crate::member::Member::at(cast, n)).collect();
+        world.members = (0..members).map(|n| crate::member::Member::at(cast, &cast.ops, n)).collect();
         world.faults.scripted = true;
         for member in 0..members {
             world.start(member);
@@ -100,7 +101,7 @@ impl<'c> World<'c> {
     /// One more joins, with an empty disk.
     pub fn add_member(&mut self) {
         let member = self.members.len();
-        self.members.push(crate::member::Member::at(self.cast, member));
+        self.members.push(crate::member::Member::at(self.cast, &self.cast.ops, member));
         self.start(member);
     }
 

@@ -7,7 +7,7 @@ impl Member<'_> {
     /// A copy of the running machine, which knows nothing of it; its channels are not copied.
     pub(crate) fn twin(&self, now_ms: u64) -> Option<Self> {
         let live = self.live.as_ref()?;
-        let mut twin = Self::at(self.cast, self.index);
+        let mut twin = Self::at(self.cast, self.ops, self.index);
         twin.name = self.name.to_ascii_lowercase();
         twin.durable = self.durable.clone();
         twin.machine = self.machine.clone();

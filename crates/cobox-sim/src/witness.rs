@@ -1,9 +1,11 @@
 //! What a member's machine shows to the oracles, and to whoever follows one content through a run.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use cobox_core::path::FolderPath;
-use cobox_core::state::State;
+use cobox_core::state::{Content, State};
+use cobox_proto::id::Cid;
 
 use crate::disk::Bytes;
 use crate::ignore::Rules;
@@ -16,7 +18,8 @@ impl Member<'_> {
         let has = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
         let mut known = String::new();
         for (key, item) in live.engine.state().iter() {
-            if text.starts_with('/') && item.loc.iter().any(|(_, loc)| loc.name.as_str() == &text[1..]) {
+            let is_named = text.strip_prefix('#').is_some_and(|short| key.inode.short() == short);
+            if is_named || text.starts_with('/') && item.loc.iter().any(|(_, loc)| loc.name.as_str() == &text[1..]) {
                 let _ = write!(
                     known,
                     "; ITEM {} loc {:?} body {:?}",
@@ -76,6 +79,11 @@ impl Member<'_> {
         Some(format!("knows{known}"))
     }
 
+    /// Blocks of others' states that are not here.
+    pub(crate) fn wants(&self) -> Vec<Cid> {
+        self.live.iter().flat_map(|live| live.wants.iter().copied()).collect()
+    }
+
     /// Steps whose content is not here.
     pub(crate) fn waits_for(&self) -> String {
         let Some(live) = &self.live else { return "nothing: it is stopped".into() };
@@ -89,6 +97,11 @@ impl Member<'_> {
         Rules::of(&self.durable.disk).ignores(path, is_dir)
     }
 
+    /// What lies on the disk and is no content there.
+    pub(crate) fn ignored(&self) -> BTreeSet<FolderPath> {
+        self.durable.disk.tree.keys().filter(|path| self.ignores(path)).cloned().collect()
+    }
+
     /// Whether this is a directory that is gone for the others and stays here for what is ignored in it (l16).
     pub(crate) fn keeps_ignored(&self, path: &FolderPath) -> bool {
         let Some(live) = &self.live else { return false };
@@ -98,6 +111,24 @@ impl Member<'_> {
             && below.peek().is_some()
             && live.engine.view().lookup(path).is_none()
             && below.all(|path| self.ignores(&path) || disk.has_dir(&path))
+    }
+
+    /// Which values of the state a block belongs to, and where they are shown.
+    pub(crate) fn names_of(&self, cid: &Cid) -> String {
+        let Some(live) = &self.live else { return String::new() };
+        let mut names = Vec::new();
+        for (key, item) in live.engine.state().iter() {
+            for (dot, body) in &item.body {
+                if matches!(&body.content, Content::Refs(refs) if refs.iter().any(|chunk| chunk.cid == *cid)) {
+                    let shown = live.engine.view().entries.iter().find(|(_, entry)| {
+                        entry.shown().is_some_and(|leaf| leaf.inode == key.inode && leaf.seen().contains(dot))
+                    });
+                    let place = shown.map_or("nowhere".into(), |(path, _)| path.to_string());
+                    names.push(format!("{} {}@{} shown at {place}", key.inode.short(), dot.counter, dot.actor.short()));
+                }
+            }
+        }
+        names.join(", ")
     }
 
     /// Contents that the folder has at places that are no content here.

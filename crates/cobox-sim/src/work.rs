@@ -9,7 +9,7 @@ use cobox_core::state::{Body, Content, Kind, Ref};
 use cobox_proto::id::Cid;
 use cobox_proto::replicate::{self, Priority};
 
-use crate::disk::{Bytes, New};
+use crate::disk::{Bytes, New, Node};
 use crate::ignore::Rules;
 use crate::member::{Member, tell};
 use crate::scan::{Scan, read};
@@ -130,7 +130,12 @@ impl Member<'_> {
             }
             Step::Remove { path, expect } => disk.step_remove(path, *expect).map(|()| None),
             Step::RemoveDir { path } => disk.step_remove_dir(path).map(|()| None),
-            Step::Write { path, kind, body, expect } => {
+            Step::Write { source: Some((from, stamp)), .. }
+                if disk.tree.get(from).and_then(Node::stamp) != Some(*stamp) =>
+            {
+                Err(StepError::Changed)
+            }
+            Step::Write { path, kind, body, expect, .. } => {
                 let content = made.clone().expect("a write was assembled above");
                 let link = *kind == Kind::Symlink;
                 let new = New { content, link, mtime_ns: body.mtime_ns, executable: body.executable };

@@ -12,11 +12,11 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 /// The longest anything ordinary may take on two busy cores.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long between two looks at something awaited.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The name of the one folder.
-pub(crate) const FOLDER: &str = "docs";
+pub const FOLDER: &str = "docs";
 
 /// Where the two programs are.
 #[derive(Debug, Clone)]
@@ -29,22 +29,27 @@ pub struct Programs {
 
 /// What a machine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
+    /// A person's, with a folder.
     Member,
+    /// A box that keeps sealed copies.
     Seeder,
 }
 
 /// One computer.
-pub(crate) struct Machine {
-    pub(crate) name: String,
-    pub(crate) role: Role,
+pub struct Machine {
+    /// What it is called.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
     dir: PathBuf,
     /// What the service prints. Not on a disk that may be cut off.
     said: PathBuf,
     program: PathBuf,
     listen: SocketAddr,
     service: Option<Child>,
-    pub(crate) started: Instant,
+    /// When its service was started last.
+    pub started: Instant,
 }
 
 /// How a command ended.
@@ -56,7 +61,7 @@ struct Ran {
 
 impl Machine {
     /// One whose home and folder lie in this directory, with nothing running.
-    pub(crate) fn new(dir: PathBuf, said: PathBuf, name: &str, role: Role, programs: &Programs) -> Result<Self> {
+    pub fn new(dir: PathBuf, said: PathBuf, name: &str, role: Role, programs: &Programs) -> Result<Self> {
         let program = if role == Role::Member { &programs.cobox } else { &programs.seeder }.clone();
         let listen = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         fs::create_dir_all(dir.join("home")).with_context(|| dir.display().to_string())?;
@@ -68,11 +73,35 @@ impl Machine {
     }
 
     /// Where its folder lies.
-    pub(crate) fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.dir.join(FOLDER)
     }
 
-    pub(crate) fn listen(&self) -> SocketAddr {
+    /// All that is its own: home, folder, and what a script put beside them.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its home.
+    pub fn home(&self) -> PathBuf {
+        self.dir.join("home")
+    }
+
+    /// All that the service has written to its log.
+    pub fn logged(&self) -> String {
+        let files = fs::read_dir(self.home().join("log")).into_iter().flatten().flatten();
+        files.map(|file| read(&file.path())).collect()
+    }
+
+    /// The most memory the service had so far. Linux alone tells.
+    pub fn resident_bytes_max(&self) -> Option<u64> {
+        let status = read(Path::new(&format!("/proc/{}/status", self.service.as_ref()?.id())));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+    }
+
+    /// Where it listens.
+    pub fn listen(&self) -> SocketAddr {
         self.listen
     }
 
@@ -108,18 +137,18 @@ impl Machine {
     }
 
     /// Types a command with --json that must succeed; what it printed.
-    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
         self.json_within(args, PATIENCE)
     }
-
-    pub(crate) fn json_within(&self, args: &[&str], patience: Duration) -> Result<Value> {
+    /// [`Self::json`], in so much time.
+    pub fn json_within(&self, args: &[&str], patience: Duration) -> Result<Value> {
         let ran = self.run(&[args, &["--json"]].concat(), patience)?;
         ensure!(ran.code == Some(0), "{}: {args:?} ended {:?}: {}{}", self.name, ran.code, ran.out, ran.err);
         serde_json::from_str(&ran.out).with_context(|| format!("{}: {args:?} printed {}", self.name, ran.out))
     }
 
     /// Starts the service and waits for nothing.
-    pub(crate) fn start(&mut self) -> Result<()> {
+    pub fn start(&mut self) -> Result<()> {
         ensure!(self.service.is_none(), "{} runs already", self.name);
         let said = File::options().append(true).create(true).open(&self.said)?;
         let listen = format!("--listen={}", self.listen);
@@ -128,13 +157,13 @@ impl Machine {
         self.started = Instant::now();
         Ok(())
     }
-
-    pub(crate) fn runs(&self) -> bool {
+    /// Whether it was started and not stopped.
+    pub fn runs(&self) -> bool {
         self.service.is_some()
     }
 
     /// Waits until the service answers.
-    pub(crate) fn answers(&mut self) -> Result<()> {
+    pub fn answers(&mut self) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
             self.still_runs()?;
@@ -148,7 +177,7 @@ impl Machine {
     }
 
     /// A service ends because somebody ended it, or not at all.
-    pub(crate) fn still_runs(&mut self) -> Result<()> {
+    pub fn still_runs(&mut self) -> Result<()> {
         let Some(child) = self.service.as_mut() else { bail!("{} was not started", self.name) };
         if let Some(ended) = child.try_wait()? {
             self.service = None;
@@ -163,7 +192,7 @@ impl Machine {
     }
 
     /// Ends it in the middle of whatever it does.
-    pub(crate) fn kill(&mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         self.still_runs()?;
         self.signal(Signal::KILL)?;
         let ended = self.service.take().context("it runs")?.wait()?;
@@ -172,7 +201,7 @@ impl Machine {
     }
 
     /// Ends it whatever state it is in, as a power cut does.
-    pub(crate) fn put_out(&mut self) -> Result<()> {
+    pub fn put_out(&mut self) -> Result<()> {
         if let Some(mut child) = self.service.take() {
             let _already_gone = kill_process(Pid::from_child(&child), Signal::KILL);
             child.wait()?;
@@ -181,22 +210,22 @@ impl Machine {
     }
 
     /// Halts it where it stands, as a lid that closes does.
-    pub(crate) fn halt(&self) -> Result<()> {
+    pub fn halt(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
-
-    pub(crate) fn go_on(&self) -> Result<()> {
+    /// Lets it go on.
+    pub fn go_on(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
     /// Asks it to stop, without waiting.
-    pub(crate) fn ask_to_stop(&mut self) -> Result<()> {
+    pub fn ask_to_stop(&mut self) -> Result<()> {
         self.still_runs()?;
         self.signal(Signal::TERM)
     }
 
     /// Ends what was asked to stop, if it has not.
-    pub(crate) fn kill_stopping(&mut self) -> Result<()> {
+    pub fn kill_stopping(&mut self) -> Result<()> {
         self.signal(Signal::KILL)?;
         let ended = self.service.take().context("it runs")?.wait()?;
         ensure!(ended.success() || ended.signal() == Some(9), "o7: {} stopped badly, {ended}", self.name);
@@ -204,7 +233,7 @@ impl Machine {
     }
 
     /// Stops it as a person would, and waits for that.
-    pub(crate) fn stop(&mut self) -> Result<()> {
+    pub fn stop(&mut self) -> Result<()> {
         self.ask_to_stop()?;
         let until = Instant::now() + PATIENCE;
         let mut child = self.service.take().context("it runs")?;
@@ -222,7 +251,7 @@ impl Machine {
     }
 
     /// Everything it said and logged that tells of a broken program.
-    pub(crate) fn panics(&self) -> Result<Vec<String>> {
+    pub fn panics(&self) -> Result<Vec<String>> {
         let mut files = vec![self.said.clone()];
         if let Ok(logs) = fs::read_dir(self.dir.join("home/log")) {
             files.extend(logs.flatten().map(|entry| entry.path()));
@@ -238,7 +267,7 @@ impl Machine {
     }
 
     /// Looks at every block and file again.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let args: &[&str] = if self.role == Role::Member { &["check", FOLDER] } else { &["check"] };
         let ran = self.run(args, PATIENCE)?;
         ensure!(ran.code == Some(0), "{}: check ended {:?}: {}{}", self.name, ran.code, ran.out, ran.err);

@@ -10,15 +10,15 @@ pub(super) const DELETED_FILES_FREE: usize = 20;
 /// A folder of at least this many files that is suddenly empty is held.
 pub(super) const EMPTIED_FILES_MIN: usize = 3;
 
-/// Whether `deleted` of `known` files vanishing in one look must wait for a person. `judged`: of how many that look could say
-/// anything; of the others nothing is known because a step is under way or their place can not be read.
+/// Whether something vanishing in one look, `deleted` of `known` files with it, must wait for a person. `judged`: of how many files
+/// that look could say anything; of the others nothing is known because a step is under way or their place can not be read.
 pub(super) fn holds(deleted: usize, judged: usize, known: usize) -> bool {
     if !Guard::EmptiedIsHeld.stands() {
         return false;
     }
     deleted > DELETED_FILES_MAX
         || (deleted > DELETED_FILES_FREE && deleted * 2 > judged)
-        || (deleted > 0 && deleted == judged && known >= EMPTIED_FILES_MIN)
+        || (deleted == judged && known >= EMPTIED_FILES_MIN)
 }
 
 #[cfg(test)]
@@ -35,6 +35,7 @@ mod tests {
         assert!(!holds(1, 1, 1));
         assert!(!holds(0, 0, 0));
         assert!(holds(2, 2, 3), "of the third nothing is known");
+        assert!(holds(0, 0, 3), "directories of which the files are on their way");
         assert!(!holds(2, 3, 3));
     }
 }

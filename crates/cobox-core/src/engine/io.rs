@@ -114,6 +114,9 @@ pub enum Step {
         body: Box<Body>,
         /// What stands there now; `None` = nothing.
         expect: Option<Stamp>,
+        /// The place from which this very content is about to be driven away, and what stands there: if that is gone, a person took it
+        /// away, and nothing is written.
+        source: Option<(FolderPath, Stamp)>,
     },
     /// Set time and executable bit; the content is right already.
     SetMeta {
@@ -153,10 +156,12 @@ impl Step {
         }
     }
 
-    /// Every path it changes.
+    /// Every path it changes, or rests on.
     pub fn paths(&self) -> impl Iterator<Item = &FolderPath> {
         let from = match self {
-            Step::RenameDir { from, .. } | Step::RenameFile { from, .. } => Some(from),
+            Step::RenameDir { from, .. }
+            | Step::RenameFile { from, .. }
+            | Step::Write { source: Some((from, _)), .. } => Some(from),
             _ => None,
         };
         std::iter::once(self.path()).chain(from)

@@ -18,6 +18,8 @@ use crate::tree::{Fetch, Remote, TreeError};
 const WANTS_MAX: usize = 512;
 /// How many heads are fetched side by side: one whose blocks nobody present has must not keep others waiting.
 const FETCHES_MAX: usize = 4;
+/// After so long without a block a head gives way to one that waits: what it needs may be nowhere any more.
+const PATIENCE_MS: u64 = 30_000;
 
 /// What is kept of every known head.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ struct Fetching {
     base: Cid,
     walk: Fetch,
     asked: BTreeSet<Cid>,
+    /// When it last went on.
+    moved_ms: u64,
 }
 
 impl Fetching {
@@ -93,6 +97,8 @@ pub(super) struct Merging {
     waiting: BTreeSet<HeadId>,
     /// What is being fetched.
     fetching: BTreeMap<HeadId, Fetching>,
+    /// Those that gave way, and when.
+    gave_way: BTreeMap<HeadId, u64>,
     /// Fetched, and not to be joined before more is known of a fork.
     stalled: BTreeSet<HeadId>,
     pub(super) forks: Forks,
@@ -111,6 +117,7 @@ impl Merging {
             past: BTreeSet::new(),
             waiting: BTreeSet::new(),
             fetching: BTreeMap::new(),
+            gave_way: BTreeMap::new(),
             stalled: BTreeSet::new(),
             forks: Forks::default(),
             counters: BTreeMap::new(),
@@ -129,6 +136,10 @@ impl Merging {
 
     pub(super) fn frontier_has_root(&self, root: Cid) -> bool {
         self.frontier.iter().any(|id| self.rows.get(id).is_some_and(|row| row.root == root))
+    }
+
+    pub(super) fn frontier_is_of_root(&self, root: Cid) -> bool {
+        self.frontier.iter().all(|id| self.rows.get(id).is_some_and(|row| row.root == root))
     }
 
     /// Every joined head.
@@ -234,14 +245,14 @@ impl Engine {
     }
 
     /// Counts everything below the remembered frontier as joined; once, when the known heads are in.
-    pub(super) fn seal_past(&mut self) {
+    pub(super) fn seal_past(&mut self, now_ms: u64) {
         for id in self.merging.frontier.clone() {
             self.merging.add_past(id);
         }
         let waiting: BTreeSet<HeadId> =
             self.merging.rows.keys().filter(|id| !self.merging.past.contains(*id)).copied().collect();
         self.merging.waiting = waiting.difference(&self.merging.refused).copied().collect();
-        self.fetch_more();
+        self.fetch_more(now_ms);
     }
 
     pub(super) fn head_arrived(&mut self, now_ms: u64, signed: SignedHead) {
@@ -269,7 +280,7 @@ impl Engine {
     }
 
     /// Starts on the newest waiting heads, and drops those that meanwhile are in the past of another.
-    fn fetch_more(&mut self) {
+    fn fetch_more(&mut self, now_ms: u64) {
         if !self.may_join() {
             return;
         }
@@ -286,20 +297,32 @@ impl Engine {
             self.merging.ancestors(*id, &mut below);
         }
         self.merging.fetching.retain(|id, _| !below.contains(id));
-        for id in openable.difference(&below) {
+        let mut wanted: Vec<HeadId> = openable.difference(&below).copied().collect();
+        let Merging { fetching, gave_way, .. } = &mut self.merging;
+        gave_way.retain(|id, _| openable.contains(id));
+        if wanted.len() > FETCHES_MAX {
+            let is_stuck = |fetch: &mut Fetching| {
+                fetch.moved_ms = fetch.moved_ms.min(now_ms);
+                now_ms - fetch.moved_ms >= PATIENCE_MS
+            };
+            gave_way.extend(fetching.extract_if(.., |_, fetch| is_stuck(fetch)).map(|(id, _)| (id, now_ms)));
+            wanted.sort_by_key(|id| gave_way.get(id).copied());
+            self.out.push_back(Output::WakeAt(now_ms + PATIENCE_MS));
+        }
+        for id in wanted {
             if self.merging.fetching.len() >= FETCHES_MAX {
                 break;
             }
-            if !self.merging.fetching.contains_key(id) {
-                self.begin_fetch(*id);
+            if !self.merging.fetching.contains_key(&id) {
+                self.begin_fetch(now_ms, id);
             }
         }
     }
 
-    fn begin_fetch(&mut self, id: HeadId) {
+    fn begin_fetch(&mut self, now_ms: u64, id: HeadId) {
         let Some(row) = self.merging.rows.get(&id) else { return };
         let walk = Fetch::new(row.root, Some(&self.tree));
-        let mut fetching = Fetching { base: self.tree.root(), walk, asked: BTreeSet::new() };
+        let mut fetching = Fetching { base: self.tree.root(), walk, asked: BTreeSet::new(), moved_ms: now_ms };
         self.out.push_back(Output::Want(fetching.ask()));
         self.merging.fetching.insert(id, fetching);
     }
@@ -309,9 +332,12 @@ impl Engine {
         let mut wanted = BTreeSet::new();
         for (id, fetching) in &mut self.merging.fetching {
             match fetching.walk.supply(cid, bytes, &self.keys) {
-                Ok(()) => wanted.extend(fetching.ask()),
+                Ok(()) => {
+                    fetching.moved_ms = now_ms;
+                    wanted.extend(fetching.ask());
+                }
                 Err(TreeError::NotWanted(_)) => {}
-                Err(why) => broken.push((*id, why.to_string())),
+                Err(why) => broken.push((*id, with_cause(&why))),
             }
         }
         for (id, why) in broken {
@@ -335,7 +361,7 @@ impl Engine {
     /// Joins what is complete and starts on what waits.
     pub(super) fn go_on(&mut self, now_ms: u64) {
         let mut joined = false;
-        self.fetch_more();
+        self.fetch_more(now_ms);
         while let Some(id) =
             self.merging.fetching.iter().find(|(_, fetching)| fetching.walk.is_complete()).map(|(id, _)| *id)
         {
@@ -343,14 +369,14 @@ impl Engine {
             if base != self.tree.root() {
                 // Something was committed or joined meanwhile; what the walk left out as "the same" is measured against it
                 // again. The blocks are held by now, so this costs no network.
-                self.begin_fetch(id);
+                self.begin_fetch(now_ms, id);
                 continue;
             }
             match walk.done(&self.state, &self.keys) {
                 Ok(remote) => joined |= self.join_remote(id, &remote),
-                Err(why) => self.refuse(id, why.to_string()),
+                Err(why) => self.refuse(id, with_cause(&why)),
             }
-            self.fetch_more();
+            self.fetch_more(now_ms);
         }
         if joined {
             self.publish_merge_soon(now_ms);
@@ -435,6 +461,11 @@ impl Engine {
     pub fn has_refused(&self, actor: &ActorId) -> bool {
         self.merging.refused.iter().any(|id| self.merging.rows.get(id).is_some_and(|row| row.actor == *actor))
     }
+}
+
+/// What is wrong with a tree, and why: the one without the other names no deed.
+fn with_cause(why: &TreeError) -> String {
+    std::error::Error::source(why).map_or_else(|| why.to_string(), |cause| format!("{why}: {cause}"))
 }
 
 fn alarm_text(alarm: &Alarm) -> String {

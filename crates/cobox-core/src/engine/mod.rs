@@ -24,6 +24,7 @@ mod scan;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -129,6 +130,8 @@ pub struct Engine {
     moved_at_start: BTreeSet<FolderPath>,
     /// Until then: what earlier runs set aside.
     set_aside: BTreeMap<FileId, Stamp>,
+    /// What the last look found at two places, `to -> from`: in the middle of a move, or hard links.
+    seen_twice: BTreeMap<FolderPath, FolderPath>,
     /// What stood behind a place when it was last looked at, if equal content of others came behind it since: whoever deleted or
     /// edited the file before the next look did not do so to theirs.
     before_adoption: BTreeMap<FolderPath, Arc<Synced>>,
@@ -194,6 +197,7 @@ impl Engine {
             looked_at_all: false,
             moved_at_start: BTreeSet::new(),
             set_aside: BTreeMap::new(),
+            seen_twice: BTreeMap::new(),
             before_adoption: BTreeMap::new(),
             held: None,
             merging: Merging::new(frontier),
@@ -224,7 +228,7 @@ impl Engine {
                 engine.own.fresh_actor(Some(&head.id()));
             }
         }
-        engine.seal_past();
+        engine.seal_past(0);
         engine.note_published();
         if !engine.root_is_published() {
             // A join that was not published before the stop. What it brought is not known any more; the whole tree is sure to
@@ -286,7 +290,10 @@ impl Engine {
             Input::StepFailed { id, why } => self.step_failed(id, why),
             Input::Decide { approve } => self.decide(now_ms, approve),
             Input::Vault(mark) => self.own.vault = Some(mark),
-            Input::Woken => self.publish_merge_if_due(now_ms),
+            Input::Woken => {
+                self.publish_merge_if_due(now_ms);
+                self.go_on(now_ms);
+            }
         }
     }
 
@@ -440,7 +447,8 @@ impl Engine {
             }
             self.looked_at_all |= whole;
             if whole {
-                self.set_aside.clear();
+                // Of places that a step keeps from being looked at, it is still to be judged what happened there.
+                self.set_aside.retain(|id, _| self.ids.contains_key(id));
             }
             self.publish_merge_soon(now_ms);
             match news || std::mem::take(&mut self.plan_waits) {

@@ -13,7 +13,7 @@ use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 
 use super::IgnoreRules;
-use super::io::{Step, Synced};
+use super::io::{Stamp, Step, Synced};
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, Shown, State, View, ViewEntry};
 
@@ -54,10 +54,14 @@ pub(super) struct Planner<'a> {
     pub(super) synced: &'a BTreeMap<FolderPath, Arc<Synced>>,
     /// What is no content here. Synced paths are content.
     pub(super) rules: &'a dyn IgnoreRules,
+    /// Paths that have a step under way.
+    pub(super) busy: &'a dyn Fn(&FolderPath) -> bool,
     /// Paths that have a step under way or must wait.
     pub(super) skip: &'a dyn Fn(&FolderPath) -> bool,
     /// Values whose deletion waits for a person: they are written nowhere else meanwhile.
     pub(super) held: BTreeSet<(Inode, Dot)>,
+    /// What is being written: it goes nowhere else before it is known what came of that.
+    pub(super) writing: BTreeSet<(Inode, [u8; 32])>,
     /// Directories under way: what lies below may be planned, since steps are begun in order.
     pub(super) making: BTreeSet<FolderPath>,
     /// How many steps at most.
@@ -77,6 +81,17 @@ struct Moved<'a> {
     dirs: Vec<(&'a FolderPath, &'a FolderPath)>,
 }
 
+/// What steps of this plan need to find as it is.
+#[derive(Default)]
+struct Used<'a> {
+    /// Files that are moved away.
+    leaving: BTreeSet<&'a FolderPath>,
+    /// Places whose content is written to another.
+    sources: BTreeSet<&'a FolderPath>,
+    /// Places that are written.
+    written: BTreeSet<FolderPath>,
+}
+
 struct Target<'a> {
     kind: Kind,
     body: &'a Body,
@@ -93,7 +108,7 @@ impl<'a> Planner<'a> {
             plan.steps.push(Step::RenameDir { from: (*from).clone(), to: (*to).clone() });
             return plan;
         }
-        let mut leaving = BTreeSet::new();
+        let mut used = Used::default();
         for (path, entry) in self.wanted() {
             match entry {
                 ViewEntry::Dir { .. } if moved.dirs.iter().any(|(_, to)| *to == path) => {
@@ -102,11 +117,11 @@ impl<'a> Planner<'a> {
                 ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0], &moved),
                 ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
                     let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else { continue };
-                    self.leaf(&mut plan, path, &Target { kind, body, leaf }, &moved, &mut leaving);
+                    self.leaf(&mut plan, path, &Target { kind, body, leaf }, &moved, &mut used);
                 }
             }
         }
-        self.removals(&mut plan, &moved, &leaving);
+        self.removals(&mut plan, &moved, &used);
         plan
     }
 
@@ -214,14 +229,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn leaf(
-        &self,
-        plan: &mut Plan,
-        path: &FolderPath,
-        target: &Target<'_>,
-        moved: &Moved<'a>,
-        leaving: &mut BTreeSet<&'a FolderPath>,
-    ) {
+    fn leaf(&self, plan: &mut Plan, path: &FolderPath, target: &Target<'_>, moved: &Moved<'a>, used: &mut Used<'a>) {
         let old = self.synced.get(path);
         if let Some(old) = old
             && old.kind == target.kind
@@ -234,24 +242,34 @@ impl<'a> Planner<'a> {
         }
         plan.pending_files += 1;
         plan.pending_bytes += target.body.size;
-        if (self.skip)(path) || !self.has_parent(path) || self.is_full(plan) {
+        let is_under_way = self.writing.contains(&(target.leaf.inode, target.body.plain_digest));
+        if (self.skip)(path) || is_under_way || !self.has_parent(path) || self.is_full(plan) {
             return;
         }
-        match old {
+        let thing = (target.leaf.inode, target.kind, target.body.plain_digest);
+        let source = moved.sources.get(&thing).and_then(|from| Some((*from, self.synced.get(*from)?.stamp?)));
+        match (old, source) {
             // A directory goes with what is below it: see the removals.
-            Some(old) if old.kind == Kind::Dir => {}
-            Some(_) if self.leaves_soon(path, moved) => {}
-            Some(old) => plan.steps.push(write(path, target, old.stamp)),
-            None => {
-                let thing = (target.leaf.inode, target.kind, target.body.plain_digest);
-                let source = moved.sources.get(&thing).filter(|from| !(self.skip)(from) && leaving.insert(from));
-                let expect = source.and_then(|from| self.synced.get(*from)).and_then(|s| s.stamp);
-                match (source, expect) {
-                    (Some(from), Some(expect)) => {
-                        plan.steps.push(Step::RenameFile { from: (*from).clone(), to: path.clone(), expect });
-                    }
-                    _ => plan.steps.push(write(path, target, None)),
+            (Some(old), _) if old.kind == Kind::Dir => {}
+            (Some(_), _) if self.leaves_soon(path, moved) => {}
+            (None, Some((from, expect))) if !(self.skip)(from) && used.leaving.insert(from) => {
+                plan.steps.push(Step::RenameFile { from: from.clone(), to: path.clone(), expect });
+            }
+            (_, Some((from, _))) if used.leaving.contains(from) || !Guard::MovedByWritingIsThere.stands() => {
+                plan.steps.push(write(path, target, old, None));
+            }
+            (_, Some((from, stamp))) => {
+                // One after the other: two files that change places rest on each other.
+                if !(self.busy)(from) && !used.sources.contains(path) && !used.written.contains(from) {
+                    used.sources.insert(from);
+                    used.written.insert(path.clone());
+                    plan.steps.push(write(path, target, old, Some((from.clone(), stamp))));
                 }
+            }
+            (_, None) if used.sources.contains(path) => {}
+            (_, None) => {
+                used.written.insert(path.clone());
+                plan.steps.push(write(path, target, old, None));
             }
         }
     }
@@ -280,7 +298,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Clears what the view does not show, deepest first.
-    fn removals(&self, plan: &mut Plan, moved: &Moved<'_>, leaving: &BTreeSet<&FolderPath>) {
+    fn removals(&self, plan: &mut Plan, moved: &Moved<'_>, used: &Used<'_>) {
         let mut last_kept: Option<&FolderPath> = None;
         for (path, old) in self.synced.iter().rev() {
             let stays = match self.entry(path) {
@@ -288,14 +306,15 @@ impl<'a> Planner<'a> {
                 Some(_) => old.kind != Kind::Dir,
                 None => false,
             };
-            let moves = moved.awaited.contains_key(path) && !leaving.contains(path)
+            let moves = moved.awaited.contains_key(path) && !used.leaving.contains(path)
                 || moved.dirs.iter().any(|(from, _)| path.starts_with(from));
             let kept_below = last_kept.is_some_and(|kept| kept.starts_with(path));
-            if stays || moves || (self.skip)(path) || old.kind == Kind::Dir && kept_below {
+            let rests = used.sources.contains(path);
+            if stays || moves || rests || (self.skip)(path) || old.kind == Kind::Dir && kept_below {
                 last_kept = Some(path);
                 continue;
             }
-            if leaving.contains(path) {
+            if used.leaving.contains(path) {
                 continue;
             }
             if self.is_full(plan) {
@@ -321,6 +340,12 @@ fn is_content(
     synced.get(path).is_some_and(|s| (s.kind == Kind::Dir) == is_dir) || !rules.matches(path, is_dir)
 }
 
-fn write(path: &FolderPath, target: &Target<'_>, expect: Option<super::Stamp>) -> Step {
-    Step::Write { path: path.clone(), kind: target.kind, body: Box::new(target.body.clone()), expect }
+fn write(
+    path: &FolderPath,
+    target: &Target<'_>,
+    old: Option<&Arc<Synced>>,
+    source: Option<(FolderPath, Stamp)>,
+) -> Step {
+    let (kind, body) = (target.kind, Box::new(target.body.clone()));
+    Step::Write { path: path.clone(), kind, body, expect: old.and_then(|old| old.stamp), source }
 }

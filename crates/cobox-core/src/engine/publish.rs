@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use cobox_proto::codec::Canonical;
 use cobox_proto::guard::Guard;
 use cobox_proto::head::{Head, SignedHead};
-use cobox_proto::id::{ActorId, FolderId, HeadId, SigKey};
+use cobox_proto::id::{ActorId, FolderId, HeadId, Inode, SigKey};
 use cobox_proto::limits::HEAD_MERGED_MAX;
 use cobox_proto::sign::SecretKey;
 
-use super::commit::announced_bytes;
 use super::{Engine, Event, HeadNote, Output, VaultMark};
+use crate::keys::{FolderKeys, Profile};
+use crate::padding::UNIFORM_BLOCK_BYTES;
 use crate::path::FolderPath;
-use crate::state::{Dot, Touched};
+use crate::seal::chunk_block_bytes;
+use crate::state::{Content, Dot, State, Touched};
 
 /// Merges without a write of our own wait a random time up to this, so that not everybody publishes the same join (R2).
 const MERGE_DELAY_MS_MAX: u64 = 2_000;
@@ -148,7 +150,7 @@ impl Engine {
             return;
         };
         self.settle_state(&touched);
-        let announced = announced_bytes(&self.state, touched.iter().map(|(inode, _)| *inode));
+        let announced = announced_bytes(&self.state, &self.keys, touched.iter().map(|(inode, _)| *inode));
         self.publish(now_ms, announced, dirty);
         self.out.push_back(Output::Tell(Event::Committed { changed, removed }));
     }
@@ -158,9 +160,15 @@ impl Engine {
         self.merging.frontier_has_root(self.tree.root()) || self.state.is_empty() && self.merging.frontier().is_empty()
     }
 
+    /// Whether all newest heads have our root. One that has another would stay a newest head for ever, and a seeder would ask for its
+    /// content, which may be nowhere any more.
+    fn has_one_root(&self) -> bool {
+        self.root_is_published() && self.merging.frontier_is_of_root(self.tree.root())
+    }
+
     /// Plans the publication of a join that nobody has published yet.
     pub(super) fn publish_merge_soon(&mut self, now_ms: u64) {
-        if self.root_is_published() || !self.standing.can_write {
+        if self.has_one_root() || !self.standing.can_write {
             self.own.merge_due_ms = None;
             return;
         }
@@ -179,7 +187,7 @@ impl Engine {
             return;
         }
         self.own.merge_due_ms = None;
-        if !self.root_is_published() && self.standing.can_write {
+        if !self.has_one_root() && self.standing.can_write {
             self.publish(now_ms, (0, 0), BTreeSet::new());
         }
     }
@@ -240,4 +248,30 @@ impl Engine {
         self.out.extend(delta.map(Output::SendDelta));
         self.out.push_back(Output::Publish(Box::new(signed)));
     }
+}
+
+/// How many blocks and bytes of sealed content the touched items refer to, at most: what a head announces. A seeder refuses a head
+/// that brings more.
+fn announced_bytes(state: &State, keys: &FolderKeys, inodes: impl Iterator<Item = Inode>) -> (u64, u64) {
+    let (mut blocks, mut bytes) = (0, 0);
+    let items = inodes.filter_map(|inode| state.get(&inode));
+    for (_, body) in items.flat_map(|item| &item.body) {
+        match &body.content {
+            Content::Inline(_) => {}
+            Content::Refs(refs) => {
+                blocks += refs.len() as u64;
+                bytes += refs.iter().map(|chunk| chunk_block_bytes(keys, chunk)).sum::<u64>();
+            }
+            Content::Manifest(manifest) => {
+                blocks += manifest.refs + manifest.refs / 16 + 8;
+                bytes += 4096 * manifest.refs;
+                bytes += match keys.profile() {
+                    Profile::Uniform => manifest.refs * UNIFORM_BLOCK_BYTES as u64,
+                    // The coarsest classes are a fifth apart.
+                    Profile::Cdc => body.size + body.size / 5,
+                };
+            }
+        }
+    }
+    (blocks, bytes)
 }

@@ -52,7 +52,12 @@ pub(super) struct Finding {
 impl Finding {
     /// Whether the look says anything about this path.
     pub(super) fn covers(&self, path: &FolderPath) -> bool {
-        (self.under.0.is_empty() || self.under.covers(path)) && !self.unreadable.covers(path)
+        self.went_to(path) && !self.unreadable.covers(path)
+    }
+
+    /// Whether the look tried to see a path.
+    pub(super) fn went_to(&self, path: &FolderPath) -> bool {
+        self.under.0.is_empty() || self.under.covers(path)
     }
 
     /// Whether the look saw everything.

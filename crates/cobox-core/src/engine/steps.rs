@@ -44,6 +44,10 @@ impl Engine {
             Step::MakeDir { path } => Some(path.clone()),
             _ => None,
         });
+        let writing = self.intended.iter().filter_map(|(id, (inode, _))| match self.jobs.get(id) {
+            Some(Step::Write { body, .. }) => Some((*inode, body.plain_digest)),
+            _ => None,
+        });
         let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
             held: held_entries
@@ -54,8 +58,10 @@ impl Engine {
             state: &self.state,
             synced: &self.synced,
             rules: &*rules,
+            busy: &|path: &FolderPath| self.busy.contains_key(path),
             skip: &skip,
             making: making.collect(),
+            writing: writing.filter(|_| Guard::MovedByWritingIsThere.stands()).collect(),
             steps_max: self.steps_max().saturating_sub(self.jobs.len()),
         };
         let plan = planner.plan();
@@ -168,6 +174,8 @@ impl Engine {
                         self.place(now, entry, &mut dirty);
                     }
                 }
+                // It may have brought along what nobody had looked at yet.
+                self.out.push_back(Output::Rescan(vec![to.clone()]));
             }
             (Step::Remove { path, .. } | Step::RemoveDir { path }, None) => {
                 self.unplace(path, &mut dirty);
@@ -248,7 +256,12 @@ impl Engine {
             let tries = self.tries.entry(path.clone()).or_insert(0);
             *tries = tries.saturating_add(1).min(TRIES_MAX);
             if *tries < TRIES_MAX {
-                self.out.push_back(Output::Rescan(step.paths().cloned().collect()));
+                // What is not as expected may be the directory: each look is wider than the last.
+                let above = if why == StepError::Changed { *tries - 1 } else { 0 };
+                let widen = |path: &FolderPath| {
+                    (0..above).fold(path.clone(), |path, _| path.parent().unwrap_or_else(FolderPath::root))
+                };
+                self.out.push_back(Output::Rescan(step.paths().map(widen).collect()));
             }
         }
         self.stuck.insert(path, why);

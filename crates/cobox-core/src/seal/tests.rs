@@ -214,6 +214,18 @@ fn a_member_can_not_make_a_second_form_of_a_note() {
     assert_eq!(keys.seal_note(&tag, "head", b"", &vec![0; found]), Err(SealError::TooLarge { what: "note", found }));
 }
 
+#[test]
+fn a_chunk_is_announced_with_the_length_that_its_block_has() {
+    for padding in [Padding::Padme, Padding::Step4, Padding::Uniform] {
+        let (keys, epoch) = folder(1, padding);
+        for len in [0, 1, 900, 5000, 100_000, 256 << 10] {
+            let sealed = keys.seal_block(&epoch, BlockKind::Chunk, &[], &vec![7; len]).unwrap();
+            let chunk = Ref { cid: sealed.cid, len: len as u32, epoch };
+            assert_eq!(chunk_block_bytes(&keys, &chunk), sealed.bytes.len() as u64, "{padding:?}, {len}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

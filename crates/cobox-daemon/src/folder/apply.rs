@@ -66,20 +66,45 @@ pub(super) enum Applied {
     Failed(StepId, StepError),
 }
 
-/// A file under assembly.
-struct Job {
+/// What a write is to bring about.
+struct Goal {
     path: FolderPath,
     body: Body,
     expect: Expect,
+    /// A place that must still be as it is said to be.
+    source: Option<(FolderPath, Expect)>,
+}
+
+impl Goal {
+    fn of(step: Step) -> Option<Self> {
+        let Step::Write { path, body, expect, source, .. } = step else { return None };
+        let source = source.map(|(from, stamp)| (from, seen::expect(Some(&stamp))));
+        Some(Self { path, body: *body, expect: seen::expect(expect.as_ref()), source })
+    }
+
+    fn check_source(&self, disk: &DiskTree) -> Result<(), ApplyError> {
+        let Some((from, expect)) = &self.source else { return Ok(()) };
+        match disk.stat(from)? {
+            Some(seen) if Expect::from(&seen) == *expect => Ok(()),
+            _ => Err(ApplyError::Changed { path: from.clone() }),
+        }
+    }
+}
+
+/// A file under assembly.
+struct Job {
+    goal: Goal,
     temp: TempFile,
     refs: Vec<Ref>,
     starts: Vec<u64>,
+    /// Of the pieces that are there.
+    digests: Vec<[u8; 32]>,
     missing: BTreeSet<usize>,
 }
 
 /// A step that waits for its manifest.
 struct Listing {
-    step: Step,
+    goal: Goal,
     reader: ManifestReader,
 }
 
@@ -176,10 +201,11 @@ impl Applier {
         while self.jobs.len() < self.open_files_max && self.wanted_bytes < WANTED_BYTES_MAX {
             let Some((id, step)) = self.queue.pop_front() else { break };
             match step {
-                Step::Write { kind: Kind::Symlink, path, body, expect } => {
-                    self.symlink(id, &path, &body, seen::expect(expect.as_ref()));
-                }
-                step @ Step::Write { .. } => self.begin_write(id, step),
+                Step::Write { kind, .. } => match Goal::of(step) {
+                    Some(goal) if kind == Kind::Symlink => self.symlink(id, &goal),
+                    Some(goal) => self.begin_write(id, goal),
+                    None => {}
+                },
                 step => self.quick(id, &step),
             }
             if self.ready.len() >= GROUP_FILES_MAX {
@@ -257,52 +283,50 @@ impl Applier {
         }
     }
 
-    fn symlink(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect) {
-        let target = match &body.content {
+    fn symlink(&mut self, id: StepId, goal: &Goal) {
+        let target = match &goal.body.content {
             Content::Inline(bytes) => std::str::from_utf8(bytes).ok(),
             _ => None,
         };
         let Some(target) = target else {
             return (self.tell)(Applied::Failed(id, StepError::Failed("its target is not a path".into())));
         };
-        match self.disk.make_symlink(path, target, expect) {
+        let made = goal.check_source(&self.disk).and_then(|()| self.disk.make_symlink(&goal.path, target, goal.expect));
+        match made {
             Ok(applied) => {
-                self.made(id, path, Some(Stat::Symlink(seen::stamp(&applied.stamp), target.to_owned())));
+                self.made(id, &goal.path, Some(Stat::Symlink(seen::stamp(&applied.stamp), target.to_owned())));
             }
             Err(why) => (self.tell)(Applied::Failed(id, step_error(why))),
         }
     }
 
-    fn begin_write(&mut self, id: StepId, step: Step) {
-        let Step::Write { path, body, expect, .. } = &step else { return };
-        match &body.content {
-            Content::Inline(bytes) => self.begin_inline(id, path, body, seen::expect(expect.as_ref()), bytes),
-            Content::Refs(refs) => self.begin_assembly(id, path, body, seen::expect(expect.as_ref()), refs.to_vec()),
+    fn begin_write(&mut self, id: StepId, goal: Goal) {
+        match &goal.body.content {
+            Content::Inline(bytes) => {
+                let begun = self.open_temp(&goal).and_then(|mut temp| {
+                    temp.set_len(bytes.len() as u64)?;
+                    temp.write_at(0, bytes)?;
+                    Ok(temp)
+                });
+                self.begin_inline(id, goal, begun);
+            }
+            Content::Refs(refs) => {
+                let refs = refs.to_vec();
+                self.begin_assembly(id, goal, refs);
+            }
             Content::Manifest(manifest) => {
-                let reader = ManifestReader::new(manifest, body.size);
-                self.listings.insert(id, Listing { step, reader });
+                let reader = ManifestReader::new(manifest, goal.body.size);
+                self.listings.insert(id, Listing { goal, reader });
                 self.read_manifest(id);
             }
         }
     }
 
-    fn begin_inline(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect, bytes: &[u8]) {
-        let begun = self.open_temp(path, body).and_then(|mut temp| {
-            temp.set_len(bytes.len() as u64)?;
-            temp.write_at(0, bytes)?;
-            Ok(temp)
-        });
+    fn begin_inline(&mut self, id: StepId, goal: Goal, begun: Result<TempFile, DiskError>) {
         match begun {
             Ok(temp) => {
-                let job = Job {
-                    path: path.clone(),
-                    body: body.clone(),
-                    expect,
-                    temp,
-                    refs: Vec::new(),
-                    starts: Vec::new(),
-                    missing: BTreeSet::new(),
-                };
+                let (refs, starts, digests) = (Vec::new(), Vec::new(), Vec::new());
+                let job = Job { goal, temp, refs, starts, digests, missing: BTreeSet::new() };
                 self.jobs.insert(id, job);
                 self.ready.push(id);
             }
@@ -310,9 +334,9 @@ impl Applier {
         }
     }
 
-    fn open_temp(&self, path: &FolderPath, body: &Body) -> Result<TempFile, DiskError> {
+    fn open_temp(&self, goal: &Goal) -> Result<TempFile, DiskError> {
         // One name per place and content: a stopped transfer is found again, and two places never share a file.
-        let mut name = content::assembly_name(path, &body.plain_digest);
+        let mut name = content::assembly_name(&goal.path, &goal.body.plain_digest);
         name.truncate(40);
         self.disk.temp(&name)
     }
@@ -329,41 +353,39 @@ impl Applier {
                 }
             }
         }
-        let Some(Listing { step: Step::Write { path, body, expect, .. }, reader }) = self.listings.remove(&id) else {
-            return;
-        };
+        let Some(Listing { goal, reader }) = self.listings.remove(&id) else { return };
         match reader.finish() {
-            Ok(refs) => self.begin_assembly(id, &path, &body, seen::expect(expect.as_ref()), refs),
+            Ok(refs) => self.begin_assembly(id, goal, refs),
             Err(why) => (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string()))),
         }
     }
 
-    fn begin_assembly(&mut self, id: StepId, path: &FolderPath, body: &Body, expect: Expect, refs: Vec<Ref>) {
+    fn begin_assembly(&mut self, id: StepId, goal: Goal, refs: Vec<Ref>) {
         let mut starts = Vec::with_capacity(refs.len());
         let mut at = 0u64;
         for r in &refs {
             starts.push(at);
             at += u64::from(r.len);
         }
-        if at != body.size {
+        if at != goal.body.size {
             let why = StepError::Failed("its pieces do not add up to its size".into());
             return (self.tell)(Applied::Failed(id, why));
         }
-        let opened = self.open_temp(path, body).and_then(|mut temp| {
+        let opened = self.open_temp(&goal).and_then(|mut temp| {
             let resumed = !temp.is_empty();
-            temp.set_len(body.size)?;
+            temp.set_len(goal.body.size)?;
             Ok((temp, resumed))
         });
         let (mut temp, resumed) = match opened {
             Ok(opened) => opened,
             Err(why) => return (self.tell)(Applied::Failed(id, step_error(why.into()))),
         };
-        let mut missing = BTreeSet::new();
+        let (mut missing, mut digests) = (BTreeSet::new(), vec![[0; 32]; refs.len()]);
         for (i, r) in refs.iter().enumerate() {
-            let here = resumed && self.holds(&temp, r, starts[i]);
-            match here || self.copy_local(&mut temp, r, starts[i]) {
-                true => {}
-                false => {
+            let here = if resumed { self.holds(&temp, r, starts[i]) } else { None };
+            match here.or_else(|| self.copy_local(&mut temp, r, starts[i])) {
+                Some(digest) => digests[i] = digest,
+                None => {
                     missing.insert(i);
                 }
             }
@@ -374,7 +396,7 @@ impl Applier {
             self.wanted_bytes += u64::from(refs[*i].len);
         }
         let done = missing.is_empty();
-        self.jobs.insert(id, Job { path: path.clone(), body: body.clone(), expect, temp, refs, starts, missing });
+        self.jobs.insert(id, Job { goal, temp, refs, starts, digests, missing });
         if done {
             self.ready.push(id);
         } else {
@@ -382,32 +404,30 @@ impl Applier {
         }
     }
 
-    /// Whether a piece of an earlier attempt is right already.
-    fn holds(&self, temp: &TempFile, r: &Ref, start: u64) -> bool {
-        temp.read_at(start, r.len as usize).is_ok_and(|bytes| content::reseal(&self.keys, r, &bytes).is_some())
+    /// The digest of a piece of an earlier attempt, if it is right already.
+    fn holds(&self, temp: &TempFile, r: &Ref, start: u64) -> Option<[u8; 32]> {
+        let bytes = temp.read_at(start, r.len as usize).ok()?;
+        content::reseal_digested(&self.keys, r, &bytes).map(|(_, digest)| digest)
     }
 
-    /// Takes a piece from another file of this folder, or from a block kept here, if one has it.
-    fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> bool {
+    /// Takes a piece from another file of this folder, or from a block kept here, if one has it; its digest.
+    fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> Option<[u8; 32]> {
         let places = self.db.pieces(&r.cid).unwrap_or_default();
         for (place, piece) in places {
             if let Ok(bytes) = read_piece(&self.disk, &place, &piece)
-                && content::reseal(&self.keys, r, &bytes).is_some()
+                && let Some((_, digest)) = content::reseal_digested(&self.keys, r, &bytes)
             {
-                return temp.write_at(start, &bytes).is_ok();
+                return temp.write_at(start, &bytes).is_ok().then_some(digest);
             }
         }
-        match self.blocks.get(&r.cid) {
-            Ok(Some(sealed)) => {
-                content::open_chunk(&self.keys, r, &sealed).is_ok_and(|bytes| temp.write_at(start, &bytes).is_ok())
-            }
-            _ => false,
-        }
+        let sealed = self.blocks.get(&r.cid).ok()??;
+        let (bytes, digest) = content::open_digested(&self.keys, r, &sealed).ok()?;
+        temp.write_at(start, &bytes).is_ok().then_some(digest)
     }
 
     fn block(&mut self, cid: Cid, sealed: &[u8]) {
         let Some(waiters) = self.waiting.remove(&cid) else { return };
-        let mut opened: Option<Vec<u8>> = None;
+        let mut opened: Option<(Vec<u8>, [u8; 32])> = None;
         for (id, piece) in waiters {
             if piece == LIST {
                 if let Err(why) = self.blocks.put_many(&[(cid, sealed)]) {
@@ -423,16 +443,20 @@ impl Applier {
             let r = job.refs[piece];
             self.wanted_bytes = self.wanted_bytes.saturating_sub(u64::from(r.len));
             job.missing.remove(&piece);
-            if opened.is_none() {
-                match content::open_chunk(&self.keys, &r, sealed) {
-                    Ok(bytes) => opened = Some(bytes),
+            // Another file may list it with another length: then it is opened for that one anew, in vain.
+            if opened.as_ref().is_none_or(|(bytes, _)| bytes.len() != r.len as usize) {
+                match content::open_digested(&self.keys, &r, sealed) {
+                    Ok(piece) => opened = Some(piece),
                     Err(why) => {
                         self.drop_step(id, StepError::Failed(why.to_string()), true);
                         continue;
                     }
                 }
             }
-            let wrote = opened.as_ref().map(|bytes| job.temp.write_at(job.starts[piece], bytes));
+            let wrote = opened.as_ref().map(|(bytes, digest)| {
+                job.digests[piece] = *digest;
+                job.temp.write_at(job.starts[piece], bytes)
+            });
             if let Some(Err(why)) = wrote {
                 self.drop_step(id, step_error(why.into()), true);
             } else if job.missing.is_empty() {
@@ -476,7 +500,13 @@ impl Applier {
         let mut placed = Vec::with_capacity(ready.len());
         for id in ready {
             let Some(job) = self.jobs.remove(&id) else { continue };
-            let Job { path, body, expect, temp, refs, starts, .. } = job;
+            let Job { goal, temp, refs, starts, digests, .. } = job;
+            if !refs.is_empty() && !content::is_what_was_said(&self.keys, &goal.body, &refs, &digests) {
+                discard(temp);
+                let why = "its pieces are not the content that its author named; whoever wrote it must write it again";
+                (self.tell)(Applied::Failed(id, StepError::Failed(why.into())));
+                continue;
+            }
             if let Err(why) = &synced {
                 // Some of its bytes may be lost although they can still be read: it is written anew.
                 discard(temp);
@@ -488,9 +518,13 @@ impl Applier {
                 continue;
             }
             let name = temp.name().to_owned();
-            match self.disk.replace(temp, &path, expect, body.mtime_ns, body.executable) {
+            let Goal { path, body, expect, .. } = &goal;
+            let done = goal
+                .check_source(&self.disk)
+                .and_then(|()| self.disk.replace(temp, path, *expect, body.mtime_ns, body.executable));
+            match done {
                 Ok(applied) => {
-                    self.made(id, &path, Some(Stat::File(seen::stamp(&applied.stamp))));
+                    self.made(id, path, Some(Stat::File(seen::stamp(&applied.stamp))));
                     let pieces: Vec<(Cid, Piece)> = refs
                         .iter()
                         .zip(&starts)

@@ -59,4 +59,11 @@ pub fn recheck(shelf: &mut dyn Shelf, roots: &[Cid]) {
             stack.extend(shelf.links(&cid).into_iter().map(|link| (link, false)));
         }
     }
+    // Beneath a lost block nothing was reached, and there may be more that is lost: what was noted there is not to be believed once
+    // that block is here again.
+    for cid in shelf.cids() {
+        if !checked.contains(&cid) && shelf.status(&cid) == Status::Complete {
+            shelf.set_complete(&cid, false);
+        }
+    }
 }

@@ -224,6 +224,10 @@ impl Tenant {
         }
         let reached = self.count_use(shelf);
         self.follow(now_ms, shelf);
+        if !self.repairing.is_empty() {
+            // What lies beneath a lost block is not known before it is here again, and may be nowhere else.
+            return vec![];
+        }
         shelf.cids().into_iter().filter(|cid| !reached.contains(cid)).collect()
     }
 
@@ -503,6 +507,8 @@ impl Tenant {
         let roots: Vec<Cid> =
             self.complete.keys().chain(self.coming.keys()).filter_map(|head| self.root(head)).collect();
         recheck(shelf, &roots);
+        // What is on its way is admitted anew: it is not its fault if it brings again what was lost here.
+        self.coming.clear();
         let broken = |head: &&HeadId| self.root(head).is_none_or(|root| shelf.status(&root) != Status::Complete);
         for head in self.complete.keys().filter(broken).copied().collect::<Vec<_>>() {
             self.complete.remove(&head);

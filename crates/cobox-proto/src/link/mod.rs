@@ -183,6 +183,8 @@ pub struct Link {
     met: bool,
     proved: bool,
     asked_to_find: bool,
+    /// We asked where member keys are live, and were not answered yet.
+    finding: bool,
     refused: usize,
     /// Refusals not yet told, with the time to tell them.
     refusals: VecDeque<(u64, Channel)>,
@@ -212,6 +214,7 @@ impl Link {
             proved: false,
             introduced: None,
             asked_to_find: false,
+            finding: false,
             refused: 0,
             refusals: VecDeque::new(),
             prove_until_ms: now_ms.saturating_add(AUTH_TIMEOUT_MS),
@@ -408,6 +411,7 @@ impl Link {
         if proofs.len() > FIND_PROOFS_MAX {
             return Err(LinkError::TooManyKeys { keys: proofs.len() });
         }
+        self.finding = true;
         self.send_frame(&Frame::Find { proofs });
         Ok(())
     }
@@ -486,6 +490,10 @@ impl Link {
                 self.outputs.push_back(Output::FindAsked { keys });
             }
             Frame::Found { folders } => {
+                // Else a stranger would count as proved by answering what nobody asked.
+                if !std::mem::take(&mut self.finding) {
+                    return Err("answered a question that was not asked");
+                }
                 if !folders.is_empty() {
                     self.proved();
                 }

@@ -294,3 +294,25 @@ fn an_introduction_counts_for_the_open_after_it_and_for_its_folder_alone() {
     pair.drive(0);
     assert!(pair.bob.introduction(&FOLDER).is_empty(), "it was for another folder");
 }
+
+#[test]
+fn g2_who_answers_what_nobody_asked_has_proved_nothing_and_is_closed() {
+    let mut pair = Pair::new();
+    let found = FoundFolder { key: key(1).public(), folder: FOLDER, vault: false };
+    pair.bob.receive(0, &Frame::Found { folders: vec![found] }.to_bytes());
+    pair.drive(0);
+    assert!(!pair.bob.is_proved());
+    assert!(matches!(pair.at_bob.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })), "{:?}", pair.at_bob);
+
+    // Who was asked may answer, once for each question.
+    let mut pair = Pair::new();
+    let proofs = vec![pair.alice.session().prove(Side::Dialer, &FolderId::ZERO, KeyKind::Member, &key(1))];
+    pair.alice.find(proofs).unwrap();
+    pair.drive(0);
+    pair.bob.found(vec![found]);
+    pair.drive(0);
+    assert!(pair.alice.is_proved());
+    pair.alice.receive(0, &Frame::Found { folders: vec![] }.to_bytes());
+    pair.drive(0);
+    assert!(matches!(pair.at_alice.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })));
+}

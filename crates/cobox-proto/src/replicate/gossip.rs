@@ -10,6 +10,9 @@ use crate::replicate::{Output, PeerId, Reach, Replica};
 use crate::wire::proof::KeyKind;
 use crate::wire::{AddressNote, Message, Tip};
 
+/// A receipt counts against its seeder once it has been known for so long before the seeder came: what it says as it comes may have
+/// been on the way while the receipt came by way of others.
+const RECEIPT_RIPE_MS: u64 = 5_000;
 /// Heads called stale that wait for ops; more than a device can have in flight.
 const STALE_WAITING_MAX: usize = 64;
 
@@ -23,36 +26,48 @@ pub(super) struct Stale {
     pub(super) ops: Vec<OpId>,
 }
 
+#[derive(Debug)]
+struct Known {
+    signed: SignedReceipt,
+    /// Since when it is known here.
+    since_ms: u64,
+}
+
 /// The newest receipts of each seeder, at most one for a head.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
-    by_seeder: BTreeMap<SigKey, BTreeMap<HeadId, SignedReceipt>>,
+    by_seeder: BTreeMap<SigKey, BTreeMap<HeadId, Known>>,
 }
 
 impl Receipts {
     /// Keeps a receipt. False if it says nothing newer about its head, or is older than all that are kept.
-    pub(super) fn add(&mut self, signed: SignedReceipt) -> bool {
+    pub(super) fn add(&mut self, since_ms: u64, signed: SignedReceipt) -> bool {
         let (head, received_ms) = (signed.receipt().head, signed.receipt().received_ms);
         let of_seeder = self.by_seeder.entry(signed.receipt().seeder).or_default();
         let order = |s: &SignedReceipt| (s.receipt().received_ms, s.receipt().keep_until_ms);
-        if of_seeder.get(&head).is_some_and(|known| order(known) >= order(&signed)) {
+        if of_seeder.get(&head).is_some_and(|known| order(&known.signed) >= order(&signed)) {
             return false;
         }
-        of_seeder.insert(head, signed);
+        of_seeder.insert(head, Known { signed, since_ms });
         if of_seeder.len() > RECEIPTS_PER_SEEDER_MAX {
-            let oldest = of_seeder.iter().min_by_key(|(_, s)| s.receipt().received_ms).map(|(head, _)| *head);
-            let oldest_ms = oldest.and_then(|head| of_seeder.remove(&head)).map(|s| s.receipt().received_ms);
+            let oldest =
+                of_seeder.iter().min_by_key(|(_, known)| known.signed.receipt().received_ms).map(|(head, _)| *head);
+            let oldest_ms =
+                oldest.and_then(|head| of_seeder.remove(&head)).map(|known| known.signed.receipt().received_ms);
             return oldest_ms.is_some_and(|ms| ms < received_ms) || of_seeder.contains_key(&head);
         }
         true
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &SignedReceipt> {
-        self.by_seeder.values().flat_map(BTreeMap::values)
+        self.by_seeder.values().flat_map(BTreeMap::values).map(|known| &known.signed)
     }
 
-    fn of(&self, seeder: &SigKey) -> impl Iterator<Item = &SignedReceipt> {
-        self.by_seeder.get(seeder).into_iter().flat_map(BTreeMap::values)
+    /// Of a seeder that came at a certain time: what it must stand by.
+    fn ripe(&self, seeder: &SigKey, opened_ms: u64) -> impl Iterator<Item = &SignedReceipt> {
+        let all = self.by_seeder.get(seeder).into_iter().flat_map(BTreeMap::values);
+        let is_ripe = move |known: &&Known| known.since_ms.saturating_add(RECEIPT_RIPE_MS) <= opened_ms;
+        all.filter(is_ripe).map(|known| &known.signed)
     }
 }
 
@@ -80,7 +95,7 @@ impl Replica {
     }
 
     pub(super) fn add_receipt(&mut self, from: Option<PeerId>, receipt: SignedReceipt) {
-        if !self.membership.is_seeder(&receipt.receipt().seeder) || !self.receipts.add(receipt.clone()) {
+        if !self.membership.is_seeder(&receipt.receipt().seeder) || !self.receipts.add(self.now_ms, receipt.clone()) {
             return;
         }
         for peer in self.others(from, Reach::Everything) {
@@ -96,13 +111,13 @@ impl Replica {
     /// A seeder named all its heads: those it signed for and must still have are among them, or it stands convicted.
     pub(super) fn check_promises(&mut self, now_ms: u64, id: PeerId, tips: &[Tip]) {
         let Some(peer) = self.peers.get(&id).filter(|peer| peer.who.kind == KeyKind::Seeder) else { return };
-        let seeder = peer.who.key;
+        let (seeder, opened_ms) = (peer.who.key, peer.opened_ms);
         let mut newest = BTreeMap::new();
         for tip in tips {
             let seq = newest.entry(tip.actor).or_insert(0);
             *seq = tip.seq.max(*seq);
         }
-        let denied = self.receipts.of(&seeder).filter(|signed| {
+        let denied = self.receipts.ripe(&seeder, opened_ms).filter(|signed| {
             let receipt = signed.receipt();
             let promised = receipt.holding == Holding::Complete && receipt.keep_until_ms > now_ms;
             let head = self.heads.get(&receipt.head).map(SignedHead::head);

@@ -71,6 +71,8 @@ enum Lack {
 #[derive(Debug)]
 struct Peer {
     who: Who,
+    /// When it came.
+    opened_ms: u64,
     /// What its key may have.
     entitled: Reach,
     /// What passes here: less, if we are the guest.
@@ -154,7 +156,7 @@ impl Replica {
             replica.heads.offer(head, None, &mut replica.membership);
         }
         for receipt in kept.receipts {
-            replica.receipts.add(receipt);
+            replica.receipts.add(0, receipt);
         }
         for note in kept.addresses {
             replica.addresses.insert(note.device, note);
@@ -276,6 +278,7 @@ impl Replica {
         };
         let peer = Peer {
             who,
+            opened_ms: now_ms,
             entitled,
             reach,
             log_named: false,

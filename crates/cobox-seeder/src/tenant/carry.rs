@@ -11,7 +11,7 @@ use cobox_net::Peer;
 use cobox_proto::block::BlockHeader;
 use cobox_proto::hosting::{TenantInput, TenantOutput};
 use cobox_proto::id::{Cid, HeadId};
-use cobox_proto::replicate::{Input, Output, PeerId};
+use cobox_proto::replicate::{Closed, Input, Output, PeerId};
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::KeyKind;
@@ -189,7 +189,13 @@ impl Carrier {
             Output::Send { peer, message } => self.unsaid.push_back(Word::Say(peer, message)),
             Output::SendBlock { peer, cid } => self.unsaid.push_back(Word::Send(peer, cid)),
             Output::ClosePeer { peer, why } => {
-                tracing::debug!(%why, "a peer is sent away");
+                match self.visitors.get(&peer) {
+                    Some(visitor) if matches!(why, Closed::Misbehaved(_)) => {
+                        let (key, kind) = (visitor.who.key.short(), visitor.who.kind);
+                        tracing::warn!(key, ?kind, %why, "a peer is closed");
+                    }
+                    _ => tracing::debug!(%why, "a peer is sent away"),
+                }
                 self.unsaid.push_back(Word::Close(peer));
             }
             Output::OpsAdded(ids) => {

@@ -545,6 +545,51 @@ fn a_lost_block_is_fetched_again_and_its_head_is_not_called_complete_meanwhile()
     assert!(host.whole(&root));
 }
 
+/// A head over three layers: 2000, 1000, and chunks.
+fn deep(host: &mut Host) -> (Cid, SignedHead) {
+    let below = host.tree(1000, 0..10);
+    let root = cid(2000);
+    host.world.insert(root, vec![below]);
+    let head = host.publish(1, None, root, 12);
+    assert!(host.whole(&root));
+    (root, head)
+}
+
+#[test]
+fn d9_a_block_lost_beneath_a_lost_block_is_noticed() {
+    let mut host = host();
+    let (root, head) = deep(&mut host);
+    // With two layers lost, nothing between the root and the chunk can be looked at.
+    for lost in [cid(2000), cid(3)] {
+        host.shelf.remove(&lost);
+        host.withheld.insert(lost);
+    }
+    host.tell(TenantInput::BlockLost(cid(3)));
+    host.withheld.remove(&cid(2000));
+    host.restart();
+    assert!(!host.tenant.complete().contains_key(&head.id()), "the chunk is still nowhere");
+    host.withheld.clear();
+    host.replica(Input::PeerClosed { peer: PeerId(host.peers) });
+    host.meet();
+    assert!(host.whole(&root) && host.tenant.complete().contains_key(&head.id()));
+}
+
+#[test]
+fn a2_what_lies_beneath_a_lost_block_is_no_garbage() {
+    let mut host = host();
+    let (root, head) = deep(&mut host);
+    host.shelf.remove(&cid(1000));
+    host.withheld.insert(cid(1000));
+    host.tell(TenantInput::BlockLost(cid(1000)));
+    assert_eq!(host.sweep(), 0, "ten chunks are reached from nothing, and may be nowhere else");
+    host.withheld.clear();
+    host.fetched.clear();
+    host.restart();
+    assert!(host.whole(&root) && host.tenant.complete().contains_key(&head.id()));
+    assert_eq!(host.fetched, [cid(1000)]);
+    assert_eq!(host.sweep(), 0);
+}
+
 #[test]
 fn history_is_repaired_too() {
     let mut host = host();

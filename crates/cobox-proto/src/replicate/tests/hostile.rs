@@ -11,6 +11,7 @@ struct Visit {
     folder: Folder,
     alice: Replica,
     log: Vec<Output>,
+    now_ms: u64,
 }
 
 const PEER: PeerId = PeerId(1);
@@ -19,13 +20,13 @@ impl Visit {
     fn by(who: Who) -> Self {
         let folder = Folder::of(&[2]);
         let alice = folder.replica();
-        let mut visit = Self { folder, alice, log: vec![] };
+        let mut visit = Self { folder, alice, log: vec![], now_ms: 0 };
         visit.tell(Input::PeerOpened { peer: PEER, who, ours: KeyKind::Device });
         visit
     }
 
     fn tell(&mut self, input: Input) {
-        self.alice.handle(0, input);
+        self.alice.handle(self.now_ms, input);
         self.log.extend(std::iter::from_fn(|| self.alice.poll_output()));
     }
 
@@ -233,16 +234,22 @@ fn s5_an_older_head_replaces_nothing_and_a_seeder_that_forgot_is_convicted() {
     };
     let receipt = receipt.sign(&key(50));
     visit.say(Message::Receipt { bytes: receipt.bytes().to_vec() });
-    // The seeder comes, with the state of an old backup.
-    let old = PeerId(2);
-    visit.tell(Input::PeerOpened { peer: old, who: seeder(50), ours: KeyKind::Device });
+    // The seeder comes, with the state of an old backup. What it says at first may have been on the way since before it signed.
+    let convicts = Output::SeederRolledBack { seeder: key(50).public(), receipt };
     let head = chain[0].head();
     let tips = vec![Tip { actor: head.actor, seq: 1, head: chain[0].id() }];
+    visit.tell(Input::PeerOpened { peer: PeerId(3), who: seeder(50), ours: KeyKind::Device });
+    visit.tell(Input::Received { peer: PeerId(3), message: Message::HeadsHave { tips: tips.clone(), last: true } });
+    visit.tell(Input::PeerClosed { peer: PeerId(3) });
+    assert!(!visit.log.contains(&convicts));
+    visit.now_ms = 5_000;
+    let old = PeerId(2);
+    visit.tell(Input::PeerOpened { peer: old, who: seeder(50), ours: KeyKind::Device });
     visit.tell(Input::Received { peer: old, message: Message::HeadsHave { tips, last: true } });
     let heads = vec![chain[0].bytes().to_vec()];
     visit.tell(Input::Received { peer: old, message: Message::Heads { heads } });
     assert_eq!(visit.alice.heads().tips().map(|tip| tip.head).collect::<Vec<_>>(), [chain[2].id()]);
-    assert!(visit.log.contains(&Output::SeederRolledBack { seeder: key(50).public(), receipt }));
+    assert!(visit.log.contains(&convicts));
 }
 
 #[test]

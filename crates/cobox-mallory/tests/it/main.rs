@@ -1,0 +1,5 @@
+//! The scripts that need no programs, and the list of all.
+
+mod live;
+mod pure;
+mod tables;

@@ -1,0 +1,474 @@
+//! A seeder's machine: the tenant as it is shipped, over blocks in memory. What survives a stop is what the shipped host writes before
+//! it says anything: records, marks of completeness, and groups of blocks.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use cobox_proto::block::BlockHeader;
+use cobox_proto::head::SignedHead;
+use cobox_proto::hosting::{Promise, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput, reach};
+use cobox_proto::id::{Cid, HeadId};
+use cobox_proto::replicate::{self, Kept, PeerId};
+use cobox_proto::wire::Message;
+use cobox_proto::wire::proof::{KeyKind, Who};
+
+use crate::cast::{Cast, Hired};
+use crate::faults::{Machine, counts_down};
+use crate::member::Packet;
+
+/// How often garbage is looked for, and how long it lies before it goes.
+const SWEEP_MS: u64 = 3_600_000;
+/// How long to wait after the disk refused.
+const RETRY_MS: u64 = 2_000;
+
+/// What a stop leaves.
+#[derive(Debug, Clone, Default)]
+struct Durable {
+    heads: BTreeMap<HeadId, SignedHead>,
+    receipts: Vec<SignedReceipt>,
+    complete: BTreeMap<HeadId, u64>,
+    blocks: BTreeMap<Cid, Arc<Vec<u8>>>,
+    marks: BTreeSet<Cid>,
+    /// Damaged, and not read since.
+    rotten: BTreeSet<Cid>,
+    /// A block went that marks may rest on, and they were not looked through since.
+    in_doubt: bool,
+}
+
+/// Blocks by name: what is beneath each, how long it is, whether all beneath it is here.
+#[derive(Debug, Default)]
+struct Blocks {
+    here: BTreeMap<Cid, (Vec<Cid>, u64)>,
+    marks: BTreeSet<Cid>,
+}
+
+impl Blocks {
+    fn add(&mut self, cid: Cid, bytes: &[u8]) {
+        let links = BlockHeader::parse(bytes).map(|(header, _)| header.links).unwrap_or_default();
+        self.here.insert(cid, (links, bytes.len() as u64));
+    }
+}
+
+impl Shelf for Blocks {
+    fn status(&self, cid: &Cid) -> Status {
+        match (self.here.contains_key(cid), self.marks.contains(cid)) {
+            (false, _) => Status::Missing,
+            (true, false) => Status::Held,
+            (true, true) => Status::Complete,
+        }
+    }
+
+    fn links(&self, cid: &Cid) -> Vec<Cid> {
+        self.here.get(cid).map(|(links, _)| links.clone()).unwrap_or_default()
+    }
+
+    fn bytes(&self, cid: &Cid) -> u64 {
+        self.here.get(cid).map_or(0, |(_, bytes)| *bytes)
+    }
+
+    fn set_complete(&mut self, cid: &Cid, complete: bool) {
+        match complete && self.here.contains_key(cid) {
+            true => drop(self.marks.insert(*cid)),
+            false => drop(self.marks.remove(cid)),
+        }
+    }
+
+    fn cids(&self) -> Vec<Cid> {
+        self.here.keys().copied().collect()
+    }
+}
+
+/// What is said once everything before it is durable.
+#[derive(Debug)]
+enum Word {
+    Say(PeerId, Message),
+    Send(PeerId, Cid),
+    Close(PeerId),
+}
+
+#[derive(Debug)]
+enum Record {
+    Head(Box<SignedHead>),
+    Receipt(SignedReceipt),
+    Complete(HeadId, u64),
+    Released(HeadId),
+}
+
+/// What runs.
+#[derive(Debug)]
+struct Live {
+    tenant: Tenant,
+    shelf: Blocks,
+    unkept: Vec<Record>,
+    unsaid: VecDeque<Word>,
+    gathered: Vec<(Cid, Vec<u8>)>,
+    garbage: BTreeMap<Cid, u64>,
+    sweep_ms: u64,
+    retry_ms: Option<u64>,
+    clock_ms: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Host<'c> {
+    pub(crate) name: char,
+    cast: &'c Cast,
+    hired: &'c Hired,
+    durable: Durable,
+    live: Option<Live>,
+    /// After so many durable things the machine stops.
+    pub(crate) stop_after: Option<u32>,
+    pub(crate) outbox: Vec<(PeerId, Packet)>,
+    pub(crate) close: Vec<PeerId>,
+    pub(crate) events: Vec<String>,
+    pub(crate) machine: Machine,
+}
+
+impl<'c> Host<'c> {
+    pub(crate) fn at(cast: &'c Cast, index: usize, machine: Machine) -> Self {
+        Self {
+            name: (b'S' + index as u8) as char,
+            cast,
+            hired: &cast.hired[index],
+            durable: Durable::default(),
+            live: None,
+            stop_after: None,
+            outbox: Vec::new(),
+            close: Vec::new(),
+            events: Vec::new(),
+            machine,
+        }
+    }
+
+    pub(crate) fn who(&self) -> Who {
+        Who { kind: KeyKind::Seeder, key: self.hired.key.public() }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
+    pub(crate) fn start(&mut self, now_ms: u64) {
+        let clock_ms = self.machine.clock_ms(now_ms);
+        let mut shelf = Blocks { marks: self.durable.marks.clone(), ..Blocks::default() };
+        for (cid, bytes) in &self.durable.blocks {
+            shelf.add(*cid, bytes);
+        }
+        let kept = Kept {
+            ops: self.cast.hosted_ops.clone(),
+            heads: self.durable.heads.values().cloned().collect(),
+            receipts: self.durable.receipts.clone(),
+            ..Kept::default()
+        };
+        let promise = Promise::of(&self.cast.genesis.folder_id(), [&self.hired.offer]);
+        let (genesis, complete) = (self.cast.genesis.clone(), self.durable.complete.clone());
+        let tenant = Tenant::restore(clock_ms, genesis, kept, complete, self.hired.key.clone(), promise, &mut shelf);
+        self.live = Some(Live {
+            tenant,
+            shelf,
+            unkept: Vec::new(),
+            unsaid: VecDeque::new(),
+            gathered: Vec::new(),
+            garbage: BTreeMap::new(),
+            sweep_ms: clock_ms + SWEEP_MS,
+            retry_ms: None,
+            clock_ms,
+        });
+        self.stop_after = None;
+        if self.durable.in_doubt {
+            self.recheck(now_ms);
+        }
+        self.carry_out(now_ms, None);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.live = None;
+        self.stop_after = None;
+        self.outbox.clear();
+        self.close.clear();
+    }
+
+    fn stops_now(&mut self) -> bool {
+        let stops = counts_down(&mut self.stop_after);
+        if stops {
+            self.stop();
+        }
+        stops
+    }
+
+    pub(crate) fn tell(&mut self, now_ms: u64, input: replicate::Input) {
+        self.handle(now_ms, TenantInput::Replica(input), None);
+    }
+
+    pub(crate) fn receive(&mut self, now_ms: u64, peer: PeerId, packet: Packet) {
+        match packet {
+            Packet::Message(message) => self.tell(now_ms, replicate::Input::Received { peer, message }),
+            Packet::Block(cid, bytes) => {
+                let input = replicate::Input::BlockArrived { peer, cid, bytes: bytes.len() as u64 };
+                self.handle(now_ms, TenantInput::Replica(input), Some(&bytes));
+            }
+        }
+    }
+
+    fn handle(&mut self, now_ms: u64, input: TenantInput, block: Option<&[u8]>) {
+        let clock_ms = self.note_clock(now_ms);
+        if let Some(live) = &mut self.live {
+            live.tenant.handle(clock_ms, input, &mut live.shelf);
+        }
+        self.carry_out(now_ms, block);
+    }
+
+    /// The clock may be set back: what was due then is due as long from now, as in the shipped host.
+    fn note_clock(&mut self, now_ms: u64) -> u64 {
+        let clock_ms = self.machine.clock_ms(now_ms);
+        if let Some(live) = &mut self.live {
+            let back_ms = std::mem::replace(&mut live.clock_ms, clock_ms).saturating_sub(clock_ms);
+            live.sweep_ms = live.sweep_ms.saturating_sub(back_ms);
+            live.retry_ms = live.retry_ms.map(|due| due.saturating_sub(back_ms));
+        }
+        clock_ms
+    }
+
+    /// Writes down what must be kept, then says what rests on it.
+    fn carry_out(&mut self, now_ms: u64, block: Option<&[u8]>) {
+        self.drain(block);
+        let Some(live) = &mut self.live else { return };
+        let unkept = std::mem::take(&mut live.unkept);
+        if unkept.iter().any(|record| matches!(record, Record::Complete(..))) {
+            if self.stops_now() {
+                return;
+            }
+            let Some(live) = &self.live else { return };
+            self.durable.marks.clone_from(&live.shelf.marks);
+        }
+        if !unkept.is_empty() {
+            if self.stops_now() {
+                return;
+            }
+            unkept.into_iter().for_each(|record| self.keep(record));
+        }
+        while let Some(word) = self.live.as_mut().and_then(|live| live.unsaid.pop_front()) {
+            match word {
+                Word::Say(peer, message) => self.outbox.push((peer, Packet::Message(message))),
+                Word::Close(peer) => self.close.push(peer),
+                Word::Send(peer, cid) => self.send(now_ms, peer, cid),
+            }
+        }
+    }
+
+    fn keep(&mut self, record: Record) {
+        match record {
+            Record::Head(head) => drop(self.durable.heads.insert(head.id(), *head)),
+            Record::Receipt(receipt) => self.durable.receipts.push(receipt),
+            Record::Complete(head, at_ms) => drop(self.durable.complete.insert(head, at_ms)),
+            Record::Released(head) => drop(self.durable.complete.remove(&head)),
+        }
+    }
+
+    fn drain(&mut self, block: Option<&[u8]>) {
+        let Some(live) = &mut self.live else { return };
+        while let Some(output) = live.tenant.poll_output() {
+            use replicate::Output as O;
+            let ours = self.hired.key.public();
+            let replica = live.tenant.replica();
+            let receipt = |head: &HeadId| {
+                let found =
+                    replica.receipts().find(|signed| signed.receipt().seeder == ours && signed.receipt().head == *head);
+                found.cloned().map(Record::Receipt)
+            };
+            match output {
+                TenantOutput::Completed { head, received_ms } => {
+                    self.events.push(format!("has all of {}", head.short()));
+                    let receipt = receipt(&head);
+                    live.unkept.push(Record::Complete(head, received_ms));
+                    live.unkept.extend(receipt);
+                }
+                TenantOutput::Released(head) => {
+                    self.events.push(format!("lets go of {}", head.short()));
+                    live.unkept.push(Record::Released(head));
+                }
+                TenantOutput::Refused { head, holding } => {
+                    self.events.push(format!("refuses {}: {holding:?}", head.short()));
+                    live.unkept.extend(receipt(&head));
+                }
+                TenantOutput::Replica(O::Send { peer, message }) => live.unsaid.push_back(Word::Say(peer, message)),
+                TenantOutput::Replica(O::SendBlock { peer, cid }) => live.unsaid.push_back(Word::Send(peer, cid)),
+                TenantOutput::Replica(O::ClosePeer { peer, .. }) => live.unsaid.push_back(Word::Close(peer)),
+                TenantOutput::Replica(O::HeadAccepted(id) | O::HeadQuarantined(id)) => {
+                    live.unkept.extend(replica.heads().get(&id).cloned().map(|head| Record::Head(Box::new(head))));
+                }
+                TenantOutput::Replica(O::ReceiptArrived(receipt)) => live.unkept.push(Record::Receipt(receipt)),
+                TenantOutput::Replica(O::BlockTaken { cid, .. }) => {
+                    if let Some(bytes) = block.filter(|_| live.retry_ms.is_none()) {
+                        live.gathered.push((cid, bytes.to_vec()));
+                    }
+                }
+                TenantOutput::Replica(_) => {}
+            }
+        }
+    }
+
+    fn send(&mut self, now_ms: u64, peer: PeerId, cid: Cid) {
+        if self.durable.rotten.contains(&cid) {
+            self.lose_rotten([cid]);
+            self.tell(now_ms, replicate::Input::BlockMissing { peer, cid });
+            return self.recheck(now_ms);
+        }
+        match self.durable.blocks.get(&cid) {
+            Some(bytes) => {
+                self.outbox.push((peer, Packet::Block(cid, bytes.to_vec())));
+                self.tell(now_ms, replicate::Input::BlockSent { peer, cid });
+            }
+            None => self.tell(now_ms, replicate::Input::BlockMissing { peer, cid }),
+        }
+    }
+
+    /// These can not be read: they leave the shelf, and the marks above them are in doubt.
+    fn lose_rotten(&mut self, cids: impl IntoIterator<Item = Cid>) {
+        self.durable.in_doubt = true;
+        for cid in cids {
+            self.events.push(format!("finds {} damaged", cid.short()));
+            self.forget(&cid);
+        }
+    }
+
+    fn forget(&mut self, cid: &Cid) {
+        self.durable.rotten.remove(cid);
+        self.durable.blocks.remove(cid);
+        self.durable.marks.remove(cid);
+        if let Some(live) = &mut self.live {
+            live.shelf.here.remove(cid);
+            live.shelf.marks.remove(cid);
+        }
+    }
+
+    fn recheck(&mut self, now_ms: u64) {
+        self.handle(now_ms, TenantInput::BlockLost(Cid::ZERO), None);
+        if let Some(live) = &self.live {
+            self.durable.marks.clone_from(&live.shelf.marks);
+            self.durable.in_doubt = false;
+        }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| !live.gathered.is_empty())
+    }
+
+    /// Writes the blocks that were gathered, as one group.
+    pub(crate) fn work(&mut self, now_ms: u64) {
+        let Some(live) = &mut self.live else { return };
+        let gathered = std::mem::take(&mut live.gathered);
+        if gathered.is_empty() || self.stops_now() {
+            return;
+        }
+        let clock_ms = self.note_clock(now_ms);
+        let Some(live) = &mut self.live else { return };
+        if self.machine.fails(8) {
+            self.events.push("its disk is full".into());
+            live.retry_ms = Some(clock_ms + RETRY_MS);
+            live.tenant.disk_full(clock_ms);
+            return self.carry_out(now_ms, None);
+        }
+        for (cid, bytes) in gathered {
+            let Some(live) = &mut self.live else { return };
+            live.shelf.add(cid, &bytes);
+            self.durable.rotten.remove(&cid);
+            self.durable.blocks.insert(cid, Arc::new(bytes));
+            self.handle(now_ms, TenantInput::BlockStored(cid), None);
+        }
+    }
+
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        let live = self.live.as_ref()?;
+        let own = live.retry_ms.into_iter().chain([live.sweep_ms]);
+        live.tenant.poll_timeout().into_iter().chain(own).min().map(|due| self.machine.world_ms(due))
+    }
+
+    pub(crate) fn time_passed(&mut self, now_ms: u64) {
+        self.tell(now_ms, replicate::Input::Tick);
+        let clock_ms = self.note_clock(now_ms);
+        let Some(live) = &mut self.live else { return };
+        if live.retry_ms.is_some_and(|due| due <= clock_ms) {
+            live.retry_ms = None;
+            self.recheck(now_ms);
+        }
+        if self.live.as_ref().is_some_and(|live| live.sweep_ms <= clock_ms) {
+            self.sweep(now_ms);
+        }
+    }
+
+    /// Reads everything again, and deletes what has been garbage for long enough.
+    fn sweep(&mut self, now_ms: u64) {
+        let rotten = std::mem::take(&mut self.durable.rotten);
+        if !rotten.is_empty() {
+            self.lose_rotten(rotten);
+            self.recheck(now_ms);
+        }
+        let clock_ms = self.note_clock(now_ms);
+        let Some(live) = &mut self.live else { return };
+        live.sweep_ms = clock_ms + SWEEP_MS;
+        let found = live.tenant.sweep(clock_ms, &mut live.shelf);
+        let since = |cid: Cid| (cid, live.garbage.get(&cid).copied().unwrap_or(clock_ms));
+        live.garbage = found.into_iter().map(since).collect();
+        let old = |since: u64| clock_ms.saturating_sub(since) >= SWEEP_MS;
+        let due: Vec<Cid> = live.garbage.iter().filter(|(_, since)| old(**since)).map(|(cid, _)| *cid).collect();
+        live.garbage.retain(|_, since| !old(*since));
+        self.carry_out(now_ms, None);
+        if !due.is_empty() && !self.stops_now() {
+            self.events.push(format!("deletes {} blocks", due.len()));
+            due.iter().for_each(|cid| self.forget(cid));
+        }
+    }
+
+    /// A block goes bad on its disk.
+    pub(crate) fn rot(&mut self) -> Option<Cid> {
+        let cids: Vec<Cid> = self.durable.blocks.keys().copied().collect();
+        let cid = self.machine.luck.pick(&cids).copied()?;
+        self.durable.rotten.insert(cid);
+        Some(cid)
+    }
+
+    pub(crate) fn has(&self, cid: &Cid) -> bool {
+        self.durable.blocks.contains_key(cid)
+    }
+
+    /// Blocks beneath a head that are not here.
+    pub(crate) fn lacks(&self, head: &HeadId) -> Vec<Cid> {
+        let Some(live) = &self.live else { return Vec::new() };
+        let Some(root) = live.tenant.replica().heads().get(head).map(|head| head.head().root) else {
+            return Vec::new();
+        };
+        let mut reached = BTreeSet::new();
+        reach(&live.shelf, &root, &mut reached, |_| {});
+        let named: BTreeSet<Cid> = reached.iter().flat_map(|cid| live.shelf.links(cid)).chain([root]).collect();
+        named.difference(&reached).copied().collect()
+    }
+
+    pub(crate) fn is_complete(&self, head: &HeadId) -> bool {
+        self.live.as_ref().is_some_and(|live| live.tenant.complete().contains_key(head))
+    }
+
+    /// Whether every block beneath every head that it calls complete is there; and whether none of them can be read.
+    pub(crate) fn keeps_its_word(&self) -> Result<(), String> {
+        let mut all = Blocks::default();
+        for (cid, bytes) in &self.durable.blocks {
+            all.add(*cid, bytes);
+            if bytes.windows(10).any(|window| window == b" wrote no.") {
+                return Err(format!("O5: {} can read block {}", self.name, cid.short()));
+            }
+        }
+        for id in self.live.iter().flat_map(|live| live.tenant.complete().keys()) {
+            let Some(head) = self.durable.heads.get(id) else {
+                return Err(format!("O1: {} calls {} complete and does not have it", self.name, id.short()));
+            };
+            let mut reached = BTreeSet::new();
+            reach(&all, &head.head().root, &mut reached, |_| {});
+            let named = reached.iter().flat_map(|cid| all.links(cid)).chain([head.head().root]);
+            if let Some(missing) = named.into_iter().find(|cid| !reached.contains(cid)) {
+                let (id, missing) = (id.short(), missing.short());
+                return Err(format!("O1: {} calls {id} complete and lacks block {missing}", self.name));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! The end of a storm: all faults end, everybody meets, and when nothing is left to do the oracles judge.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use cobox_core::engine::{Input, Stat, same_time};
+use cobox_core::path::FolderPath;
+
+use cobox_proto::hosting::Holding;
+use cobox_proto::id::Cid;
+
+use crate::disk::{Disk, Node};
+use crate::host::Host;
+use crate::links::HOSTS_FROM;
+use crate::member::Member;
+use crate::world::World;
+
+/// Timers that may ring in each round of a quiet phase.
+const TICKS_MAX: usize = 100;
+
+/// How often what could not be written is tried again.
+const STUCK_RETRY_MS: u64 = 15_000;
+/// How long it may take until all agree when everything is well again.
+const QUIET_MS_MAX: u64 = 3_600_000;
+
+impl World<'_> {
+    /// Faults and edits stop, everybody meets; when nothing is left to do, nothing may be lost or differ.
+    pub(crate) fn quiet(&mut self) -> Result<(), String> {
+        self.note("quiet");
+        if let Some(why) = self.members.iter().find_map(|member| member.broken.clone()) {
+            return Err(why);
+        }
+        let begun_ms = self.now_ms;
+        for member in 0..self.members.len() {
+            self.members[member].stop_after = None;
+            self.members[member].machine.recover();
+            self.start_if_stopped(member);
+            self.members[member].look_at(Vec::new());
+        }
+        for a in 0..self.members.len() {
+            for b in 0..a {
+                self.connect(a, b);
+            }
+        }
+        for host in 0..self.hosts.len() {
+            self.hosts[host].stop_after = None;
+            self.hosts[host].machine.recover();
+            self.start_host_if_stopped(host);
+            for member in 0..self.members.len() {
+                self.connect(member, HOSTS_FROM + host);
+            }
+        }
+        self.tidy();
+        self.settle()?;
+        // What is nowhere any more is asked for now and then, for ever: rest is when no disk changes.
+        let quiet_ms = self.changed_ms.saturating_sub(begun_ms);
+        if self.faults.weather && quiet_ms > QUIET_MS_MAX {
+            return Err(format!("O2: it took {} minutes to agree", quiet_ms / 60_000));
+        }
+        if self.content_may_lack() && self.members.iter().any(|member| !member.waits_for().is_empty()) {
+            // Content that was published and fetched by nobody, and then lost with the disk that had it, or deleted there
+            // while the program was stopped and could not tell why, or while it was ignored: nobody can end up equal.
+            self.note("something is nowhere any more");
+            return Ok(());
+        }
+        self.members_agree()?;
+        if self.faults.weather {
+            self.times_agree()?;
+        }
+        self.note("all agree; once more");
+        let published: u64 = self.members.iter().map(|member| member.published).sum();
+        for member in 0..self.members.len() {
+            self.members[member].look_at(Vec::new());
+        }
+        self.settle()?;
+        let now: u64 = self.members.iter().map(|member| member.published).sum();
+        if now > published {
+            return Err(format!("O7: {} heads were published although nothing had changed", now - published));
+        }
+        self.members_agree()?;
+        let left_out = self.members.iter().flat_map(Member::left_out).collect();
+        let disks: Vec<(&Disk, BTreeSet<FolderPath>)> =
+            self.members.iter().map(|member| (&member.durable.disk, member.ignored())).collect();
+        self.ledger.deletions_hold = self.faults.calm && !self.may_lack;
+        let faults = &self.faults;
+        let is_told_all = !faults.backups && !faults.stops && !faults.twins;
+        let is_seen_right = !faults.sick_disks && !faults.listings_lie && !faults.late_reads;
+        self.ledger.all_remember = is_told_all && is_seen_right && !self.may_lack;
+        self.ledger.check(&disks, left_out)?;
+        self.hosts_have_all()?;
+        if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
+            self.somebody_comes_back_with_nothing()?;
+        }
+        Ok(())
+    }
+
+    /// O8 and O1 of seeders: each has all of the newest state and has said so, and has what it says that it has.
+    fn hosts_have_all(&self) -> Result<(), String> {
+        let Some(live) = &self.members[0].live else { return Ok(()) };
+        let heads = live.replica.heads();
+        for host in &self.hosts {
+            host.keeps_its_word()?;
+            for id in heads.maximal().map(|head| head.id()).filter(|id| heads.counts(id)) {
+                let is_receipted = live.replica.receipts().any(|signed| {
+                    let receipt = signed.receipt();
+                    receipt.seeder == host.who().key && receipt.head == id && receipt.holding == Holding::Complete
+                });
+                if !host.is_complete(&id) || !is_receipted {
+                    let lacks = host.lacks(&id);
+                    if self.content_may_lack() && lacks.iter().any(|cid| self.holders(cid).is_empty()) {
+                        // Told to others by a machine that lost it right after.
+                        continue;
+                    }
+                    let lacks: Vec<String> = lacks
+                        .iter()
+                        .map(|cid| {
+                            let (of, holders) = (self.members[0].names_of(cid), self.holders(cid));
+                            format!("{} of {of}, which {holders:?} have", cid.short())
+                        })
+                        .collect();
+                    let is_complete = host.is_complete(&id);
+                    return Err(format!(
+                        "O8: {} does not have all of {} (complete: {is_complete}, receipted: {is_receipted}), it lacks {lacks:?}",
+                        host.name,
+                        id.short()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All machines but the seeders' are gone; one person comes back with the keys alone, and gets everything.
+    fn somebody_comes_back_with_nothing(&mut self) -> Result<(), String> {
+        self.note("all but the seeders are gone; A comes back with nothing");
+        self.close_all();
+        let before = show(&self.members[0]);
+        let newcomer = Member::at(self.cast, self.members[0].ops, 0);
+        let gone = std::mem::replace(&mut self.members, vec![newcomer]);
+        self.start_if_stopped(0);
+        for host in 0..self.hosts.len() {
+            self.connect(0, HOSTS_FROM + host);
+        }
+        self.tidy();
+        self.settle()?;
+        let after = show(&self.members[0]);
+        self.close_all();
+        self.members = gone;
+        if before != after {
+            return Err(format!("O1: from the seeders came back\n{after}instead of\n{before}"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settle(&mut self) -> Result<(), String> {
+        let (mut steps, mut ticks, mut rounds) = (0, 0, 0);
+        let mut retry_ms = self.now_ms + STUCK_RETRY_MS;
+        loop {
+            steps += 1;
+            if steps > 100_000 {
+                return Err("O7: it never comes to rest".into());
+            }
+            let busy: Vec<usize> = (0..self.members.len()).filter(|n| self.members[*n].has_work()).collect();
+            let busy_host = self.hosts.iter().position(Host::has_work);
+            let on_the_way = self.queues.values().any(|queue| !queue.is_empty());
+            if let Some(member) = self.dice.pick(&busy).copied()
+                && (!on_the_way || self.dice.one_in(2))
+            {
+                self.work(member);
+            } else if let Some(host) = busy_host.filter(|_| !on_the_way || self.dice.one_in(2)) {
+                self.hosts[host].work(self.now_ms);
+            } else if on_the_way {
+                self.deliver();
+            } else if let Some(held) = (!self.faults.scripted)
+                .then(|| {
+                    self.members.iter().position(|m| m.live.as_ref().is_some_and(|live| live.engine.held().is_some()))
+                })
+                .flatten()
+            {
+                // Refusing brings back only what somebody else has got meanwhile.
+                let approve = self.may_lack || !self.dice.one_in(3);
+                self.may_lack |= !approve;
+                let name = self.members[held].name;
+                self.note(&format!("{name} is asked about deletions: {approve}"));
+                self.members[held].tell_engine(self.now_ms, Input::Decide { approve });
+            } else if let Some(due) = self.due_ms()
+                && ticks < TICKS_MAX
+            {
+                let ms = due.saturating_sub(self.now_ms).max(1);
+                ticks += 1;
+                self.pass(ms);
+                if self.faults.weather && self.now_ms >= retry_ms {
+                    retry_ms = self.now_ms + STUCK_RETRY_MS;
+                    for member in 0..self.members.len() {
+                        self.members[member].retry(self.now_ms);
+                    }
+                }
+            } else if rounds < 3 {
+                (rounds, ticks) = (rounds + 1, 0);
+                for member in 0..self.members.len() {
+                    self.members[member].retry(self.now_ms);
+                    self.members[member].look_at(Vec::new());
+                }
+            } else {
+                return Ok(());
+            }
+            self.tidy();
+        }
+    }
+
+    /// When the next timer rings.
+    fn due_ms(&self) -> Option<u64> {
+        self.members.iter().filter_map(Member::due_ms).chain(self.hosts.iter().filter_map(Host::due_ms)).min()
+    }
+
+    fn content_may_lack(&self) -> bool {
+        self.may_lack || self.faults.stops || self.faults.ignores
+    }
+
+    /// Times and modes, too, once contents are equal.
+    fn times_agree(&self) -> Result<(), String> {
+        let one = &self.members[0];
+        for other in &self.members[1..] {
+            for (path, node) in &one.durable.disk.tree {
+                let both = (node.stat(), other.durable.disk.tree.get(path).map(Node::stat));
+                let (Stat::File(a), Some(Stat::File(b))) = both else { continue };
+                if !one.ignores(path)
+                    && !other.ignores(path)
+                    && (!same_time(a.mtime_ns, b.mtime_ns) || a.executable != b.executable)
+                {
+                    return Err(format!("O2: time or mode of {path} differs between {} and {}", one.name, other.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Members who have a block, or can make it.
+    fn holders(&self, cid: &Cid) -> String {
+        self.members.iter().filter(|member| member.block(cid).is_some()).map(|member| member.name).collect()
+    }
+
+    fn wants_in_words(&self, member: &Member<'_>) -> String {
+        let block = |cid: &Cid| {
+            let holders = self.holders(cid);
+            let hosts: String = self.hosts.iter().filter(|host| host.has(cid)).map(|host| host.name).collect();
+            format!("block {}, which {holders:?} and {hosts:?} have", cid.short())
+        };
+        [member.waits_for()].into_iter().chain(member.wants().iter().map(block)).collect::<Vec<_>>().join("; ")
+    }
+
+    /// O2: all disks are equal, and nobody waits for anything.
+    pub(crate) fn members_agree(&mut self) -> Result<(), String> {
+        let shows: Vec<String> = self.members.iter().map(show).collect();
+        for (n, member) in self.members.iter().enumerate() {
+            let Some(live) = &member.live else { continue };
+            let summary = live.engine.summary();
+            if shows[n] != shows[0] {
+                let (a, b) = (self.members[0].name, member.name);
+                let waits: Vec<String> = self.members.iter().map(|member| self.wants_in_words(member)).collect();
+                return Err(format!(
+                    "O2: disks differ: {a} has\n{}{b} has\n{}{summary:?} {waits:?}",
+                    shows[0], shows[n]
+                ));
+            }
+            let waits = summary.pending_files > 0 || !summary.settled;
+            if waits && !self.content_may_lack() || summary.stuck.iter().any(|(path, _)| !member.keeps_ignored(path)) {
+                let wanted = live.engine.view().entries.keys();
+                let missing: Vec<String> = wanted
+                    .filter(|path| !member.durable.disk.tree.contains_key(*path) && !member.ignores(path))
+                    .map(|path| {
+                        let has = |other: &&Member<'_>| other.durable.disk.tree.contains_key(path);
+                        let holders: String = self.members.iter().filter(has).map(|other| other.name).collect();
+                        let dot =
+                            live.engine.leaf_at(path).map(|(inode, seen, _)| format!("{} {seen:?}", inode.short()));
+                        format!("{path} ({dot:?}), which {holders:?} show")
+                    })
+                    .collect();
+                return Err(format!(
+                    "O8: {} does not rest: {summary:?}; missing: {missing:?}, waits for {}",
+                    member.name,
+                    member.waits_for()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stands on a disk and is content there.
+fn show(member: &Member<'_>) -> String {
+    let mut text = String::new();
+    for (path, node) in &member.durable.disk.tree {
+        if member.ignores(path) || member.keeps_ignored(path) {
+            continue;
+        }
+        let content = node.content().map_or("/".into(), |content| {
+            let start: Vec<u8> = content.bytes.iter().take(16).copied().collect();
+            format!(": {}", String::from_utf8_lossy(&start))
+        });
+        let _ = writeln!(text, "    {path}{content}");
+    }
+    text
+}
