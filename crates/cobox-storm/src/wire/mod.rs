@@ -29,7 +29,7 @@ use line::Line;
 pub use line::{Passed, Weather};
 use place::Place;
 
-/// Bytes that are kept of what passes, if it is kept.
+/// Bytes that are kept of what passes, if it is kept. What comes later is not.
 const KEPT_BYTES_MAX: usize = 256 << 20;
 /// Between two looks for packets at an interface that is down.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -154,11 +154,6 @@ impl Wire {
         self.move_to(machine, &had)
     }
 
-    /// The most bytes that a machine puts into one packet.
-    pub fn mtu(&self, machine: usize, bytes: usize) -> Result<()> {
-        self.places[machine].mtu(bytes)
-    }
-
     /// The weather one way, from now on. What is on its way already arrives.
     pub fn set(&self, from: usize, to: usize, weather: Weather) {
         let mut state = self.sky.state();
@@ -181,11 +176,6 @@ impl Wire {
     pub fn passed(&self, from: usize, to: usize) -> Passed {
         let state = self.sky.state();
         state.lines[from * state.machines + to].passed
-    }
-
-    /// Bytes that everybody sent to each other so far, headers included, whether or not they arrived.
-    pub fn sent_bytes(&self) -> u64 {
-        self.sky.state().lines.iter().map(|line| line.passed.sent_bytes).sum()
     }
 
     /// Keeps everything that is sent from now on.
