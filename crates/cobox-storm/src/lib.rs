@@ -15,8 +15,10 @@ mod machine;
 mod person;
 mod power;
 mod sight;
+pub mod wire;
 mod world;
 
 pub use kill::{KillStorm, Tally};
 pub use machine::{FOLDER, Machine, PATIENCE, Programs, Role};
 pub use power::PowerStorm;
+pub use wire::{Weather, Wire};

@@ -109,6 +109,11 @@ impl World {
         computer
     }
 
+    /// From here on programs run behind these words: new computers are in another network.
+    pub(crate) fn behind(&mut self, prefix: Vec<String>) {
+        self.prefix = prefix;
+    }
+
     /// A member's computer that is switched off, with nothing on it yet.
     pub(crate) fn absent_person(&self, name: &str) -> Computer {
         self.computer(name, programs().0)

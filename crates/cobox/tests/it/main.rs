@@ -4,6 +4,7 @@
 
 mod blind;
 mod e2e_backup;
+mod e2e_bad_network;
 mod e2e_clones;
 mod e2e_conflicts;
 mod e2e_crash;
