@@ -22,6 +22,7 @@ pub(crate) enum Order {
     Arm(Plan),
     Heal,
     Fired,
+    Count,
     Image(Left),
     Load(u64),
     Forget(u64),
@@ -31,6 +32,7 @@ pub(crate) enum Order {
 pub(crate) enum Answer {
     Done,
     Fired(Option<String>),
+    Count(u64),
     /// Its number, and the digest of what it holds.
     Image(u64, u64),
 }
@@ -75,6 +77,7 @@ impl Order {
             }
             Self::Heal => "heal".into(),
             Self::Fired => "fired".into(),
+            Self::Count => "count".into(),
             Self::Image(left) => {
                 format!("image {}", Left::EVERY.iter().position(|one| one == left).unwrap_or_default())
             }
@@ -105,6 +108,7 @@ impl Order {
             }
             ["heal"] => Self::Heal,
             ["fired"] => Self::Fired,
+            ["count"] => Self::Count,
             ["image", left] => Self::Image(*Left::EVERY.get(left.parse::<usize>().ok()?)?),
             ["load", number] => Self::Load(number.parse().ok()?),
             ["forget", number] => Self::Forget(number.parse().ok()?),
@@ -120,6 +124,7 @@ impl Answer {
             Self::Fired(None) => "not yet".into(),
             // A name may hold anything, and the answer is one line.
             Self::Fired(Some(at)) => format!("at {}", at.escape_debug()),
+            Self::Count(count) => format!("count {count}"),
             Self::Image(number, digest) => format!("image {number} {digest}"),
         }
     }
@@ -128,6 +133,7 @@ impl Answer {
         Some(match line.split_once(' ') {
             None if line == "done" => Self::Done,
             Some(("not", _)) => Self::Fired(None),
+            Some(("count", count)) => Self::Count(count.parse().ok()?),
             Some(("at", what)) => Self::Fired(Some(what.into())),
             Some(("image", numbers)) => {
                 let (number, digest) = numbers.split_once(' ')?;
@@ -163,6 +169,7 @@ pub fn serve() -> io::Result<()> {
             Order::Arm(plan) => lock(&state).gate = Gate::armed(plan),
             Order::Heal => lock(&state).gate.heal(),
             Order::Fired => answer = Answer::Fired(lock(&state).gate.fired()),
+            Order::Count => answer = Answer::Count(lock(&state).gate.count()),
             Order::Image(left) => {
                 let mut tree = lock(&state).tree.clone();
                 tree.after(left);

@@ -107,6 +107,14 @@ impl FaultDisk {
         }
     }
 
+    /// Operations that the plan counted so far.
+    pub fn count(&self) -> u64 {
+        match self.ask(&Order::Count) {
+            Answer::Count(count) => count,
+            other => unreachable!("the server answers as it is asked: {other:?}"),
+        }
+    }
+
     /// What a machine would find that starts again after this moment.
     pub fn image(&self, left: Left) -> Image {
         match self.ask(&Order::Image(left)) {

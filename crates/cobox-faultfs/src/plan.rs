@@ -62,6 +62,10 @@ impl Gate {
         self.plan = None;
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     pub(crate) fn fired(&self) -> Option<String> {
         self.fired.clone()
     }

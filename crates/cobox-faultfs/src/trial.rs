@@ -11,7 +11,7 @@ const ENOSPC: i32 = 28;
 /// More calls than any operation makes.
 const CALLS_MAX: u64 = 2000;
 /// Of the calls that a recovery makes, one of so many is the last before a second power cut.
-const STRIDE: u64 = 7;
+const STRIDE: u64 = 11;
 
 /// From now on the disk is well, for whoever tries again; `false`: it stays as it is.
 pub type Mends<'a> = &'a dyn Fn() -> bool;

@@ -12,6 +12,7 @@ mod e2e_editors;
 mod e2e_entering;
 mod e2e_evil;
 mod e2e_evil_member;
+mod e2e_faults;
 mod e2e_files;
 mod e2e_frugal;
 mod e2e_full_disk;
@@ -33,3 +34,10 @@ mod scripted;
 mod sealed;
 mod usage;
 mod verbs;
+
+/// Not a test: serves the disks of the others, in a process of its own.
+#[test]
+#[ignore = "run by the tests that need a disk which fails"]
+fn fault_disk_server() {
+    cobox_faultfs::serve().unwrap();
+}
