@@ -5,6 +5,7 @@
 
 mod dial;
 mod host;
+mod links;
 mod service;
 mod vault;
 
@@ -17,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use cobox_core::engine::VaultMark;
 use cobox_core::keys::{DeviceSecret, FolderKeys};
 use cobox_core::members::{Author, Founded, Founding, FoundingRandom, Label, found, propose_labelled};
-use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError, Opener};
+use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError};
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
 use cobox_proto::members::{FolderKind, Genesis, OpBody, Policy, SignedOp};
@@ -167,7 +168,7 @@ pub(crate) struct Daemon {
     unopened: RwLock<Vec<Unopened>>,
     /// Folders being entered: not ours yet.
     guests: RwLock<BTreeMap<FolderId, Inbox>>,
-    links: RwLock<BTreeMap<SigKey, Opener>>,
+    links: links::Links,
     /// Whom to call about which folders; filled by `dial`.
     dialing: RwLock<BTreeSet<SigKey>>,
     last_seen_ms: RwLock<BTreeMap<SigKey, u64>>,
@@ -202,6 +203,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         keystore,
         store,
         identity: RwLock::new(identity),
+        links: links::Links::new(endpoint.id()),
         endpoint: Arc::new(endpoint),
         events: EventLog::new(&random_token()[..8]),
         runtime: tokio::runtime::Handle::current(),
@@ -209,7 +211,6 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         folders: RwLock::new(BTreeMap::new()),
         unopened: RwLock::new(Vec::new()),
         guests: RwLock::new(BTreeMap::new()),
-        links: RwLock::new(BTreeMap::new()),
         dialing: RwLock::new(BTreeSet::new()),
         last_seen_ms: RwLock::new(BTreeMap::new()),
         seeders_changed: Arc::default(),

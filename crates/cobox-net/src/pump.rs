@@ -161,6 +161,7 @@ enum OpenWith {
 #[derive(Debug, Clone)]
 pub struct Opener {
     remote: SigKey,
+    is_dialer: bool,
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -168,6 +169,10 @@ impl Opener {
     /// The key of the machine at the other end.
     pub fn remote(&self) -> SigKey {
         self.remote
+    }
+    /// Whether this side dialed.
+    pub fn is_dialer(&self) -> bool {
+        self.is_dialer
     }
     /// Asks to enter a folder; success comes as [`FolderEvent::Opened`].
     pub fn open(&self, folder: FolderId, pass: Pass) {
@@ -205,7 +210,7 @@ impl Opener {
 /// Starts driving a connection. `us` is our endpoint's key. The returned opener is also handed to [`Host::greet`].
 pub fn drive(conn: Connection, us: SigKey, host: Arc<dyn Host>) -> Opener {
     let (commands, queued) = mpsc::unbounded_channel();
-    let opener = Opener { remote: conn.remote_key(), commands: commands.clone() };
+    let opener = Opener { remote: conn.remote_key(), is_dialer: conn.is_dialer(), commands: commands.clone() };
     let begun = Instant::now();
     let side = if conn.is_dialer() { Side::Dialer } else { Side::Acceptor };
     let (ours, theirs) = (EndpointId(us.0), EndpointId(conn.remote_key().0));
@@ -279,6 +284,8 @@ impl Pump {
             let _ = inbox.send(FolderEvent::Closed { peer }).await;
         }
         self.conn.close("done");
+        // From here on it is over, and the host sees so.
+        drop(queued);
         self.host.parted(remote);
     }
 

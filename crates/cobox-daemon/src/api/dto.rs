@@ -44,6 +44,8 @@ pub struct Device {
     pub sent_bytes: u64,
     /// ... and received.
     pub received_bytes: u64,
+    /// Connections that stand. One machine needs one.
+    pub connections: u64,
 }
 
 // ---- folders -----------------------------------------------------------------------------------------------------

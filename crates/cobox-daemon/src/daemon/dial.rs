@@ -63,8 +63,7 @@ pub(super) async fn keep_calling(daemon: Weak<Daemon>) {
 impl Daemon {
     /// The live connection to a machine.
     pub(super) fn link(&self, key: &SigKey) -> Option<Opener> {
-        let links = self.links.read().expect("no thread panics while it holds this lock");
-        links.get(key).filter(|opener| !opener.is_over()).cloned()
+        self.links.get(key)
     }
 
     fn begin_dialing(&self, key: SigKey) -> bool {
@@ -82,7 +81,9 @@ impl Daemon {
         }
         let conn = self.endpoint.dial(addrs).await?;
         let me = self.me.upgrade().ok_or(cobox_net::NetError::Shutdown)?;
-        Ok(drive(conn, self.endpoint.id(), me))
+        let ours = drive(conn, self.endpoint.id(), me);
+        // It may have called us meanwhile, and ours be one too many.
+        Ok(self.link(&addrs.key).unwrap_or(ours))
     }
 
     /// A connection to the machine of a ticket.

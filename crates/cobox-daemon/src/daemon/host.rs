@@ -37,14 +37,11 @@ impl Host for Daemon {
     }
 
     fn greet(&self, remote: SigKey, opener: Opener) {
-        self.links.write().expect("no thread panics while it holds this lock").insert(remote, opener);
+        self.links.add(remote, opener);
     }
 
     fn parted(&self, remote: SigKey) {
-        let mut links = self.links.write().expect("no thread panics while it holds this lock");
-        if links.get(&remote).is_some_and(Opener::is_over) {
-            links.remove(&remote);
-        }
+        self.links.forget(&remote);
     }
 }
 

@@ -84,8 +84,14 @@ impl Scripted {
     fn all(&self, typed: Option<&str>) -> Result<Status, ApiError> {
         let id = typed.map(|typed| self.named(typed)).transpose()?.map(|f| f.id);
         let folders = self.folders.iter().filter(|f| id.as_ref().is_none_or(|id| f.row.id == *id)).cloned().collect();
-        let device =
-            Device { name: "laptop".into(), key: "dd".into(), version: "0".into(), sent_bytes: 0, received_bytes: 0 };
+        let device = Device {
+            name: "laptop".into(),
+            key: "dd".into(),
+            version: "0".into(),
+            sent_bytes: 0,
+            received_bytes: 0,
+            connections: 0,
+        };
         Ok(Status { device, folders, in_step: self.in_step.load(Ordering::Relaxed) })
     }
 

@@ -121,9 +121,9 @@ impl Wire {
         Ipv4Addr::new(10, 77, 0, machine as u8 + 1).into()
     }
 
-    /// The first IPv6 address of a machine.
+    /// The first IPv6 address of a machine. A global one: local ones are not told to others by those who have any better.
     pub fn v6(&self, machine: usize) -> IpAddr {
-        Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, machine as u16 + 1).into()
+        Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, machine as u16 + 1).into()
     }
 
     /// Words to put before a program so that it runs on this machine.

@@ -304,9 +304,14 @@ impl Computer {
         }
     }
 
+    /// The service's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.service.as_ref().unwrap().id()
+    }
+
     /// The most memory the service had so far. Linux alone tells.
     pub(crate) fn resident_bytes_max(&self) -> u64 {
-        let pid = self.service.as_ref().unwrap().id();
+        let pid = self.pid();
         let status = read(Path::new(&format!("/proc/{pid}/status")));
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024

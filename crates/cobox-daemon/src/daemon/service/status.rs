@@ -279,6 +279,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").into(),
             sent_bytes: traffic.sent_bytes,
             received_bytes: traffic.received_bytes,
+            connections: self.links.count() as u64,
         };
         Ok(Status { device, folders, in_step })
     }
