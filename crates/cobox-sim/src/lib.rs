@@ -4,6 +4,7 @@
 //!
 //! What must hold: one seed is one story, to the last byte (O10). Nothing here reads a clock or draws from the system.
 
+pub mod cases;
 mod cast;
 mod dice;
 mod disk;

@@ -1,5 +1,5 @@
 //! `cobox-sim run --seed N`: tells the story of one seed; `cobox-sim campaign --from N --count M`: looks for seeds that fail, on all
-//! cores, and for the shortest storm in which each still does.
+//! cores, and for the shortest storm in which each still does. `cobox-sim case` and `cases` do the same with cases of the state alone.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 #[cfg(debug_assertions)]
 use cobox_proto::guard::{self, Guard};
-use cobox_sim::{Cast, Options, run};
+use cobox_sim::{Cast, Options, cases, run};
 
 #[derive(Debug, Parser)]
 #[command(about = "A deterministic world of cobox members from one seed")]
@@ -38,6 +38,24 @@ enum Verb {
     },
     /// Many seeds; prints those that fail.
     Campaign(Campaign),
+    /// Tells one case of the state against its naive twin.
+    Case {
+        /// Which.
+        #[arg(long)]
+        seed: u64,
+    },
+    /// Many cases; prints those that fail.
+    Cases {
+        /// The first.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 100_000)]
+        count: u64,
+        /// Stop after so many minutes.
+        #[arg(long)]
+        minutes: Option<u64>,
+    },
     /// Takes one guard of the product away after the other, and looks whether these worlds notice.
     Planted {
         /// The first seed.
@@ -87,6 +105,12 @@ fn main() -> Result<ExitCode> {
             report.failure.map(|why| println!("{why}")).is_some()
         }
         Verb::Campaign(campaign) => go_through(&cast, &campaign) > 0,
+        Verb::Case { seed } => {
+            let why = cases::run(seed, true);
+            println!("case {seed} ({:?}): {}", cases::Kind::of(seed), why.as_deref().unwrap_or("well"));
+            why.is_some()
+        }
+        Verb::Cases { from, count, minutes } => try_cases(from, count, minutes) > 0,
         Verb::Planted { from, count, guard } => planted(&cast, (from, count), guard.as_deref()) > 0,
     };
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -171,6 +195,41 @@ fn go_through(cast: &Cast, campaign: &Campaign) -> u64 {
     let [tried, contents, failed] = [tried, contents, failed].map(AtomicU64::into_inner);
     let seconds = begun.elapsed().as_secs_f64();
     println!("{tried} seeds, {contents} contents, {failed} failed, {seconds:.0} s on {threads} threads");
+    failed
+}
+
+/// How many cases failed.
+fn try_cases(from: u64, count: u64, minutes: Option<u64>) -> u64 {
+    const AT_ONCE: u64 = 256;
+    tell_no_panics();
+    let begun = Instant::now();
+    let until = minutes.map(|minutes| begun + Duration::from_secs(60 * minutes));
+    let end = from.saturating_add(count);
+    let [next, tried, failed] = [from, 0, 0].map(AtomicU64::new);
+    let work = || {
+        while until.is_none_or(|until| Instant::now() < until) {
+            let first = next.fetch_add(AT_ONCE, Ordering::Relaxed);
+            if first >= end {
+                return;
+            }
+            let seeds = first..end.min(first.saturating_add(AT_ONCE));
+            tried.fetch_add(seeds.end - seeds.start, Ordering::Relaxed);
+            for seed in seeds {
+                if let Some(why) = cases::run(seed, false) {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    println!("case {seed}: {}", why.lines().next().unwrap_or_default());
+                }
+            }
+        }
+    };
+    let threads = available_parallelism().map_or(1, Into::into);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let [tried, failed] = [tried, failed].map(AtomicU64::into_inner);
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{tried} cases, {failed} failed, {seconds:.0} s on {threads} threads, {:.0} a second",
+        tried as f64 / seconds
+    );
     failed
 }
 

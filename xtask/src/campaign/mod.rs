@@ -16,6 +16,7 @@ cargo xtask campaign KIND --minutes M
 
   fuzz      every target of fuzz/, two at a time; what goes new ways is kept in fuzz/corpus
   sim       worlds of the simulator, one seed after the other
+  model     small cases of the state against its naive twin, one after the other
   kill      services are killed at any moment; also --faults N, --seed N
   power     disks lose their power at any moment; needs root; also --faults N, --seed N
   flaky     every test, --runs N times instead of --minutes; with --loaded all cores are kept busy beside them
@@ -27,6 +28,7 @@ pub(crate) fn campaign(args: &[&str]) -> Result<()> {
     match *kind {
         "fuzz" => fuzz::campaign(minutes(rest)?),
         "sim" => sim::campaign(minutes(rest)?),
+        "model" => sim::model(minutes(rest)?),
         "kill" => storm::run_worlds("kill", rest),
         "flaky" => flaky::campaign(rest, USAGE),
         "power" => storm::run_worlds("power", rest),

@@ -14,6 +14,12 @@ const CHECKED: (u64, u64) = (200_000, 8_000);
 const FIRST_SEED: u64 = 1_000_000;
 /// Seeds of a campaign are written so in the ledger.
 const SEEDS: &str = "seeds ";
+/// How many cases of the state against its twin `cargo xtask check` tries, from 0 on.
+const CASES_CHECKED: u64 = 1_000_000;
+/// Where the first campaign of cases begins.
+const FIRST_CASE: u64 = 1_000_000_000;
+/// Cases of a campaign are written so in the ledger.
+const CASES: &str = "| model | cases ";
 
 fn build() -> Result<String> {
     run("cargo", &["build", "--quiet", "--locked", "--profile", "sim", "--package", "cobox-sim"])?;
@@ -28,17 +34,41 @@ pub(crate) fn sim(args: &[&str]) -> Result<()> {
 /// The short form.
 pub(crate) fn check() -> Result<()> {
     let (from, count) = (CHECKED.0.to_string(), CHECKED.1.to_string());
-    run(&build()?, &["campaign", "--from", &from, "--count", &count])
+    let sim = build()?;
+    run(&sim, &["cases", "--count", &CASES_CHECKED.to_string()])?;
+    run(&sim, &["campaign", "--from", &from, "--count", &count])
 }
 
 pub(super) fn campaign(time: Duration) -> Result<()> {
+    let (failures, mut entry) = long_run("campaign", SEEDS, FIRST_SEED, time)?;
+    entry.kind = "sim";
+    entry.what = format!("{SEEDS}{}", entry.what);
+    append(&failures, entry)
+}
+
+/// The long form of the cases of the state against its twin.
+pub(super) fn model(time: Duration) -> Result<()> {
+    let (failures, mut entry) = long_run("cases", CASES, FIRST_CASE, time)?;
+    entry.kind = "model";
+    entry.what = format!("cases {}", entry.what);
+    append(&failures, entry)
+}
+
+fn append(failures: &[String], entry: Entry) -> Result<()> {
+    let findings = if failures.is_empty() { "none".to_owned() } else { failures.join("; ") };
+    ledger::append(&Entry { findings, ..entry })
+}
+
+/// Runs a verb of the simulator for so long, from the number on at which its last campaign ended: what failed, and its row in the
+/// ledger but for the names in it.
+fn long_run(verb: &str, mark: &str, first: u64, time: Duration) -> Result<(Vec<String>, Entry)> {
     let sim = build()?;
     let ledger = std::fs::read_to_string(root().join("docs/campaigns.md")).unwrap_or_default();
-    let from = next_seed(&ledger);
+    let from = next(&ledger, mark, first);
     let minutes = (time.as_secs() / 60).max(1).to_string();
     let before = ledger::children_cpu_seconds();
     let mut campaign =
-        command(&sim, &["campaign", "--from", &from.to_string(), "--count", "1000000000", "--minutes", &minutes]);
+        command(&sim, &[verb, "--from", &from.to_string(), "--count", "1000000000000", "--minutes", &minutes]);
     let told = campaign.output().context("the simulator could not be started")?;
     let told = String::from_utf8_lossy(&told.stdout);
     print!("{told}");
@@ -46,23 +76,24 @@ pub(super) fn campaign(time: Duration) -> Result<()> {
     let Some(tried) = summary.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()) else {
         bail!("the simulator said nothing of what it did");
     };
-    let failing: Vec<&str> = failures.lines().filter(|line| !line.contains("is known:")).collect();
-    ledger::append(&Entry {
-        kind: "sim",
-        what: format!("{SEEDS}{from}..{}, {minutes} min", from + tried),
+    let failing = failures.lines().filter(|line| !line.contains("is known:")).map(str::to_owned).collect();
+    let entry = Entry {
+        kind: "",
+        what: format!("{from}..{}, {minutes} min", from + tried),
         counts: summary.to_owned(),
         cpu_hours: (ledger::children_cpu_seconds() - before) / 3600.0,
-        findings: if failing.is_empty() { "none".to_owned() } else { failing.join("; ") },
-    })
+        findings: String::new(),
+    };
+    Ok((failing, entry))
 }
 
-/// After the last seed that any campaign tried.
-fn next_seed(ledger: &str) -> u64 {
-    let ends = ledger.split(SEEDS).skip(1).filter_map(|rest| {
+/// After the last one that any campaign tried whose rows have this mark.
+fn next(ledger: &str, mark: &str, first: u64) -> u64 {
+    let ends = ledger.split(mark).skip(1).filter_map(|rest| {
         let (_, end) = rest.split_once("..")?;
         end.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     });
-    ends.max().unwrap_or(FIRST_SEED)
+    ends.max().unwrap_or(first)
 }
 
 #[cfg(test)]
@@ -71,8 +102,11 @@ mod tests {
 
     #[test]
     fn a_campaign_goes_on_where_the_last_one_ended() {
-        assert_eq!(next_seed(""), FIRST_SEED);
+        assert_eq!(next("", SEEDS, FIRST_SEED), FIRST_SEED);
         let ledger = "| sim | seeds 1000000..1002000, 1 min | x |\n| sim | seeds 1002000..1005000, 2 min | x |\n";
-        assert_eq!(next_seed(ledger), 1_005_000);
+        assert_eq!(next(ledger, SEEDS, FIRST_SEED), 1_005_000);
+        assert_eq!(next(ledger, CASES, FIRST_CASE), FIRST_CASE);
+        let ledger = "| x | abc | model | cases 7..9000, 1 min | 8993 cases, 0 failed |\n";
+        assert_eq!(next(ledger, CASES, FIRST_CASE), 9_000);
     }
 }

@@ -7,7 +7,7 @@ mod stories;
 use std::collections::BTreeMap;
 
 use cobox_proto::guard::{self, Guard};
-use cobox_sim::{Cast, Options, run};
+use cobox_sim::{Cast, Options, cases, run};
 
 fn seeds() -> Vec<u64> {
     if let Ok(range) = std::env::var("COBOX_SIM_SEEDS") {
@@ -57,4 +57,32 @@ fn o10_one_seed_is_one_story() {
         assert_eq!(run(&cast, seed, &Options::default()), run(&cast, seed, &Options::default()), "seed {seed}");
     }
     assert_ne!(run(&cast, 1, &Options::default()).trace, run(&cast, 2, &Options::default()).trace);
+}
+
+#[test]
+fn the_state_and_its_twin_agree_in_every_case() {
+    let kept = include_str!("../../cases.txt").lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    let failed: Vec<String> =
+        kept.chain(0..2_000).filter_map(|seed| Some(format!("case {seed}: {}", cases::run(seed, false)?))).collect();
+    assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// The cases can fail: each guard of the state is missed, by cases that are well with it.
+#[test]
+fn without_any_one_of_the_guards_of_the_state_a_case_fails() {
+    let of_the_state = [
+        Guard::SeenForEver,
+        Guard::EditReplacesWhatWasSeen,
+        Guard::ConflictKeepsBoth,
+        Guard::EditOutlivesDeletion,
+        Guard::DeletedStaysDeleted,
+    ];
+    for guard in of_the_state {
+        guard::take_away(Some(guard));
+        let found = (0..5_000).find_map(|seed| Some((seed, cases::run(seed, false)?)));
+        guard::take_away(None);
+        let Some((seed, why)) = found else { panic!("nobody misses {guard:?}") };
+        println!("{guard:?}: case {seed}: {}", why.lines().next().unwrap_or_default());
+        assert_eq!(cases::run(seed, false), None, "case {seed} for {guard:?}");
+    }
 }

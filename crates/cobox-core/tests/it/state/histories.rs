@@ -2,7 +2,8 @@
 
 use super::party::{Mutant, Rules, run};
 
-const HONEST: Rules = Rules { mutant: Mutant::None, clone_percent: 0, restore_percent: 0 };
+const HONEST: Rules =
+    Rules { mutant: Mutant::None, clone_percent: 0, restore_percent: 0, steps_max: None, tells: false };
 
 #[test]
 fn random_histories_agree_with_the_twin_converge_and_lose_nothing() {

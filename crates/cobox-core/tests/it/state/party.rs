@@ -8,7 +8,7 @@ use cobox_proto::id::{ActorId, Inode};
 
 use super::dice::Dice;
 use super::twin::{Twin, entries};
-use super::world::{actor, body, depths, device, name, prf};
+use super::world::{actor, depths, device, name, prf, sized_alike, value as number};
 
 /// One thing a person does, in terms of what they have before them.
 #[derive(Debug, Clone)]
@@ -43,6 +43,10 @@ pub(super) struct Rules {
     pub(super) clone_percent: usize,
     /// Per step, how often a device is set back to an old state; it takes a fresh actor.
     pub(super) restore_percent: usize,
+    /// A short history of two or three devices and at most so many steps; a long one if it is not said.
+    pub(super) steps_max: Option<usize>,
+    /// Prints what happens, up to where it breaks.
+    pub(super) tells: bool,
 }
 
 /// What a history showed, so that a test can tell that it met what it is about.
@@ -118,14 +122,18 @@ struct Party {
 
 impl Party {
     fn new(seed: u64, rules: Rules) -> Self {
-        let count = 2 + seed as usize % 4;
+        let (most, steps) = match rules.steps_max {
+            Some(max) => (2, 4 + (seed / 2) as usize % (max - 3)),
+            None => (4, 20 + seed as usize % 120),
+        };
+        let count = 2 + seed as usize % most;
         let twin = (rules.mutant == Mutant::None).then(Twin::default);
         let empty = Replica { state: State::new(), history: History::new(), twin };
         let devices: Vec<Device> = (0..count as u64).map(|n| Device { actor: actor(n), at: empty.clone() }).collect();
         Self {
             dice: Dice::new(seed),
             rules,
-            steps: 20 + seed as usize % 120,
+            steps,
             actors: devices.iter().map(|d| d.actor).collect(),
             devices,
             heads: vec![empty],
@@ -152,6 +160,9 @@ impl Party {
             } else {
                 self.dice.pick(&self.heads).clone()
             };
+            if self.rules.tells {
+                println!("{step}: device {who} meets device {other}, or an old head");
+            }
             self.met.forks += self.devices[who].at.join(&source);
             let device = &mut self.devices[who];
             if is_duplicated(&device.at.state, &device.at.history, &device.actor, tip.as_ref()) {
@@ -174,10 +185,16 @@ impl Party {
         let who = self.dice.below(self.devices.len());
         if self.dice.percent(self.rules.clone_percent) && self.devices.len() < 9 {
             let Device { actor, at } = &self.devices[who];
+            if self.rules.tells {
+                println!("{step}: device {who} is copied and both go on; the copy is {}", self.devices.len());
+            }
             self.devices.push(Device { actor: *actor, at: at.clone() });
         }
         if self.dice.percent(self.rules.restore_percent) {
             let old = self.dice.pick(&self.heads).clone();
+            if self.rules.tells {
+                println!("{step}: device {who} is set back");
+            }
             // What it published before is still with others.
             self.left.push(std::mem::replace(&mut self.devices[who].at, old));
             if self.rules.mutant != Mutant::ActorReused {
@@ -230,7 +247,7 @@ impl Party {
                 let shown = dice.pick(&files).1.clone();
                 let text = wants_file(dice);
                 let bodies = &state.get(&shown.inode)?.body;
-                let contested = bodies.iter().any(|(_, b)| b.size != shown.body(state).unwrap().size);
+                let contested = bodies.iter().any(|(_, b)| number(b) != number(shown.body(state).unwrap()));
                 let name = text.into();
                 free(&target, text).then(|| {
                     if contested && dice.percent(50) {
@@ -263,13 +280,16 @@ impl Party {
     }
 
     fn act(&mut self, who: usize, op: &Op) {
+        if self.rules.tells {
+            println!("device {who}: {op:?}");
+        }
         let state = &mut self.devices[who].at.state;
         let over: Vec<&Shown> = match op {
             Op::Edit { shown, .. } | Op::Remove { shown } => vec![shown],
             Op::RemoveDir { files, .. } => files.iter().collect(),
             _ => vec![],
         };
-        self.overwritten.extend(over.iter().map(|shown| shown.body(state).unwrap().size));
+        self.overwritten.extend(over.iter().map(|shown| number(shown.body(state).unwrap())));
         if let Op::Create { value, .. } | Op::Edit { value, .. } = op {
             self.written.insert(*value);
         }
@@ -324,7 +344,7 @@ impl Party {
         let view = view(state);
         let shown: Vec<(&FolderPath, &Shown)> =
             view.entries.iter().filter_map(|(path, entry)| Some((path, entry.shown()?))).collect();
-        let visible: BTreeSet<u64> = shown.iter().map(|(_, s)| s.body(state).unwrap().size).collect();
+        let visible: BTreeSet<u64> = shown.iter().map(|(_, s)| number(s.body(state).unwrap())).collect();
         if let Some(lost) = self.written.difference(&self.overwritten).find(|value| !visible.contains(value)) {
             return Err(format!("lost body {lost}"));
         }
@@ -369,13 +389,13 @@ fn commit(state: &mut State, who: ActorId, op: &Op, mutant: Mutant) {
     let mut commit = Commit::new(state, who, device(0), &prf);
     match op {
         Op::Create { parent, name: text, kind, value } => {
-            commit.create(*parent, &name(text), *kind, body(*value));
+            commit.create(*parent, &name(text), *kind, sized_alike(*value));
         }
         Op::MakeDir { parent, name: text } => {
             commit.make_dir(*parent, &name(text));
         }
         Op::Edit { shown, value } => {
-            commit.edit(shown.inode, &shown.seen(), body(*value)).unwrap();
+            commit.edit(shown.inode, &shown.seen(), sized_alike(*value)).unwrap();
             commit.remove_twins(shown);
         }
         Op::RenameFile { shown, parent, name: text } => {

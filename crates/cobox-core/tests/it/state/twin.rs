@@ -7,7 +7,7 @@ use cobox_core::state::{Dot, History, Item, Kind, State, View, ViewEntry, forked
 use cobox_proto::id::{ActorId, HeadId, Inode};
 
 use super::party::Op;
-use super::world::{name, prf};
+use super::world::{name, prf, value};
 
 pub(super) type Place = (Dot, Inode, String, bool);
 
@@ -56,7 +56,7 @@ impl Twin {
         let item = |i: &Item| TwinItem {
             kind: i.kind,
             loc: i.loc.iter().map(|(d, l)| (*d, (l.vd, l.parent, l.name.as_str().to_owned(), l.trashed))).collect(),
-            body: i.body.iter().map(|(d, b)| (*d, b.size)).collect(),
+            body: i.body.iter().map(|(d, b)| (*d, value(b))).collect(),
         };
         let chain = |a: &ActorId| history.chain(a).iter().map(|l| (l.head, l.counter)).collect::<Vec<_>>();
         Self {
@@ -305,7 +305,7 @@ pub(super) fn entries(state: &State, view: &View) -> BTreeSet<Entry> {
             ViewEntry::Dir { inodes } => (words(path), false, inodes.clone(), None),
             ViewEntry::File(shown) | ViewEntry::Symlink(shown) => {
                 let wanted = shown.conflict.as_ref().map_or(path, |conflict| &conflict.of);
-                let value = (shown.body(state).unwrap().size, shown.dot);
+                let value = (value(shown.body(state).unwrap()), shown.dot);
                 (words(wanted), shown.conflict.is_some(), vec![shown.inode], Some(value))
             }
         });

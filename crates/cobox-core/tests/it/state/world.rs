@@ -25,6 +25,19 @@ pub(super) fn body(value: u64) -> Body {
     Body { size: value, mtime_ns: 20_000 * DAY_NS, executable: false, plain_digest, content }
 }
 
+/// One of a size that all share: only its digest and its bytes tell it from others.
+pub(super) fn sized_alike(value: u64) -> Body {
+    Body { size: 8, ..body(value) }
+}
+
+/// The number of a body.
+pub(super) fn value(body: &Body) -> u64 {
+    match &body.content {
+        Content::Inline(bytes) => u64::from_le_bytes(bytes[..].try_into().unwrap()),
+        _ => unreachable!("the bodies of these tests are inline"),
+    }
+}
+
 pub(super) fn device(n: u64) -> SigKey {
     SigKey(*blake3::hash(&n.to_le_bytes()).as_bytes())
 }
