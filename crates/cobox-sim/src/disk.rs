@@ -78,12 +78,18 @@ pub(crate) struct Disk {
     /// Places whose listing fails, or that the person wants ignored: nothing is concluded about them.
     pub(crate) hidden: std::collections::BTreeSet<FolderPath>,
     ticks: u64,
+    /// How coarsely it keeps times, nanoseconds; 0: as they are.
+    pub(crate) grain_ns: i64,
 }
 
 impl Disk {
     fn tick(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
+    }
+
+    fn kept_time(&self, time_ns: i64) -> i64 {
+        time_ns - time_ns.checked_rem_euclid(self.grain_ns).unwrap_or(0)
     }
 
     /// How often it was changed.
@@ -120,7 +126,7 @@ impl Disk {
         let old = self.tree.get(path).and_then(Node::stamp).filter(|_| in_place);
         let stamp = Stamp {
             size: new.content.bytes.len() as u64,
-            mtime_ns: new.mtime_ns,
+            mtime_ns: self.kept_time(new.mtime_ns),
             ctime_ns: tick as i64,
             id: old.map_or(FileId { dev: 1, ino: tick }, |old| old.id),
             executable: new.executable,
@@ -163,7 +169,7 @@ impl Disk {
     }
 
     pub(crate) fn touch(&mut self, path: &FolderPath, mtime_ns: i64, executable: bool) {
-        let tick = self.tick();
+        let (tick, mtime_ns) = (self.tick(), self.kept_time(mtime_ns));
         if let Some(stamp) = self.tree.get_mut(path).and_then(Node::stamp_mut) {
             (stamp.mtime_ns, stamp.executable, stamp.ctime_ns) = (mtime_ns, executable, tick as i64);
         }

@@ -22,6 +22,8 @@ const FIRST_WITH_HOSTS: u64 = 200_000;
 const FIRST_WITH_OWN_RULES: u64 = 300_000;
 /// From here on some disks number their files anew at each start.
 const FIRST_WITH_NEW_NUMBERS: u64 = 300_000;
+/// From here on some disks keep times to a second or two.
+const FIRST_WITH_COARSE_TIMES: u64 = 310_000;
 
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
@@ -56,6 +58,8 @@ pub(crate) struct Faults {
     pub(crate) clocks: bool,
     /// Files and directories have other numbers after a start, those of others among them, as on FAT.
     pub(crate) new_numbers: bool,
+    /// Some disks keep times to a second or, as FAT does, to two.
+    pub(crate) coarse_times: bool,
     /// Blocks overtake messages and each other: each has a stream of its own.
     pub(crate) streams: bool,
     /// Each speaks to its neighbours in a row only (N3).
@@ -100,6 +104,7 @@ impl Faults {
             late_reads: half(),
             power_cuts: half(),
             clocks: half(),
+            coarse_times: apart(FIRST_WITH_COARSE_TIMES).is_some_and(|mut dice| dice.one_in(2)),
             new_numbers: apart(FIRST_WITH_NEW_NUMBERS).is_some_and(|mut dice| dice.one_in(3)),
             streams: half(),
             // What a neighbour ignores it does not pass on.
@@ -128,6 +133,8 @@ pub(crate) struct Machine {
     pub(crate) faults: Faults,
     /// How far its clock is off.
     pub(crate) skew_ms: i64,
+    /// How coarsely its disk keeps times, nanoseconds; 0: as they are.
+    pub(crate) grain_ns: i64,
     /// A story has the next listing say nothing.
     pub(crate) sees_nothing_once: bool,
 }
@@ -135,7 +142,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// One without faults.
     pub(crate) fn healthy() -> Self {
-        Self { luck: Dice::new(0), faults: Faults::default(), skew_ms: 0, sees_nothing_once: false }
+        Self { luck: Dice::new(0), faults: Faults::default(), skew_ms: 0, grain_ns: 0, sees_nothing_once: false }
     }
 
     /// What its clock shows.

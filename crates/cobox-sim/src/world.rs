@@ -90,7 +90,12 @@ impl<'c> World<'c> {
         if faults.crowd {
             count = CROWD_MAX;
         }
-        let mut machine = || Machine { luck: Dice::new(luck.next()), faults: faults.clone(), ..Machine::healthy() };
+        let mut grains = Dice::new(seed ^ 0x6772_6169);
+        let mut machine = || {
+            let grain_s = if faults.coarse_times { grains.below(3) as i64 } else { 0 };
+            let (luck, faults) = (Dice::new(luck.next()), faults.clone());
+            Machine { luck, faults, grain_ns: grain_s * 1_000_000_000, ..Machine::healthy() }
+        };
         let members: Vec<Member<'_>> = (0..count).map(|n| Member::at(cast, ops, n).on(machine())).collect();
         let hosts = (0..faults.hosts.min(HOSTS_MAX)).map(|n| Host::at(cast, n, machine())).collect();
         Self {

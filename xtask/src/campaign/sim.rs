@@ -9,7 +9,7 @@ use super::ledger::{self, Entry};
 use crate::run::{command, root, run};
 
 /// The histories of `cargo xtask check`.
-const CHECKED: (u64, u64) = (200_000, 8_000);
+const CHECKED: (u64, u64) = (300_000, 8_000);
 /// Where the first campaign begins.
 const FIRST_SEED: u64 = 1_000_000;
 /// Seeds of a campaign are written so in the ledger.
