@@ -19,6 +19,6 @@ pub mod wire;
 mod world;
 
 pub use kill::{KillStorm, Tally};
-pub use machine::{FOLDER, Machine, PATIENCE, Programs, Role};
+pub use machine::{FOLDER, Machine, PATIENCE, Programs, Role, own_address};
 pub use power::PowerStorm;
 pub use wire::{Weather, Wire};

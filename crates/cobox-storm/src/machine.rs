@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -63,7 +64,7 @@ impl Machine {
     /// One whose home and folder lie in this directory, with nothing running.
     pub fn new(dir: PathBuf, said: PathBuf, name: &str, role: Role, programs: &Programs) -> Result<Self> {
         let program = if role == Role::Member { &programs.cobox } else { &programs.seeder }.clone();
-        let listen = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let listen = own_address()?;
         fs::create_dir_all(dir.join("home")).with_context(|| dir.display().to_string())?;
         if role == Role::Member {
             fs::create_dir_all(dir.join(FOLDER))?;
@@ -282,6 +283,23 @@ impl Drop for Machine {
             let _reaped = child.wait();
         }
     }
+}
+
+/// An address that nobody else takes between two starts of a service: no system gives ports below 32,768 to who asks for any.
+pub fn own_address() -> Result<SocketAddr> {
+    const PORTS: std::ops::Range<u32> = 20_000..32_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.len() as u32;
+    // Processes that run at one time begin at different places.
+    let first = std::process::id().wrapping_mul(97);
+    for _ in PORTS {
+        let at = first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % count;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, (PORTS.start + at) as u16));
+        if UdpSocket::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("all ports from {} to {} are taken", PORTS.start, PORTS.end)
 }
 
 fn read(path: &Path) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use cobox_storm::own_address;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 use serde_json::Value;
 
@@ -129,7 +130,7 @@ impl World {
     fn computer(&self, name: &str, program: PathBuf) -> Computer {
         let dir = self.path().join(name);
         fs::create_dir_all(dir.join("documents")).unwrap();
-        let port = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let port = || own_address().unwrap();
         let listen = (!self.everywhere).then(port);
         Computer { name: name.into(), dir, program, prefix: self.prefix.clone(), listen, service: None }
     }
@@ -229,7 +230,7 @@ impl Computer {
 
     /// At another address from the next start on.
     pub(crate) fn moves(&mut self) {
-        let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let other = own_address().unwrap();
         self.listen = Some(other);
     }
 
