@@ -6,6 +6,7 @@
 mod dial;
 mod host;
 mod links;
+mod listing;
 mod service;
 mod vault;
 
@@ -178,6 +179,8 @@ pub(crate) struct Daemon {
     placing: tokio::sync::Mutex<()>,
     /// The newest head of the person's vault.
     vault_mark: RwLock<Option<VaultMark>>,
+    /// Files as they were listed last.
+    listings: Arc<listing::Listings>,
 }
 
 /// Milliseconds since 1970.
@@ -216,6 +219,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         seeders_changed: Arc::default(),
         placing: tokio::sync::Mutex::default(),
         vault_mark: RwLock::new(None),
+        listings: Arc::default(),
         home,
     });
     let opening = daemon.clone();

@@ -22,7 +22,7 @@ pub(crate) fn persons_mode(mode: u32) -> u32 {
 }
 
 /// Replaces the file in one step, with mode 0600: a temporary file beside it, synced, renamed, and the directory synced.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.set_permissions(Permissions::from_mode(0o600))?;

@@ -30,10 +30,7 @@ pub fn has_identity(home: &Home) -> bool {
 impl Identity {
     /// Opens the home's identity, or makes one the first time; a typed name renames.
     pub(crate) fn open(home: &Home, keys: &Keystore, typed: Option<String>) -> Result<Self, StartError> {
-        let typed = typed.map(|name| name.trim().to_owned());
-        if typed.as_ref().is_some_and(|n| n.is_empty() || n.len() > NAME_BYTES_MAX || n.chars().any(char::is_control)) {
-            return Err(StartError::NameUnsuitable);
-        }
+        let typed = typed.as_deref().map(suitable).transpose()?;
         let name_file = name_file(home);
         let kept = if has_identity(home) { std::fs::read_to_string(&name_file).ok() } else { None };
         let name = typed.or_else(|| kept.clone()).ok_or(StartError::NameNeeded)?;
@@ -53,6 +50,12 @@ impl Identity {
         Ok(())
     }
 
+    /// Takes another name.
+    pub(crate) fn rename(&mut self, home: &Home, name: &str) -> Result<(), StartError> {
+        let before = std::mem::replace(&mut self.name, suitable(name)?);
+        self.keep_name(home).inspect_err(|_| self.name = before)
+    }
+
     /// Keeps the name.
     pub(crate) fn keep_name(&self, home: &Home) -> Result<(), StartError> {
         let path = name_file(home);
@@ -68,6 +71,15 @@ impl Identity {
     pub(crate) fn slot(&self, number: u16) -> Slot {
         self.root.slot(number)
     }
+}
+
+/// A name as it is kept.
+fn suitable(typed: &str) -> Result<String, StartError> {
+    let name = typed.trim();
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(StartError::NameUnsuitable);
+    }
+    Ok(name.to_owned())
 }
 
 fn name_file(home: &Home) -> PathBuf {

@@ -3,6 +3,8 @@
 
 mod backups;
 mod events;
+mod files;
+mod page;
 mod people;
 mod values;
 
@@ -11,6 +13,10 @@ use utoipa::ToSchema;
 
 pub use backups::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups};
 pub use events::{Event, EventKind};
+pub use files::{
+    BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules,
+};
+pub use page::{Appearance, PageSettings, Place, PlaceRequest};
 pub use people::{Invite, InviteRequest, MemberStatus, Members, Role};
 pub use values::{Secret, Time};
 
@@ -29,6 +35,14 @@ pub struct Whoami {
     pub addresses: Vec<String>,
     /// Where the API answers.
     pub api: String,
+}
+
+/// `PUT whoami`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameRequest {
+    /// The person's name from now on.
+    pub name: String,
 }
 
 /// This device, as `status` names it.

@@ -88,6 +88,8 @@ codes! {
     MemberNotFound = "member_not_found", 404, NotFound;
     /// No seeder of this name or key in the folder.
     SeederNotFound = "seeder_not_found", 404, NotFound;
+    /// No such file or directory in the folder, or not on this computer now.
+    FileNotFound = "file_not_found", 404, NotFound;
     /// No held change of this id.
     HeldNotFound = "held_not_found", 404, NotFound;
     /// The local name is taken by another folder.

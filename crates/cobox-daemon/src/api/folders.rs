@@ -124,6 +124,18 @@ pub(super) async fn check(State(api): State<Api>, At(at): At<FolderParam>) -> Re
     api.service.check(at.folder).await.map(Json)
 }
 
+/// Open the folder's directory on this computer's own screen.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/show",
+    tag = "folders",
+    params(FolderParam),
+    responses((status = 200, body = FolderReply), (status = 404, body = ErrorBody), (status = 500, body = ErrorBody))
+)]
+pub(super) async fn show(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<FolderReply>, ApiError> {
+    api.service.show(at.folder).await.map(Json)
+}
+
 /// A path of a request is never relative to wherever the service happened to start.
 pub(super) fn absolute(path: &str) -> Result<(), ApiError> {
     if path.contains('\0') {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -19,7 +19,8 @@ use super::error::{ApiError, ErrorCode};
 /// What a wrong token waits for its refusal. With 256 random bits this only keeps logs and processors quiet.
 const REFUSAL_DELAY: Duration = Duration::from_millis(100);
 
-/// Sent with every answer. Nothing may be cached, framed, sniffed, or read by another origin.
+/// Sent with every answer, unless it says one of them more narrowly itself. Nothing may be cached, framed, sniffed, or read by another
+/// origin. `blob:` is a text that the page made of a file's content: it is shown in a frame without an origin.
 const HEADERS: [(HeaderName, HeaderValue); 7] = [
     (HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store")),
     (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
@@ -31,7 +32,7 @@ const HEADERS: [(HeaderName, HeaderValue); 7] = [
         HeaderName::from_static("content-security-policy"),
         HeaderValue::from_static(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; \
-             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+             frame-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
     ),
 ];
@@ -65,7 +66,7 @@ impl Guard {
     }
 
     /// Refuses what does not come from this machine's own programs or from our own page.
-    fn check_source(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn check_source(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         let foreign = |what: &str| Err(ApiError::new(ErrorCode::ForeignOrigin, format!("refused: {what}")));
         let host = match only(headers, &HOST) {
             Ok(Some(host)) => host,
@@ -84,6 +85,7 @@ impl Guard {
         }
         match only(headers, &HeaderName::from_static("sec-fetch-site")) {
             Ok(None | Some("same-origin" | "none")) => Ok(()),
+            Ok(Some("cross-site")) if opens_the_page(method, uri, headers) => Ok(()),
             _ => foreign("the request comes from another web page"),
         }
     }
@@ -96,6 +98,17 @@ impl Guard {
         Err(ApiError::new(ErrorCode::Unauthorized, "the token is missing or wrong")
             .hint("send \"Authorization: Bearer TOKEN\" with the token of api.json in the state directory"))
     }
+}
+
+/// Whether a person follows a link to the page, from wherever it stands: `cobox open` has the browser go there from a file of its own.
+/// The page alone comes by it, in a window without a tie to the other, and it holds nothing of anybody.
+fn opens_the_page(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    let says = |name: &'static str, what: &str| only(headers, &HeaderName::from_static(name)) == Ok(Some(what));
+    method == Method::GET
+        && uri.path() == "/"
+        && !headers.contains_key(ORIGIN)
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
 }
 
 /// The one value of a header; an error if it stands there twice or is not plain text.
@@ -121,14 +134,17 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
             refusal.into_response()
         }
     };
-    response.headers_mut().extend(HEADERS);
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
     response
 }
 
 fn admit(guard: &Guard, request: &Request) -> Result<(), ApiError> {
-    guard.check_source(request.uri(), request.headers())?;
+    guard.check_source(request.method(), request.uri(), request.headers())?;
     match request.uri().path() {
-        "/" | super::LOGIN_PATH => Ok(()),
+        super::LOGIN_PATH => Ok(()),
+        path if super::web::is_page(path) => Ok(()),
         _ => guard.check_token(request.headers()),
     }
 }
@@ -146,7 +162,7 @@ mod tests {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        guard().check_source(&uri.parse().unwrap(), &map).is_ok()
+        guard().check_source(&Method::GET, &uri.parse().unwrap(), &map).is_ok()
     }
 
     #[test]
@@ -210,6 +226,31 @@ mod tests {
         for other in ["cross-site", "same-site", "", "anything"] {
             assert!(!site(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn w1_a_link_from_elsewhere_opens_the_page_and_nothing_else() {
+        let link = [
+            ("host", "127.0.0.1:4321"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        assert!(check("/", &link));
+        for path in ["/api/v1/openapi.json", "/api/v1/status", "/assets/index.js", "/favicon.svg"] {
+            assert!(!check(path, &link), "{path}");
+        }
+        let but = |at: usize, value: &'static str| {
+            let mut other = link;
+            other[at].1 = value;
+            check("/", &other)
+        };
+        assert!(!but(3, "iframe") && !but(3, "empty") && !but(2, "no-cors") && !but(1, "same-site"));
+        let with_origin = [&link[..], &[("origin", "http://127.0.0.1:4321")]].concat();
+        assert!(!check("/", &with_origin), "a form sent from elsewhere");
+        let headers: HeaderMap =
+            link.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
+        assert!(guard().check_source(&Method::POST, &"/".parse().unwrap(), &headers).is_err());
     }
 
     #[test]

@@ -12,16 +12,20 @@ mod conflicts;
 pub mod dto;
 mod error;
 mod events;
+mod files;
 mod folders;
 mod guard;
 mod held;
 mod login;
 mod members;
+mod page;
+mod places;
 mod problem;
 mod recovery;
 mod server;
 mod service;
 mod status;
+mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +51,7 @@ use zeroize::Zeroizing;
 pub use dto::EventKind;
 pub use error::{ApiError, ErrorBody, ErrorCode, Exit};
 pub use events::{EventLog, News};
+pub use files::{Bytestream, FileContent, FilesQuery};
 pub use folders::find_folder;
 pub use problem::ProblemCode;
 pub use server::{ServeError, serve};
@@ -103,19 +108,26 @@ struct Document;
 /// The route table.
 fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(status::whoami))
+        .routes(routes!(status::whoami, status::rename))
         .routes(routes!(status::status))
         .routes(routes!(status::wait))
         .routes(routes!(status::down))
         .routes(routes!(events::events))
         .routes(routes!(login::login_link))
         .routes(routes!(login::login))
+        .routes(routes!(page::page_settings, page::keep_page_settings))
+        .routes(routes!(places::place, places::make_place))
         .routes(routes!(folders::folders, folders::create))
         .routes(routes!(folders::join))
         .routes(routes!(folders::leave))
         .routes(routes!(folders::pause))
         .routes(routes!(folders::resume))
         .routes(routes!(folders::check))
+        .routes(routes!(folders::show))
+        .routes(routes!(files::files))
+        .routes(routes!(files::content, files::add_file))
+        .routes(routes!(files::ignore_rules, files::keep_ignore_rules))
+        .routes(routes!(files::test_ignore_rules))
         .routes(routes!(members::members))
         .routes(routes!(members::invite))
         .routes(routes!(backups::backup_list, backups::backup_add))
@@ -148,7 +160,9 @@ fn router(api: Api) -> Router {
     let check = Guard::new(Token::new(&api.token), api.address);
     router
         .route("/api/v1/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
-        .route("/", get(page))
+        .route("/", get(web::serve))
+        .route("/favicon.svg", get(web::serve))
+        .route("/assets/{*name}", get(web::serve))
         .fallback(|| async {
             ApiError::new(ErrorCode::NoSuchRoute, "the API has no such address").hint("see /api/v1/openapi.json")
         })
@@ -168,13 +182,6 @@ async fn until_shutdown(State(shutdown): State<CancellationToken>, request: Requ
         response = next.run(request) => response,
         () = shutdown.cancelled() => ApiError::new(ErrorCode::Stopping, "cobox is stopping").into_response(),
     }
-}
-
-/// What stands at `/` as long as this build carries no web page.
-async fn page() -> Response {
-    let text = "cobox is running.\n\nThis build has no web page. To add it, build one with `cargo xtask web` and then cobox again.\n\
-                The command line does everything: `cobox status`, `cobox --help`.\n";
-    (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
 /// What names a folder in an address.

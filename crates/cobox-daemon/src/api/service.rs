@@ -8,12 +8,14 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FolderReply, Folders,
-    HeldChanges, HeldRequest, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, RecoverRequest,
-    Recovered, RecoveryKit, Status, WaitRequest, Whoami,
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FileAdded, FileList,
+    FolderReply, Folders, HeldChanges, HeldRequest, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
+    JoinRequest, LeaveReply, LeaveRequest, Members, PageSettings, Place, PlaceRequest, RecoverRequest, Recovered,
+    RecoveryKit, RenameRequest, Status, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
+use super::files::{Bytestream, FileContent, FilesQuery};
 
 /// An answer that may take its time.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, ApiError>>;
@@ -23,6 +25,8 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, ApiError>>;
 pub trait Service: Send + Sync + 'static {
     /// Name, CoBox key, device and addresses. The `api` field is filled in by the API.
     fn whoami(&self) -> Answer<'_, Whoami>;
+    /// Takes another name, for folders to come.
+    fn rename(&self, request: RenameRequest) -> Answer<'_, ()>;
     /// How everything stands, or one folder.
     fn status(&self, folder: Option<String>) -> Answer<'_, Status>;
     /// Looks at the disk again if asked to; answers when in step or when the time is over.
@@ -42,6 +46,22 @@ pub trait Service: Send + Sync + 'static {
     fn resume(&self, folder: String) -> Answer<'_, FolderReply>;
     /// Re-reads all files and metadata against their hashes.
     fn check(&self, folder: String) -> Answer<'_, CheckReport>;
+
+    /// Opens the folder's directory on this computer's screen.
+    fn show(&self, folder: String) -> Answer<'_, FolderReply>;
+
+    /// The files in a directory of the folder, or those of a name.
+    fn files(&self, folder: String, query: FilesQuery) -> Answer<'_, FileList>;
+    /// The content of a file, as one version.
+    fn content(&self, folder: String, path: String) -> Answer<'_, FileContent>;
+    /// Puts a file into the folder; replaces none.
+    fn add_file(&self, folder: String, path: String, bytes: Bytestream) -> Answer<'_, FileAdded>;
+    /// What is left out.
+    fn ignore_rules(&self, folder: String) -> Answer<'_, IgnoreRules>;
+    /// Leaves this out from now on.
+    fn keep_ignore_rules(&self, folder: String, request: IgnoreRequest) -> Answer<'_, IgnoreRules>;
+    /// What such rules would leave out.
+    fn test_ignore_rules(&self, folder: String, request: IgnoreRequest) -> Answer<'_, IgnoreMatches>;
 
     /// Makes an invite code.
     fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite>;
@@ -68,6 +88,15 @@ pub trait Service: Send + Sync + 'static {
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit>;
     /// Brings back an identity and its folders.
     fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered>;
+
+    /// What the web page remembers of the person.
+    fn page_settings(&self) -> Answer<'_, PageSettings>;
+    /// Remembers this from now on.
+    fn keep_page_settings(&self, settings: PageSettings) -> Answer<'_, PageSettings>;
+    /// The directories in one of this computer's, or in the person's own.
+    fn place(&self, path: Option<String>) -> Answer<'_, Place>;
+    /// Makes a directory; answers with it.
+    fn make_place(&self, request: PlaceRequest) -> Answer<'_, Place>;
 
     /// Where the daemon says what happens.
     fn events(&self) -> Arc<EventLog>;

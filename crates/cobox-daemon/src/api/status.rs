@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::dto::{Status, Stopping, WaitRequest, Whoami};
+use super::dto::{RenameRequest, Status, Stopping, WaitRequest, Whoami};
 use super::error::{ApiError, ErrorBody};
 use super::{Api, Ask, Body};
 
@@ -23,6 +23,22 @@ pub(super) async fn whoami(State(api): State<Api>) -> Result<Json<Whoami>, ApiEr
     let mut whoami = api.service.whoami().await?;
     whoami.api = api.url();
     Ok(Json(whoami))
+}
+
+/// Take another name. Folders that one is in already go on with the one they were entered by.
+#[utoipa::path(
+    put,
+    path = "/whoami",
+    tag = "service",
+    request_body = RenameRequest,
+    responses((status = 200, body = Whoami), (status = 400, body = ErrorBody))
+)]
+pub(super) async fn rename(
+    State(api): State<Api>,
+    Body(request): Body<RenameRequest>,
+) -> Result<Json<Whoami>, ApiError> {
+    api.service.rename(request).await?;
+    whoami(State(api)).await
 }
 
 /// How everything stands, or one folder.

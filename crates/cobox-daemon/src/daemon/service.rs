@@ -2,7 +2,9 @@
 
 pub(super) mod backups;
 mod entering;
+mod files;
 mod folders;
+mod page;
 mod people;
 mod recovery;
 mod status;
@@ -14,16 +16,20 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Daemon, Running};
 use crate::api::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FolderName, FolderReply,
-    FolderRow, FolderState, Folders, HeldChanges, HeldRequest, Invite, InviteRequest, JoinRequest, LeaveReply,
-    LeaveRequest, Members, RecoverRequest, Recovered, RecoveryKit, Status, WaitRequest, Whoami,
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FileAdded, FileList,
+    FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, IgnoreMatches, IgnoreRequest,
+    IgnoreRules, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, PageSettings, Place,
+    PlaceRequest, RecoverRequest, Recovered, RecoveryKit, RenameRequest, Status, WaitRequest, Whoami,
 };
-use crate::api::{Answer, ApiError, ErrorCode, EventLog, Service, find_folder};
+use crate::api::{Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, Service, find_folder};
 use crate::folder::Sort;
 
 impl Service for Daemon {
     fn whoami(&self) -> Answer<'_, Whoami> {
         async { Ok(self.who_am_i()) }.boxed()
+    }
+    fn rename(&self, request: RenameRequest) -> Answer<'_, ()> {
+        self.take_name(request).boxed()
     }
     fn status(&self, folder: Option<String>) -> Answer<'_, Status> {
         self.status_of(folder).boxed()
@@ -51,6 +57,27 @@ impl Service for Daemon {
     }
     fn check(&self, folder: String) -> Answer<'_, CheckReport> {
         self.check_folder(folder).boxed()
+    }
+    fn show(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.show_folder(folder).boxed()
+    }
+    fn files(&self, folder: String, query: FilesQuery) -> Answer<'_, FileList> {
+        self.list_files(folder, query).boxed()
+    }
+    fn content(&self, folder: String, path: String) -> Answer<'_, FileContent> {
+        self.file_content(folder, path).boxed()
+    }
+    fn add_file(&self, folder: String, path: String, bytes: Bytestream) -> Answer<'_, FileAdded> {
+        self.put_file(folder, path, bytes).boxed()
+    }
+    fn ignore_rules(&self, folder: String) -> Answer<'_, IgnoreRules> {
+        self.read_ignore_rules(folder).boxed()
+    }
+    fn keep_ignore_rules(&self, folder: String, request: IgnoreRequest) -> Answer<'_, IgnoreRules> {
+        self.write_ignore_rules(folder, request).boxed()
+    }
+    fn test_ignore_rules(&self, folder: String, request: IgnoreRequest) -> Answer<'_, IgnoreMatches> {
+        self.try_ignore_rules(folder, request).boxed()
     }
     fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite> {
         self.make_invite(folder, request).boxed()
@@ -84,6 +111,18 @@ impl Service for Daemon {
     }
     fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered> {
         self.recover_person(request).boxed()
+    }
+    fn page_settings(&self) -> Answer<'_, PageSettings> {
+        self.read_page_settings().boxed()
+    }
+    fn keep_page_settings(&self, settings: PageSettings) -> Answer<'_, PageSettings> {
+        self.write_page_settings(settings).boxed()
+    }
+    fn place(&self, path: Option<String>) -> Answer<'_, Place> {
+        self.list_place(path).boxed()
+    }
+    fn make_place(&self, request: PlaceRequest) -> Answer<'_, Place> {
+        self.make_directory(request).boxed()
     }
     fn events(&self) -> Arc<EventLog> {
         self.events.clone()

@@ -93,6 +93,11 @@ impl Ignore {
         }
     }
 
+    /// The rules as they were written, without the built-in ones.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether both stand for the same rules.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.text == other.text

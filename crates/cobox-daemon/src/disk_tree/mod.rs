@@ -33,6 +33,7 @@ pub use beneath::{DiskError, Trouble};
 pub use ignore::{BadPattern, IGNORE_FILE, Ignore};
 pub use kept::{Kept, KeptId};
 pub use names::NamesError;
+pub(crate) use names::numbered;
 pub use probe::DiskKind;
 pub use read::ReadError;
 pub use root::{CopyId, OffLimits, RootError};

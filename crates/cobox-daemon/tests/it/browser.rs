@@ -57,7 +57,10 @@ fn w2_another_name_for_this_machine_is_refused_before_routing_everywhere() {
     let port = server.address.port();
     let bearer = format!("Bearer {TOKEN}");
     let mut paths: Vec<String> = server.operations().into_iter().map(|(_, path)| path).collect();
-    paths.extend(["/", "/no/such/route", "/api/v1/openapi.json", "/index.html"].map(String::from));
+    paths.extend(
+        ["/", "/no/such/route", "/api/v1/openapi.json", "/index.html", "/assets/x.js", "/favicon.svg"]
+            .map(String::from),
+    );
     for path in &paths {
         let evil = format!("evil.example:{port}");
         let answer = server.send("GET", path, &[("Host", &evil), ("Authorization", &bearer)], "");

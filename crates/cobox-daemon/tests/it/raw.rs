@@ -64,6 +64,7 @@ impl Server {
         let paths = document["paths"].as_object().unwrap();
         let operations = paths.iter().flat_map(|(path, methods)| {
             let path = path.replace("{folder}", "docs").replace("{seeder}", "shed");
+            let path = if path.ends_with("/content") { path + "?path=a" } else { path };
             methods
                 .as_object()
                 .unwrap()

@@ -42,6 +42,70 @@ fn the_document_names_every_shape_and_every_error() {
 }
 
 #[test]
+fn the_document_in_spec_is_the_one_that_is_served() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/openapi.json");
+    let served = serde_json::to_string_pretty(&cobox_daemon::api::openapi()).unwrap() + "\n";
+    if std::env::var_os("COBOX_BLESS").is_some() {
+        std::fs::write(path, &served).unwrap();
+    }
+    // The types of the web page are made from it.
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept == served,
+        "the API changed: COBOX_BLESS=1 cargo test -p cobox-daemon --test it writes spec/openapi.json"
+    );
+}
+
+#[test]
+fn the_page_remembers_and_chooses_directories_within_bounds() {
+    let server = server();
+    assert_eq!(server.good("PUT", "/api/v1/page", r#"{"language":"de","appearance":"dark"}"#).status, 200);
+    assert_eq!(server.good("PUT", "/api/v1/whoami", r#"{"name":"Ana B"}"#).status, 200);
+    assert_eq!(server.good("POST", "/api/v1/places", r#"{"parent":"/home/ana","name":"Choir"}"#).status, 200);
+    assert_eq!(server.service.asked(), ["keep Some(\"de\")", "rename Ana B", "make /home/ana/Choir"]);
+    for (method, path, body) in [
+        ("PUT", "/api/v1/page", r#"{"language":"<script>"}"#),
+        ("PUT", "/api/v1/page", r#"{"appearance":"blink"}"#),
+        ("GET", "/api/v1/places?path=home", ""),
+        ("GET", "/api/v1/places?path=%2Fhome%00", ""),
+        ("POST", "/api/v1/places", r#"{"parent":"home","name":"x"}"#),
+        ("POST", "/api/v1/places", r#"{"parent":"/home","name":".."}"#),
+        ("POST", "/api/v1/places", r#"{"parent":"/home","name":"a/b"}"#),
+        ("POST", "/api/v1/places", r#"{"parent":"/home","name":"a\u0000"}"#),
+    ] {
+        assert_eq!(server.good(method, path, body).code(), "bad_request", "{method} {path} {body}");
+    }
+    assert_eq!(server.service.asked().len(), 3);
+}
+
+#[test]
+fn w8_a_files_content_comes_only_as_a_download() {
+    let server = server();
+    let answer = server.good("GET", "/api/v1/folders/docs/files/content?path=evil.html", "");
+    assert_eq!((answer.status, answer.body.as_str()), (200, crate::scripted::CONTENT));
+    for header in [
+        "content-type: application/octet-stream",
+        "content-disposition: attachment; filename*=utf-8''evil.html",
+        "content-security-policy: sandbox; default-src 'none'",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+    ] {
+        assert!(answer.head.contains(header), "{header}: {answer:?}");
+    }
+    assert_eq!(answer.head.matches("content-security-policy").count(), 1);
+}
+
+#[test]
+fn a_file_that_is_put_in_may_be_larger_than_other_requests() {
+    let server = server();
+    let large = "x".repeat(300_000);
+    let answer = server.good("POST", "/api/v1/folders/docs/files/content?path=a%2Fb.bin", &large);
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"path":"a/b.bin","size_bytes":300000}"#));
+    assert_eq!(server.service.asked(), ["add docs a/b.bin 300000"]);
+    assert_eq!(server.good("POST", "/api/v1/folders/docs/files/content", &large).code(), "bad_request");
+}
+
+#[test]
 fn w10_a_folder_in_the_address_may_be_a_path_and_stays_one_part() {
     let server = server();
     for typed in ["docs", "abcdef", "%2Fhome%2Fana%2Fdocs"] {

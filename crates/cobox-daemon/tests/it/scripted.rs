@@ -7,13 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cobox_daemon::api::dto::*;
-use cobox_daemon::api::{Answer, ApiError, ErrorCode, EventLog, Service, find_folder, serve};
-use futures_util::FutureExt;
+use cobox_daemon::api::{
+    Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, Service, find_folder, serve,
+};
 use futures_util::future::{self, BoxFuture};
+use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef";
+/// What every file of the scripted service holds.
+pub(crate) const CONTENT: &str = "<script>alert(1)</script>";
 
 pub(crate) struct Scripted {
     pub(crate) folders: Vec<FolderStatus>,
@@ -119,6 +123,9 @@ impl Service for Scripted {
         let (name, cobox_key, device_key) = ("Ana".into(), "c1key".into(), "dd".into());
         look(Ok(Whoami { name, cobox_key, device_key, addresses: vec!["127.0.0.1:7".into()], api: String::new() }))
     }
+    fn rename(&self, request: RenameRequest) -> Answer<'_, ()> {
+        self.change(format!("rename {}", request.name), Ok(()))
+    }
     fn status(&self, folder: Option<String>) -> Answer<'_, Status> {
         look(self.all(folder.as_deref()))
     }
@@ -160,6 +167,42 @@ impl Service for Scripted {
         let damaged = self.damaged.clone();
         let report = |folder| CheckReport { folder, files: 2, bytes: 3000, damaged };
         self.change(format!("check {folder}"), self.named(&folder).map(report))
+    }
+    fn show(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.change(format!("show {folder}"), reply(self.named(&folder)))
+    }
+    fn files(&self, folder: String, query: FilesQuery) -> Answer<'_, FileList> {
+        let files = FileList { dir: query.dir, total: 0, offset: query.offset, files: vec![] };
+        look(self.named(&folder).map(|_| files))
+    }
+    fn content(&self, folder: String, path: String) -> Answer<'_, FileContent> {
+        let bytes = || futures_util::stream::iter([Ok(CONTENT.as_bytes().into())]).boxed();
+        let size_bytes = CONTENT.len() as u64;
+        look(self.named(&folder).map(|_| FileContent { name: path, size_bytes, bytes: bytes() }))
+    }
+    fn add_file(&self, folder: String, path: String, mut bytes: Bytestream) -> Answer<'_, FileAdded> {
+        async move {
+            let mut size_bytes = 0;
+            while let Some(Ok(part)) = bytes.next().await {
+                size_bytes += part.len() as u64;
+            }
+            let added = FileAdded { path: path.clone(), size_bytes };
+            self.change(format!("add {folder} {path} {size_bytes}"), self.named(&folder).map(|_| added)).await
+        }
+        .boxed()
+    }
+    fn ignore_rules(&self, folder: String) -> Answer<'_, IgnoreRules> {
+        look(self.named(&folder).map(|_| IgnoreRules { rules: "*.log\n".into(), bad_lines: vec![] }))
+    }
+    fn keep_ignore_rules(&self, folder: String, request: IgnoreRequest) -> Answer<'_, IgnoreRules> {
+        let rules = request.rules.unwrap_or_default();
+        let kept = IgnoreRules { rules: rules.clone(), bad_lines: vec![] };
+        self.change(format!("ignore {folder} {rules}"), self.named(&folder).map(|_| kept))
+    }
+    fn test_ignore_rules(&self, folder: String, request: IgnoreRequest) -> Answer<'_, IgnoreMatches> {
+        let examples = request.rules.map_or(vec!["a.log".into()], |_| vec![]);
+        let matches = IgnoreMatches { matches: examples.len() as u64, examples, bad_lines: vec![] };
+        look(self.named(&folder).map(|_| matches))
     }
     fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite> {
         let InviteRequest { to, role, expires_s, uses } = request;
@@ -219,6 +262,20 @@ impl Service for Scripted {
             asked,
             if request.words.0.is_empty() { Err(ApiError::new(ErrorCode::WordsWrong, "no words")) } else { Ok(back) },
         )
+    }
+    fn page_settings(&self) -> Answer<'_, PageSettings> {
+        look(Ok(PageSettings::default()))
+    }
+    fn keep_page_settings(&self, settings: PageSettings) -> Answer<'_, PageSettings> {
+        self.change(format!("keep {:?}", settings.language), Ok(settings))
+    }
+    fn place(&self, path: Option<String>) -> Answer<'_, Place> {
+        let path = path.unwrap_or("/home/ana".into());
+        look(Ok(Place { path, parent: Some("/".into()), directories: vec!["docs".into()], more: false }))
+    }
+    fn make_place(&self, request: PlaceRequest) -> Answer<'_, Place> {
+        let path = format!("{}/{}", request.parent, request.name);
+        self.change(format!("make {path}"), Ok(Place { path, parent: None, directories: vec![], more: false }))
     }
     fn events(&self) -> Arc<EventLog> {
         self.events.clone()

@@ -10,6 +10,7 @@ mod down;
 mod events;
 mod folders;
 mod held;
+mod ignore;
 mod invite;
 mod join;
 mod leave;
@@ -63,6 +64,7 @@ verbs! {
     Backup(backup);
     Conflicts(conflicts);
     Held(held);
+    Ignore(ignore);
     Check(check);
     Recovery(recovery);
     Recover(recover);

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "up",
     "down",
     "status",
@@ -24,6 +24,7 @@ const VERBS: [&str; 21] = [
     "backup",
     "conflicts",
     "held",
+    "ignore",
     "check",
     "recovery",
     "recover",
@@ -45,6 +46,8 @@ fn help_is_plain_english_and_goes_to_stdout() {
         "held list",
         "held approve",
         "held reject",
+        "ignore list",
+        "ignore test",
         "recovery kit",
     ] {
         let args: Vec<&str> = nested.split(' ').chain(["--help"]).collect();
@@ -99,6 +102,7 @@ fn without_a_service_every_verb_ends_with_4_and_says_what_to_type() {
         &["down"][..],
         &["status"],
         &["whoami"],
+        &["open"],
         &["open", "--print"],
         &["create", "docs"],
         &["folders"],
@@ -111,6 +115,7 @@ fn without_a_service_every_verb_ends_with_4_and_says_what_to_type() {
         &["backup", "add", "docs", "cbo1"],
         &["conflicts", "list", "docs"],
         &["held", "list"],
+        &["ignore", "test", "docs"],
         &["check", "docs"],
         &["recovery", "kit"],
         &["recover"],

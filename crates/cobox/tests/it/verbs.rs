@@ -76,6 +76,9 @@ fn the_verbs_as_transcripts() {
         ("backup add docs cbo1offer", "shed keeps an encrypted copy, up to 50.0 GB\n".into()),
         ("backup remove docs shed", "shed: ended; it keeps its encrypted copy until 1970-01-01T00:00:00Z\n".into()),
         ("leave docs -q", "docs: left, files stay (/home/ana/docs)\n".into()),
+        ("ignore list docs", "*.log\n".into()),
+        ("ignore test docs", "a.log\n".into()),
+        ("ignore test docs -q --rule *.tmp", String::new()),
         ("check docs", "docs: 2 files, 3.0 kB read\neverything is as it should be\n".into()),
     ] {
         let ran = scene.place.run(&args.split(' ').collect::<Vec<_>>());
@@ -109,6 +112,8 @@ fn json_has_the_keys_of_the_contract() {
         ("backup list docs", &["backups"]),
         ("conflicts list docs", &["conflicts"]),
         ("held list", &["held"]),
+        ("ignore list docs", &["bad_lines", "rules"]),
+        ("ignore test docs", &["bad_lines", "examples", "matches"]),
         ("recovery kit", &["seeders", "words"]),
         ("open --print", &["expires_at", "url"]),
         ("leave docs --dry-run", &["bytes", "delete_files", "dry_run", "files", "folder"]),

@@ -114,7 +114,7 @@ impl FolderActor {
     }
 
     /// Plans a look at these paths; an empty list means everything.
-    pub(super) fn look_at(&mut self, paths: Vec<FolderPath>) {
+    pub(crate) fn look_at(&mut self, paths: Vec<FolderPath>) {
         if self.disk.is_none() {
             return;
         }
