@@ -1,0 +1,53 @@
+// What happened, as sentences in the person's language. The service's own words are English: they stand where it says more than its
+// kind does.
+
+import type { Told } from './api/events';
+import { t } from './words/words.svelte';
+
+export const GROUPS = ['all', 'files', 'people', 'safety', 'attention'] as const;
+export type Group = (typeof GROUPS)[number];
+
+const GROUP_OF: Partial<Record<Told['kind'], Group>> = {
+  files_received: 'files',
+  member_joined: 'people',
+  member_online: 'people',
+  member_offline: 'people',
+  folder_added: 'people',
+  folder_left: 'people',
+  backup_complete: 'safety',
+  conflict: 'attention',
+  held: 'attention',
+  problem: 'attention',
+};
+
+export function isIn(event: Told, group: Group): boolean {
+  return group === 'all' || GROUP_OF[event.kind] === group;
+}
+
+/** One event as a sentence; `folder` is the folder's name, where it is known. */
+export function sentence(event: Told, folder: string | null): string {
+  const name = folder ?? t('activity.aFolder');
+  const who = event.who ?? t('activity.somebody');
+  switch (event.kind) {
+    case 'folder_added':
+      return t('activity.folderAdded', { name });
+    case 'folder_left':
+      return event.message;
+    case 'files_received':
+      return t('activity.filesReceived', { name });
+    case 'member_joined':
+      return t('activity.memberJoined', { who, name });
+    case 'member_online':
+      return t('activity.memberOnline', { who });
+    case 'member_offline':
+      return t('activity.memberOffline', { who });
+    case 'backup_complete':
+      return t('activity.backupComplete', { who, name });
+    case 'conflict':
+      return event.path ? t('activity.conflict', { path: event.path, name }) : event.message;
+    case 'held':
+      return t('activity.held', { name });
+    default:
+      return event.message;
+  }
+}

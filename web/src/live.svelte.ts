@@ -1,0 +1,108 @@
+// How everything stands, kept fresh: the status is read again when the service says that something happened, and every few seconds
+// while something moves. Screens read from here and ask the service only for what is theirs alone.
+
+import { api, ask, Failure, GONE, type Schemas } from './api/client';
+import { follow, type Told } from './api/events';
+import { Pace } from './pace';
+
+/** Events come in crowds; one look serves them all. */
+const GATHER_MS = 150;
+const MOVING_MS = 1_000;
+const RESTING_MS = 10_000;
+const TOLD_MAX = 1_000;
+
+let status = $state.raw<Schemas['Status'] | null>(null);
+let whoami = $state.raw<Schemas['Whoami'] | null>(null);
+let told = $state.raw<Told[]>([]);
+let connected = $state(true);
+let seconds = $state.raw<ReadonlyMap<string, number>>(new Map());
+const paces = new Map<string, Pace>();
+
+export const live = {
+  get status() {
+    return status;
+  },
+  get whoami() {
+    return whoami;
+  },
+  /** Newest first. */
+  get told() {
+    return told;
+  },
+  get connected() {
+    return connected;
+  },
+  /** Seconds that what moves in a folder will still take. */
+  left(folder: string): number | null {
+    return seconds.get(folder) ?? null;
+  },
+  folder(id: string): Schemas['FolderStatus'] | null {
+    return status?.folders.find((folder) => folder.id === id) ?? null;
+  },
+};
+
+function note(next: Schemas['Status']): void {
+  const left = new Map<string, number>();
+  for (const folder of next.folders) {
+    const pace = paces.get(folder.id) ?? new Pace();
+    paces.set(folder.id, pace);
+    pace.note(performance.now(), folder.pending_bytes);
+    const rest = pace.seconds();
+    if (rest !== null) left.set(folder.id, rest);
+  }
+  seconds = left;
+  status = next;
+}
+
+/** Reads the status now. */
+export async function look(): Promise<void> {
+  try {
+    whoami ??= await ask(api.GET('/api/v1/whoami'));
+    note(await ask(api.GET('/api/v1/status')));
+    connected = true;
+  } catch (why) {
+    if (why instanceof Failure && why.code === GONE) connected = false;
+  }
+}
+
+/** Reads who this is again, after it changed. */
+export async function lookAtMyself(): Promise<void> {
+  whoami = await ask(api.GET('/api/v1/whoami'));
+  await look();
+}
+
+/** Keeps everything fresh until stopped. */
+export function keepLooking(): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let due = Infinity;
+  let stopped = false;
+  const plan = (wait: number) => {
+    const at = performance.now() + wait;
+    if (stopped || at >= due) return;
+    due = at;
+    clearTimeout(timer);
+    timer = setTimeout(run, wait);
+  };
+  const run = async () => {
+    await look();
+    due = Infinity;
+    const moving = status?.folders.some((folder) => folder.state === 'syncing' || folder.pending_files > 0);
+    plan(document.hidden ? RESTING_MS * 3 : moving ? MOVING_MS : RESTING_MS);
+  };
+  const stop = follow({
+    told(event) {
+      if (event.kind !== 'missed' && event.kind !== 'folder_changed') told = [event, ...told].slice(0, TOLD_MAX);
+      plan(GATHER_MS);
+    },
+    connected(yes) {
+      connected = yes;
+      if (yes) plan(0);
+    },
+  });
+  plan(0);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    stop();
+  };
+}

@@ -1,0 +1,54 @@
+// Real Chromium, as Debian packages it. Every page is watched: an error, a refused resource, or a request to another host fails the story.
+
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import { expect } from 'vitest';
+import type { Computer } from './world';
+
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const SHOTS = resolve(import.meta.dirname, '../../target/web-shots');
+const AXE = readFileSync(resolve(import.meta.dirname, '../node_modules/axe-core/axe.min.js'), 'utf8');
+const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export async function launch(args: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, ...args] });
+}
+
+export interface Watched {
+  page: Page;
+  /** What went wrong in it. */
+  wrong: string[];
+}
+
+/** A page of a person's, signed in. */
+export async function open(browser: Browser, computer: Computer, options: BrowserContextOptions = {}): Promise<Watched> {
+  const context = await browser.newContext({ viewport: { width: 1180, height: 820 }, locale: 'en-US', timezoneId: 'UTC', ...options });
+  context.setDefaultTimeout(60_000);
+  const page = await context.newPage();
+  const wrong: string[] = [];
+  const link = await computer.link();
+  const home = new URL(link).origin;
+  page.on('pageerror', (why) => wrong.push(`error: ${why.message}`));
+  page.on('console', (said) => {
+    // A refusal of the service that a story provokes is no fault of the page.
+    if (said.type() === 'error' && !said.text().startsWith('Failed to load resource')) wrong.push(`console: ${said.text()}`);
+  });
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith(`${home}/`) && !url.startsWith('blob:')) wrong.push(`asked ${url}`);
+  });
+  await page.goto(link);
+  await page.locator('header nav').waitFor();
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  return { page, wrong };
+}
+
+/** Keeps a picture of it below target/, and has axe look at it. */
+export async function shot(page: Page, name: string): Promise<void> {
+  mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`), animations: 'disabled' });
+  const found = await page.evaluate(`${AXE};axe.run({runOnly:['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']})`);
+  const broken = (found as { violations: { id: string; nodes: { html: string }[] }[] }).violations;
+  expect(broken.map((rule) => `${rule.id}: ${rule.nodes[0]?.html}`), name).toEqual([]);
+}

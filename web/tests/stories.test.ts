@@ -1,0 +1,244 @@
+// What people do with the page, with real programs behind it: from the first day to the lost laptop.
+
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { launch, open, shot } from './browser';
+import { until, World, type Computer } from './world';
+
+let browser: Browser;
+let world: World;
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser?.close());
+beforeEach(() => {
+  world = new World();
+});
+afterEach(async () => {
+  await Promise.all(browser.contexts().map((context) => context.close()));
+  await world.end();
+});
+
+/** Makes a folder with some files, by the command line. */
+async function choir(ana: Computer, files = 3): Promise<string> {
+  mkdirSync(ana.folder('Choir'));
+  for (let i = 0; i < files; i++) writeFileSync(join(ana.folder('Choir'), `song ${i}.txt`), `song ${i}\n`);
+  const { folder } = await ana.type('create', ana.folder('Choir'));
+  await ana.type('status', '--wait', '--timeout', '60');
+  return folder.id;
+}
+
+async function offer(shed: Computer): Promise<string> {
+  return (await shed.type('offer', '--space', '1GB')).offer;
+}
+
+const card = (page: Page, name: string) => page.getByRole('article', { name });
+const tab = (page: Page, name: string) => page.getByRole('navigation', { name: 'Parts of the folder' }).getByRole('link', { name });
+
+test('first day: a name, the words, a first folder', async () => {
+  const ana = await world.person('Ana');
+  mkdirSync(join(ana.directory, 'Music'));
+  writeFileSync(join(ana.directory, 'Music', 'song.txt'), 'la la\n');
+  const { page, wrong } = await open(browser, ana);
+  expect(page.url()).not.toContain('login');
+  await page.getByRole('heading', { name: 'Welcome, Ana' }).waitFor();
+  await shot(page, '1-first-steps');
+
+  await page.getByRole('link', { name: 'Begin' }).click();
+  await page.getByLabel('Your name').fill('Ana María');
+  await shot(page, '1-name');
+  await page.getByRole('button', { name: 'Next' }).click();
+  await page.getByRole('heading', { name: 'What will happen' }).waitFor();
+  await page.getByRole('button', { name: 'Next' }).click();
+  await page.getByRole('button', { name: 'Show the words' }).click();
+  const words = (await page.locator('ol.words strong').allTextContents()).join(' ');
+  expect(words).toBe((await ana.type('recovery', 'kit')).words);
+  await shot(page, '1-words');
+  await page.emulateMedia({ media: 'print' });
+  await shot(page, '1-kit-on-paper');
+  await page.emulateMedia({ media: 'screen' });
+  await page.getByRole('button', { name: 'I have written them down' }).click();
+  for (const question of await page.getByRole('group').all()) {
+    const number = Number(/\d+/.exec((await question.locator('legend').textContent()) ?? '')?.[0]);
+    await question.getByRole('radio', { name: words.split(' ')[number - 1] ?? '', exact: true }).check();
+  }
+  await shot(page, '1-quiz');
+  await page.getByRole('button', { name: 'That is right' }).click();
+  await page.getByRole('heading', { name: 'Welcome, Ana María' }).waitFor();
+  await page.getByText('Begin here').waitFor({ state: 'detached' });
+  expect((await ana.type('whoami')).name).toBe('Ana María');
+
+  await page.getByRole('link', { name: 'Make a folder' }).click();
+  await page.getByRole('button', { name: 'Music', exact: true }).click();
+  await page.getByText('No folders in here.').waitFor();
+  await shot(page, '1-new-folder');
+  await page.getByRole('button', { name: 'Make it a folder' }).click();
+  await page.getByRole('heading', { name: 'Music' }).waitFor();
+  await page.getByText('Only on this computer').first().waitFor();
+  await page.getByRole('link', { name: 'Folders', exact: true }).click();
+  await card(page, 'Music').getByText('1 file').waitFor();
+  await shot(page, '1-home');
+  // Nothing of the words stays behind, in the page or in what the browser keeps.
+  expect(await page.evaluate(() => JSON.stringify([{ ...localStorage }, document.cookie]))).toBe('[{},""]');
+  expect(await page.content()).not.toContain(words.split(' ').slice(0, 3).join(' '));
+  expect(wrong).toEqual([]);
+});
+
+test('invite and join on two pages, and a file travels', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  const id = await choir(ana);
+  const [anas, bens] = [await open(browser, ana), await open(browser, ben)];
+  await bens.page.getByRole('link', { name: 'Join with a code' }).click();
+  const key = await bens.page.getByLabel('Your CoBox key').inputValue();
+
+  await card(anas.page, 'Choir').getByRole('link', { name: 'Choir' }).click();
+  await tab(anas.page, 'People').click();
+  await anas.page.getByRole('button', { name: 'Invite' }).click();
+  await anas.page.getByLabel('Their CoBox key').fill(key);
+  await shot(anas.page, '2-invite');
+  await anas.page.getByRole('button', { name: 'Make the code' }).click();
+  const code = await anas.page.getByLabel('Invite code', { exact: true }).inputValue();
+  await shot(anas.page, '2-code');
+  await anas.page.getByRole('button', { name: 'Done' }).click();
+
+  await bens.page.getByLabel('Invite code').fill(`  ${code.slice(0, 40)}\n${code.slice(40)} `);
+  await shot(bens.page, '2-join');
+  await bens.page.getByRole('button', { name: 'Join', exact: true }).click();
+  await bens.page.getByRole('heading', { name: 'Choir' }).waitFor();
+  await tab(bens.page, 'Files').click();
+  await bens.page.getByRole('button', { name: 'song 2.txt' }).waitFor();
+
+  // Ben adds a file in his page; it is on Ana's disk, and her page says so.
+  await bens.page.getByLabel('Add files').last().setInputFiles({ name: 'greeting.txt', mimeType: 'text/plain', buffer: Buffer.from('hello\n') });
+  const arrived = join(ana.folder('Choir'), 'greeting.txt');
+  await until('the file at Ana', async () => existsSync(arrived) && readFileSync(arrived, 'utf8') === 'hello\n');
+  await tab(anas.page, 'Files').click();
+  await anas.page.getByRole('button', { name: 'greeting.txt' }).click();
+  const frame = anas.page.frameLocator('iframe');
+  await frame.getByText('hello').waitFor();
+  await shot(anas.page, '2-preview');
+  await anas.page.getByRole('button', { name: 'Close' }).click();
+  const download = anas.page.waitForEvent('download');
+  await anas.page.getByRole('button', { name: 'greeting.txt' }).click();
+  await anas.page.getByRole('button', { name: 'Download' }).click();
+  expect(readFileSync(await (await download).path(), 'utf8')).toBe('hello\n');
+  await anas.page.getByRole('button', { name: 'Close' }).click();
+  await tab(anas.page, 'People').click();
+  await anas.page.getByText('Here, and has everything').waitFor();
+  await shot(anas.page, '2-people');
+
+  // A name that is taken is not lost to the newcomer.
+  await bens.page.getByLabel('Add files').last().setInputFiles({ name: 'greeting.txt', mimeType: 'text/plain', buffer: Buffer.from('other\n') });
+  await bens.page.getByRole('button', { name: 'greeting~2.txt' }).waitFor();
+  expect(readFileSync(arrived, 'utf8')).toBe('hello\n');
+  expect((await ana.type('status', id)).folders[0].members.length).toBe(2);
+  expect([...anas.wrong, ...bens.wrong]).toEqual([]);
+});
+
+test('add a backup and watch it complete', async () => {
+  const [ana, shed] = await Promise.all([world.person('Ana'), world.seeder('shed')]);
+  await choir(ana);
+  writeFileSync(join(ana.folder('Choir'), 'concert.bin'), Buffer.alloc(8_000_000, 7));
+  const { page, wrong } = await open(browser, ana);
+  await card(page, 'Choir').getByText('Only on this computer').waitFor();
+  await card(page, 'Choir').getByRole('link', { name: 'Choir' }).click();
+  await page.getByRole('link', { name: 'Add a backup' }).click();
+  await page.getByLabel('Hosting offer').fill(await offer(shed));
+  await shot(page, '3-backup-offer');
+  await page.getByRole('button', { name: 'Add the backup' }).click();
+  await page.getByText('complete, confirmed just now').first().waitFor();
+  await shot(page, '3-backup-complete');
+  await page.getByRole('link', { name: 'Folders', exact: true }).click();
+  await page.getByRole('heading', { name: 'Your folder is safe' }).waitFor();
+  await card(page, 'Choir').getByText('Safe: a copy in one other place').waitFor();
+  await shot(page, '3-home-safe');
+  await page.getByRole('link', { name: 'Activity' }).click();
+  await page.getByText('has a complete copy of Choir').first().waitFor();
+  await shot(page, '3-activity');
+  expect(wrong).toEqual([]);
+});
+
+test('held change: rejected brings the files back, approved deletes them', async () => {
+  const ana = await world.person('Ana');
+  await choir(ana, 60);
+  const { page, wrong } = await open(browser, ana);
+  const songs = Array.from({ length: 55 }, (_, i) => join(ana.folder('Choir'), `song ${i}.txt`));
+  const forget = () => songs.forEach((song) => rmSync(song));
+
+  forget();
+  await card(page, 'Choir').getByText('Waits for you').waitFor();
+  await page.getByRole('heading', { name: 'One folder needs a look' }).waitFor();
+  await shot(page, '4-home-held');
+  await card(page, 'Choir').getByRole('link', { name: 'One change is held back' }).click();
+  await page.getByRole('heading', { name: '55 files would be deleted' }).waitFor();
+  await shot(page, '4-held');
+  await page.getByRole('button', { name: 'No, bring them back' }).click();
+  await until('the songs are back', async () => songs.every((song) => existsSync(song)));
+  await page.getByText('Nothing is held back.').waitFor();
+
+  forget();
+  await page.getByRole('heading', { name: '55 files would be deleted' }).waitFor();
+  await page.getByRole('button', { name: 'Yes, delete them everywhere' }).click();
+  const sure = page.getByRole('dialog', { name: 'Delete 55 files everywhere?' });
+  await sure.waitFor();
+  await shot(page, '4-sure');
+  await page.keyboard.press('Escape');
+  await sure.waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Yes, delete them everywhere' }).click();
+  await sure.getByRole('button', { name: 'Yes, delete them everywhere' }).click();
+  await page.getByText('Nothing is held back.').waitFor();
+  await until('five songs are left', async () => (await ana.type('status')).folders[0].files === 5);
+  expect(songs.some((song) => existsSync(song))).toBe(false);
+  expect(wrong).toEqual([]);
+});
+
+test('lost laptop recovered, from the words and the address on the paper', async () => {
+  const [ana, shed] = await Promise.all([world.person('Ana'), world.seeder('shed')]);
+  await choir(ana);
+  await ana.type('backup', 'add', 'Choir', await offer(shed));
+  await ana.type('status', '--wait', '--timeout', '60');
+  const { words, seeders } = await ana.type('recovery', 'kit');
+  await ana.down();
+
+  const again = await world.person('Nobody', 'new laptop');
+  const { page, wrong } = await open(browser, again);
+  await page.getByRole('link', { name: 'Get everything back' }).click();
+  await page.getByLabel('Recovery words').fill(words.toUpperCase().replaceAll(' ', '  '));
+  await page.getByText('12 words of 12').waitFor();
+  await page.getByLabel('Addresses of seeders').fill(seeders.join('\n'));
+  await page.getByRole('button', { name: 'Get everything back' }).click();
+  await page.getByRole('heading', { name: 'Welcome back, Ana' }).waitFor();
+  await shot(page, '5-recovered');
+  await page.getByRole('link', { name: 'To my folders' }).click();
+  await card(page, 'Choir').getByText('3 files').waitFor();
+  const { folders } = await again.type('folders');
+  await until('the songs are back', async () => existsSync(join(folders[0].path, 'song 2.txt')));
+  await card(page, 'Choir').getByText('Safe:').waitFor();
+  expect(wrong).toEqual([]);
+});
+
+test('settle a conflict: both versions stand side by side', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  await choir(ana);
+  const { code } = await ana.type('invite', 'Choir', '--to', (await ben.type('whoami')).cobox_key);
+  await ben.type('join', code, ben.folder('Choir'));
+  await ben.type('status', '--wait', '--timeout', '60');
+  await ben.type('pause', 'Choir');
+  writeFileSync(join(ana.folder('Choir'), 'song 1.txt'), 'Ana sings higher\n');
+  writeFileSync(join(ben.folder('Choir'), 'song 1.txt'), 'Ben sings lower\n');
+  await ana.type('status', '--wait', '--timeout', '60');
+  await ben.type('status', '--wait', '--timeout', '60');
+  await ben.type('resume', 'Choir');
+
+  const { page, wrong } = await open(browser, ana);
+  await card(page, 'Choir').getByRole('link', { name: 'One conflict' }).click();
+  await page.getByRole('heading', { name: 'song 1.txt' }).waitFor();
+  await shot(page, '6-conflict');
+  const { conflicts } = await ana.type('conflicts', 'list', 'Choir');
+  const beside = conflicts[0].versions.find((version: { path: string }) => version.path !== 'song 1.txt');
+  rmSync(join(ana.folder('Choir'), beside.path));
+  await page.getByText('No conflicts.').waitFor();
+  expect(wrong).toEqual([]);
+});

@@ -1,0 +1,32 @@
+// Builds the page into `dist`, from where the program embeds it. What must hold: nothing inline, since the page's security policy
+// forbids inline scripts and styles; names carry a hash, so that a browser may keep them for ever; no licence comment is lost.
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: true,
+    license: { fileName: 'assets/licences.json' },
+  },
+  test: {
+    projects: [
+      { extends: true, test: { name: 'speed', include: ['tests/**/*.speed.ts'] } },
+      { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'browser',
+          include: ['tests/**/*.test.ts'],
+          // Each story starts real programs; they share two cores with whatever else runs.
+          fileParallelism: false,
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
+        },
+      },
+    ],
+  },
+});
