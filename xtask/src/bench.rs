@@ -26,6 +26,7 @@ use self::meter::Run;
 use self::place::Place;
 use self::report::Report;
 use crate::run::{root, run, run_command};
+use crate::web;
 
 const USAGE: &str = "\
 cargo xtask bench WHAT [WORKLOAD…] [--runs N] [--scale N] [--without PEER] [--json] [--record] [--programs DIR]
@@ -34,6 +35,7 @@ cargo xtask bench WHAT [WORKLOAD…] [--runs N] [--scale N] [--without PEER] [--
   sync     from one member's full directory to another member's empty one; to a blind seeder alone; back from it with twelve words
   daily    afterwards: an edit, a copy and a move of what is there, small files saved, nothing to do for a minute, a new start
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
+  web      the page: first paint, a folder of 100,000 files, its size; alone
   memory   the peak of every process's memory with one file of 4 GiB, and with 100,000 files: each stays below 300 MB
 
   WORKLOAD big (one file of 1 GiB), small (10,000 files, 160 MB), tree100k (100,000 files, 20 MB); what fits if none is named
@@ -57,6 +59,9 @@ struct Asked {
 
 pub(crate) fn bench(args: &[&str]) -> Result<()> {
     let (what, rest) = args.split_first().context(USAGE)?;
+    if *what == "web" && rest.is_empty() {
+        return web::bench();
+    }
     let asked = Asked::parse(rest)?;
     let workloads: &[Workload] = match *what {
         "ingest" | "sync" => &Workload::USUAL,

@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::campaign::fuzz;
 use crate::run::{command, root, run, run_command};
 use crate::tidy::tidy;
+use crate::web;
 
 /// A tool from crates.io at the version the project is checked with.
 struct Tool {
@@ -32,11 +33,13 @@ pub(crate) fn tests() -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     let begun = Instant::now();
     let mut timed: Vec<(&str, f64)> = Vec::new();
-    let steps: [Step; 8] = [
+    let steps: [Step; 10] = [
         ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
         ("tidy", tidy),
         ("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
+        ("web", web::check),
         ("tests", tests),
+        ("browser", web::browser),
         ("fuzz", fuzz::check),
         ("storm", crate::campaign::sim::check),
         ("docs", || {

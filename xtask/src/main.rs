@@ -6,6 +6,7 @@ mod check;
 mod run;
 mod tidy;
 mod up;
+mod web;
 
 use std::process::ExitCode;
 
@@ -14,10 +15,11 @@ use anyhow::{Result, bail};
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  up        build everything and start cobox on this computer
+  up        build everything, the web page too, and start cobox on this computer
+  web       builds the web page, which cobox then carries; needs Node.js
   check     every check and test, as CI runs them; with --tests the tests alone
   tidy      the house rules alone: borders, module heads, names, the lock file's size
-  bench     timings beside rsync, and memory: bench ingest|sync|memory
+  bench     timings beside rsync, and memory: bench ingest|sync|memory|web
   sim       the simulator: sim run --seed N --verbose tells the story of one seed
   campaign  the storms, for as long as wanted: campaign KIND --minutes M; each adds a row to docs/campaigns.md";
 
@@ -38,6 +40,7 @@ fn asked() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["up", rest @ ..] => up::up(rest),
+        ["web"] => web::web(),
         ["check"] => check::check(),
         ["check", "--tests"] => check::tests(),
         ["tidy"] => tidy::tidy(),
