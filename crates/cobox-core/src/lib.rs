@@ -11,4 +11,5 @@ pub mod padding;
 pub mod path;
 pub mod seal;
 pub mod state;
+pub mod symlink;
 pub mod tree;

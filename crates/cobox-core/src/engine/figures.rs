@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::id::Inode;
 
-use super::Engine;
+use super::{Engine, links};
 use crate::path::FolderPath;
 use crate::state::Dot;
 
@@ -15,6 +15,9 @@ use crate::state::Dot;
 pub(super) struct Figures {
     pub(super) files: u64,
     pub(super) bytes: u64,
+    /// Links that would lead outside, up to a number; and how many more there are.
+    pub(super) outside: Vec<FolderPath>,
+    pub(super) outside_more: u64,
     /// Where each copy that stands beside another version is shown.
     conflicts: BTreeMap<(Inode, Dot), FolderPath>,
 }
@@ -33,6 +36,12 @@ impl Engine {
             let Some(leaf) = entry.shown() else { continue };
             now.files += 1;
             now.bytes += leaf.body(&self.state).map_or(0, |body| body.size);
+            if links::leads_outside(&self.state, path, entry) {
+                match now.outside.len() < links::NAMED_MAX {
+                    true => now.outside.push(path.clone()),
+                    false => now.outside_more += 1,
+                }
+            }
             if leaf.conflict.is_some() {
                 now.conflicts.insert((leaf.inode, leaf.dot), path.clone());
             }

@@ -16,6 +16,7 @@ mod figures;
 mod forks;
 mod ignore;
 mod io;
+mod links;
 mod merge;
 mod note;
 mod plan;
@@ -44,6 +45,7 @@ use crate::content::symlink_body;
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
+use crate::symlink::stays_inside;
 use crate::tree::Tree;
 use deltas::Deltas;
 use figures::Figures;
@@ -105,6 +107,10 @@ pub struct Summary {
     pub settled: bool,
     /// Paths that can not be written here, and why.
     pub stuck: Vec<(FolderPath, StepError)>,
+    /// Links that would lead outside from where the folder shows them, and so stand on nobody's disk; a bounded number of them.
+    pub outside: Vec<FolderPath>,
+    /// How many more there are.
+    pub outside_more: u64,
 }
 
 /// The brain of one folder. See the module.
@@ -341,6 +347,7 @@ impl Engine {
 
     /// Figures for the status.
     pub fn summary(&self) -> Summary {
+        let (outside, outside_more) = self.links_outside();
         Summary {
             files: self.figures.files,
             bytes: self.figures.bytes,
@@ -350,6 +357,8 @@ impl Engine {
             held_files: self.held.as_ref().map_or(0, |held| held.paths.len() as u64),
             settled: self.scan.is_none() && self.scanned_once && self.merging.is_idle() && self.root_is_published(),
             stuck: self.stuck.iter().map(|(path, why)| (path.clone(), why.clone())).collect(),
+            outside,
+            outside_more,
         }
     }
 
@@ -405,8 +414,17 @@ impl Engine {
 
     fn listed(&mut self, entries: Vec<(FolderPath, Stat)>) {
         let Some(scan) = &mut self.scan else { return };
-        let (read, links) = scan.listed(&Known { synced: &self.synced, ids: &self.ids }, entries);
+        let known = Known { synced: &self.synced, ids: &self.ids };
+        let (read, links) = scan.listed(&known, entries);
         for (path, stamp, target) in links {
+            if !stays_inside(&path, &target) {
+                // No content, unless it came along with its directory: then it is still the folder's, which takes it away.
+                let body = symlink_body(&self.keys, &target, stamp.mtime_ns);
+                if scan.knows_link(&known, &path, &body.plain_digest) {
+                    scan.content(path, Kind::Symlink, stamp, Box::new(body));
+                }
+                continue;
+            }
             if target.len() > INLINE_BYTES_MAX {
                 // A link's target stands in its record. Longer ones stay on this disk alone.
                 scan.unreadable(path);

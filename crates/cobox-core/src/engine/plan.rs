@@ -12,8 +12,8 @@ use std::sync::Arc;
 use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 
-use super::IgnoreRules;
 use super::io::{Stamp, Step, Synced};
+use super::{IgnoreRules, links};
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, Shown, State, View, ViewEntry};
 
@@ -62,6 +62,8 @@ pub(super) struct Planner<'a> {
     pub(super) held: BTreeSet<(Inode, Dot)>,
     /// What is being written: it goes nowhere else before it is known what came of that.
     pub(super) writing: BTreeSet<(Inode, [u8; 32])>,
+    /// Links that steps under way bring to a place, and their texts.
+    pub(super) linking: Vec<(FolderPath, String)>,
     /// Directories under way: what lies below may be planned, since steps are begun in order.
     pub(super) making: BTreeSet<FolderPath>,
     /// How many steps at most.
@@ -109,13 +111,21 @@ struct Target<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// Plans. A directory that moves is a plan of its own: all below it must wait.
+    /// Plans. A directory that moves is a plan of its own: all below it must wait. So are the links that may not come along.
     pub(super) fn plan(mut self) -> Plan {
         let mut plan = Plan::default();
         let moved = self.moved();
-        let rename = moved.dirs.iter().find(|(from, to)| !(self.skip)(from) && !(self.skip)(to) && self.has_parent(to));
-        if let Some((from, to)) = rename {
-            plan.steps.push(Step::RenameDir { from: (*from).clone(), to: (*to).clone() });
+        let may_move = |(from, to): &&(&FolderPath, &FolderPath)| {
+            !(self.skip)(from) && !(self.skip)(to) && self.has_parent(to) && !self.waits_for_links(from, to)
+        };
+        if let Some((from, to)) = moved.dirs.iter().find(may_move) {
+            let outside = self.led_outside(from, to);
+            if outside.is_empty() {
+                plan.steps.push(Step::RenameDir { from: (*from).clone(), to: (*to).clone() });
+            }
+            plan.cut_off = outside.len() > self.steps_max;
+            let removals = outside.into_iter().take(self.steps_max);
+            plan.steps.extend(removals.map(|(path, expect)| Step::Remove { path, expect }));
             return plan;
         }
         let mut used = Used::default();
@@ -135,12 +145,15 @@ impl<'a> Planner<'a> {
         plan
     }
 
-    /// What the folder shows and is content here. Memory does not grow with what is ignored.
+    /// What the folder shows, is content here and may stand there. Memory does not grow with what is ignored.
     fn wanted(&self) -> impl Iterator<Item = (&'a FolderPath, &'a ViewEntry)> + use<'a> {
-        let (view, synced, rules) = (self.view, self.synced, self.rules);
+        let (view, state, synced, rules) = (self.view, self.state, self.synced, self.rules);
         let mut ignored: Option<&FolderPath> = None;
         view.entries.iter().filter(move |(path, entry)| {
             if ignored.is_some_and(|top| path.starts_with(top)) {
+                return false;
+            }
+            if links::leads_outside(state, path, entry) {
                 return false;
             }
             let is_content = is_content(synced, rules, path, entry);
@@ -151,9 +164,10 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// What the folder shows at a synced path, if it is content here.
+    /// What the folder shows at a synced path, if it is content here and may stand there.
     fn entry(&self, path: &FolderPath) -> Option<&'a ViewEntry> {
-        self.view.lookup(path).filter(|entry| is_content(self.synced, self.rules, path, entry))
+        let may_stand = |entry: &&ViewEntry| !links::leads_outside(self.state, path, entry);
+        self.view.lookup(path).filter(may_stand).filter(|entry| is_content(self.synced, self.rules, path, entry))
     }
 
     fn thing(&self, path: &FolderPath) -> Option<Thing> {

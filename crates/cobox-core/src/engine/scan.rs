@@ -181,6 +181,12 @@ impl Scan {
         self.found.insert(path, Found::Dir(id));
     }
 
+    /// Whether this link is known here, or where it stood before a directory above it moved.
+    pub(super) fn knows_link(&self, known: &Known<'_>, path: &FolderPath, digest: &[u8; 32]) -> bool {
+        let here = known.synced.get(path).map(|entry| &**entry);
+        here.or_else(|| self.before(known, path)).is_some_and(|s| s.kind == Kind::Symlink && s.digest == *digest)
+    }
+
     /// What was known at this path's place before a directory above it moved.
     fn before<'a>(&self, known: &Known<'a>, path: &FolderPath) -> Option<&'a Synced> {
         let (now, before) = self.moves.iter().rev().find(|(now, _)| path.starts_with(now))?;

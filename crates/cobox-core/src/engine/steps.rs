@@ -12,6 +12,7 @@ use cobox_proto::id::Inode;
 use smallvec::SmallVec;
 
 use super::ignore::brings_rules;
+use super::links;
 use super::plan::{self, Planner};
 use super::{
     Engine, Event, FileId, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError, StepId,
@@ -57,6 +58,7 @@ impl Engine {
             rules: &*rules,
             busy: &|path: &FolderPath| self.busy.contains_key(path),
             skip: &skip,
+            linking: links::linking(&self.jobs, &self.synced, &self.state),
             making: making.collect(),
             writing: writing.filter(|_| Guard::MovedByWritingIsThere.stands()).collect(),
             steps_max: self.steps_max().saturating_sub(self.jobs.len()),

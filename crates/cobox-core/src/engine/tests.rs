@@ -1,5 +1,7 @@
 //! What an engine refuses, and what it makes of one look at a disk. How several of them work together is told in the simulator.
 
+mod links;
+
 use std::collections::BTreeSet;
 
 use cobox_proto::codec::Canonical;

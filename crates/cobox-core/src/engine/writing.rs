@@ -21,7 +21,7 @@ use crate::state::{Body, Commit, Dot, Kind, View, ViewEntry};
 /// What a commit works on: fields of the engine, borrowed apart.
 pub(super) struct Writing<'e> {
     pub(super) commit: Commit<'e>,
-    view: &'e View,
+    pub(super) view: &'e View,
     pub(super) synced: &'e mut BTreeMap<FolderPath, Arc<Synced>>,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     rules: Option<&'e dyn IgnoreRules>,
@@ -547,7 +547,11 @@ impl Writing<'_> {
         }
         self.removed += 1;
         if old.kind == Kind::Dir {
-            for inode in self.dir_inodes(path, old.inode) {
+            let shown = self.dir_inodes(path, old.inode);
+            if !shown.is_empty() {
+                self.remove_hidden_links(path);
+            }
+            for inode in shown {
                 self.commit.trash_dir(inode);
             }
         } else if !self.stands_twice(&old)

@@ -5,6 +5,7 @@
 use std::os::fd::OwnedFd;
 
 use cobox_core::path::FolderPath;
+use cobox_core::symlink::stays_inside;
 use rustix::fs::{AtFlags, FileType, Mode, Timestamps};
 use rustix::io::Errno;
 
@@ -14,7 +15,6 @@ use super::names::numbered;
 use super::read::look;
 use super::root::{KEEP, TMP};
 use super::seen::{Seen, Stamp, file_type, ino_dev, stamp_of, timespec};
-use super::symlink::stays_inside;
 use super::{DiskError, DiskTree, Inner, TempFile};
 use crate::files::persons_mode;
 
@@ -228,6 +228,11 @@ impl DiskTree {
         }
         if to.starts_with(from) && to != from {
             return Err(source.io("move into itself")(Errno::INVAL).into());
+        }
+        if let Some(Seen::Symlink { target, .. }) = look(&source)?
+            && !stays_inside(to, &target)
+        {
+            return Err(ApplyError::LeadsOutside { path: to.clone() });
         }
         let mut target = inner.place_new(to)?;
         let is_dir = matches!(expect, Expect::Dir { .. });

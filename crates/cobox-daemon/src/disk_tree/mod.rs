@@ -20,7 +20,6 @@ mod probe;
 mod read;
 mod root;
 mod seen;
-mod symlink;
 mod temp;
 mod walk;
 mod watch;

@@ -11,7 +11,6 @@ use rustix::io::Errno;
 
 use super::beneath::{Place, READ, again, open_at, stat_at};
 use super::seen::{Seen, Stamp, file_type, ino_dev, stamp_of};
-use super::symlink::stays_inside;
 use super::{DiskError, DiskTree, Inner};
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -99,10 +98,7 @@ pub(crate) fn look(place: &Place) -> Result<Option<Seen>, DiskError> {
         FileType::Directory => Seen::Dir { ino: stamp.ino, dev: stamp.dev },
         FileType::RegularFile => Seen::File(stamp),
         FileType::Symlink => match again(|| rustix::fs::readlinkat(&place.dir, place.name.as_str(), Vec::new())) {
-            Ok(target) => match target.into_string() {
-                Ok(target) if stays_inside(&place.path, &target) => Seen::Symlink { stamp, target },
-                _ => Seen::Other,
-            },
+            Ok(target) => target.into_string().map_or(Seen::Other, |target| Seen::Symlink { stamp, target }),
             // Replaced since by something that is no link.
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::INVAL) => Seen::Other,

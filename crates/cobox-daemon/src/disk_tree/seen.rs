@@ -51,14 +51,14 @@ pub enum Seen {
     },
     /// A regular file.
     File(Stamp),
-    /// A symlink that is relative and stays inside; others are [`Seen::Other`].
+    /// A symlink. Whether it is content follows from where it leads (`cobox_core::symlink`).
     Symlink {
         /// Of the link itself.
         stamp: Stamp,
         /// As written in the link.
         target: String,
     },
-    /// Something that is no content of a folder: a pipe, socket or device, or a symlink that leads outside. The walk skips and
+    /// Something that is no content of a folder: a pipe, socket or device, or a symlink whose text is no UTF-8. The walk skips and
     /// reports it; nothing may be written there.
     Other,
 }

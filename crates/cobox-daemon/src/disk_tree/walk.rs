@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::vec::IntoIter;
 
 use cobox_core::path::{CONTROL_DIR, FolderPath, Name};
+use cobox_core::symlink::stays_inside;
 use rustix::fs::FileType;
 
 use super::beneath::{LIST, Place, list, open_at, stat_at};
@@ -178,6 +179,10 @@ impl DiskTree {
         if seen == Seen::Other {
             report.skip(place.path.to_string(), Some(place.path), SkipReason::NoContent);
             return None;
+        }
+        if matches!(&seen, Seen::Symlink { target, .. } if !stays_inside(&place.path, target)) {
+            // Handed over all the same: whether it came along with its directory is the engine's to say.
+            report.skip(place.path.to_string(), Some(place.path.clone()), SkipReason::NoContent);
         }
         if !is_dir {
             sink(place.path, seen);

@@ -32,6 +32,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
         directory_to_link,
     ),
     shown("x2", "live: a link into the control directory", Verdict::Contained, link_to_control),
+    shown("x2", "live: a directory moves up and its link with it", Verdict::Contained, link_moved_up),
     shown("x4", "live: ana and ben are shown different histories and compare", Verdict::Named, equivocation),
     shown("x5", "live: directories are each inside the other", Verdict::Contained, ring),
     shown("x6", "live: a counter jumps to the end of numbers", Verdict::Named, last_counter),
@@ -180,11 +181,21 @@ fn written(
     Ok((hand, shown))
 }
 
-/// Ana says of this path that it is not written.
-fn not_written(scene: &Scene, path: &str) -> Result<bool> {
+/// Ana says this of a path.
+fn says(scene: &Scene, path: &str, code: &str) -> Result<bool> {
     let status = scene.status(At::Ana)?;
     let rows = status["problems"].as_array().cloned().unwrap_or_default();
-    Ok(rows.iter().any(|row| row["path"] == path && row["code"] == "not_written"))
+    Ok(rows.iter().any(|row| row["path"] == path && row["code"] == code))
+}
+
+/// Ana says of this path that it is not written.
+fn not_written(scene: &Scene, path: &str) -> Result<bool> {
+    says(scene, path, "not_written")
+}
+
+/// Ana says of this link that it is not made.
+fn not_made(scene: &Scene, path: &str) -> Result<bool> {
+    says(scene, path, "skipped")
 }
 
 /// Takes back what a history wrote: everything in it is deleted.
@@ -214,7 +225,7 @@ fn through_a_link(scene: &mut Scene) -> Result<Verdict> {
         Ok(())
     })?;
     let root = scene.ana.root();
-    shows(scene, At::Ana, &[&shown], || Ok(root.join("planted.txt").exists() && not_written(scene, "way out")?))?;
+    shows(scene, At::Ana, &[&shown], || Ok(root.join("planted.txt").exists() && not_made(scene, "way out")?))?;
     ensure!(!root.join("way out").is_symlink(), "a link that leads outside is not made");
     tidied(scene, hand, &shown, "planted.txt")?;
     Ok(Verdict::Contained)
@@ -243,7 +254,7 @@ fn directory_to_link(scene: &mut Scene) -> Result<Verdict> {
         commit.create(Inode::ZERO, &Name::new("turns")?, Kind::Symlink, link);
         Ok(())
     })?;
-    shows(scene, At::Ana, &[&first, &second], || not_written(scene, "turns"))?;
+    shows(scene, At::Ana, &[&first, &second], || not_made(scene, "turns"))?;
     ensure!(!root.join("turns").is_symlink(), "it is no link");
     Ok(Verdict::Contained)
 }
@@ -257,9 +268,31 @@ fn link_to_control(scene: &mut Scene) -> Result<Verdict> {
         Ok(())
     })?;
     shows(scene, At::Ana, &[&shown], || {
-        Ok(not_written(scene, "control 0")? && not_written(scene, "control 1")? && not_written(scene, "control 2")?)
+        Ok(not_made(scene, "control 0")? && not_made(scene, "control 1")? && not_made(scene, "control 2")?)
     })?;
     ensure!((0..3).all(|n| !scene.ana.root().join(format!("control {n}")).is_symlink()), "none is made");
+    Ok(Verdict::Contained)
+}
+
+fn link_moved_up(scene: &mut Scene) -> Result<Verdict> {
+    let (mut deep, mut hand) = (Inode::ZERO, scene.mallory.hand());
+    let (link, body) =
+        (symlink_body(&scene.mallory.keys, "../../outside/victim.txt", 0), scene.mallory.text(b"beside"));
+    let first = scene.mallory.writes(&mut hand, |commit| {
+        let up = commit.make_dir(Inode::ZERO, &Name::new("up")?);
+        deep = commit.make_dir(up, &Name::new("deep")?);
+        commit.create(deep, &Name::new("link")?, Kind::Symlink, link);
+        commit.create(deep, &Name::new("beside.txt")?, Kind::File, body);
+        Ok(())
+    })?;
+    let root = scene.ana.root();
+    shows(scene, At::Ana, &[&first], || Ok(root.join("up/deep/link").is_symlink()))?;
+    let second =
+        scene.mallory.writes(&mut hand, |commit| Ok(commit.rename(deep, Inode::ZERO, &Name::new("deep")?)?))?;
+    shows(scene, At::Ana, &[&first, &second], || {
+        Ok(root.join("deep/beside.txt").exists() && not_made(scene, "deep/link")?)
+    })?;
+    ensure!(fs::symlink_metadata(root.join("deep/link")).is_err(), "it did not come along");
     Ok(Verdict::Contained)
 }
 

@@ -195,7 +195,20 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
             "make the file readable for you",
         ));
     }
-    for (name, why) in &actor.skipped {
+    for path in &summary.outside {
+        all.push(problem(
+            ProblemCode::Skipped,
+            Some(path.to_string()),
+            format!("{path} is not made: the symlink would lead outside of the folder from where it stands"),
+            "move its directory to where it leads inside and it is made again; with its directory it is deleted",
+        ));
+    }
+    if summary.outside_more > 0 {
+        let why = format!("{} more symlinks are not made: they would lead outside of the folder", summary.outside_more);
+        all.push(problem(ProblemCode::Skipped, None, why, ""));
+    }
+    let is_told = |name: &String| summary.outside.iter().any(|path| path.as_str() == name);
+    for (name, why) in actor.skipped.iter().filter(|(name, _)| !is_told(name)) {
         all.push(problem(ProblemCode::Skipped, Some(name.clone()), format!("{name} is not synced: {why}"), ""));
     }
     for (path, why) in &summary.stuck {

@@ -71,6 +71,17 @@ fn x2_links_that_lead_outside_are_not_made() {
 }
 
 #[test]
+fn x2_a_link_is_not_moved_to_where_it_would_lead_outside() {
+    let desk = Desk::new();
+    std::fs::create_dir_all(desk.at("a/b")).unwrap();
+    symlink("../../x", desk.at("a/b/link"));
+    let moved = desk.tree.rename(&path("a/b/link"), &path("link"), desk.expect("a/b/link"));
+    assert!(matches!(moved, Err(ApplyError::LeadsOutside { .. })), "{moved:?}");
+    desk.tree.rename(&path("a/b/link"), &path("a/b/again"), desk.expect("a/b/link")).unwrap();
+    assert_eq!(desk.paths(), ["a", "a/b", "a/b/again"]);
+}
+
+#[test]
 fn x2_replacing_and_removing_a_link_leaves_its_target_alone() {
     let desk = Desk::new();
     std::fs::write(desk.beside("victim"), "victim").unwrap();

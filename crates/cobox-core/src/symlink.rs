@@ -1,14 +1,18 @@
 //! Which symlinks are content: relative ones that stay inside the folder. A link that leads outside would show this machine's files under a
 //! folder's name, or let a member point other programs at them (l8, x2).
+//!
+//! The rule asks for a link's text and the place where it stands, so all members judge alike. A link that a move of its directory would
+//! lead outside stays in the folder's state and stands on nobody's disk until it is moved to where it leads inside
+//! ([design 18](../../../docs/design/0018-links-that-would-lead-outside.md)).
 
-use cobox_core::path::{FolderPath, Name};
+use crate::path::{FolderPath, Name};
 
 /// Bytes of a link's text: what Linux can hold.
 const TARGET_BYTES_MAX: usize = 4095;
 
 /// Whether a link at `path` stays inside. `..` may stand only in front: behind a name it would be followed from wherever that name, which may be a
 /// link itself, leads.
-pub(crate) fn stays_inside(path: &FolderPath, target: &str) -> bool {
+pub fn stays_inside(path: &FolderPath, target: &str) -> bool {
     if target.is_empty() || target.len() > TARGET_BYTES_MAX || target.starts_with('/') || target.contains('\0') {
         return false;
     }
