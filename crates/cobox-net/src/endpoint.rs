@@ -10,11 +10,14 @@ use iroh::endpoint::{ConnectOptions, Incoming, IncomingAddr};
 use iroh::{EndpointAddr, PublicKey, Watcher};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
 
 use crate::ALPN;
 use crate::admission::{Admission, Source, Ticket, Verdict};
 use crate::connection::Connection;
+use crate::detour::Detours;
 use crate::error::NetError;
+use crate::local::LocalAddresses;
 use crate::transport::{Side, builder, quic_config, relay_url};
 
 /// Accepted connections nobody has taken yet.
@@ -89,7 +92,7 @@ pub struct EndpointAddrs {
 }
 
 /// How long a goodbye may take.
-const CLOSE_WAIT: Duration = Duration::from_millis(400);
+pub(crate) const CLOSE_WAIT: Duration = Duration::from_millis(400);
 
 /// Bytes in datagrams, with all that QUIC adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,13 +103,31 @@ pub struct Traffic {
     pub received_bytes: u64,
 }
 
+impl Traffic {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let (sent_bytes, received_bytes) =
+            (self.sent_bytes + other.sent_bytes, self.received_bytes + other.received_bytes);
+        Self { sent_bytes, received_bytes }
+    }
+}
+
+/// What went through one socket.
+pub(crate) fn traffic_of(quic: &iroh::Endpoint) -> Traffic {
+    let counted = &quic.metrics().socket;
+    Traffic {
+        sent_bytes: counted.send_ipv4.get() + counted.send_ipv6.get() + counted.send_relay.get(),
+        received_bytes: counted.recv_data_ipv4.get() + counted.recv_data_ipv6.get() + counted.recv_data_relay.get(),
+    }
+}
+
 /// The network of one service. Share it in an `Arc`.
 pub struct Endpoint {
     quic: iroh::Endpoint,
     key: SigKey,
     port: u16,
-    relays: Vec<String>,
-    auth_timeout: Duration,
+    config: Config,
+    detours: Detours,
+    local: LocalAddresses,
     accepted: Mutex<mpsc::Receiver<Connection>>,
     _accept_task: AbortOnDropHandle<()>,
 }
@@ -131,8 +152,9 @@ impl Endpoint {
             key: SigKey(*quic.id().as_bytes()),
             quic,
             port,
-            relays: config.relays,
-            auth_timeout: config.auth_timeout,
+            config,
+            detours: Detours::default(),
+            local: LocalAddresses::default(),
             accepted: Mutex::new(accepted),
             _accept_task: AbortOnDropHandle::new(tokio::spawn(accepting)),
         };
@@ -158,22 +180,22 @@ impl Endpoint {
     pub fn addrs(&self) -> EndpointAddrs {
         let sockets = self.quic.bound_sockets();
         let addr = self.quic.addr();
-        let found = addr.ip_addrs().copied();
-        EndpointAddrs { key: self.key, addrs: addresses(&sockets, found), relays: self.relays.clone() }
+        let everywhere = sockets.iter().find(|socket| socket.is_ipv6() && socket.ip().is_unspecified());
+        let local = everywhere
+            .into_iter()
+            .flat_map(|socket| self.local.get().into_iter().map(|address| SocketAddr::from((address, socket.port()))));
+        let found = addr.ip_addrs().copied().chain(local);
+        EndpointAddrs { key: self.key, addrs: addresses(&sockets, found), relays: self.config.relays.clone() }
     }
 
     /// What went over the wire since the start, with everybody.
     pub fn traffic(&self) -> Traffic {
-        let counted = &self.quic.metrics().socket;
-        Traffic {
-            sent_bytes: counted.send_ipv4.get() + counted.send_ipv6.get() + counted.send_relay.get(),
-            received_bytes: counted.recv_data_ipv4.get() + counted.recv_data_ipv6.get() + counted.recv_data_relay.get(),
-        }
+        traffic_of(&self.quic).plus(self.detours.traffic())
     }
 
-    /// Connects to a peer, trying all its addresses at once.
+    /// Connects to a peer, trying all its addresses at once; and, if somebody else answered at one, each apart.
     ///
-    /// Errors: the key is no key, nobody with that key answers within 15 seconds, or this endpoint is shut down.
+    /// Errors: the key is no key, nobody with that key answers within 15 seconds, or at any address within some more, or this endpoint is shut down.
     pub async fn dial(&self, peer: &EndpointAddrs) -> Result<Connection, NetError> {
         if self.quic.is_closed() {
             return Err(NetError::Shutdown);
@@ -193,11 +215,23 @@ impl Endpoint {
             let connecting = self.quic.connect_with_opts(addr, ALPN, options).await.map_err(|e| e.to_string())?;
             connecting.await.map_err(|e| e.to_string())
         };
-        let quic = tokio::time::timeout(DIAL_TIMEOUT, Box::pin(connecting))
-            .await
-            .map_err(|_| unreachable("no answer in 15 seconds".to_owned()))?
-            .map_err(unreachable)?;
-        Ok(Connection::start(quic, Side::Dialer, self.auth_timeout, None))
+        let reached = tokio::time::timeout(DIAL_TIMEOUT, Box::pin(connecting)).await;
+        let is_silent = reached.is_err();
+        let quic = match reached.unwrap_or_else(|_| Err("no answer in 15 seconds".to_owned())) {
+            Ok(quic) => quic,
+            Err(why) => {
+                let worth_it = peer.addrs.len() > 1 && (!is_silent || self.detours.may_try(peer.key));
+                let found = if worth_it { self.call_apart(id, &peer.addrs).await } else { None };
+                found.ok_or_else(|| unreachable(why))?
+            }
+        };
+        Ok(Connection::start(quic, Side::Dialer, self.config.auth_timeout, None))
+    }
+
+    /// Somebody else may have answered at one of the addresses (G6).
+    async fn call_apart(&self, id: PublicKey, addrs: &[SocketAddr]) -> Option<iroh::endpoint::Connection> {
+        let seed = Zeroizing::new(self.quic.secret_key().to_bytes());
+        Box::pin(self.detours.call(&self.config, &seed, id, addrs)).await
     }
 
     /// The next peer that dialed us; its key is proved, nothing else. `None` after [`Self::close`]. Cancel safe.
@@ -207,7 +241,7 @@ impl Endpoint {
 
     /// Tells all peers that we go. Whoever hears it confirms within moments; whoever can not be reached is not waited for.
     pub async fn close(&self) {
-        let _told_or_gone = tokio::time::timeout(CLOSE_WAIT, self.quic.close()).await;
+        let _told_or_gone = tokio::join!(tokio::time::timeout(CLOSE_WAIT, self.quic.close()), self.detours.close());
     }
 }
 

@@ -17,9 +17,11 @@
 mod admission;
 mod congestion;
 mod connection;
+mod detour;
 mod endpoint;
 mod error;
 mod frame;
+mod local;
 mod pump;
 mod queue;
 mod transport;

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use cobox_net::{ALPN, CloseReason, Config, Connection, Endpoint, Event};
+use cobox_net::{ALPN, CloseReason, Config, Connection, Endpoint, EndpointAddrs, Event, NetError};
 use cobox_proto::limits::{BLOCK_BYTES_MAX, FRAME_BYTES_BEFORE_AUTH_MAX, FRAME_BYTES_MAX};
 use iroh::EndpointAddr;
 use iroh::endpoint::presets;
@@ -162,4 +162,41 @@ async fn unlike_strangers_a_peer_with_proof_outlives_the_deadline() {
     assert!(tokio::time::timeout(Duration::from_millis(400), at_bob.closed()).await.is_err());
     at_alice.send_frame(b"still here".to_vec()).await.unwrap();
     assert_eq!(frame(&at_bob).await, b"still here");
+}
+
+/// An address of Bob's is Mallory's, who answers there with a key of her own, and the more quickly. Alice is told of both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g6_a_false_address_beside_the_true_one_keeps_nobody_from_calling() {
+    let (bob, mallory) = (endpoint(2).await, endpoint(3).await);
+    let [false_address, true_address] = [&mallory, &bob].map(|endpoint| endpoint.addrs().addrs[0]);
+    for round in 0..12 {
+        let alice = endpoint(100 + round).await;
+        // One more leads nowhere.
+        let nowhere = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addrs = vec![false_address, nowhere.local_addr().unwrap(), true_address];
+        let addrs = EndpointAddrs { key: bob.id(), addrs, relays: Vec::new() };
+        let (dialed, accepted) = tokio::join!(soon(alice.dial(&addrs)), soon(bob.accept()));
+        let (at_alice, at_bob) = (dialed.unwrap(), accepted.unwrap());
+        assert_eq!(
+            (at_alice.remote_key(), at_bob.remote_key()),
+            (bob.id(), alice.id()),
+            "nobody else is taken for Bob"
+        );
+        at_alice.set_authenticated();
+        at_bob.set_authenticated();
+        at_alice.send_frame(b"are you Bob?".to_vec()).await.unwrap();
+        assert_eq!(frame(&at_bob).await, b"are you Bob?");
+        soon(alice.close()).await;
+        assert!(matches!(soon(at_bob.next()).await, Event::Closed { reason: CloseReason::ByPeer(_) }), "he is told");
+    }
+}
+
+#[tokio::test]
+async fn g6_where_all_addresses_are_false_nobody_is_reached_and_nothing_hangs() {
+    let (alice, bob) = (endpoint(1).await, endpoint(2).await);
+    let others = [endpoint(3).await, endpoint(4).await];
+    let addrs = others.iter().map(|endpoint| endpoint.addrs().addrs[0]).collect();
+    let addrs = EndpointAddrs { key: bob.id(), addrs, relays: Vec::new() };
+    let reached = soon(alice.dial(&addrs)).await;
+    assert!(matches!(reached, Err(NetError::Unreachable { .. })), "{reached:?}");
 }

@@ -121,7 +121,7 @@ impl Wire {
         Ipv4Addr::new(10, 77, 0, machine as u8 + 1).into()
     }
 
-    /// The first IPv6 address of a machine. A global one: local ones are not told to others by those who have any better.
+    /// The first IPv6 address of a machine, a global one.
     pub fn v6(&self, machine: usize) -> IpAddr {
         Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, machine as u16 + 1).into()
     }

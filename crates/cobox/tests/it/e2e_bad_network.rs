@@ -190,6 +190,64 @@ fn n4_started_without_a_network_moved_and_with_ipv6_alone_it_finds_its_way_back(
     same_and(&[&mine, &theirs], "over IPv6 alone", |tree| tree.files() == 6);
 }
 
+/// Ana keeps an IPv4 address, and Ben nothing but a local IPv6 one: she has to have told hers, although she had better ones.
+#[test]
+fn n4_who_has_only_a_local_ipv6_address_left_finds_the_others() {
+    let Some((wire, mut world)) = wired(2, 5) else { return };
+    let (mut ana, mut ben, mine, theirs) = ana_and_ben(&mut world, &wire);
+    let local: Vec<IpAddr> = vec!["fd77::1".parse().unwrap(), "fd77::2".parse().unwrap()];
+    for machine in [0, 1] {
+        if wire.move_to(machine, &[wire.v4(machine), local[machine]]).is_err() {
+            return eprintln!("skipped: there is no IPv6 here");
+        }
+    }
+    ana.restart();
+    ben.restart();
+    let told = ana.json(&["whoami"])["addresses"].to_string();
+    assert!(told.contains("[fd77::1]") && told.contains("10.77.0.1"), "{told}");
+    // Who opens a folder says where it is, before anything else.
+    fs::write(mine.join("before"), "told").unwrap();
+    same_and(&[&mine, &theirs], "they have met", |tree| tree.files() == 2);
+
+    wire.move_to(1, &[local[1]]).unwrap();
+    ben.restart();
+    fs::write(theirs.join("after"), "::").unwrap();
+    same_and(&[&mine, &theirs], "over the local addresses", |tree| tree.files() == 3);
+}
+
+#[test]
+fn n4_both_ends_move_at_once_and_meet_again_through_the_seeder() {
+    let Some((wire, mut world)) = wired(3, 6) else { return };
+    let (ana, ben, mine, theirs) = ana_and_ben(&mut world, &wire);
+    world.behind(wire.prefix(2));
+    let mut the_box = world.seeder("box");
+    ana.back_up("docs", &the_box);
+    let connected = |computer: &Computer, count: u64| {
+        until(&format!("{} has {count} connections", computer.name), PATIENCE * 2, || {
+            let connections = computer.json(&["status", "docs"])["device"]["connections"].take();
+            if connections == count { Ok(()) } else { Err(connections) }
+        });
+    };
+    connected(&ana, 2);
+    connected(&ben, 2);
+    // Neither can follow the other: what each knows of the other's place is over.
+    wire.plug(0, false).unwrap();
+    wire.plug(1, false).unwrap();
+    let news: Vec<IpAddr> = vec!["10.77.5.1".parse().unwrap(), "10.77.6.2".parse().unwrap()];
+    for machine in [0, 1] {
+        wire.plug(machine, true).unwrap();
+        wire.move_to(machine, &news[machine..=machine]).unwrap();
+    }
+    fs::write(mine.join("from the new place"), "here I am").unwrap();
+    same_and(&[&mine, &theirs], "at least around by the seeder", |tree| tree.files() == 2);
+    connected(&ana, 2);
+    connected(&ben, 2);
+    // And not only through it.
+    the_box.crash();
+    fs::write(theirs.join("directly"), "and here I am").unwrap();
+    same_and(&[&mine, &theirs], "from one new place to the other", |tree| tree.files() == 3);
+}
+
 /// Files and sockets that a service has open. Linux alone tells.
 fn open_files(computer: &Computer) -> usize {
     fs::read_dir(format!("/proc/{}/fd", computer.pid())).unwrap().count()
