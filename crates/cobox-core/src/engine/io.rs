@@ -179,6 +179,8 @@ pub enum StepError {
     DiskFull,
     /// The content can not be had now; it is tried again when a holder appears.
     NoContent,
+    /// What was published as this file can not be put together; whoever wrote it must write it again.
+    Unusable(String),
     /// Anything else, in words.
     Failed(String),
 }

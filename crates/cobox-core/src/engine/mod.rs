@@ -18,6 +18,7 @@ mod ignore;
 mod io;
 mod links;
 mod merge;
+mod missing;
 mod note;
 mod plan;
 mod publish;
@@ -38,6 +39,7 @@ use smallvec::SmallVec;
 
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
+pub use missing::GiveUpError;
 pub use note::{HeadNote, VaultMark};
 pub use plan::same_time;
 

@@ -15,7 +15,7 @@ use super::*;
 use crate::keys::{DeviceSecret, Profile, RootSecret};
 use crate::members::{Founding, FoundingRandom, found};
 use crate::seal::SealedBlock;
-use crate::state::{Commit, Content, CtxRow};
+use crate::state::{Commit, Content, CtxRow, Ref};
 
 /// Alice's engine, and the keys that Mallory has too.
 struct Folder {
@@ -495,6 +495,38 @@ fn l15_rules_that_move_into_a_new_directory_get_there() {
         commit.rename(x, Inode::ZERO, &"y".parse().unwrap()).unwrap();
     });
     assert!(matches!(&steps[..], [Step::MakeDir { .. }, Step::RenameFile { .. }]), "{steps:?}");
+}
+
+/// A record whose content nobody has stands in the way of every backup. Who does not have it can not delete it from a disk, and says so.
+#[test]
+fn x7_x10_a_file_that_nobody_has_is_given_up_by_name_and_what_stands_here_is_not() {
+    let mut folder = Folder::new();
+    folder.alice_sees(&[("here", file(1))]);
+    let piece = Ref { cid: Cid([9; 32]), len: 1_000, epoch: folder.epoch };
+    let content = Content::Refs([piece].into());
+    let lost = Body { size: 1_000, mtime_ns: 7, executable: false, plain_digest: [9; 32], content };
+    let steps = folder.another_writes(|commit| {
+        let dir = commit.make_dir(Inode::ZERO, &"d".parse().unwrap());
+        commit.create(dir, &"lost".parse().unwrap(), Kind::File, lost);
+    });
+    assert!(matches!(&steps[..], [Step::MakeDir { .. }, Step::Write { .. }]), "{steps:?}");
+    let missing = |folder: &Folder| folder.alice.missing().map(|(path, ..)| path.to_string()).collect::<Vec<_>>();
+    assert_eq!(missing(&folder), ["d/lost"]);
+    for other in ["here", "d", "nowhere"] {
+        assert_eq!(folder.alice.give_up(1_000, &at(other)), Err(GiveUpError::NotMissing), "{other}");
+    }
+    let reader = Standing { can_write: false, ..folder.alice.standing.clone() };
+    let writer = std::mem::replace(&mut folder.alice.standing, reader);
+    assert_eq!(folder.alice.give_up(1_000, &at("d/lost")), Err(GiveUpError::MayNotWrite));
+    folder.alice.standing = writer;
+
+    let published = folder.published.len();
+    assert_eq!(folder.alice.give_up(1_000, &at("d/lost")), Ok(()));
+    folder.tell(Input::Woken);
+    assert_eq!(folder.shows(), ["d", "here"]);
+    assert_eq!(folder.published.len(), published + 1, "the others hear of it");
+    assert!(missing(&folder).is_empty());
+    assert_eq!(folder.alice.summary().pending_files, 0);
 }
 
 #[test]

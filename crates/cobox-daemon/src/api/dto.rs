@@ -4,6 +4,7 @@
 mod backups;
 mod events;
 mod files;
+mod missing;
 mod page;
 mod people;
 mod values;
@@ -16,6 +17,7 @@ pub use events::{Event, EventKind};
 pub use files::{
     BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules,
 };
+pub use missing::{MissingFile, MissingFiles, MissingRequest, MissingState};
 pub use page::{Appearance, PageSettings, Place, PlaceRequest};
 pub use people::{Invite, InviteRequest, MemberStatus, Members, Role};
 pub use values::{Secret, Time};

@@ -18,6 +18,7 @@ mod guard;
 mod held;
 mod login;
 mod members;
+mod missing;
 mod page;
 mod places;
 mod problem;
@@ -136,6 +137,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(held::held_list))
         .routes(routes!(held::held_approve))
         .routes(routes!(held::held_reject))
+        .routes(routes!(missing::missing))
+        .routes(routes!(missing::missing_drop))
         .routes(routes!(recovery::recovery_kit))
         .routes(routes!(recovery::recover))
 }

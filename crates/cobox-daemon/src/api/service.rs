@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use super::dto::{
     BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FileAdded, FileList,
     FolderReply, Folders, HeldChanges, HeldRequest, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
-    JoinRequest, LeaveReply, LeaveRequest, Members, PageSettings, Place, PlaceRequest, RecoverRequest, Recovered,
-    RecoveryKit, RenameRequest, Status, WaitRequest, Whoami,
+    JoinRequest, LeaveReply, LeaveRequest, Members, MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest,
+    RecoverRequest, Recovered, RecoveryKit, RenameRequest, Status, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -83,6 +83,11 @@ pub trait Service: Send + Sync + 'static {
     fn held_approve(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges>;
     /// Turns held changes back; answers with which.
     fn held_reject(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges>;
+
+    /// Files that are not on this device, and why.
+    fn missing(&self, folder: String) -> Answer<'_, MissingFiles>;
+    /// Gives up a missing file; answers with what was known of it.
+    fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles>;
 
     /// The recovery words and tickets.
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit>;

@@ -4,6 +4,7 @@ pub(super) mod backups;
 mod entering;
 mod files;
 mod folders;
+mod missing;
 mod page;
 mod people;
 mod recovery;
@@ -18,8 +19,9 @@ use super::{Daemon, Running};
 use crate::api::dto::{
     BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FileAdded, FileList,
     FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, IgnoreMatches, IgnoreRequest,
-    IgnoreRules, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, PageSettings, Place,
-    PlaceRequest, RecoverRequest, Recovered, RecoveryKit, RenameRequest, Status, WaitRequest, Whoami,
+    IgnoreRules, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, MissingFiles, MissingRequest,
+    PageSettings, Place, PlaceRequest, RecoverRequest, Recovered, RecoveryKit, RenameRequest, Status, WaitRequest,
+    Whoami,
 };
 use crate::api::{Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, Service, find_folder};
 use crate::folder::Sort;
@@ -105,6 +107,12 @@ impl Service for Daemon {
     }
     fn held_reject(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges> {
         self.decide_held(folder, request, false).boxed()
+    }
+    fn missing(&self, folder: String) -> Answer<'_, MissingFiles> {
+        self.list_missing(folder).boxed()
+    }
+    fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles> {
+        self.drop_missing(folder, request).boxed()
     }
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
         async { Ok(self.make_kit()) }.boxed()

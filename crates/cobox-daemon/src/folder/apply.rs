@@ -289,7 +289,7 @@ impl Applier {
             _ => None,
         };
         let Some(target) = target else {
-            return (self.tell)(Applied::Failed(id, StepError::Failed("its target is not a path".into())));
+            return (self.tell)(Applied::Failed(id, StepError::Unusable("its target is not a path".into())));
         };
         let made = goal.check_source(&self.disk).and_then(|()| self.disk.make_symlink(&goal.path, target, goal.expect));
         match made {
@@ -356,7 +356,7 @@ impl Applier {
         let Some(Listing { goal, reader }) = self.listings.remove(&id) else { return };
         match reader.finish() {
             Ok(refs) => self.begin_assembly(id, goal, refs),
-            Err(why) => (self.tell)(Applied::Failed(id, StepError::Failed(why.to_string()))),
+            Err(why) => (self.tell)(Applied::Failed(id, StepError::Unusable(why.to_string()))),
         }
     }
 
@@ -368,7 +368,7 @@ impl Applier {
             at += u64::from(r.len);
         }
         if at != goal.body.size {
-            let why = StepError::Failed("its pieces do not add up to its size".into());
+            let why = StepError::Unusable("its pieces do not add up to its size".into());
             return (self.tell)(Applied::Failed(id, why));
         }
         let opened = self.open_temp(&goal).and_then(|mut temp| {
@@ -448,7 +448,7 @@ impl Applier {
                 match content::open_digested(&self.keys, &r, sealed) {
                     Ok(piece) => opened = Some(piece),
                     Err(why) => {
-                        self.drop_step(id, StepError::Failed(why.to_string()), true);
+                        self.drop_step(id, StepError::Unusable(why.to_string()), true);
                         continue;
                     }
                 }
@@ -504,7 +504,7 @@ impl Applier {
             if !refs.is_empty() && !content::is_what_was_said(&self.keys, &goal.body, &refs, &digests) {
                 discard(temp);
                 let why = "its pieces are not the content that its author named; whoever wrote it must write it again";
-                (self.tell)(Applied::Failed(id, StepError::Failed(why.into())));
+                (self.tell)(Applied::Failed(id, StepError::Unusable(why.into())));
                 continue;
             }
             if let Err(why) = &synced {

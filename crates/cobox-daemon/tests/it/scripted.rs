@@ -22,6 +22,7 @@ pub(crate) const CONTENT: &str = "<script>alert(1)</script>";
 pub(crate) struct Scripted {
     pub(crate) folders: Vec<FolderStatus>,
     pub(crate) held: Vec<HeldChange>,
+    pub(crate) missing: Vec<MissingFile>,
     pub(crate) damaged: Vec<Problem>,
     /// What every change is refused with.
     pub(crate) refusal: Option<ApiError>,
@@ -35,6 +36,7 @@ impl Default for Scripted {
         Self {
             folders: vec![],
             held: vec![],
+            missing: vec![],
             damaged: vec![],
             refusal: None,
             in_step: AtomicBool::new(true),
@@ -245,6 +247,13 @@ impl Service for Scripted {
     fn held_reject(&self, folder: String, request: HeldRequest) -> Answer<'_, HeldChanges> {
         let held = HeldChanges { held: self.held.clone() };
         self.change(format!("reject {folder} {:?}", request.id), Ok(held))
+    }
+    fn missing(&self, folder: String) -> Answer<'_, MissingFiles> {
+        look(self.named(&folder).map(|_| MissingFiles { missing: self.missing.clone(), more: 0 }))
+    }
+    fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles> {
+        let missing = self.missing.iter().filter(|file| file.path == request.path).cloned().collect();
+        self.change(format!("drop {folder} {}", request.path), Ok(MissingFiles { missing, more: 0 }))
     }
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
         look(Ok(RecoveryKit { words: "abandon ability able".to_string().into(), seeders: vec!["cbt1ticket".into()] }))

@@ -15,6 +15,7 @@ mod invite;
 mod join;
 mod leave;
 mod members;
+mod missing;
 mod open;
 mod pause;
 mod recover;
@@ -65,6 +66,7 @@ verbs! {
     Conflicts(conflicts);
     Held(held);
     Ignore(ignore);
+    Missing(missing);
     Check(check);
     Recovery(recovery);
     Recover(recover);

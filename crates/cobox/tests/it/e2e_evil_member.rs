@@ -8,8 +8,8 @@ use cobox_core::content::{inline_digest, symlink_body};
 use cobox_core::engine::HeadNote;
 use cobox_core::keys::{DeviceSecret, FolderKeys};
 use cobox_core::path::Name;
-use cobox_core::seal::SealedBlock;
-use cobox_core::state::{Body, Commit, Content, Kind, State};
+use cobox_core::seal::{BlockKind, SealedBlock};
+use cobox_core::state::{Body, Commit, Content, Kind, Ref, State};
 use cobox_core::tree::Tree as SealedTree;
 use cobox_daemon::keystore::Keystore;
 use cobox_net::EndpointAddrs;
@@ -267,6 +267,59 @@ fn x1_x2_x3_an_evil_member_reaches_nothing_outside_of_anas_folder() {
     let there: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(there, ["victim.txt"], "x2: nothing is written through a link");
     assert_eq!(fs::read_to_string(outside.join("victim.txt")).unwrap(), "untouched", "x2");
+}
+
+/// X7, X10: a record that names a piece which nobody has. No seeder can hold all of a folder with such a file in it, so Ana is told whose it is
+/// and what to type; after that her backup is complete, with everything honest in it.
+#[test]
+fn x7_x10_a_file_that_nobody_has_blocks_no_backup_for_ever() {
+    let world = World::new();
+    let (ana, mut mal, the_box) = (world.person("Ana"), world.person("Mal"), world.seeder("the box"));
+    let mine = ana.create("docs");
+    fs::write(mine.join("song.txt"), "la la la").unwrap();
+    ana.back_up("docs", &the_box);
+    let hers = mal.join("docs", &ana.invite("docs", &mal));
+    fs::write(hers.join("hello.txt"), "hello").unwrap();
+    same_and(&[&mine, &hers], "both", |tree| tree.files() == 2);
+    mal.wait("docs");
+    mal.down();
+    ana.wait("docs");
+    let mut mallory = Mallory::of(&mal);
+    let runtime = Runtime::new().unwrap();
+    let evil = mallory.head(
+        |m, commit| {
+            let chunk = m.keys.seal_block(&m.epoch, BlockKind::Chunk, &[], b"this was never given to anybody").unwrap();
+            let piece = Ref { cid: chunk.cid, len: 31, epoch: m.epoch };
+            let content = Content::Refs([piece].into());
+            let body = Body { size: 31, mtime_ns: 0, executable: false, plain_digest: [3; 32], content };
+            commit.create(Inode::ZERO, &"lost.bin".parse().unwrap(), Kind::File, body);
+        },
+        <[u8]>::to_vec,
+    );
+    let missing = || ana.json(&["missing", "list", "docs"])["missing"].clone();
+    runtime.block_on(mallory.shows(&ana, &evil, || missing()[0]["path"] == "lost.bin"));
+    let complete = || ana.status("docs")["backups"][0]["complete"].clone();
+    let told = until("Ana is told what stands in the way", PATIENCE, || {
+        let status = ana.status("docs");
+        let rows = status["problems"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["code"] == "waiting" && row["path"] == "lost.bin").ok_or(status)
+    });
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("written by Mal"), "{message}");
+    assert!(told["hint"].as_str().unwrap().contains("cobox missing drop"), "{told}");
+    // The honest go on, and nobody calls complete what is not.
+    fs::write(mine.join("song.txt"), "la la la la").unwrap();
+    assert!(ana.refused(&["status", "docs", "--wait", "--timeout", "4"]).0 == 1);
+    assert_eq!(complete(), false);
+    assert_eq!(missing()[0]["by"], "Mal");
+
+    let dropped = ana.json(&["missing", "drop", "docs", "lost.bin"]);
+    assert_eq!(dropped["missing"][0]["path"], "lost.bin");
+    ana.wait("docs");
+    ana.wait_for_receipt("docs");
+    assert_eq!(complete(), true);
+    assert_eq!(ana.status("docs")["problems"].as_array().map(Vec::len), Some(0));
+    assert!(!mine.join("lost.bin").exists() && mine.join("hello.txt").exists());
 }
 
 /// The same Mallory, and a stranger, at the seeder: what is not signed as it should be ends the call, what is not what it is called is

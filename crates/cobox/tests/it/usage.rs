@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "up",
     "down",
     "status",
@@ -25,6 +25,7 @@ const VERBS: [&str; 22] = [
     "conflicts",
     "held",
     "ignore",
+    "missing",
     "check",
     "recovery",
     "recover",
@@ -48,6 +49,8 @@ fn help_is_plain_english_and_goes_to_stdout() {
         "held reject",
         "ignore list",
         "ignore test",
+        "missing list",
+        "missing drop",
         "recovery kit",
     ] {
         let args: Vec<&str> = nested.split(' ').chain(["--help"]).collect();
@@ -116,6 +119,8 @@ fn without_a_service_every_verb_ends_with_4_and_says_what_to_type() {
         &["conflicts", "list", "docs"],
         &["held", "list"],
         &["ignore", "test", "docs"],
+        &["missing", "list", "docs"],
+        &["missing", "drop", "docs", "x"],
         &["check", "docs"],
         &["recovery", "kit"],
         &["recover"],

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 
-use cobox_daemon::api::dto::{Direction, HeldChange, Problem, Time};
+use cobox_daemon::api::dto::{Direction, HeldChange, MissingFile, MissingState, Problem, Time};
 use cobox_daemon::api::{ApiError, ErrorCode, EventKind, News};
 use cobox_daemon::{ApiFile, Lock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -114,6 +114,7 @@ fn json_has_the_keys_of_the_contract() {
         ("held list", &["held"]),
         ("ignore list docs", &["bad_lines", "rules"]),
         ("ignore test docs", &["bad_lines", "examples", "matches"]),
+        ("missing list docs", &["missing", "more"]),
         ("recovery kit", &["seeders", "words"]),
         ("open --print", &["expires_at", "url"]),
         ("leave docs --dry-run", &["bytes", "delete_files", "dry_run", "files", "folder"]),
@@ -194,6 +195,36 @@ fn what_destroys_is_shown_and_asked_unless_told_otherwise() {
         (6, "held_not_found".into())
     );
     assert_eq!(scene.asked(), ["leave docs true", "approve docs Some(\"h1\")", "reject docs None"]);
+}
+
+#[test]
+fn a_missing_file_is_given_up_by_its_name_and_no_other() {
+    let docs = folder("abcdef0123", "docs", "/home/ana/docs");
+    let missing = MissingFile {
+        path: "lost\u{202e}.bin".into(),
+        by: HOSTILE.into(),
+        device: "ab12".into(),
+        at: None,
+        size_bytes: 1500,
+        state: MissingState::Waiting,
+        why: "nobody who is connected has its content".into(),
+    };
+    let scene = Scene::new(Scripted { folders: vec![docs], missing: vec![missing], ..Scripted::default() });
+    let listed = scene.place.run(&["missing", "list", "docs"]);
+    assert!(listed.out.contains("nobody who is connected") && listed.out.contains("1.5 kB"), "{listed:?}");
+    assert!(!listed.out.contains(['\u{1b}', '\u{202e}']), "{listed:?}");
+    let name = "lost\u{202e}.bin";
+    let asked = scene.place.run(&["missing", "drop", "docs", name]);
+    assert_eq!(asked.code, Some(2), "nobody to ask: {asked:?}");
+    assert!(asked.err.contains("--yes"), "{asked:?}");
+    let preview = scene.place.run(&["missing", "drop", "docs", name, "--dry-run"]);
+    assert_eq!((preview.code, preview.out.as_str()), (Some(0), listed.out.as_str()));
+    let other = scene.place.run(&["missing", "drop", "docs", "lost.bin", "--json"]);
+    assert_eq!(other.json_error(), (6, "file_not_found".into()));
+    assert!(scene.asked().is_empty(), "{:?}", scene.asked());
+    let dropped = scene.place.run(&["missing", "drop", "docs", name, "--json"]);
+    assert_eq!(dropped.json()["missing"][0]["state"], "waiting");
+    assert_eq!(scene.asked(), ["drop docs lost\u{202e}.bin"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use cobox_proto::id::{Cid, EpochTag};
 use cobox_proto::members::FolderKind;
 
 use super::super::{Daemon, Running, now_ms};
+use super::missing::author;
 use super::{failed, folder_name, stopped};
 use crate::api::dto::{
     BackupEnd, CheckReport, Conflict, Conflicts, CreateRequest, Direction, FolderName, FolderReply, HeldChange,
@@ -271,15 +272,11 @@ fn conflicts_of(actor: &mut FolderActor) -> Vec<Conflict> {
     let state = engine.state();
     let version = |path: &FolderPath, shown: &cobox_core::state::Shown| {
         let body = shown.body(state);
-        let device = state.ctx.get(&shown.dot.actor).map(|row| row.device);
-        let by = device.and_then(|device| {
-            let (_, member) = actor.replica.membership().roster().device(&device)?;
-            actor.member_name(&member.grant)
-        });
+        let (by, device) = author(actor, engine, &shown.dot);
         Version {
             id: format!("{}-{}", shown.dot.counter, shown.dot.actor.short()),
-            by: by.unwrap_or_else(|| device.map(|d| d.short()).unwrap_or_default()),
-            device: device.map(|d| d.short()).unwrap_or_default(),
+            by,
+            device,
             at: body.map(|b| Time::from_ms(b.mtime_ns / 1_000_000)),
             size_bytes: body.map_or(0, |b| b.size),
             path: path.to_string(),

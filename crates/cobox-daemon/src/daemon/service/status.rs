@@ -11,10 +11,11 @@ use cobox_proto::wire::proof::KeyKind;
 use tokio::time::Instant;
 
 use super::super::{Daemon, Running, Unopened};
+use super::missing::missing_of;
 use super::{failed, stopped};
 use crate::api::dto::{
-    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, Problem, Role, Status, Time, WaitRequest,
-    Whoami,
+    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem, Role,
+    Status, Time, WaitRequest, Whoami,
 };
 use crate::api::{ApiError, ProblemCode};
 use crate::folder::{FolderActor, Sort};
@@ -216,7 +217,8 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
             StepError::DiskFull => {
                 (ProblemCode::DiskFull, "the disk is full".to_string(), "make room there; it is tried again by itself")
             }
-            StepError::NoContent => (ProblemCode::Waiting, "nobody who is connected has this file now".into(), ""),
+            // Told below, with who wrote it.
+            StepError::NoContent | StepError::Unusable(_) => continue,
             StepError::NotEmpty => (
                 ProblemCode::NotEmpty,
                 "the directory was deleted by others, but holds files that are not synced".into(),
@@ -231,7 +233,28 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         };
         all.push(problem(code, Some(path.to_string()), message, hint));
     }
+    if summary.pending_files > 0 {
+        all.extend(missing_of(actor).missing.into_iter().filter_map(missing_problem));
+    }
     all
+}
+
+/// A file that does not come, and whose it is: as long as it is part of the folder no backup can hold all of it.
+fn missing_problem(file: MissingFile) -> Option<Problem> {
+    let code = match file.state {
+        MissingState::Waiting => ProblemCode::Waiting,
+        MissingState::Unusable => ProblemCode::NotWritten,
+        MissingState::Coming | MissingState::NotWritten => return None,
+    };
+    Some(Problem {
+        code: code.into(),
+        message: format!("{}: {}; it was written by {} on {}", file.path, file.why, file.by, file.device),
+        path: Some(file.path),
+        hint: Some(
+            "no backup is complete without it; ask who wrote it to save it again, or `cobox missing drop` gives it up"
+                .into(),
+        ),
+    })
 }
 
 impl Daemon {

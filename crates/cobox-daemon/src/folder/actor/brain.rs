@@ -204,6 +204,19 @@ impl FolderActor {
         self.blocks.put_many(&rows).map_err(|why| why.to_string())
     }
 
+    /// A person gives up a file that is not here.
+    pub(crate) fn give_up(&mut self, path: &FolderPath) -> Result<(), GiveUpError> {
+        let now = self.around.now_ms();
+        self.engine.as_mut().ok_or(GiveUpError::NotMissing)?.give_up(now, path)?;
+        self.carry_out_engine();
+        Ok(())
+    }
+
+    /// A block that is kept here.
+    pub(crate) fn kept_block(&self, cid: &Cid) -> Option<Vec<u8>> {
+        self.blocks.get(cid).ok().flatten()
+    }
+
     /// A person decided about held deletions.
     pub(crate) fn decide(&mut self, approve: bool) {
         self.tell_engine(Input::Decide { approve });

@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc as std_mpsc};
 use std::time::Duration;
 
-use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark};
+use cobox_core::engine::{
+    Engine, Event, GiveUpError, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark,
+};
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
 use cobox_core::path::FolderPath;
