@@ -212,6 +212,37 @@ async fn what_is_old_and_superseded_goes_after_a_pause_and_what_is_promised_stay
     assert!(host.seeder.check(false).await.unwrap().damaged.is_empty());
 }
 
+/// The machine is suspended in the middle of an upload, and wakes up a week later with all its timers long over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t5_a_seeder_that_slept_for_a_week_goes_on_where_it_was_and_clears_nothing_away() {
+    let host = Host::new().await;
+    let (folder, _) = hosted(&host, &[], SPACE).await;
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    let tree = folder.tree(1, 5000);
+    let head = folder.head(None, &tree);
+    let last = tree.chunk();
+    ana.withheld.insert(last);
+    ana.publish(&tree, &head);
+    let here = tree.blocks.len() as u64 - 1;
+    tokio::select! {
+        _ = until_row(&host, |row| row.blocks == here) => {}
+        () = ana.until(|_| false) => unreachable!("lives on while the seeder takes its blocks"),
+    }
+    drop(ana);
+
+    host.pass_ms(7 * DAY_MS);
+    for _ in 0..3 {
+        assert_eq!(host.seeder.sweep().await, 0, "what half a state rests on is no garbage");
+        host.pass_ms(HOUR_MS + 1);
+    }
+    let row = until_row(&host, |_| true).await;
+    assert_eq!((row.complete, row.blocks, row.damaged.len()), (false, here, 0));
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    ana.publish(&tree, &head);
+    ana.until_held(&head.id(), Holding::Complete).await;
+    assert_eq!(ana.asked, [last].into(), "nothing else is sent again");
+}
+
 /// A device that publishes one state after another.
 struct Diary {
     folder: Folder,

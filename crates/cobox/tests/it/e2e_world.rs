@@ -216,6 +216,18 @@ impl Computer {
         });
     }
 
+    /// Programs of this computer run without the words before them from here on; the service that runs stays where it is.
+    pub(crate) fn types_without_prefix(&mut self) {
+        self.prefix.clear();
+    }
+
+    /// How the service ended, if it has by itself.
+    pub(crate) fn has_ended(&mut self) -> Option<std::process::ExitStatus> {
+        let ended = self.service.as_mut()?.try_wait().unwrap()?;
+        self.service = None;
+        Some(ended)
+    }
+
     /// Stops it as a person would.
     pub(crate) fn down(&mut self) {
         let mut child = self.service.take().unwrap();

@@ -5,6 +5,8 @@
 mod blind;
 mod e2e_backup;
 mod e2e_bad_network;
+#[path = "../../src/commands/demo/canary.rs"]
+mod e2e_canary;
 mod e2e_clones;
 mod e2e_conflicts;
 mod e2e_crash;
@@ -17,10 +19,12 @@ mod e2e_files;
 mod e2e_frugal;
 mod e2e_full_disk;
 mod e2e_ignore;
+mod e2e_limits;
 mod e2e_loss;
 mod e2e_refusals;
 mod e2e_sick_disk;
 mod e2e_silence;
+mod e2e_stolen;
 mod e2e_storm;
 mod e2e_story;
 #[path = "../../src/commands/demo/tree.rs"]

@@ -1,5 +1,7 @@
 //! A tenant with one peer that brings heads and blocks.
 
+mod uploads;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
