@@ -86,6 +86,12 @@ pub struct FolderRow {
     pub since: Time,
     /// Bytes that count against the quota.
     pub used_bytes: u64,
+    /// Of those, what only its history needs.
+    pub history_bytes: u64,
+    /// Complete states that are kept.
+    pub states: usize,
+    /// Blocks that nothing needs any more; they lie for a week before they are deleted, and do not count.
+    pub trash_blocks: usize,
     /// Bytes it may use.
     pub quota_bytes: u64,
     /// Whether the newest state is here with everything in it.

@@ -1,8 +1,10 @@
 //! What a seeder offers, promises and decides, blind: offers and tickets, claims, receipts, room and history.
 
+mod agreed;
 mod claim;
 mod ingest;
 mod offer;
+mod pace;
 mod promise;
 mod quota;
 mod receipt;
@@ -12,8 +14,10 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod trash;
 mod witness;
 
+pub use agreed::{Agreed, SHORTER_AFTER_MS};
 pub use claim::{Arriving, Delivered};
 pub use ingest::{Ingest, Step};
 pub use quota::{Quota, RESERVE_HEAD_BYTES_MAX, Room};
@@ -21,8 +25,10 @@ pub use retention::{Aging, kept_by_age, sure_until_ms};
 pub use shelf::{Shelf, Status, reach, recheck};
 
 pub use offer::{OFFER_PREFIX, OFFER_VERSION, Offer, OfferError};
+pub use pace::{PACE_MS_MAX, Pace};
 pub use promise::Promise;
 pub use receipt::{Holding, RECEIPT_VERSION, Receipt, ReceiptError, SignedReceipt};
 pub use tenant::{Tenant, TenantInput, TenantOutput};
 pub use ticket::{Address, TICKET_PREFIX, TICKET_VERSION, Ticket};
+pub use trash::{LARGE_TRASH_MS, Look, TRASH_MS, Trash};
 pub use witness::joins_to_witness;

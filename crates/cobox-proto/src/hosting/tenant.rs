@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::guard::Guard;
 use crate::head::SignedHead;
+use crate::hosting::agreed::Agreed;
 use crate::hosting::ingest::{Ingest, Step};
 use crate::hosting::promise::Promise;
 use crate::hosting::quota::{Quota, Room};
@@ -18,7 +19,7 @@ use crate::hosting::shelf::{Shelf, Status, reach, recheck};
 use crate::hosting::witness::joins_to_witness;
 use crate::id::{Cid, HeadId, OpId, SigKey};
 use crate::limits::UNMERGED_ACTORS_PER_DEVICE_MAX;
-use crate::members::{Genesis, Op, OpBody, Role, Seeder, SignedOp, Signer};
+use crate::members::{Genesis, Op, OpBody, Retention, Role, Seeder, SignedOp, Signer};
 use crate::replicate::{self, Kept, Priority, Replica};
 use crate::sign::SecretKey;
 
@@ -105,6 +106,10 @@ pub struct Tenant {
     blocks_used: u64,
     /// Bytes of the folder's room that are used elsewhere.
     beside_bytes: u64,
+    /// How long history stays; as the grant said at the first look.
+    agreed: Option<Agreed>,
+    /// Bytes that no newest state needs, at the last look.
+    history_bytes: u64,
     /// Complete heads that lost a block and are fetched again.
     repairing: BTreeSet<HeadId>,
     /// Heads that are being fetched, with what they may still bring.
@@ -138,6 +143,8 @@ impl Tenant {
             settled: Budget::default(),
             blocks_used: 0,
             beside_bytes: 0,
+            agreed: None,
+            history_bytes: 0,
             repairing: BTreeSet::new(),
             coming: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -164,6 +171,18 @@ impl Tenant {
     /// The heads that are complete here, and since when.
     pub fn complete(&self) -> &BTreeMap<HeadId, u64> {
         &self.complete
+    }
+    /// How long history stays, for the host to keep: nobody may shorten it by waiting for a restart.
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.agreed.as_ref()
+    }
+    /// What was kept of [`Self::agreed`].
+    pub fn remember_agreed(&mut self, agreed: Agreed) {
+        self.agreed = Some(agreed);
+    }
+    /// What the folder's history takes of the room: bytes that none of the newest states needs. Worked out by [`Self::sweep`].
+    pub fn history_bytes(&self) -> u64 {
+        self.history_bytes
     }
     /// Whether a head is on its way, or comes again because it lost a block: then not all that is needed is known by name.
     pub fn is_fetching(&self) -> bool {
@@ -218,12 +237,16 @@ impl Tenant {
     /// host deletes after a pause of its own, and not blindly if it is told to delete very much.
     pub fn sweep(&mut self, now_ms: u64, shelf: &mut dyn Shelf) -> Vec<Cid> {
         let Some(terms) = self.terms().cloned() else { return vec![] };
-        let kept = self.heads_to_keep(now_ms, &terms);
+        let agreed = self.agreed.get_or_insert(Agreed::on(terms.retention));
+        agreed.hear(now_ms, &terms.retention);
+        let retention = *agreed.terms();
+        let kept = self.heads_to_keep(now_ms, &retention);
         for head in self.complete.keys().filter(|head| !kept.contains(head)).copied().collect::<Vec<_>>() {
             self.complete.remove(&head);
             self.outputs.push_back(TenantOutput::Released(head));
         }
         let reached = self.count_use(shelf);
+        self.history_bytes = self.quota.used().saturating_sub(self.newest_bytes(shelf));
         self.follow(now_ms, shelf);
         if !self.repairing.is_empty() && Guard::RepairThrowsNothingAway.stands() {
             // What lies beneath a lost block is not known before it is here again, and may be nowhere else.
@@ -556,8 +579,18 @@ impl Tenant {
         reached
     }
 
+    /// Bytes that the newest states need.
+    fn newest_bytes(&self, shelf: &dyn Shelf) -> u64 {
+        let newest = self.complete.keys().filter(|head| !self.superseded.contains(head));
+        let (mut seen, mut bytes) = (BTreeSet::new(), 0);
+        for root in newest.filter_map(|head| self.root(head)) {
+            reach(shelf, &root, &mut seen, |cid| bytes += shelf.bytes(cid));
+        }
+        bytes
+    }
+
     /// Complete heads that stay: by age; unmerged ones always, up to 64 actors of a device; those in quarantine for 90 days.
-    fn heads_to_keep(&self, now_ms: u64, terms: &Seeder) -> BTreeSet<HeadId> {
+    fn heads_to_keep(&self, now_ms: u64, retention: &Retention) -> BTreeSet<HeadId> {
         let heads = self.replica.heads();
         let mut aging = Vec::new();
         let mut unmerged: BTreeMap<SigKey, Vec<(u64, HeadId)>> = BTreeMap::new();
@@ -576,7 +609,7 @@ impl Tenant {
             newest.sort_by(|a, b| b.cmp(a));
             kept.extend(newest.iter().take(UNMERGED_ACTORS_PER_DEVICE_MAX).map(|(_, id)| *id));
         }
-        kept.extend(kept_by_age(&aging, &terms.retention, now_ms));
+        kept.extend(kept_by_age(&aging, retention, now_ms));
         kept
     }
 }

@@ -28,7 +28,9 @@ fn show(row: &FolderRow) -> String {
     let mut text = format!("{}\n  for         {}\n  state       {}\n", row.id, label(row), state(row));
     text += &format!("  newest      complete state of {}\n", ago(row.head_at));
     text += &format!("  used        {} of {}\n", show_bytes(row.used_bytes), show_bytes(row.quota_bytes));
-    text += &format!("  blocks      {}\n  members     {}\n", row.blocks, row.members);
+    text += &format!("  history     {} of that, for {} states\n", show_bytes(row.history_bytes), row.states);
+    text +=
+        &format!("  blocks      {}, {} in the trash\n  members     {}\n", row.blocks, row.trash_blocks, row.members);
     text += &format!("  last seen   {}\n", if row.connected > 0 { "now".into() } else { ago(row.last_seen) });
     text += &format!("  here since  {}\n  all read    {}\n", row.since, ago(row.checked_at));
     row.damaged.iter().for_each(|block| text += &format!("  damaged     block {block}\n"));

@@ -137,10 +137,14 @@ impl Actor {
         let (genesis, kept, complete) = (restored.genesis, restored.kept, restored.complete);
         self.show(|view| view.vault = genesis.kind == FolderKind::Vault);
         let (key, promise) = (self.setup.key.clone(), self.setup.promise.clone());
-        let tenant = Tenant::restore(now_ms, genesis, kept, complete, key, promise, &mut shelf);
+        let mut tenant = Tenant::restore(now_ms, genesis, kept, complete, key, promise, &mut shelf);
+        if let Some(agreed) = restored.agreed {
+            tenant.remember_agreed(agreed);
+        }
         shelf.trouble()?;
         let mut brain = Brain { tenant, shelf };
         self.carrier.damaged = restored.damaged;
+        (self.carrier.trash, self.carrier.pace) = (restored.trash, restored.pace);
         self.carrier.go_on_scrubbing(restored.scrub);
         if self.records.is_in_doubt()? {
             self.carrier.recheck(&mut brain, now_ms)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cobox_net::Peer;
 use cobox_proto::block::BlockHeader;
-use cobox_proto::hosting::{TenantInput, TenantOutput};
+use cobox_proto::hosting::{Pace, TenantInput, TenantOutput, Trash};
 use cobox_proto::id::{Cid, HeadId};
 use cobox_proto::replicate::{Closed, Input, Output, PeerId};
 use cobox_proto::sign::SecretKey;
@@ -33,14 +33,6 @@ const DISK_RESERVE_BYTES: u64 = 64 << 20;
 const PAUSE_MS: std::ops::RangeInclusive<u64> = 2_000..=60_000;
 /// Marks of completeness that wait to be written.
 const MARKS_MAX: usize = 4096;
-/// How long garbage lies before it is deleted.
-const GARBAGE_MS: u64 = 3_600_000;
-/// ... and how long if very much is to go: time for somebody to see that it is a mistake.
-const LARGE_GARBAGE_MS: u64 = 7 * 24 * 3_600_000;
-/// Very much is more than one block in so many ...
-const LARGE_PART: usize = 5;
-/// ... and more than so many blocks.
-const LARGE_BLOCKS: usize = 1024;
 /// How long to wait after the disk did not let blocks be read again.
 const SCRUB_AGAIN_MS: u64 = 3_600_000;
 /// Damaged blocks that are remembered by name, and shown.
@@ -93,8 +85,12 @@ pub(super) struct Carrier {
     pub(super) retry_ms: Option<u64>,
     /// How often it refused since it last took some.
     refusals: u32,
-    /// Since when blocks are garbage.
-    garbage: BTreeMap<Cid, u64>,
+    /// What is garbage.
+    pub(super) trash: Trash,
+    /// Time as it may be believed.
+    pub(super) pace: Pace,
+    /// Whether very much is garbage, and waits for weeks.
+    much_waits: bool,
     compacting: bool,
     scrub: Scrub,
     scrubbing: bool,
@@ -129,7 +125,9 @@ impl Carrier {
             writing: false,
             retry_ms: None,
             refusals: 0,
-            garbage: BTreeMap::new(),
+            trash: Trash::default(),
+            pace: Pace::default(),
+            much_waits: false,
             compacting: false,
             scrub: Scrub::begin(setup.clock.now_ms()),
             scrubbing: false,
@@ -485,45 +483,35 @@ impl Carrier {
         }
     }
 
-    /// Deletes what has been garbage long enough. Returns how many blocks went.
+    /// Deletes what has been garbage long enough. Returns how many blocks went. What is due was found to be garbage by this very look, so
+    /// that a block which somebody needs again is never among it.
     pub(super) fn sweep(&mut self, brain: &mut Brain, now_ms: u64) -> Result<usize, Trouble> {
-        let found = brain.tenant.sweep(now_ms, &mut brain.shelf);
+        let steady_ms = self.pace.look(now_ms);
+        let found = brain.tenant.sweep(steady_ms, &mut brain.shelf);
         brain.shelf.trouble()?;
         self.forget_needless(brain);
-        let since = |cid: Cid| (cid, self.garbage.get(&cid).copied().unwrap_or(now_ms));
-        self.garbage = found.into_iter().map(since).collect();
-        if !self.may_delete(now_ms)? {
+        let blocks = usize::try_from(self.blocks.stats()?.blocks).unwrap_or(usize::MAX);
+        let look = self.trash.look(steady_ms, &found.into_iter().collect(), blocks);
+        if look.waits && !self.much_waits {
+            tracing::warn!(blocks = self.trash.len(), "very much is garbage; it lies for weeks before it is deleted");
+        }
+        self.much_waits = look.waits;
+        // What is remembered goes before what is done: after a stop nothing is due too early.
+        let mut records: Vec<Record> = vec![Record::Pace(self.pace)];
+        records.extend(brain.tenant.agreed().map(|agreed| Record::Agreed(*agreed)));
+        records.extend(look.put.iter().map(|cid| Record::Trashed(*cid, steady_ms)));
+        records.extend(look.taken.iter().map(|cid| Record::Untrashed(*cid)));
+        self.records.keep(&records)?;
+        if look.due.is_empty() {
             return Ok(0);
         }
-        let old = |since: u64| now_ms.saturating_sub(since) >= GARBAGE_MS;
-        let due: Vec<Cid> = self.garbage.iter().filter(|(_, since)| old(**since)).map(|(cid, _)| *cid).collect();
-        if !due.is_empty() {
-            self.blocks.delete_many(&due)?;
-            self.garbage.retain(|_, since| !old(*since));
-            tracing::info!(blocks = due.len(), "garbage is deleted");
-            self.compact();
-        }
-        Ok(due.len())
-    }
-
-    /// Very much garbage waits for days, over restarts too.
-    fn may_delete(&self, now_ms: u64) -> Result<bool, Trouble> {
-        let blocks = usize::try_from(self.blocks.stats()?.blocks).unwrap_or(usize::MAX);
-        let large = self.garbage.len() > LARGE_BLOCKS && self.garbage.len() > blocks / LARGE_PART;
-        let since_ms = self.records.large_garbage_since()?;
-        match (large, since_ms) {
-            (false, None) => Ok(true),
-            (false, Some(_)) => {
-                self.records.set_large_garbage_since(None)?;
-                Ok(true)
-            }
-            (true, Some(since_ms)) => Ok(now_ms.saturating_sub(since_ms) >= LARGE_GARBAGE_MS),
-            (true, None) => {
-                tracing::warn!(blocks = self.garbage.len(), "very much is garbage; it is deleted in seven days");
-                self.records.set_large_garbage_since(Some(now_ms))?;
-                Ok(false)
-            }
-        }
+        self.blocks.delete_many(&look.due)?;
+        self.trash.deleted(&look.due);
+        let gone: Vec<Record> = look.due.iter().map(|cid| Record::Untrashed(*cid)).collect();
+        self.records.keep(&gone)?;
+        tracing::info!(blocks = look.due.len(), "garbage is deleted");
+        self.compact();
+        Ok(look.due.len())
     }
 
     fn compact(&mut self) {
@@ -548,6 +536,9 @@ impl Carrier {
         let (tenant, replica) = (&brain.tenant, brain.tenant.replica());
         view.loaded = true;
         view.used_bytes = tenant.quota().used();
+        view.history_bytes = tenant.history_bytes();
+        view.states = tenant.complete().len();
+        view.trash_blocks = self.trash.len();
         view.hired = tenant.terms().is_some();
         view.quota_bytes = tenant.terms().map_or(view.quota_bytes, |terms| terms.quota_bytes);
         let complete = tenant.complete();
@@ -561,6 +552,9 @@ impl Carrier {
         view.checked_at_ms = self.scrub.whole_ms;
         view.problem = match self.retry_ms {
             Some(_) => Some("the disk takes no more blocks; free some space".into()),
+            None if self.much_waits => Some(
+                "more than a fifth of what is kept is needed no more; it lies for four weeks, in case that is a mistake".into(),
+            ),
             None => self.damage_in_words(),
         };
     }

@@ -100,6 +100,12 @@ pub(crate) struct View {
     pub(crate) loaded: bool,
     pub(crate) vault: bool,
     pub(crate) used_bytes: u64,
+    /// Of that, what no newest state needs.
+    pub(crate) history_bytes: u64,
+    /// Complete states.
+    pub(crate) states: usize,
+    /// Blocks that nothing needs any more and that are not deleted yet.
+    pub(crate) trash_blocks: usize,
     pub(crate) quota_bytes: u64,
     /// Every newest head is complete here.
     pub(crate) complete: bool,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::scrub::Scrub;
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::SignedHead;
-use cobox_proto::hosting::SignedReceipt;
+use cobox_proto::hosting::{Agreed, Pace, SignedReceipt, Trash};
 use cobox_proto::id::{Cid, FolderId, HeadId};
 use cobox_proto::members::{Envelope, EnvelopeList, Genesis, SignedOp};
 use cobox_proto::replicate::Kept;
@@ -17,8 +17,10 @@ use cobox_store::{FolderStore, HeadState, StoreError, StoredHead, StoredReceipt}
 const GENESIS: &str = "genesis";
 /// When a member was last here.
 const LAST_SEEN: &str = "last-seen";
-/// Since when very much is garbage.
-const LARGE_GARBAGE: &str = "large-garbage";
+/// How far time has gone that may be believed.
+const PACE: &str = "pace";
+/// How long history stays.
+const AGREED: &str = "agreed";
 /// How far reading everything again has come.
 const SCRUB: &str = "scrub";
 /// Set while the marks of completeness are not to be believed.
@@ -40,6 +42,12 @@ pub(super) enum Record {
     /// It is here again, or needed no more.
     Healed(Cid),
     Scrubbed(Scrub),
+    /// A block is garbage since then.
+    Trashed(Cid, u64),
+    /// It is none any more, or gone.
+    Untrashed(Cid),
+    Pace(Pace),
+    Agreed(Agreed),
 }
 
 /// What was kept.
@@ -51,6 +59,9 @@ pub(super) struct Restored {
     pub(super) last_seen_ms: Option<u64>,
     pub(super) damaged: BTreeSet<Cid>,
     pub(super) scrub: Option<Scrub>,
+    pub(super) trash: Trash,
+    pub(super) pace: Pace,
+    pub(super) agreed: Option<Agreed>,
 }
 
 /// See the module's text.
@@ -107,6 +118,10 @@ impl Records {
                     Record::Damaged(cid) => batch.put_value(&format!("damaged/{cid}"), &[])?,
                     Record::Healed(cid) => batch.delete_value(&format!("damaged/{cid}"))?,
                     Record::Scrubbed(scrub) => batch.put_value(SCRUB, &scrub.to_bytes())?,
+                    Record::Trashed(cid, ms) => batch.put_value(&format!("trash/{cid}"), &ms.to_le_bytes())?,
+                    Record::Untrashed(cid) => batch.delete_value(&format!("trash/{cid}"))?,
+                    Record::Pace(pace) => batch.put_value(PACE, &pace.to_bytes())?,
+                    Record::Agreed(agreed) => batch.put_value(AGREED, &agreed.to_bytes())?,
                 }
             }
             Ok(())
@@ -143,16 +158,12 @@ impl Records {
         let damaged = store.values(folder, "damaged/")?;
         let damaged = damaged.iter().filter_map(|(key, _)| key.strip_prefix("damaged/")?.parse().ok()).collect();
         let scrub = store.value(folder, SCRUB)?.and_then(|bytes| Scrub::from_bytes(&bytes));
-        Ok(Some(Restored { genesis, kept, complete, last_seen_ms, damaged, scrub }))
-    }
-
-    /// Since when very much is garbage; `None`: it is not.
-    pub(super) fn large_garbage_since(&self) -> Result<Option<u64>, StoreError> {
-        self.number(LARGE_GARBAGE)
-    }
-
-    pub(super) fn set_large_garbage_since(&self, since_ms: Option<u64>) -> Result<(), StoreError> {
-        self.set_number(LARGE_GARBAGE, since_ms)
+        let trash = store.values(folder, "trash/")?;
+        let trash = trash.iter().filter_map(|(key, ms)| Some((key.strip_prefix("trash/")?.parse().ok()?, number(ms)?)));
+        let trash = Trash::of(trash.collect());
+        let pace = store.value(folder, PACE)?.and_then(|bytes| Pace::from_bytes(&bytes).ok()).unwrap_or_default();
+        let agreed = store.value(folder, AGREED)?.and_then(|bytes| Agreed::from_bytes(&bytes).ok());
+        Ok(Some(Restored { genesis, kept, complete, last_seen_ms, damaged, scrub, trash, pace, agreed }))
     }
 
     /// Whether a block was lost and what stands above it has not been looked at since.

@@ -201,8 +201,15 @@ async fn what_is_old_and_superseded_goes_after_a_pause_and_what_is_promised_stay
     assert_eq!(host.seeder.sweep().await, 0);
     host.pass_ms(HOUR_MS);
     assert_eq!(host.seeder.sweep().await, 0, "garbage now, and deleted later");
-    assert_eq!(host.seeder.folders().await[0].blocks, both);
-    host.pass_ms(HOUR_MS + 1);
+    let row = &host.seeder.folders().await[0];
+    assert_eq!((row.blocks, row.trash_blocks, row.states), (both, old.blocks.len(), 1));
+    // A restart does not begin the week anew, and a clock that is years ahead does not end it.
+    let host = host.restart().await;
+    for _ in 0..6 {
+        host.pass_ms(DAY_MS);
+        assert_eq!(host.seeder.sweep().await, 0);
+    }
+    host.pass_ms(DAY_MS);
     assert_eq!(host.seeder.sweep().await, old.blocks.len());
     let row = &host.seeder.folders().await[0];
     assert_eq!((row.complete, row.blocks, row.used_bytes), (true, new.blocks.len() as u64, new.bytes()));
@@ -255,7 +262,7 @@ impl Diary {
     async fn new(host: &Host) -> Self {
         let offer = host.offer(SPACE);
         let mut folder = Folder::new(1);
-        folder.hire_keeping(&offer, SPACE, Retention::default());
+        folder.hire_keeping(&offer, SPACE, Retention { hourly_days: 20, ..Retention::default() });
         let mut line = Line::to(&host.seeder.addrs()).await;
         assert_eq!(line.claim(folder.id(), &offer, &folder.parts()).await, Some(Ok(())));
         let ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
@@ -295,11 +302,34 @@ impl Diary {
     }
 }
 
-/// Two sweeps: one that finds garbage, one that deletes it after its time.
+/// Days go by, and the seeder looks for garbage on each.
+async fn days_pass(host: &Host, days: u64) {
+    for _ in 0..days {
+        host.pass_ms(DAY_MS);
+        host.seeder.sweep().await;
+    }
+}
+
+/// Finds garbage, and deletes it after its time.
 async fn swept(host: &Host) {
     host.seeder.sweep().await;
-    host.pass_ms(HOUR_MS + 1);
+    days_pass(host, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t4_a_clock_that_jumps_by_years_deletes_nothing_at_once() {
+    let host = Host::new().await;
+    let mut diary = Diary::new(&host).await;
+    for _ in 0..3 {
+        diary.write().await;
+        host.pass_ms(60_000);
+    }
     host.seeder.sweep().await;
+    host.pass_ms(3650 * DAY_MS);
+    for _ in 0..10 {
+        assert_eq!(host.seeder.sweep().await, 0, "however often it looks at that clock");
+    }
+    assert_eq!(diary.kept(&host).await, [0, 1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,14 +351,14 @@ async fn history_thins_to_hours_to_days_to_the_newest_and_who_was_away_comes_in_
     host.pass_ms(HOUR_MS);
     swept(&host).await;
     assert_eq!(diary.kept(&host).await, [0, 5, 6, 8], "first and last of each hour");
-    host.pass_ms(8 * DAY_MS);
+    days_pass(&host, 21).await;
     swept(&host).await;
     assert_eq!(diary.kept(&host).await, [0, 8], "first and last of the day");
     // Nothing of this rests on what a running program remembers.
     let host = host.restart().await;
     assert_eq!(diary.kept(&host).await, [0, 8]);
     diary.ana = Device::open(&diary.folder, 1, &host.seeder.addrs()).await;
-    host.pass_ms(92 * DAY_MS);
+    days_pass(&host, 92).await;
     swept(&host).await;
     assert_eq!(diary.kept(&host).await, [8], "the newest, however old");
     diary.ana.publish(&diary.trees[8], &diary.heads[8]);

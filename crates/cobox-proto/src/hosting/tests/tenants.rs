@@ -456,6 +456,50 @@ fn old_states_become_garbage_but_never_before_their_receipt_allows() {
     );
 }
 
+/// Person `n` publishes once more, after the heads in `own`; the first of them rests on `before`.
+fn goes_on(host: &mut Host, n: u8, own: &mut Vec<SignedHead>, before: &SignedHead, root: Cid, blocks: u64) {
+    let merged: Vec<&SignedHead> = if own.is_empty() { vec![before] } else { vec![] };
+    let seq = own.len() as u64 + 1;
+    let mut head = host.folder.unsigned_head(n, own.last(), &merged, root);
+    head.skip = (seq & (seq - 1) > 0).then(|| own[(seq & (seq - 1)) as usize - 1].id());
+    let head = Host::announce(head, n, blocks);
+    host.bring(&head);
+    own.push(head);
+}
+
+#[test]
+fn h2_s10_an_editor_with_all_rights_and_a_day_can_not_remove_yesterday() {
+    let mut host = host();
+    let roots: Vec<Cid> = (0..3).map(|n| host.tree(1000 + n, n * 10..n * 10 + 10)).collect();
+    let mut good: Vec<SignedHead> = vec![host.publish(1, None, roots[0], 11)];
+    for root in &roots[1..] {
+        host.now_ms += 5 * HOUR_MS;
+        let first = good[0].clone();
+        goes_on(&mut host, 1, &mut good, &first, *root, 11);
+    }
+    host.now_ms += DAY_MS;
+    host.sweep();
+    // From now on somebody else has the editor's computer: deletes all, writes noise, and fills the room, every ten minutes.
+    let mut evil = Vec::new();
+    for n in 0..144u16 {
+        host.now_ms += 10 * 60_000;
+        let root = host.tree(2000 + n, 10_000 + n * 20..10_000 + n * 20 + 20);
+        let blocks = if n % 10 == 9 { 1 << 40 } else { 21 };
+        goes_on(&mut host, 2, &mut evil, &good[2], root, blocks);
+        if n % 6 == 0 {
+            host.sweep();
+        }
+        if n == 70 {
+            host.restart();
+        }
+    }
+    host.sweep();
+    for (root, head) in roots.iter().zip(&good) {
+        assert!(host.whole(root), "a state of yesterday is gone");
+        assert!(host.tenant.complete().contains_key(&head.id()));
+    }
+}
+
 /// One of two people publishes after a pause, perhaps merging what the other wrote last.
 #[derive(Debug, Clone)]
 struct Turn {
