@@ -5,6 +5,7 @@
 pub mod chunk;
 pub mod content;
 pub mod engine;
+pub mod history;
 pub mod keys;
 pub mod members;
 pub mod padding;

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cobox_core::engine::Brake;
 use serde::Deserialize;
 
 use crate::files::write_new;
@@ -20,6 +21,7 @@ const CONFIG_BYTES_MAX: u64 = 64 << 10;
 const RESCAN_INTERVAL_S_MIN: u64 = 10;
 const RESCAN_INTERVAL_S_MAX: u64 = 7 * 24 * 3600;
 const RELAYS_MAX: usize = 16;
+const BRAKE_WINDOW_S_MAX: u64 = 7 * 24 * 3600;
 
 /// What the settings mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub log: String,
     /// How often all folders are looked through.
     pub rescan_interval: Duration,
+    /// By what the brake judges.
+    pub brake: Brake,
 }
 
 /// What stands in a file. Every key may be missing.
@@ -45,6 +49,10 @@ struct ConfigFile {
     listen: Option<String>,
     log: Option<String>,
     rescan_interval_s: Option<u64>,
+    brake_files: Option<usize>,
+    brake_percent: Option<usize>,
+    brake_files_free: Option<usize>,
+    brake_window_s: Option<u64>,
 }
 
 /// Why the settings can not be used.
@@ -107,6 +115,7 @@ impl Config {
             listen: None,
             log: String::new(),
             rescan_interval: Duration::ZERO,
+            brake: Brake::default(),
         };
         config.apply(Path::new("defaults.toml"), DEFAULTS).expect("a test reads the embedded defaults");
         config
@@ -152,6 +161,27 @@ impl Config {
                 return Err(at("rescan_interval_s", message));
             }
             self.rescan_interval = Duration::from_secs(seconds);
+        }
+        if let Some(files) = file.brake_files {
+            if files == 0 {
+                return Err(at("brake_files", "brake_files is at least 1".into()));
+            }
+            self.brake.files_max = files;
+        }
+        if let Some(percent) = file.brake_percent {
+            if !(1..=100).contains(&percent) {
+                return Err(at("brake_percent", "brake_percent lies between 1 and 100".into()));
+            }
+            self.brake.percent = percent;
+        }
+        if let Some(files) = file.brake_files_free {
+            self.brake.files_free = files;
+        }
+        if let Some(seconds) = file.brake_window_s {
+            if !(1..=BRAKE_WINDOW_S_MAX).contains(&seconds) {
+                return Err(at("brake_window_s", format!("brake_window_s lies between 1 and {BRAKE_WINDOW_S_MAX}")));
+            }
+            self.brake.window_ms = seconds * 1000;
         }
         Ok(())
     }
@@ -200,6 +230,7 @@ mod tests {
         let config = Config::defaults();
         assert!(config.lan_discovery && config.relays.is_empty() && config.listen.is_none());
         assert_eq!((config.log.as_str(), config.rescan_interval), ("info", Duration::from_secs(3600)));
+        assert_eq!(config.brake, Brake::default(), "what stands in the file is what holds without one");
         assert!(example().lines().all(|line| line.is_empty() || line.starts_with('#')));
     }
 
@@ -223,6 +254,9 @@ mod tests {
             ("log = 'loud!'", 1, "loud!"),
             ("# a\nrescan_interval_s = 1", 2, "between 10 and"),
             ("rescan_interval_s = -1", 1, "-1"),
+            ("brake_files = 0", 1, "at least 1"),
+            ("log = 'info'\nbrake_percent = 101", 2, "between 1 and 100"),
+            ("brake_window_s = 0", 1, "between 1 and"),
             ("relays = [\n'http://plain'\n]", 1, "https://"),
             ("listen = '0.0.0.0:1'\nlisten = '0.0.0.0:2'", 2, "duplicate key"),
             ("listen = ", 1, ""),

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cobox_core::engine::VaultMark;
+use cobox_core::engine::{Brake, VaultMark};
 use cobox_core::keys::{DeviceSecret, FolderKeys};
 use cobox_core::members::{Author, Founded, Founding, FoundingRandom, Label, found, propose_labelled};
 use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError};
@@ -181,6 +181,8 @@ pub(crate) struct Daemon {
     vault_mark: RwLock<Option<VaultMark>>,
     /// Files as they were listed last.
     listings: Arc<listing::Listings>,
+    /// By what changes are held back.
+    brake: Brake,
 }
 
 /// Milliseconds since 1970.
@@ -220,6 +222,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         placing: tokio::sync::Mutex::default(),
         vault_mark: RwLock::new(None),
         listings: Arc::default(),
+        brake: config.brake,
         home,
     });
     let opening = daemon.clone();
@@ -554,6 +557,9 @@ impl Surroundings for Around {
         if let Some(daemon) = self.daemon.upgrade() {
             *daemon.vault_mark.write().expect("no thread panics while it holds this lock") = Some(mark);
         }
+    }
+    fn brake(&self) -> Brake {
+        self.daemon.upgrade().map(|daemon| daemon.brake).unwrap_or_default()
     }
     fn tell(&self, config: &FolderConfig, what: Happened) {
         if let Some(daemon) = self.daemon.upgrade() {

@@ -41,7 +41,6 @@ pub(crate) fn size_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// A moment: RFC 3339, or a duration ago like `2h`, or local time like `2026-11-22 14:00`.
-#[cfg_attr(not(test), expect(dead_code, reason = "history, restore and undo will read it"))]
 pub(crate) fn time(text: &str, now: Time, zone: TimeZone) -> Result<Time, String> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(Time::from_ms(moment.as_millisecond()));

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::guard::Guard;
 
+use super::brake::BURST_FILES;
+use super::holding::Noise;
 use super::io::Synced;
 use super::plan::shown;
 use super::scan::{Finding, Found};
 use super::writing::{Behind, Writing};
-use super::{Engine, Event, Held, Output, StepError, brake};
+use super::{Engine, Event, Held, Output, StepError};
 use crate::path::FolderPath;
 use crate::state::{Kind, ViewEntry};
 
@@ -21,11 +23,17 @@ impl Engine {
         }
         // What is held is judged anew with every look: it may have been moved, by a person or by a step that could not tell.
         let mut held = self.held.take();
+        let mut agreed: BTreeSet<FolderPath> = self.agreed.intersection(&finding.gone).cloned().collect();
+        let agreed_noise: BTreeSet<FolderPath> = self.agreed.intersection(&finding.noise).cloned().collect();
+        self.agreed.retain(|path| !agreed.contains(path) && !agreed_noise.contains(path));
+        let (brake, lately) = (self.brake, self.lately_out.sum(now_ms, self.brake.window_ms));
         let held_unseen: BTreeSet<FolderPath> =
             held.iter().flat_map(|held| &held.paths).filter(|path| !finding.covers(path)).cloned().collect();
+        let noise_unseen: BTreeSet<FolderPath> =
+            held.iter().flat_map(|held| held.noise.keys()).filter(|path| !finding.covers(path)).cloned().collect();
         let half_seen = self.half_seen(&finding);
         let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
-        let Finding { mut found, mut gone, moves, stayed, .. } = finding;
+        let Finding { mut found, mut gone, moves, stayed, noise, .. } = finding;
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
@@ -35,20 +43,47 @@ impl Engine {
         for (from, _) in renames.values() {
             gone.remove(from);
         }
+        let mut gone_before = gone.clone();
+        gone_before.extend(held.iter().flat_map(|held| &held.paths).cloned());
+        let mut became_noise = writing.became_noise(&found, &gone_before, &noise);
+        became_noise.retain(|path, _| !renames.contains_key(path) && !agreed_noise.contains(path));
         if let Some(held) = &mut held {
             held.paths.retain(|path| gone.contains(path) || held_unseen.contains(path));
             gone.retain(|path| !held.paths.contains(path));
+            held.noise.retain(|path, _| became_noise.contains_key(path) || noise_unseen.contains(path));
+            for (path, now) in &mut held.noise {
+                if let Some(found) = became_noise.remove(path) {
+                    *now = found;
+                }
+            }
+            found.retain(|path, _| !held.noise.contains_key(path));
         }
+        agreed.retain(|path| gone.remove(path));
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
+        let lost_files = gone_files + became_noise.len();
         // Where nothing can be said of some, because a step is under way or a place can not be read, the others count.
         let found_files = found.values().filter(|what| !matches!(what, Found::Dir(_))).count();
-        let judged_files = if went_everywhere { gone_files + met_files + found_files } else { known_files };
-        let held_now = if !gone.is_empty() && brake::holds(gone_files, judged_files, known_files) {
-            std::mem::take(&mut gone)
-        } else {
-            BTreeSet::new()
+        let burst_before = held.as_ref().filter(|held| held.passes_ms.is_some());
+        let burst_files = burst_before.map_or(0, |held| held.paths.len() + held.noise.len());
+        let judged_files = match went_everywhere && burst_files == 0 {
+            true => gone_files + met_files + found_files,
+            false => known_files,
         };
+        let something_went = !gone.is_empty() || !became_noise.is_empty();
+        let burst = lost_files + burst_files;
+        // What goes soon after something that is held belongs to it.
+        let belongs = held.as_ref().is_some_and(|held| held.passes_ms.is_none() && held.is_recent(now_ms, &brake));
+        let is_much = brake.holds_outgoing(burst, judged_files, known_files, lately);
+        let is_held = something_went && (belongs || is_much);
+        let waits = something_went && !is_held && (burst_files > 0 || held.is_none() && burst >= BURST_FILES);
+        let (mut held_now, mut noise_now) = (BTreeSet::new(), BTreeMap::new());
+        if is_held || waits {
+            held_now = std::mem::take(&mut gone);
+            found.retain(|path, _| !became_noise.contains_key(path));
+            noise_now = became_noise;
+        }
+        gone.append(&mut agreed);
         // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
         // deletion takes along what equals the seen value.
         for path in gone.iter().rev() {
@@ -75,15 +110,39 @@ impl Engine {
         }
         let Writing { commit, dirty, changed, removed, again, .. } = writing;
         let written = commit.finish();
-        self.held = held.filter(|held| !held.paths.is_empty());
         self.finish_commit(now_ms, written, dirty, changed, removed);
-        if !held_now.is_empty() {
-            self.out.push_back(Output::Tell(Event::Held { files: gone_files as u64 }));
-            self.held.get_or_insert_with(|| Held { since_ms: now_ms, paths: BTreeSet::new() }).paths.extend(held_now);
+        self.hold(now_ms, held, (held_now, noise_now), (is_held, waits));
+        if !is_held && !waits {
+            self.lately_out.note(now_ms, lost_files);
         }
         if !again.is_empty() {
             self.out.push_back(Output::Rescan(again));
         }
+    }
+
+    /// Keeps what is held, with what came to it.
+    fn hold(
+        &mut self,
+        now_ms: u64,
+        before: Option<Held>,
+        (gone, noise): (BTreeSet<FolderPath>, Noise),
+        (is_held, waits): (bool, bool),
+    ) {
+        let mut held = before.unwrap_or_else(|| Held::new(now_ms));
+        held.paths.extend(gone);
+        held.noise.extend(noise);
+        if held.is_empty() {
+            return;
+        }
+        if waits {
+            self.wait_for_its_end(now_ms, &mut held);
+        } else if is_held {
+            held.passes_ms = None;
+            let files = held.paths.iter().filter(|path| self.synced.get(*path).is_some_and(|s| s.kind != Kind::Dir));
+            let files = (files.count() + held.noise.len()) as u64;
+            self.out.push_back(Output::Tell(Event::Held { files }));
+        }
+        self.held = Some(held);
     }
 
     /// Files that were found at one place, and are remembered at another that was not looked at, or stood there a moment earlier:

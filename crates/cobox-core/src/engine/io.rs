@@ -1,13 +1,13 @@
 //! All that crosses the border between the engine and the world, in two enums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, HeadId, Inode, OpId};
 use smallvec::SmallVec;
 
-use super::{IgnoreRules, VaultMark};
+use super::{Brake, IgnoreRules, VaultMark};
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
 use crate::seal::SealedBlock;
@@ -117,6 +117,8 @@ pub enum Step {
         /// The place from which this very content is about to be driven away, and what stands there: if that is gone, a person took it
         /// away, and nothing is written.
         source: Option<(FolderPath, Stamp)>,
+        /// Whether it may be noise.
+        let_in: bool,
     },
     /// Set time and executable bit; the content is right already.
     SetMeta {
@@ -177,6 +179,8 @@ pub enum StepError {
     NotEmpty,
     /// The disk is full.
     DiskFull,
+    /// What came looks like noise and what it would replace does not: it is not written before it is known how much more of that comes.
+    Noise,
     /// The content can not be had now; it is tried again when a holder appears.
     NoContent,
     /// What was published as this file can not be put together; whoever wrote it must write it again.
@@ -279,6 +283,17 @@ pub enum Input {
         /// `true`: go on with it; `false`: bring the files back.
         approve: bool,
     },
+    /// A person decided about held changes of others.
+    DecideIncoming {
+        /// `true`: go on with it; `false`: what stands here is published anew.
+        approve: bool,
+    },
+    /// By what the brake judges from now on.
+    Brake(Brake),
+    /// These files of the look under way look like noise; told before their content.
+    Noise(Vec<FolderPath>),
+    /// A person has asked for these to go, and they are about to: their going is not held. In place of those named before.
+    Agreed(BTreeSet<FolderPath>),
     /// The newest head of the person's own vault, to be named in every head from now on.
     Vault(VaultMark),
     /// The time of [`Output::WakeAt`] has come.

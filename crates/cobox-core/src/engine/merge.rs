@@ -399,6 +399,8 @@ impl Engine {
             }
         };
         self.merging.waiting.remove(&id);
+        let author = self.merging.row(&id).and_then(|row| self.state.ctx.get(&row.actor)).map(|row| row.device);
+        self.last_joined = author.or(self.last_joined);
         for alarm in alarms {
             self.out.push_back(Output::Tell(Event::BadHead { head: id, why: alarm_text(&alarm) }));
         }

@@ -12,17 +12,21 @@
 mod brake;
 mod commit;
 mod deltas;
+mod diskless;
 mod figures;
 mod forks;
+mod holding;
 mod ignore;
 mod io;
 mod links;
 mod merge;
 mod missing;
+mod noise;
 mod note;
 mod plan;
 mod publish;
 mod scan;
+mod settling;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -32,23 +36,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use cobox_proto::guard::Guard;
-use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode};
+use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode, SigKey};
 use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
 use smallvec::SmallVec;
 
+pub use brake::Brake;
+pub use holding::{Held, HeldIncoming, Noise};
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
 pub use missing::GiveUpError;
+pub use noise::{SAMPLE_BYTES, is_noise};
 pub use note::{HeadNote, VaultMark};
 pub use plan::same_time;
+pub use settling::{Keep, SettleError, version_name};
 
 use crate::content::symlink_body;
 use crate::keys::FolderKeys;
 use crate::path::FolderPath;
-use crate::state::{Body, Dot, Kind, State, Touched, View, ViewEntry, view};
+use crate::state::{Body, Dot, Kind, State, Touched, View, view};
 use crate::symlink::stays_inside;
 use crate::tree::Tree;
+use brake::Lately;
 use deltas::Deltas;
 use figures::Figures;
 use merge::Merging;
@@ -81,15 +90,6 @@ pub struct Setup {
     pub standing: Standing,
 }
 
-/// Deletions that wait for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// Since when, milliseconds.
-    pub since_ms: u64,
-    /// What looks gone.
-    pub paths: BTreeSet<FolderPath>,
-}
-
 /// Figures for the status.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -103,8 +103,10 @@ pub struct Summary {
     pub pending_bytes: u64,
     /// Copies that stand beside another version.
     pub conflicts: u64,
-    /// Files whose deletion is held.
+    /// Files whose deletion, or becoming noise, is held on its way out.
     pub held_files: u64,
+    /// ... and on its way in.
+    pub held_incoming_files: u64,
     /// Whether everything seen on this disk is in a published head, and every known head is joined.
     pub settled: bool,
     /// Paths that can not be written here, and why.
@@ -143,7 +145,20 @@ pub struct Engine {
     /// What stood behind a place when it was last looked at, if equal content of others came behind it since: whoever deleted or
     /// edited the file before the next look did not do so to theirs.
     before_adoption: BTreeMap<FolderPath, Arc<Synced>>,
+    brake: Brake,
     held: Option<Held>,
+    held_incoming: Option<HeldIncoming>,
+    /// What came and would turn files into noise; not judged yet. And since when the first of it waits.
+    noise_incoming: BTreeSet<FolderPath>,
+    noise_since_ms: u64,
+    /// What a person, or the brake, let in.
+    let_in: BTreeSet<FolderPath>,
+    lately_out: Lately,
+    lately_in: Lately,
+    /// Whose change was taken in last.
+    last_joined: Option<SigKey>,
+    /// What a person wants gone, or published although it looks like noise.
+    agreed: BTreeSet<FolderPath>,
     own: OwnChain,
     merging: Merging,
     deltas: Deltas,
@@ -207,7 +222,16 @@ impl Engine {
             set_aside: BTreeMap::new(),
             seen_twice: BTreeMap::new(),
             before_adoption: BTreeMap::new(),
+            brake: Brake::default(),
             held: None,
+            held_incoming: None,
+            noise_incoming: BTreeSet::new(),
+            noise_since_ms: 0,
+            let_in: BTreeSet::new(),
+            lately_out: Lately::default(),
+            lately_in: Lately::default(),
+            last_joined: None,
+            agreed: BTreeSet::new(),
             merging: Merging::new(frontier),
             deltas: Deltas::default(),
             jobs: BTreeMap::new(),
@@ -297,8 +321,17 @@ impl Engine {
             Input::StepDone { id, now_there } => self.step_done(id, now_there),
             Input::StepFailed { id, why } => self.step_failed(id, why),
             Input::Decide { approve } => self.decide(now_ms, approve),
+            Input::DecideIncoming { approve } => self.decide_incoming(approve),
+            Input::Brake(brake) => self.brake = brake,
+            Input::Noise(paths) => {
+                if let Some(scan) = &mut self.scan {
+                    scan.note_noise(paths);
+                }
+            }
+            Input::Agreed(paths) => self.agreed = paths,
             Input::Vault(mark) => self.own.vault = Some(mark),
             Input::Woken => {
+                self.pass_what_was_no_disaster(now_ms);
                 self.publish_merge_if_due(now_ms);
                 self.go_on(now_ms);
             }
@@ -330,10 +363,6 @@ impl Engine {
     pub fn keys(&self) -> &FolderKeys {
         &self.keys
     }
-    /// Deletions that wait for a person.
-    pub fn held(&self) -> Option<&Held> {
-        self.held.as_ref()
-    }
     /// The heads whose join the state is.
     pub fn frontier(&self) -> &BTreeSet<HeadId> {
         self.merging.frontier()
@@ -356,8 +385,16 @@ impl Engine {
             conflicts: self.figures.conflicts(),
             pending_files: self.pending.0,
             pending_bytes: self.pending.1,
-            held_files: self.held.as_ref().map_or(0, |held| held.paths.len() as u64),
-            settled: self.scan.is_none() && self.scanned_once && self.merging.is_idle() && self.root_is_published(),
+            held_files: self.held().map_or(0, |held| (held.paths.len() + held.noise.len()) as u64),
+            held_incoming_files: self
+                .held_incoming
+                .as_ref()
+                .map_or(0, |held| (held.removed.len() + held.noise.len()) as u64),
+            settled: self.scan.is_none()
+                && !self.waits_for_a_burst()
+                && self.scanned_once
+                && self.merging.is_idle()
+                && self.root_is_published(),
             stuck: self.stuck.iter().map(|(path, why)| (path.clone(), why.clone())).collect(),
             outside,
             outside_more,
@@ -372,46 +409,6 @@ impl Engine {
     /// Whether every known head that can be read is joined.
     pub fn is_merged(&self) -> bool {
         self.merging.is_idle()
-    }
-
-    /// For folders of kind vault: there is no disk to look at, and nothing is ever planned for one.
-    pub fn run_without_disk(&mut self) {
-        self.without_disk = true;
-        self.scanned_once = true;
-    }
-
-    /// Writes a file without a disk: for folders of kind vault, which live in the state alone.
-    ///
-    /// An equal file is left as it is.
-    pub fn put_virtual(&mut self, now_ms: u64, path: &FolderPath, body: Body) {
-        let (Some(name), true) = (path.name(), self.standing.can_write) else { return };
-        let current = self.leaf_at(path);
-        if current.as_ref().is_some_and(|(_, _, old)| old.plain_digest == body.plain_digest) {
-            return;
-        }
-        let mut commit = crate::state::Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape());
-        match current {
-            Some((inode, dots, _)) => {
-                commit.edit(inode, &dots, body).expect("the view shows items of the state");
-            }
-            None => {
-                let mut parent = Inode::ZERO;
-                for dir in path.parent().iter().flat_map(FolderPath::descent) {
-                    let known = self.view.lookup(&dir).and_then(ViewEntry::dir);
-                    let name = dir.name().expect("a descent does not name the root");
-                    parent = known.unwrap_or_else(|| commit.make_dir(parent, &name));
-                }
-                commit.create(parent, &name, Kind::File, body);
-            }
-        }
-        let written = commit.finish();
-        self.finish_commit(now_ms, written, BTreeSet::new(), 1, 0);
-    }
-
-    /// The file shown at a path: inode, the dots behind it, its body.
-    pub fn leaf_at(&self, path: &FolderPath) -> Option<(Inode, Vec<Dot>, Body)> {
-        let leaf = self.view.lookup(path)?.shown()?;
-        Some((leaf.inode, leaf.seen(), leaf.body(&self.state)?.clone()))
     }
 
     fn listed(&mut self, entries: Vec<(FolderPath, Stat)>) {
@@ -598,19 +595,5 @@ impl Engine {
         }
         dirty.insert(path.clone());
         Some(old)
-    }
-
-    fn decide(&mut self, now_ms: u64, approve: bool) {
-        let Some(held) = self.held.take() else { return };
-        if approve {
-            self.commit_gone(now_ms, held.paths);
-        } else {
-            let mut dirty = BTreeSet::new();
-            for path in &held.paths {
-                self.unplace(path, &mut dirty);
-            }
-            self.remember(dirty);
-        }
-        self.replan();
     }
 }

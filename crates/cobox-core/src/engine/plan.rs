@@ -66,6 +66,10 @@ pub(super) struct Planner<'a> {
     pub(super) linking: Vec<(FolderPath, String)>,
     /// Directories under way: what lies below may be planned, since steps are begun in order.
     pub(super) making: BTreeSet<FolderPath>,
+    /// What waits for a person is not on its way.
+    pub(super) is_held: &'a dyn Fn(&FolderPath) -> bool,
+    /// What may be noise.
+    pub(super) let_in: &'a BTreeSet<FolderPath>,
     /// How many steps at most.
     pub(super) steps_max: usize,
 }
@@ -274,6 +278,9 @@ impl<'a> Planner<'a> {
         if self.held.contains(&(target.leaf.inode, target.leaf.dot)) {
             return;
         }
+        if (self.is_held)(path) {
+            return;
+        }
         plan.pending_files += 1;
         plan.pending_bytes += target.body.size;
         let is_under_way = self.writing.contains(&(target.leaf.inode, target.body.plain_digest));
@@ -284,6 +291,7 @@ impl<'a> Planner<'a> {
         if used.sources.contains(path) {
             return;
         }
+        let let_in = self.let_in.contains(path);
         let thing = (target.leaf.inode, target.kind, target.body.plain_digest);
         let source = moved.sources.get(&thing).and_then(|from| Some((*from, self.synced.get(*from)?.stamp?)));
         match (old, source) {
@@ -295,19 +303,19 @@ impl<'a> Planner<'a> {
             }
             (_, Some((from, _))) if used.leaving.contains(from) || !Guard::MovedByWritingIsThere.stands() => {
                 used.written.insert(path.clone());
-                plan.steps.push(write(path, target, old, None));
+                plan.steps.push(write(path, target, old, None, let_in));
             }
             (_, Some((from, stamp))) => {
                 if !(self.busy)(from) && !used.rests(from) {
                     used.sources.insert(from);
                     used.things.insert(thing);
                     used.written.insert(path.clone());
-                    plan.steps.push(write(path, target, old, Some((from.clone(), stamp))));
+                    plan.steps.push(write(path, target, old, Some((from.clone(), stamp)), let_in));
                 }
             }
             (_, None) => {
                 used.written.insert(path.clone());
-                plan.steps.push(write(path, target, old, None));
+                plan.steps.push(write(path, target, old, None, let_in));
             }
         }
     }
@@ -387,7 +395,8 @@ fn write(
     target: &Target<'_>,
     old: Option<&Arc<Synced>>,
     source: Option<(FolderPath, Stamp)>,
+    let_in: bool,
 ) -> Step {
     let (kind, body) = (target.kind, Box::new(target.body.clone()));
-    Step::Write { path: path.clone(), kind, body, expect: old.and_then(|old| old.stamp), source }
+    Step::Write { path: path.clone(), kind, body, expect: old.and_then(|old| old.stamp), source, let_in }
 }

@@ -41,7 +41,7 @@ pub(super) struct OwnChain {
     this_run: BTreeSet<HeadId>,
     started_ms: Option<u64>,
     /// The latest time it was told.
-    now_ms: u64,
+    pub(super) now_ms: u64,
     twin_told: bool,
     merge_due_ms: Option<u64>,
     pub(super) vault: Option<VaultMark>,

@@ -30,6 +30,7 @@ pub(super) struct Scan {
     reading: BTreeSet<FolderPath>,
     found: BTreeMap<FolderPath, Found>,
     unreadable: Vec<FolderPath>,
+    noise: BTreeSet<FolderPath>,
     /// Directories that seem to have moved: (now, before).
     moves: Vec<(FolderPath, FolderPath)>,
     listed: bool,
@@ -41,6 +42,8 @@ pub(super) struct Finding {
     pub(super) found: BTreeMap<FolderPath, Found>,
     pub(super) gone: BTreeSet<FolderPath>,
     pub(super) moves: Vec<(FolderPath, FolderPath)>,
+    /// What looks like noise.
+    pub(super) noise: BTreeSet<FolderPath>,
     /// What stands where it was although a directory of that name moved away: the program wrote it after that.
     pub(super) stayed: BTreeSet<FolderPath>,
     /// How many files that were known stand where they stood; 0 if it did not go everywhere.
@@ -198,6 +201,10 @@ impl Scan {
         self.found.insert(path, Found::Leaf(kind, stamp, body));
     }
 
+    pub(super) fn note_noise(&mut self, paths: Vec<FolderPath>) {
+        self.noise.extend(paths);
+    }
+
     pub(super) fn unreadable(&mut self, path: FolderPath) {
         self.reading.remove(&path);
         self.unreadable.push(path);
@@ -215,7 +222,7 @@ impl Scan {
 
     /// Ends the look: what is known, in its scope, and was not met is gone.
     pub(super) fn finish(self, synced: &BTreeMap<FolderPath, Arc<Synced>>) -> Finding {
-        let Self { under, unchanged, found, unreadable, moves, .. } = self;
+        let Self { under, unchanged, found, unreadable, moves, noise, .. } = self;
         let (under, unreadable) = (Tops::of(under), Tops::of(unreadable));
         let met = |path: &FolderPath| unchanged.contains(path) || found.contains_key(path);
         let is_gone = |path: &&FolderPath| !unreadable.covers(path) && !met(path);
@@ -233,6 +240,6 @@ impl Scan {
         let everywhere = under.0.is_empty();
         let is_met_file = |(path, known): &(&FolderPath, &Arc<Synced>)| known.kind != Kind::Dir && met(path);
         let met_files = if everywhere { synced.iter().filter(is_met_file).count() } else { 0 };
-        Finding { found, gone, moves, stayed, met_files, under, unreadable }
+        Finding { found, gone, moves, noise, stayed, met_files, under, unreadable }
     }
 }

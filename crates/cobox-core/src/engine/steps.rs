@@ -13,10 +13,10 @@ use smallvec::SmallVec;
 
 use super::ignore::brings_rules;
 use super::links;
-use super::plan::{self, Planner};
+use super::plan::{self, Plan, Planner};
 use super::{
-    Engine, Event, FileId, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError, StepId,
-    Synced, TRIES_MAX,
+    Engine, Event, FileId, IgnoreRules, Output, STEPS_LARGE_MAX, STEPS_MAX, STEPS_SHARE, Stamp, Stat, Step, StepError,
+    StepId, Synced, TRIES_MAX,
 };
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, ViewEntry};
@@ -35,35 +35,15 @@ impl Engine {
             // Half of the paths, or what is content at all, are about to change.
             return;
         }
-        let held = self.held.as_ref();
-        let skip = |path: &FolderPath| {
-            self.busy.contains_key(path)
-                || self.stuck.contains_key(path)
-                || held.is_some_and(|held| held.paths.contains(path))
+        self.release_what_went_on();
+        self.judge_noise();
+        let plan = loop {
+            let mut plan = self.plan_now(&*rules);
+            if !self.hold_incoming(&mut plan.steps) {
+                break plan;
+            }
+            // What is held is planned no more; there may be more of the same.
         };
-        let making = self.jobs.values().filter_map(|step| match step {
-            Step::MakeDir { path } => Some(path.clone()),
-            _ => None,
-        });
-        let writing = self.intended.iter().filter_map(|(id, (inode, _))| match self.jobs.get(id) {
-            Some(Step::Write { body, .. }) => Some((*inode, body.plain_digest)),
-            _ => None,
-        });
-        let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
-        let planner = Planner {
-            held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
-            view: &self.view,
-            state: &self.state,
-            synced: &self.synced,
-            rules: &*rules,
-            busy: &|path: &FolderPath| self.busy.contains_key(path),
-            skip: &skip,
-            linking: links::linking(&self.jobs, &self.synced, &self.state),
-            making: making.collect(),
-            writing: writing.filter(|_| Guard::MovedByWritingIsThere.stands()).collect(),
-            steps_max: self.steps_max().saturating_sub(self.jobs.len()),
-        };
-        let plan = planner.plan();
         self.pending = (plan.pending_files, plan.pending_bytes);
         self.cut_off = plan.cut_off;
         let mut dirty = BTreeSet::new();
@@ -78,7 +58,42 @@ impl Engine {
         if !dirty.is_empty() {
             self.remember(dirty);
         }
-        let mut planned = plan.steps;
+        self.begin_steps(plan.steps);
+    }
+
+    /// What is to be done now, as far as nothing stands against it.
+    fn plan_now(&self, rules: &dyn IgnoreRules) -> Plan {
+        let held = self.held.as_ref();
+        let skip =
+            |path: &FolderPath| self.busy.contains_key(path) || self.stuck.contains_key(path) || self.is_held(path);
+        let making = self.jobs.values().filter_map(|step| match step {
+            Step::MakeDir { path } => Some(path.clone()),
+            _ => None,
+        });
+        let writing = self.intended.iter().filter_map(|(id, (inode, _))| match self.jobs.get(id) {
+            Some(Step::Write { body, .. }) => Some((*inode, body.plain_digest)),
+            _ => None,
+        });
+        let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
+        let planner = Planner {
+            held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
+            view: &self.view,
+            state: &self.state,
+            synced: &self.synced,
+            rules,
+            busy: &|path: &FolderPath| self.busy.contains_key(path),
+            skip: &skip,
+            linking: links::linking(&self.jobs, &self.synced, &self.state),
+            making: making.collect(),
+            writing: writing.filter(|_| Guard::MovedByWritingIsThere.stands()).collect(),
+            is_held: &|path: &FolderPath| self.is_held(path),
+            let_in: &self.let_in,
+            steps_max: self.steps_max().saturating_sub(self.jobs.len()),
+        };
+        planner.plan()
+    }
+
+    fn begin_steps(&mut self, mut planned: Vec<Step>) {
         if planned.iter().any(brings_rules) {
             // What is content is settled first, with the directories it needs.
             let places: Vec<FolderPath> =
@@ -135,6 +150,7 @@ impl Engine {
             self.pending = (self.pending.0.saturating_sub(1), self.pending.1.saturating_sub(body.size));
         }
         self.tries.remove(step.path());
+        self.let_in.remove(step.path());
         self.note_rules_step(&step);
         let mut dirty = BTreeSet::new();
         match (&step, now_there) {
@@ -253,6 +269,11 @@ impl Engine {
         let Some(step) = self.end_step(id) else { return };
         self.intended.remove(&id);
         let path = step.path().clone();
+        if why == StepError::Noise {
+            self.called_off.remove(&id);
+            self.noise_came(path);
+            return self.replan_if_idle();
+        }
         // A sick disk may have done what it says it has not (D6).
         let may_be_done = matches!(why, StepError::DiskFull | StepError::Failed(_));
         if !self.called_off.remove(&id) && (may_be_done || why == StepError::Changed) {

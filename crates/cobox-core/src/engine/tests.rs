@@ -1,5 +1,6 @@
 //! What an engine refuses, and what it makes of one look at a disk. How several of them work together is told in the simulator.
 
+mod holding;
 mod links;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use super::*;
 use crate::keys::{DeviceSecret, Profile, RootSecret};
 use crate::members::{Founding, FoundingRandom, found};
 use crate::seal::SealedBlock;
-use crate::state::{Commit, Content, CtxRow, Ref};
+use crate::state::{Commit, Content, CtxRow, Ref, ViewEntry};
 
 /// Alice's engine, and the keys that Mallory has too.
 struct Folder {

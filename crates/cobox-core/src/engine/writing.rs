@@ -138,7 +138,7 @@ impl Writing<'_> {
     }
 
     /// What the folder shows at a path, with the moves of this batch.
-    fn lookup(&self, path: &FolderPath) -> Option<&ViewEntry> {
+    pub(super) fn lookup(&self, path: &FolderPath) -> Option<&ViewEntry> {
         let mut at = path.clone();
         for (to, from) in self.moved.iter().rev() {
             match at.rebased(to, from) {

@@ -28,8 +28,7 @@ impl<'a> ConflictNames<'a> {
 
     /// The next free name for a losing side of `base`.
     pub(super) fn next(&mut self, base: &Name, device: &SigKey, mtime_ns: i64) -> Name {
-        let (year, month, day) = utc_date(mtime_ns);
-        let mark = format!(" (conflict {} {year:04}-{month:02}-{day:02})", &device.short()[..6]);
+        let mark = conflict_mark(device, mtime_ns);
         // How often this name was wanted before says where to go on, so that a storm of conflicts is not probed from the
         // start each time.
         let first = conflict_name(base, &mark);
@@ -46,6 +45,17 @@ impl<'a> ConflictNames<'a> {
             n += 1;
         }
     }
+}
+
+/// The `number`th name, from 1, for a file that had `base` and makes room for another: as if it had lost a conflict there.
+pub fn conflict_copy_name(base: &Name, device: &SigKey, mtime_ns: i64, number: u32) -> Name {
+    let mark = conflict_mark(device, mtime_ns);
+    if number <= 1 { conflict_name(base, &mark) } else { conflict_name(base, &format!("{mark} {number}")) }
+}
+
+fn conflict_mark(device: &SigKey, mtime_ns: i64) -> String {
+    let (year, month, day) = utc_date(mtime_ns);
+    format!(" (conflict {} {year:04}-{month:02}-{day:02})", &device.short()[..6])
 }
 
 fn conflict_name(base: &Name, mark: &str) -> Name {

@@ -12,6 +12,7 @@ mod join;
 mod state;
 mod view;
 
+pub use conflict::conflict_copy_name;
 pub use context::{Ctx, CtxRow, Dot};
 pub use edit::{Commit, EditError, InodePrf};
 pub use fork::{

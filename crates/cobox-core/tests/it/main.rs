@@ -8,6 +8,7 @@ mod epoch_stories;
 mod epoch_storm;
 mod epoch_vectors;
 mod fixtures;
+mod history;
 mod invite_stories;
 mod invite_vectors;
 mod key_vectors;

@@ -4,6 +4,7 @@
 mod backups;
 mod events;
 mod files;
+mod history;
 mod missing;
 mod page;
 mod people;
@@ -16,6 +17,10 @@ pub use backups::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backup
 pub use events::{Event, EventKind};
 pub use files::{
     BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules,
+};
+pub use history::{
+    ChangeKind, EntryKind, History, HistoryEntry, MovedAside, RestoreRequest, Restored, TrashRestoreRequest,
+    UndoRequest,
 };
 pub use missing::{MissingFile, MissingFiles, MissingRequest, MissingState};
 pub use page::{Appearance, PageSettings, Place, PlaceRequest};
@@ -297,6 +302,46 @@ pub struct Conflict {
 pub struct Conflicts {
     /// By path.
     pub conflicts: Vec<Conflict>,
+}
+
+/// `POST folders/{folder}/conflicts/settle`: end a conflict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettleRequest {
+    /// The path of the conflict.
+    pub path: String,
+    /// The id of the version to keep under that name, or `both`: each becomes a file of its own.
+    pub keep: String,
+}
+
+/// A conflict that was settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Settled {
+    /// Its path.
+    pub path: String,
+    /// How many versions there were.
+    pub versions: u64,
+    /// What was kept: the id of a version, or `both`.
+    pub kept: String,
+}
+
+/// In what the versions of a text differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Differences {
+    /// The path of the conflict.
+    pub path: String,
+    /// One for each version beside the one that has the name, in the order of the list.
+    pub differences: Vec<Difference>,
+}
+
+/// In what one version differs from the one that has the name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Difference {
+    /// The version.
+    pub version: String,
+    /// Lines that begin with `-` are in the version that has the name alone, with `+` in this one alone. Nothing if one of them is no
+    /// text, too long, or not on this device.
+    pub text: Option<String>,
 }
 
 /// Which way a held change goes.

@@ -138,6 +138,10 @@ codes! {
     ConfigWrong = "config_wrong", 500, Failed;
     /// This directory can not be the state directory.
     HomeUnsuitable = "home_unsuitable", 409, Usage;
+    /// No state of that time is kept by anybody who can be reached, or there was no such file in it.
+    NotInHistory = "not_in_history", 404, NotFound;
+    /// No conflict at this path, or no version of this id.
+    ConflictNotFound = "conflict_not_found", 404, NotFound;
     /// A check found damage.
     DamageFound = "damage_found", 500, Problem;
     /// Ctrl-C.

@@ -16,6 +16,7 @@ mod files;
 mod folders;
 mod guard;
 mod held;
+mod history;
 mod login;
 mod members;
 mod missing;
@@ -54,6 +55,7 @@ pub use error::{ApiError, ErrorBody, ErrorCode, Exit};
 pub use events::{EventLog, News};
 pub use files::{Bytestream, FileContent, FilesQuery};
 pub use folders::find_folder;
+pub use history::HistoryQuery;
 pub use problem::ProblemCode;
 pub use server::{ServeError, serve};
 pub use service::{Answer, Service};
@@ -134,6 +136,13 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(backups::backup_list, backups::backup_add))
         .routes(routes!(backups::backup_remove))
         .routes(routes!(conflicts::conflicts))
+        .routes(routes!(conflicts::differences))
+        .routes(routes!(conflicts::settle))
+        .routes(routes!(history::history))
+        .routes(routes!(history::restore))
+        .routes(routes!(history::undo))
+        .routes(routes!(history::trash))
+        .routes(routes!(history::trash_restore))
         .routes(routes!(held::held_list))
         .routes(routes!(held::held_approve))
         .routes(routes!(held::held_reject))

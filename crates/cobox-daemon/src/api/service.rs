@@ -8,14 +8,16 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FileAdded, FileList,
-    FolderReply, Folders, HeldChanges, HeldRequest, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
-    JoinRequest, LeaveReply, LeaveRequest, Members, MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest,
-    RecoverRequest, Recovered, RecoveryKit, RenameRequest, Status, WaitRequest, Whoami,
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, Differences, FileAdded,
+    FileList, FolderReply, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules,
+    Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, MissingFiles, MissingRequest, PageSettings,
+    Place, PlaceRequest, RecoverRequest, Recovered, RecoveryKit, RenameRequest, RestoreRequest, Restored,
+    SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
 use super::files::{Bytestream, FileContent, FilesQuery};
+use super::history::HistoryQuery;
 
 /// An answer that may take its time.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, ApiError>>;
@@ -77,6 +79,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// Files with several versions.
     fn conflicts(&self, folder: String) -> Answer<'_, Conflicts>;
+    /// In what the versions of a text differ.
+    fn conflict_differences(&self, folder: String, path: String) -> Answer<'_, Differences>;
+    /// Ends a conflict.
+    fn conflict_settle(&self, folder: String, request: SettleRequest) -> Answer<'_, Settled>;
+
     /// Changes held back, everywhere or in one folder.
     fn held_list(&self, folder: Option<String>) -> Answer<'_, HeldChanges>;
     /// Lets held changes through; answers with which.
@@ -88,6 +95,17 @@ pub trait Service: Send + Sync + 'static {
     fn missing(&self, folder: String) -> Answer<'_, MissingFiles>;
     /// Gives up a missing file; answers with what was known of it.
     fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles>;
+
+    /// What happened, a page at a time.
+    fn history(&self, folder: String, query: HistoryQuery) -> Answer<'_, History>;
+    /// Has files again as they were at a time; answers when they are written.
+    fn restore(&self, folder: String, request: RestoreRequest) -> Answer<'_, Restored>;
+    /// Sets a whole folder back, as new changes.
+    fn undo(&self, folder: String, request: UndoRequest) -> Answer<'_, Restored>;
+    /// What was deleted and is still gone, a page at a time.
+    fn trash(&self, folder: String, query: HistoryQuery) -> Answer<'_, History>;
+    /// Brings back something that was deleted.
+    fn trash_restore(&self, folder: String, request: TrashRestoreRequest) -> Answer<'_, Restored>;
 
     /// The recovery words and tickets.
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit>;

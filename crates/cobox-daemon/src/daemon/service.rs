@@ -1,13 +1,17 @@
 //! The daemon as the API sees it. Each verb resolves the folder, asks its thread, and puts the answer into the API's shapes.
 
 pub(super) mod backups;
+mod conflicts;
 mod entering;
 mod files;
 mod folders;
+mod held;
+mod history;
 mod missing;
 mod page;
 mod people;
 mod recovery;
+mod restoring;
 mod status;
 
 use std::sync::Arc;
@@ -17,13 +21,16 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Daemon, Running};
 use crate::api::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, FileAdded, FileList,
-    FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, IgnoreMatches, IgnoreRequest,
-    IgnoreRules, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, MissingFiles, MissingRequest,
-    PageSettings, Place, PlaceRequest, RecoverRequest, Recovered, RecoveryKit, RenameRequest, Status, WaitRequest,
-    Whoami,
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, Differences, FileAdded,
+    FileList, FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History,
+    IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members,
+    MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, RecoverRequest, Recovered, RecoveryKit,
+    RenameRequest, RestoreRequest, Restored, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest,
+    WaitRequest, Whoami,
 };
-use crate::api::{Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, Service, find_folder};
+use crate::api::{
+    Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
+};
 use crate::folder::Sort;
 
 impl Service for Daemon {
@@ -99,6 +106,12 @@ impl Service for Daemon {
     fn conflicts(&self, folder: String) -> Answer<'_, Conflicts> {
         self.list_conflicts(folder).boxed()
     }
+    fn conflict_differences(&self, folder: String, path: String) -> Answer<'_, Differences> {
+        self.compare_versions(folder, path).boxed()
+    }
+    fn conflict_settle(&self, folder: String, request: SettleRequest) -> Answer<'_, Settled> {
+        self.settle_conflict(folder, request).boxed()
+    }
     fn held_list(&self, folder: Option<String>) -> Answer<'_, HeldChanges> {
         self.list_held(folder).boxed()
     }
@@ -113,6 +126,21 @@ impl Service for Daemon {
     }
     fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles> {
         self.drop_missing(folder, request).boxed()
+    }
+    fn history(&self, folder: String, query: HistoryQuery) -> Answer<'_, History> {
+        self.read_history(folder, query).boxed()
+    }
+    fn restore(&self, folder: String, request: RestoreRequest) -> Answer<'_, Restored> {
+        self.restore_files(folder, request).boxed()
+    }
+    fn undo(&self, folder: String, request: UndoRequest) -> Answer<'_, Restored> {
+        self.undo_folder(folder, request).boxed()
+    }
+    fn trash(&self, folder: String, query: HistoryQuery) -> Answer<'_, History> {
+        self.list_trash(folder, query).boxed()
+    }
+    fn trash_restore(&self, folder: String, request: TrashRestoreRequest) -> Answer<'_, Restored> {
+        self.restore_trash(folder, request).boxed()
     }
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
         async { Ok(self.make_kit()) }.boxed()

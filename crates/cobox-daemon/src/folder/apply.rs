@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cobox_core::content::{self, ManifestReader};
-use cobox_core::engine::{Stat, Step, StepError, StepId};
+use cobox_core::engine::{SAMPLE_BYTES, Stat, Step, StepError, StepId, is_noise};
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Body, Content, Kind, Ref};
@@ -22,7 +22,8 @@ use cobox_proto::id::Cid;
 use cobox_store::BlockStore;
 
 use super::db::{FolderDb, Piece};
-use super::seen::{self, read_piece, step_error};
+use super::pieces::piece_here;
+use super::seen::{self, step_error};
 use crate::disk_tree::{ApplyError, DiskError, DiskTree, Expect, Seen, TempFile, Trouble};
 
 /// Bytes asked of peers and not yet here.
@@ -71,15 +72,17 @@ struct Goal {
     path: FolderPath,
     body: Body,
     expect: Expect,
+    /// Whether it may turn what stands there into noise.
+    let_in: bool,
     /// A place that must still be as it is said to be.
     source: Option<(FolderPath, Expect)>,
 }
 
 impl Goal {
     fn of(step: Step) -> Option<Self> {
-        let Step::Write { path, body, expect, source, .. } = step else { return None };
+        let Step::Write { path, body, expect, source, let_in, .. } = step else { return None };
         let source = source.map(|(from, stamp)| (from, seen::expect(Some(&stamp))));
-        Some(Self { path, body: *body, expect: seen::expect(expect.as_ref()), source })
+        Some(Self { path, body: *body, expect: seen::expect(expect.as_ref()), let_in, source })
     }
 
     fn check_source(&self, disk: &DiskTree) -> Result<(), ApplyError> {
@@ -412,16 +415,7 @@ impl Applier {
 
     /// Takes a piece from another file of this folder, or from a block kept here, if one has it; its digest.
     fn copy_local(&mut self, temp: &mut TempFile, r: &Ref, start: u64) -> Option<[u8; 32]> {
-        let places = self.db.pieces(&r.cid).unwrap_or_default();
-        for (place, piece) in places {
-            if let Ok(bytes) = read_piece(&self.disk, &place, &piece)
-                && let Some((_, digest)) = content::reseal_digested(&self.keys, r, &bytes)
-            {
-                return temp.write_at(start, &bytes).is_ok().then_some(digest);
-            }
-        }
-        let sealed = self.blocks.get(&r.cid).ok()??;
-        let (bytes, digest) = content::open_digested(&self.keys, r, &sealed).ok()?;
+        let (bytes, digest) = piece_here((&self.db, &self.disk), &*self.blocks, &self.keys, r)?;
         temp.write_at(start, &bytes).is_ok().then_some(digest)
     }
 
@@ -463,6 +457,15 @@ impl Applier {
                 self.ready.push(id);
             }
         }
+    }
+
+    /// Whether what came looks like noise, and what it is to replace does not.
+    fn turns_into_noise(&self, goal: &Goal, temp: &TempFile) -> bool {
+        let Expect::Stamp(version) = &goal.expect else { return false };
+        let sample = |len: u64| len.min(SAMPLE_BYTES as u64) as usize;
+        let comes_as_noise = temp.read_at(0, sample(temp.len())).is_ok_and(|bytes| is_noise(&bytes));
+        comes_as_noise
+            && self.disk.read_at(&goal.path, version, 0, sample(version.size)).is_ok_and(|bytes| !is_noise(&bytes))
     }
 
     fn drop_step(&mut self, id: StepId, why: StepError, tell: bool) {
@@ -515,6 +518,11 @@ impl Applier {
                     _ => StepError::Failed(why.to_string()),
                 };
                 (self.tell)(Applied::Failed(id, why));
+                continue;
+            }
+            if !goal.let_in && self.turns_into_noise(&goal, &temp) {
+                // It stays, and is taken up again if it is let in.
+                (self.tell)(Applied::Failed(id, StepError::Noise));
                 continue;
             }
             let name = temp.name().to_owned();

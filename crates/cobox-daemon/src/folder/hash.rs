@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use cobox_core::chunk::Cutter;
 use cobox_core::content::{ContentWriter, Written};
-use cobox_core::engine::Stamp;
+use cobox_core::engine::{SAMPLE_BYTES, Stamp, is_noise};
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
@@ -38,8 +38,8 @@ pub(super) enum Ask {
 /// A file that was read, or not.
 #[derive(Debug)]
 pub(super) enum Hashed {
-    /// Its content; `blocks` are the nodes of its list of chunks, to be kept.
-    Done { path: FolderPath, stamp: Stamp, body: Box<Body>, blocks: Vec<SealedBlock> },
+    /// Its content; `blocks` are the nodes of its list of chunks, to be kept; `noise`: what it looks like.
+    Done { path: FolderPath, stamp: Stamp, body: Box<Body>, blocks: Vec<SealedBlock>, noise: bool },
     /// It could not be read whole.
     Failed { path: FolderPath, why: ReadError },
 }
@@ -55,9 +55,9 @@ pub(super) fn run(disk: &DiskTree, mut db: FolderDb, asks: &Receiver<Ask>, tell:
             let mut places = Vec::new();
             for (path, _) in group {
                 match read(disk, path, &keys, &cutter, epoch) {
-                    Ok((stamp, body, blocks, pieces)) => {
+                    Ok((stamp, body, blocks, pieces, noise)) => {
                         places.push((stamp.id, pieces));
-                        results.push(Hashed::Done { path: path.clone(), stamp, body: Box::new(body), blocks });
+                        results.push(Hashed::Done { path: path.clone(), stamp, body: Box::new(body), blocks, noise });
                     }
                     Err(why) => results.push(Hashed::Failed { path: path.clone(), why }),
                 }
@@ -99,12 +99,17 @@ fn read(
     keys: &FolderKeys,
     cutter: &Cutter,
     epoch: EpochTag,
-) -> Result<(Stamp, Body, Vec<SealedBlock>, Pieces), ReadError> {
+) -> Result<(Stamp, Body, Vec<SealedBlock>, Pieces, bool), ReadError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let mut writer = ContentWriter::new(keys, cutter, epoch);
-        let read = disk.read_stable(path, &mut |bytes| writer.push(bytes));
+        let mut sample = Vec::new();
+        let read = disk.read_stable(path, &mut |bytes| {
+            let missing = SAMPLE_BYTES.saturating_sub(sample.len()).min(bytes.len());
+            sample.extend_from_slice(&bytes[..missing]);
+            writer.push(bytes);
+        });
         match read {
             Ok(stamp) => {
                 let Written { content, plain_digest, size, chunks, blocks } = writer.finish();
@@ -118,7 +123,7 @@ fn read(
                         (r.cid, piece)
                     })
                     .collect();
-                return Ok((seen::stamp(&stamp), body, blocks, pieces));
+                return Ok((seen::stamp(&stamp), body, blocks, pieces, is_noise(&sample)));
             }
             Err(ReadError::Busy { .. }) if tries < TRIES_MAX => {}
             Err(why) => return Err(why),

@@ -6,14 +6,19 @@ mod config;
 mod db;
 mod hash;
 mod look;
+mod lookback;
+mod pieces;
 mod records;
+mod restoring;
 mod seen;
 mod serve;
 
 pub(crate) use actor::{FolderActor, FolderHandle, Happened, Parts, Surroundings, start};
 pub(crate) use config::{FolderConfig, FolderConfigError, SeederConfig, Sort};
-pub(crate) use db::DbError;
+pub(crate) use db::{DbError, FolderDb};
+pub(crate) use lookback::LookBack;
 pub(crate) use records::Records;
+pub(crate) use restoring::{NotRestored, Restored, Restorer, Target};
 
 use cobox_proto::id::OpId;
 use cobox_proto::members::{Envelope, EnvelopeList};

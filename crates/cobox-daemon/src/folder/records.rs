@@ -1,9 +1,11 @@
 //! A folder's signed records in the home's database: what the replica is restored from at a start.
 
+use std::collections::BTreeMap;
+
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::SignedReceipt;
-use cobox_proto::id::FolderId;
+use cobox_proto::id::{FolderId, HeadId};
 use cobox_proto::members::{Envelope, EnvelopeList, Genesis, SignedOp};
 use cobox_proto::replicate::{Kept, Replica};
 use cobox_proto::wire::{AddressNote, OpEnvelopes};
@@ -95,6 +97,11 @@ impl Records {
             kept.addresses.extend(AddressNote::from_bytes(&note).ok());
         }
         Ok(Some(Replica::restore(genesis, kept)))
+    }
+
+    /// When each head came here, milliseconds since 1970.
+    pub(crate) fn heads_came(&self) -> Result<BTreeMap<HeadId, u64>, StoreError> {
+        Ok(self.store.heads(&self.folder)?.into_iter().map(|head| (head.id, head.received_at_ms)).collect())
     }
 
     /// Forgets the folder.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use cobox_daemon::api::dto::*;
 use cobox_daemon::api::{
-    Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, Service, find_folder, serve,
+    Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
+    serve,
 };
 use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt};
@@ -114,6 +115,24 @@ impl Scripted {
 
 fn look<T: Send + 'static>(answer: Result<T, ApiError>) -> Answer<'static, T> {
     future::ready(answer).boxed()
+}
+
+/// Three files written, one taken away.
+fn restored(dry_run: bool) -> Restored {
+    Restored {
+        dry_run,
+        state_at: Some(Time::from_ms(1_795_356_000_000)),
+        exact: true,
+        written_files: 3,
+        written_bytes: 3000,
+        removed_files: 1,
+        same_files: 5,
+        written_examples: vec!["a.txt".into()],
+        removed_examples: vec!["b.txt".into()],
+        absent: vec![],
+        moved_aside: vec![],
+        problems: vec![],
+    }
 }
 
 fn reply(folder: Result<FolderName, ApiError>) -> Result<FolderReply, ApiError> {
@@ -237,6 +256,14 @@ impl Service for Scripted {
     fn conflicts(&self, folder: String) -> Answer<'_, Conflicts> {
         look(self.named(&folder).map(|_| Conflicts { conflicts: vec![] }))
     }
+    fn conflict_differences(&self, folder: String, path: String) -> Answer<'_, Differences> {
+        look(self.named(&folder).map(|_| Differences { path, differences: vec![] }))
+    }
+    fn conflict_settle(&self, folder: String, request: SettleRequest) -> Answer<'_, Settled> {
+        let SettleRequest { path, keep } = request;
+        let what = format!("settle {folder} {path} {keep}");
+        self.change(what, self.named(&folder).map(|_| Settled { path, versions: 2, kept: keep }))
+    }
     fn held_list(&self, _: Option<String>) -> Answer<'_, HeldChanges> {
         look(Ok(HeldChanges { held: self.held.clone() }))
     }
@@ -254,6 +281,24 @@ impl Service for Scripted {
     fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles> {
         let missing = self.missing.iter().filter(|file| file.path == request.path).cloned().collect();
         self.change(format!("drop {folder} {}", request.path), Ok(MissingFiles { missing, more: 0 }))
+    }
+    fn history(&self, folder: String, _: HistoryQuery) -> Answer<'_, History> {
+        look(self.named(&folder).map(|_| History { entries: vec![], next: None, thinned: false }))
+    }
+    fn restore(&self, folder: String, request: RestoreRequest) -> Answer<'_, Restored> {
+        let what = format!("restore {folder} {:?} {} {:?} {}", request.paths, request.at, request.to, request.dry_run);
+        self.change(what, self.named(&folder).map(|_| restored(request.dry_run)))
+    }
+    fn undo(&self, folder: String, request: UndoRequest) -> Answer<'_, Restored> {
+        let what = format!("undo {folder} {} {}", request.to, request.dry_run);
+        self.change(what, self.named(&folder).map(|_| restored(request.dry_run)))
+    }
+    fn trash(&self, folder: String, _: HistoryQuery) -> Answer<'_, History> {
+        look(self.named(&folder).map(|_| History { entries: vec![], next: None, thinned: false }))
+    }
+    fn trash_restore(&self, folder: String, request: TrashRestoreRequest) -> Answer<'_, Restored> {
+        let what = format!("untrash {folder} {} {}", request.path, request.dry_run);
+        self.change(what, self.named(&folder).map(|_| restored(request.dry_run)))
     }
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
         look(Ok(RecoveryKit { words: "abandon ability able".to_string().into(), seeders: vec!["cbt1ticket".into()] }))

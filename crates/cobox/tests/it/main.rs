@@ -27,6 +27,7 @@ mod e2e_silence;
 mod e2e_stolen;
 mod e2e_storm;
 mod e2e_story;
+mod e2e_time;
 #[path = "../../src/commands/demo/tree.rs"]
 #[allow(dead_code, reason = "the demonstration uses more of it")]
 mod e2e_tree;

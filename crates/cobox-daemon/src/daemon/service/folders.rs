@@ -1,28 +1,23 @@
-//! Making, leaving, pausing and checking folders; conflicts and held changes.
+//! Making, leaving, pausing and checking folders.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cobox_core::chunk::Cutter;
 use cobox_core::content::ContentWriter;
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
-use cobox_core::state::{Kind, ViewEntry};
+use cobox_core::state::Kind;
 use cobox_proto::id::{Cid, EpochTag};
 use cobox_proto::members::FolderKind;
 
-use super::super::{Daemon, Running, now_ms};
-use super::missing::author;
+use super::super::{Daemon, Running};
 use super::{failed, folder_name, stopped};
 use crate::api::dto::{
-    BackupEnd, CheckReport, Conflict, Conflicts, CreateRequest, Direction, FolderName, FolderReply, HeldChange,
-    HeldChanges, HeldRequest, LeaveReply, LeaveRequest, Problem, Profile, Time, Version,
+    BackupEnd, CheckReport, CreateRequest, FolderName, FolderReply, LeaveReply, LeaveRequest, Problem, Profile, Time,
 };
 use crate::api::{ApiError, ErrorCode, EventKind, News, ProblemCode};
 use crate::disk_tree::DiskTree;
 use crate::folder::{FolderActor, Sort};
-
-/// How many of the files concerned are named.
-const EXAMPLES_MAX: usize = 5;
 
 impl Daemon {
     pub(super) async fn create_folder(&self, request: CreateRequest) -> Result<FolderReply, ApiError> {
@@ -174,52 +169,6 @@ impl Daemon {
         report.damaged.extend(check_records(&running, records).await?);
         Ok(report)
     }
-
-    pub(super) async fn list_conflicts(&self, folder: String) -> Result<Conflicts, ApiError> {
-        let running = self.find(&folder)?;
-        let conflicts = running.handle.ask(conflicts_of).await.ok_or_else(stopped)?;
-        Ok(Conflicts { conflicts })
-    }
-
-    pub(super) async fn list_held(&self, folder: Option<String>) -> Result<HeldChanges, ApiError> {
-        let wanted: Vec<Running> = match folder {
-            Some(typed) => vec![self.find(&typed)?],
-            None => self.running().into_iter().filter(|r| r.config.sort == Sort::Folder).collect(),
-        };
-        let person = self.identity().name;
-        let mut held = Vec::new();
-        for running in wanted {
-            let person = person.clone();
-            held.extend(running.handle.ask(move |actor| held_of(actor, person)).await.flatten());
-        }
-        Ok(HeldChanges { held })
-    }
-
-    pub(super) async fn decide_held(
-        &self,
-        folder: String,
-        request: HeldRequest,
-        approve: bool,
-    ) -> Result<HeldChanges, ApiError> {
-        let running = self.find(&folder)?;
-        let person = self.identity().name;
-        let decided = running
-            .handle
-            .ask(move |actor| {
-                let held = held_of(actor, person).filter(|held| request.id.as_ref().is_none_or(|id| *id == held.id))?;
-                actor.decide(approve);
-                Some(held)
-            })
-            .await
-            .ok_or_else(stopped)?;
-        match decided {
-            Some(held) => Ok(HeldChanges { held: vec![held] }),
-            None => {
-                Err(ApiError::new(ErrorCode::HeldNotFound, format!("nothing is held back in {}", running.config.name))
-                    .hint("`cobox held list` shows what is"))
-            }
-        }
-    }
 }
 
 /// What a check reads again.
@@ -265,53 +214,4 @@ async fn check_records(running: &Running, records: Vec<Cid>) -> Result<Option<Pr
         message: format!("{unread} of the {all} records of the folder could not be read; {outcome}"),
         hint: Some(hint.into()),
     }))
-}
-
-fn conflicts_of(actor: &mut FolderActor) -> Vec<Conflict> {
-    let Some(engine) = &actor.engine else { return Vec::new() };
-    let state = engine.state();
-    let version = |path: &FolderPath, shown: &cobox_core::state::Shown| {
-        let body = shown.body(state);
-        let (by, device) = author(actor, engine, &shown.dot);
-        Version {
-            id: format!("{}-{}", shown.dot.counter, shown.dot.actor.short()),
-            by,
-            device,
-            at: body.map(|b| Time::from_ms(b.mtime_ns / 1_000_000)),
-            size_bytes: body.map_or(0, |b| b.size),
-            path: path.to_string(),
-        }
-    };
-    let mut all: std::collections::BTreeMap<PathBuf, Conflict> = std::collections::BTreeMap::new();
-    for (path, entry) in &engine.view().entries {
-        let Some(shown) = entry.shown() else { continue };
-        let Some(conflict) = &shown.conflict else { continue };
-        let of = conflict.of.to_string();
-        let listed = all.entry(PathBuf::from(&of)).or_insert_with(|| {
-            let winner = engine.view().lookup(&conflict.of).and_then(ViewEntry::shown);
-            let versions = winner.map(|winner| version(&conflict.of, winner)).into_iter().collect();
-            Conflict { path: of.clone(), versions }
-        });
-        listed.versions.push(version(path, shown));
-    }
-    all.into_values().collect()
-}
-
-fn held_of(actor: &mut FolderActor, person: String) -> Option<HeldChange> {
-    let engine = actor.engine.as_ref()?;
-    let held = engine.held()?;
-    let files: Vec<_> =
-        held.paths.iter().filter(|path| engine.synced().get(*path).is_some_and(|s| s.kind != Kind::Dir)).collect();
-    Some(HeldChange {
-        id: format!("{:x}", held.since_ms),
-        folder: actor.config.name.clone(),
-        device: actor.device.public().sig.short(),
-        by: person,
-        at: Some(Time::from_ms(held.since_ms.min(now_ms()) as i64)),
-        deleted_files: files.len() as u64,
-        changed_files: 0,
-        direction: Direction::Outgoing,
-        examples: files.iter().take(EXAMPLES_MAX).map(|path| path.to_string()).collect(),
-        why: "so many files are gone at once that it may be a mistake or a missing disk".into(),
-    })
 }

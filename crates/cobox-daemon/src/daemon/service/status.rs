@@ -224,7 +224,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
                 "the directory was deleted by others, but holds files that are not synced".into(),
                 "",
             ),
-            StepError::Changed => continue,
+            StepError::Changed | StepError::Noise => continue,
             StepError::Failed(why) => (
                 ProblemCode::NotWritten,
                 why.clone(),
@@ -343,7 +343,8 @@ impl Daemon {
             members,
             backups: snapshot.backups,
             conflicts: snapshot.summary.conflicts,
-            held_changes: u64::from(snapshot.summary.held_files > 0),
+            held_changes: u64::from(snapshot.summary.held_files > 0)
+                + u64::from(snapshot.summary.held_incoming_files > 0),
             problems: snapshot.problems,
         }
     }
@@ -415,7 +416,7 @@ fn row(running: &Running, snapshot: &Snapshot) -> FolderRow {
     let serious = snapshot.problems.iter().any(|p| !matches!(p.code.as_str(), "skipped" | "waiting"));
     let state = if running.config.paused {
         FolderState::Paused
-    } else if summary.held_files > 0 {
+    } else if summary.held_files > 0 || summary.held_incoming_files > 0 {
         FolderState::Held
     } else if serious {
         FolderState::Problem

@@ -48,6 +48,7 @@ impl FolderActor {
                 engine
             }
         };
+        engine.handle(self.around.now_ms(), Input::Brake(self.around.brake()));
         if self.config.sort == Sort::Vault {
             engine.run_without_disk();
         }
@@ -180,6 +181,7 @@ impl FolderActor {
             }
         }
         if !missing.is_empty() {
+            self.note_shared(&missing);
             self.replica.handle(now, replicate::Input::Want { cids: missing, priority: Priority::Tree });
         }
     }
@@ -217,9 +219,14 @@ impl FolderActor {
         self.blocks.get(cid).ok().flatten()
     }
 
-    /// A person decided about held deletions.
+    /// A person decided about held changes of this device.
     pub(crate) fn decide(&mut self, approve: bool) {
         self.tell_engine(Input::Decide { approve });
+    }
+
+    /// ... and about those of others.
+    pub(crate) fn decide_incoming(&mut self, approve: bool) {
+        self.tell_engine(Input::DecideIncoming { approve });
     }
 
     /// The heads whose join the state is, for the newest state's date and author.

@@ -1,8 +1,9 @@
 //! Which kept blocks nobody needs any more: every edit writes a few nodes of the tree anew, and those before it would stay for ever.
 //!
 //! What must hold: what the joined state consists of stays, to the last node; so does whatever hangs under a head that is not joined
-//! yet, or that is joined beside others. What goes can be had again: it belongs to states that a newer one has taken in. A run is made
-//! only when the old outweighs what is needed, between two events, so that nothing is stored while it looks.
+//! yet, or that is joined beside others. What goes can be had again: it belongs to states that a newer one has taken in. Of those the
+//! latest stay too, as far as there is room for them, so that people can look back without asking anybody. A run is made only when
+//! the old outweighs what is needed, between two events, so that nothing is stored while it looks.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,8 @@ use super::*;
 
 /// As much may lie here beside what is needed, however small the folder.
 const SLACK_BYTES: u64 = 16 << 20;
+/// States older than this are looked up at seeders.
+const HISTORY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// Blocks looked through in one run; the next one goes on from there.
 const LOOKED_AT_MAX: usize = 200_000;
 /// Blocks listed, and deleted, in one go.
@@ -41,14 +44,44 @@ fn reach(blocks: &dyn BlockStore, top: Cid, into: &mut BTreeSet<Cid>) -> Result<
     Ok(())
 }
 
-/// Blocks from `after` on that are none of the tree's, nor of its files' lists or chunks, nor under one of the other roots.
+/// Adds what hangs under these roots, one after the other, as long as all that it adds fits in so many bytes.
+fn reach_within(
+    blocks: &dyn BlockStore,
+    roots: &[Cid],
+    bytes_max: u64,
+    into: &mut BTreeSet<Cid>,
+) -> Result<(), StoreError> {
+    let mut left = bytes_max;
+    for root in roots {
+        let (mut added, mut bytes, mut stack) = (BTreeSet::new(), 0, vec![*root]);
+        while let Some(cid) = stack.pop().filter(|_| bytes <= left) {
+            if !into.contains(&cid)
+                && !added.contains(&cid)
+                && let Some(entry) = blocks.entry(&cid)?
+            {
+                added.insert(cid);
+                bytes += u64::from(entry.len);
+                stack.extend(blocks.links(&cid)?.unwrap_or_default());
+            }
+        }
+        if bytes > left {
+            break;
+        }
+        left -= bytes;
+        into.append(&mut added);
+    }
+    Ok(())
+}
+
+/// Blocks from `after` on that are none of the tree's, nor of its files' lists or chunks, nor under one of the other roots, nor of the
+/// states in `history`, the latest first, for which there is room.
 fn needless(
     blocks: &dyn BlockStore,
     tree: &Tree,
     state: &State,
     roots: &[Cid],
-    after: Option<Cid>,
-    max: usize,
+    history: &[Cid],
+    (after, max): (Option<Cid>, usize),
 ) -> Result<Found, StoreError> {
     let mut needed: BTreeSet<Cid> = tree.cids().collect();
     for root in roots {
@@ -61,6 +94,8 @@ fn needless(
             reach(blocks, manifest.cid, &mut needed)?;
         }
     }
+    // As much as the state itself takes, and some: with that, less is here than makes it worth looking again.
+    reach_within(blocks, history, tree.stored_bytes().saturating_add(SLACK_BYTES / 2), &mut needed)?;
     let (mut found, mut at, mut looked_at) = (BTreeSet::new(), after, 0);
     while looked_at < max {
         let listed = blocks.list(at.as_ref(), BATCH_BLOCKS.min(max - looked_at))?;
@@ -119,7 +154,9 @@ impl FolderActor {
             return Ok(0);
         }
         let roots = self.roots_not_taken_in(engine.frontier());
-        let (found, next) = needless(&*self.blocks, tree, engine.state(), &roots, self.collected_to, LOOKED_AT_MAX)?;
+        let history = self.latest_roots(engine.frontier());
+        let from = (self.collected_to, LOOKED_AT_MAX);
+        let (found, next) = needless(&*self.blocks, tree, engine.state(), &roots, &history, from)?;
         for batch in found.chunks(BATCH_BLOCKS) {
             self.blocks.delete_many(batch)?;
         }
@@ -136,6 +173,18 @@ impl FolderActor {
             }
         }
         Ok(found.len())
+    }
+
+    /// Roots of the states of the last time that are taken in, the latest first.
+    fn latest_roots(&self, frontier: &BTreeSet<HeadId>) -> Vec<Cid> {
+        let (heads, since_ms) = (self.replica.heads(), self.around.now_ms().saturating_sub(HISTORY_MS));
+        let mut seen: BTreeSet<HeadId> = BTreeSet::new();
+        let is_late = |head: &SignedHead| head.head().claimed_time_ms >= since_ms;
+        let past = frontier.iter().flat_map(|top| heads.past(top, |head| is_late(head) && seen.insert(head.id())));
+        let past = past.collect::<Vec<_>>().into_iter().filter_map(|id| heads.get(&id));
+        let mut dated: Vec<(u64, Cid)> = past.map(|head| (head.head().claimed_time_ms, head.head().root)).collect();
+        dated.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
+        dated.into_iter().map(|(_, root)| root).collect()
     }
 
     /// Roots of the heads that stand at the front, and of those that no head at the front has taken in.
@@ -280,7 +329,8 @@ mod tests {
             let mut after = None;
             let mut batches = 0;
             loop {
-                let (found, next) = needless(&self.store, &self.tree, &self.state, roots, after, page).unwrap();
+                let from = (after, page);
+                let (found, next) = needless(&self.store, &self.tree, &self.state, roots, &[], from).unwrap();
                 for batch in found.chunks(5) {
                     if batches == stop_after {
                         return;
@@ -344,6 +394,34 @@ mod tests {
             let needed = desk.under(&[desk.tree.root()]);
             desk.collect(&[], page, usize::MAX);
             prop_assert_eq!(desk.held(), needed);
+        }
+    }
+
+    #[test]
+    fn the_latest_states_stay_whole_as_far_as_there_is_room() {
+        let mut desk = Desk::new();
+        (400..700).for_each(|file| desk.edit(file, Some((0, file))));
+        let mut states = Vec::new();
+        for n in 0..4 {
+            states.push((desk.tree.root(), desk.state.clone()));
+            desk.edit(450, Some((0, n)));
+        }
+        states.reverse();
+        let roots: Vec<Cid> = states.iter().map(|(root, _)| *root).collect();
+        let latest = desk.under(&[desk.tree.root(), roots[0], roots[1]]);
+        let bytes = |cids: &BTreeSet<Cid>| {
+            cids.iter().map(|cid| desk.store.entry(cid).unwrap().unwrap().len as u64).sum::<u64>()
+        };
+        let now = desk.under(&[desk.tree.root()]);
+        let mut kept = now.clone();
+        reach_within(&desk.store, &roots, bytes(&latest) - bytes(&now), &mut kept).unwrap();
+        assert_eq!(kept, latest, "there is room for two");
+        // All four fit beside a folder of this size.
+        let (found, _) =
+            needless(&desk.store, &desk.tree, &desk.state, &[desk.tree.root()], &roots, (None, usize::MAX)).unwrap();
+        desk.store.delete_many(&found).unwrap();
+        for (root, state) in states {
+            assert_eq!(load(&desk.store, root, &desk.keys).unwrap().0, state);
         }
     }
 

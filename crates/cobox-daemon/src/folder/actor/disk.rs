@@ -193,6 +193,7 @@ impl FolderActor {
     fn disk_event(&mut self, now: u64, what: FromDisk) {
         match what {
             FromDisk::Applied(Applied::Want(cids)) => {
+                self.note_shared(&cids);
                 self.replica.handle(now, replicate::Input::Want { cids, priority: Priority::Recent });
             }
             FromDisk::Applied(Applied::Unwant(cids)) => self.replica.handle(now, replicate::Input::Unwant { cids }),
@@ -264,10 +265,18 @@ impl FolderActor {
     }
 
     pub(super) fn hashed(&mut self, hashed: Vec<Hashed>) {
+        let is_noise = |result: &Hashed| match result {
+            Hashed::Done { path, noise: true, .. } => Some(path.clone()),
+            _ => None,
+        };
+        let noise: Vec<FolderPath> = hashed.iter().filter_map(is_noise).collect();
+        if !noise.is_empty() {
+            self.tell_engine(Input::Noise(noise));
+        }
         for result in hashed {
             self.reading = self.reading.saturating_sub(1);
             match result {
-                Hashed::Done { path, stamp, body, blocks } => {
+                Hashed::Done { path, stamp, body, blocks, .. } => {
                     if !blocks.is_empty() {
                         let rows: Vec<(Cid, &[u8])> = blocks.iter().map(|b| (b.cid, b.bytes.as_slice())).collect();
                         if let Err(why) = self.blocks.put_many(&rows) {

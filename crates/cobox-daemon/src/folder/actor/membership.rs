@@ -21,7 +21,8 @@ impl FolderActor {
         self.keys.as_ref()
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    /// What the membership says now.
+    pub(crate) fn standing(&self) -> Standing {
         let roster = self.replica.membership().roster();
         Standing {
             auth: self.replica.membership().frontier(),

@@ -9,6 +9,7 @@ mod collect;
 mod disk;
 mod membership;
 mod peers;
+mod seek;
 mod standing;
 mod unkept;
 mod upkeep;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Weak, mpsc as std_mpsc};
 use std::time::Duration;
 
 use cobox_core::engine::{
-    Engine, Event, GiveUpError, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark,
+    Brake, Engine, Event, GiveUpError, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark,
 };
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
@@ -90,6 +91,8 @@ pub(crate) trait Surroundings: Send + Sync + 'static {
     fn tell(&self, folder: &FolderConfig, what: Happened);
     /// How others reach this device.
     fn ticket(&self) -> Option<Ticket>;
+    /// By what changes are held back.
+    fn brake(&self) -> Brake;
     /// The newest head of the person's vault.
     fn vault_mark(&self) -> Option<VaultMark>;
     /// The vault was written, here or on another device of the person.
@@ -158,6 +161,12 @@ impl std::fmt::Debug for FolderHandle {
 }
 
 impl FolderHandle {
+    /// One of a folder that has stopped.
+    #[cfg(test)]
+    pub(crate) fn stopped(id: FolderId) -> Self {
+        Self { id, inbox: mpsc::channel(1).0, questions: mpsc::unbounded_channel().0 }
+    }
+
     /// Asks the folder's thread; `None` if it has stopped.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
@@ -244,6 +253,7 @@ pub(crate) struct FolderActor {
     /// Blocks whose bytes wait for the replica's word.
     arriving: Option<bytes::Bytes>,
     engine_wants: BTreeSet<Cid>,
+    seekers: seek::Seekers,
     pub(crate) root_lost: Option<String>,
     /// What could not be made durable last; while it stands there is no engine.
     pub(crate) unkept: Option<Unkept>,
@@ -322,6 +332,7 @@ pub(crate) fn start(
         scan_requested: VecDeque::new(),
         arriving: None,
         engine_wants: BTreeSet::new(),
+        seekers: seek::Seekers::default(),
         root_lost: parts.root_lost,
         unkept: None,
         skipped: Vec::new(),
@@ -464,6 +475,7 @@ impl FolderActor {
                 break;
             }
         }
+        self.give_up_seeking();
         self.keep_memory();
         self.tell_progress();
         self.pass_vault_mark();
@@ -576,6 +588,7 @@ impl FolderActor {
             // Asked for by an engine that is gone; the next one asks anew.
             return;
         }
+        self.sought_came(&cid, &bytes);
         if self.engine_wants.remove(&cid) {
             if let Err(why) = self.blocks.put_many(&[(cid, &bytes)]) {
                 return self.not_kept(why);

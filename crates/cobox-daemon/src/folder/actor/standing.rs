@@ -3,6 +3,26 @@
 use super::*;
 
 impl FolderActor {
+    /// The folder's signed records.
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The blocks kept here.
+    pub(crate) fn blocks(&self) -> &Arc<dyn BlockStore> {
+        &self.blocks
+    }
+
+    /// Where blocks' bytes lie in the folder's files, for a thread of its own.
+    pub(crate) fn places(&self) -> Result<FolderDb, DbError> {
+        FolderDb::open_for_places(&self.db_path)
+    }
+
+    /// A person wants these to go, and nothing else: the brake does not ask about them.
+    pub(crate) fn agree(&mut self, paths: BTreeSet<FolderPath>) {
+        self.tell_engine(Input::Agreed(paths));
+    }
+
     /// Neither sends nor receives from now on, or does again.
     pub(crate) fn set_paused(&mut self, paused: bool) {
         self.config.paused = paused;

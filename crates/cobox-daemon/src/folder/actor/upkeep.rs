@@ -1,6 +1,7 @@
 //! What is thrown away in time: versions set aside that nobody can need any more, and blocks of old states (`collect`).
 //!
-//! What must hold: a version that may be somebody's only copy of an edit, because it was changed after it was set aside, stays.
+//! What must hold: a version that may be somebody's only copy of an edit, because it was changed after it was set aside, stays. So does, for
+//! its time, whatever is not at every seeder; the rest stays for looking back, within a part of the folder's size.
 
 use super::*;
 use crate::disk_tree::Kept;
@@ -9,15 +10,28 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// Versions set aside go after this ...
 const KEPT_MS_MAX: u64 = 30 * DAY_MS;
-/// ... and after this if every seeder has all there is now.
+/// ... or, the oldest first, after this, if they take more than their part and every seeder has all there is now.
 const KEPT_MS_BACKED_UP: u64 = DAY_MS;
+/// Their part of the folder's size, in percent ...
+const KEPT_PERCENT: u64 = 10;
+/// ... and how much they may take in any folder.
+const KEPT_BYTES_MIN: u64 = 64 << 20;
 
-/// Whether a version set aside has served its time.
-fn has_served(kept: &Kept, now_ms: u64, backed_up: bool) -> bool {
+/// Which versions set aside have served their time.
+fn served(mut kept: Vec<Kept>, now_ms: u64, backed_up: bool, folder_bytes: u64) -> Vec<Kept> {
     // Moving it aside, or changing it there, set its ctime; programs can not set it back.
-    let since_ms = u64::try_from(kept.stamp.ctime_ns / 1_000_000).unwrap_or(0);
-    let age_ms = now_ms.saturating_sub(since_ms);
-    kept.intact && age_ms > if backed_up { KEPT_MS_BACKED_UP } else { KEPT_MS_MAX }
+    let since_ms = |kept: &Kept| u64::try_from(kept.stamp.ctime_ns / 1_000_000).unwrap_or(0);
+    let mut bytes: u64 = kept.iter().map(|kept| kept.stamp.size).sum();
+    let bytes_max = (folder_bytes / 100 * KEPT_PERCENT).max(KEPT_BYTES_MIN);
+    kept.sort_by_key(since_ms);
+    kept.retain(|kept| {
+        let age_ms = now_ms.saturating_sub(since_ms(kept));
+        let is_too_much = backed_up && bytes > bytes_max && age_ms > KEPT_MS_BACKED_UP;
+        let goes = kept.intact && (age_ms > KEPT_MS_MAX || is_too_much);
+        bytes -= if goes { kept.stamp.size } else { 0 };
+        goes
+    });
+    kept
 }
 
 impl FolderActor {
@@ -34,7 +48,8 @@ impl FolderActor {
             Ok(kept) => kept,
             Err(why) => return tracing::warn!(%why, "what was set aside could not be listed"),
         };
-        for kept in kept.into_iter().filter(|kept| has_served(kept, now, backed_up)) {
+        let folder_bytes = self.engine.as_ref().map_or(0, |engine| engine.summary().bytes);
+        for kept in served(kept, now, backed_up, folder_bytes) {
             if let Err(why) = self.db.drop_pieces(seen::stamp(&kept.stamp).id) {
                 tracing::warn!(%why, "the places of dropped blocks are still noted");
                 continue;
@@ -57,26 +72,36 @@ mod tests {
     use super::*;
     use crate::disk_tree::Stamp;
 
+    const NOW_MS: u64 = 100 * DAY_MS;
+
+    fn kept(age_ms: u64, size: u64, intact: bool) -> Kept {
+        let ctime_ns = ((NOW_MS - age_ms) * 1_000_000) as i64;
+        let stamp = Stamp { size, mtime_ns: 3, ctime_ns, ino: 1, dev: 1, executable: false };
+        Kept { id: "0123456789abcdef-1-2-3".parse().unwrap(), stamp, intact }
+    }
+
+    fn goes(age_ms: u64, size: u64, intact: bool, backed_up: bool) -> bool {
+        !served(vec![kept(age_ms, size, intact)], NOW_MS, backed_up, 0).is_empty()
+    }
+
     #[test]
-    fn versions_set_aside_go_when_they_are_old_or_safe_elsewhere_and_never_when_changed() {
-        let now = 100 * DAY_MS;
-        let kept = |age_ms: u64, intact: bool| Kept {
-            id: "0123456789abcdef-1-2-3".parse().unwrap(),
-            stamp: Stamp {
-                size: 2,
-                mtime_ns: 3,
-                ctime_ns: ((now - age_ms) * 1_000_000) as i64,
-                ino: 1,
-                dev: 1,
-                executable: false,
-            },
-            intact,
-        };
-        assert!(!has_served(&kept(HOUR_MS, true), now, true));
-        assert!(has_served(&kept(DAY_MS + 1, true), now, true));
-        assert!(!has_served(&kept(DAY_MS + 1, true), now, false));
-        assert!(!has_served(&kept(30 * DAY_MS, true), now, false));
-        assert!(has_served(&kept(30 * DAY_MS + 1, true), now, false));
-        assert!(!has_served(&kept(90 * DAY_MS, false), now, true), "an edit that nobody else has");
+    fn versions_set_aside_go_when_they_are_old_or_too_much_and_safe_elsewhere_and_never_when_changed() {
+        const LARGE: u64 = KEPT_BYTES_MIN + 1;
+        assert!(!goes(29 * DAY_MS, 2, true, true), "they are history");
+        assert!(goes(30 * DAY_MS + 1, 2, true, true) && goes(30 * DAY_MS + 1, 2, true, false));
+        assert!(goes(DAY_MS + 1, LARGE, true, true));
+        assert!(!goes(HOUR_MS, LARGE, true, true), "somebody may want it back tomorrow");
+        assert!(!goes(29 * DAY_MS, LARGE, true, false), "nobody else may have it");
+        assert!(!goes(90 * DAY_MS, LARGE, false, true), "an edit that nobody else has");
+    }
+
+    #[test]
+    fn d3_of_too_much_the_oldest_goes_and_a_large_folder_keeps_more() {
+        let size = KEPT_BYTES_MIN / 2;
+        let versions =
+            || vec![kept(2 * DAY_MS, size, true), kept(4 * DAY_MS, size, true), kept(3 * DAY_MS, size, true)];
+        let gone = served(versions(), NOW_MS, true, 0);
+        assert_eq!(gone, [kept(4 * DAY_MS, size, true)]);
+        assert!(served(versions(), NOW_MS, true, 40 * size).is_empty());
     }
 }
