@@ -13,6 +13,7 @@ mod restic;
 mod rsync;
 mod stories;
 mod syncthing;
+mod time;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ cargo xtask bench WHAT [WORKLOAD…] [--runs N] [--scale N] [--without PEER] [--
   ingest   a directory becomes a folder: everything read, cut, sealed and noted
   sync     from one member's full directory to another member's empty one; to a blind seeder alone; back from it with twelve words
   daily    afterwards: an edit, a copy and a move of what is there, small files saved, nothing to do for a minute, a new start
+  time     looking back in a folder with a thousand states: a page of history, one file as it was, what history takes at a seeder
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
   web      the page: first paint, a folder of 100,000 files, its size; alone
   memory   the peak of every process's memory with one file of 4 GiB, and with 100,000 files: each stays below 300 MB
@@ -67,6 +69,7 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         "ingest" | "sync" => &Workload::USUAL,
         "daily" => &[Workload::Big, Workload::Small],
         "resume" => &[Workload::Big],
+        "time" => &[Workload::Tree100k],
         "memory" => &[Workload::Large, Workload::Tree100k],
         _ => bail!(USAGE),
     };
@@ -94,6 +97,7 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
                 "sync" => bench.sync(&data)?,
                 "daily" => stories::daily(&bench, &data)?,
                 "resume" => stories::resume(&bench, &data)?,
+                "time" => time::time(&bench, &data)?,
                 _ => stories::memory(&bench, &data)?,
             };
             if asked.json {

@@ -18,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// What runs left, below the place of all runs.
 const TRASH: &str = "trash";
 /// The one folder.
-const FOLDER: &str = "data";
+pub(crate) const FOLDER: &str = "data";
 
 /// A directory for the computers of one run.
 pub(crate) struct Place {
@@ -139,7 +139,8 @@ impl Computer {
         self.dir.join("documents").join(FOLDER)
     }
 
-    fn type_in(&self, args: &[&str]) -> Result<Value> {
+    /// Types a command; what it printed.
+    pub(crate) fn type_in(&self, args: &[&str]) -> Result<Value> {
         let mut command = Command::new(&self.program);
         let out = command
             .args(args)
