@@ -19,7 +19,7 @@ impl Engine {
     ///
     /// An equal file is left as it is.
     pub fn put_virtual(&mut self, now_ms: u64, path: &FolderPath, body: Body) {
-        let (Some(name), true) = (path.name(), self.standing.can_write) else { return };
+        let (Some(name), true) = (path.name(), self.may_publish()) else { return };
         let current = self.leaf_at(path);
         if current.as_ref().is_some_and(|(_, _, old)| old.plain_digest == body.plain_digest) {
             return;

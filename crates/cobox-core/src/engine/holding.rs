@@ -118,7 +118,8 @@ impl Engine {
         if passes_ms > now_ms && passes_ms <= now_ms + BURST_QUIET_MS {
             return self.out.push_back(Output::WakeAt(passes_ms));
         }
-        if self.scan.is_some() {
+        // It goes once nothing is looked at, and once it can be said to others.
+        if self.scan.is_some() || !self.may_publish() {
             let at_ms = now_ms + BURST_QUIET_MS;
             self.held.iter_mut().for_each(|held| held.passes_ms = Some(at_ms));
             return self.out.push_back(Output::WakeAt(at_ms));
@@ -132,7 +133,8 @@ impl Engine {
 
     /// A person decided about what this device wants to send.
     pub(super) fn decide(&mut self, now_ms: u64, approve: bool) {
-        if self.held().is_none() {
+        // What is approved stays held until it can be said to others.
+        if self.held().is_none() || (approve && !self.may_publish()) {
             return;
         }
         let Some(held) = self.held.take() else { return };

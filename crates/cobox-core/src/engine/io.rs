@@ -196,7 +196,7 @@ pub struct Standing {
     pub auth: Vec<OpId>,
     /// The epoch to write under.
     pub epoch: Option<EpochTag>,
-    /// Whether this device may write.
+    /// Whether this device may write by its role. It publishes only while there is an epoch, too: until then its edits wait.
     pub can_write: bool,
     /// How far each epoch is from the first: settles which of two sealings of one value is the newer (formats F5).
     pub depths: BTreeMap<EpochTag, u64>,
@@ -246,6 +246,8 @@ pub enum Input {
     },
     /// A head that the blind rules accepted.
     Head(Box<SignedHead>),
+    /// A head that was told of does not count by itself any more: its device was removed.
+    Quarantined(HeadId),
     /// The delta of a head that comes right behind it.
     Delta {
         /// Its verified name.

@@ -257,6 +257,8 @@ impl Engine {
 
     pub(super) fn head_arrived(&mut self, now_ms: u64, signed: SignedHead) {
         let id = signed.id();
+        // One that counts again needs nobody to vouch for it.
+        self.own.vouches_for.remove(&id);
         if self.merging.rows.contains_key(&id) {
             return;
         }

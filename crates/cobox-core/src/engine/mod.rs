@@ -13,6 +13,7 @@ mod brake;
 mod commit;
 mod deltas;
 mod diskless;
+mod epoch;
 mod figures;
 mod forks;
 mod holding;
@@ -267,6 +268,7 @@ impl Engine {
             // cover it, and announcing too much does no harm.
             engine.new_nodes = (engine.tree.cids().count() as u64, engine.tree.stored_bytes());
         }
+        engine.take_up_epoch();
         engine
     }
 
@@ -311,6 +313,7 @@ impl Engine {
                 self.end_scan_if_done(now_ms);
             }
             Input::Head(head) => self.head_arrived(now_ms, *head),
+            Input::Quarantined(head) => self.vouch_for(now_ms, head),
             Input::Delta { cid, bytes } => self.deltas.arrived(cid, bytes),
             Input::Block { cid, bytes } => self.block_arrived(now_ms, cid, &bytes),
             Input::Standing(standing) => self.standing_changed(now_ms, standing),
@@ -451,6 +454,10 @@ impl Engine {
         if let Some(scan) = self.scan.take() {
             let mut finding = scan.finish(&self.synced);
             self.scanned_once = true;
+            if self.must_wait_for_epoch(&finding) {
+                self.unsettled.clear();
+                return self.go_on(now_ms);
+            }
             let stuck_before = self.stuck.len();
             let (stuck, tries) = (&mut self.stuck, &self.tries);
             stuck.retain(|path, _| tries.get(path).is_some_and(|tries| *tries >= TRIES_MAX));
@@ -526,19 +533,9 @@ impl Engine {
         }
     }
 
-    fn standing_changed(&mut self, now_ms: u64, standing: Standing) {
-        let may_now = standing.can_write && !self.standing.can_write;
-        self.standing = standing;
-        if may_now {
-            // What was changed here before is published now.
-            self.out.push_back(Output::Rescan(Vec::new()));
-            self.publish_merge_soon(now_ms);
-        }
-    }
-
     /// Stores what a commit or a join changed, and recomputes the view.
     fn settle_state(&mut self, touched: &Touched) {
-        let epoch = self.standing.epoch.filter(|epoch| self.keys.has_epoch(epoch)).unwrap_or(self.tree.epoch());
+        let epoch = self.epoch_in_use().unwrap_or(self.tree.epoch());
         let (tree, blocks) = self
             .tree
             .update(&self.state, touched, &self.keys, epoch)

@@ -44,6 +44,8 @@ pub(super) struct OwnChain {
     pub(super) now_ms: u64,
     twin_told: bool,
     merge_due_ms: Option<u64>,
+    /// Joined heads that do not count by themselves any more; the next head of ours vouches for them.
+    pub(super) vouches_for: BTreeSet<HeadId>,
     pub(super) vault: Option<VaultMark>,
 }
 
@@ -66,6 +68,7 @@ impl OwnChain {
             now_ms: 0,
             twin_told: false,
             merge_due_ms: None,
+            vouches_for: BTreeSet::new(),
             vault: None,
         };
         own.fresh_actor(None);
@@ -167,9 +170,14 @@ impl Engine {
         self.root_is_published() && (is_of_one_root || !Guard::AllNewestAreMerged.stands())
     }
 
+    /// Whether no head of ours is lacking: neither to join others' nor to vouch for one.
+    fn has_nothing_to_say(&self) -> bool {
+        self.has_one_root() && self.own.vouches_for.is_empty()
+    }
+
     /// Plans the publication of a join that nobody has published yet.
     pub(super) fn publish_merge_soon(&mut self, now_ms: u64) {
-        if self.has_one_root() || !self.standing.can_write {
+        if self.has_nothing_to_say() || !self.may_publish() {
             self.own.merge_due_ms = None;
             return;
         }
@@ -188,7 +196,7 @@ impl Engine {
             return;
         }
         self.own.merge_due_ms = None;
-        if !self.has_one_root() && self.standing.can_write {
+        if !self.has_nothing_to_say() && self.may_publish() {
             self.publish(now_ms, (0, 0), BTreeSet::new());
         }
     }
@@ -237,6 +245,7 @@ impl Engine {
         self.own.by_seq.insert(seq, signed.id());
         self.own.this_run.insert(signed.id());
         self.own.merge_due_ms = None;
+        self.own.vouches_for.clear();
         self.note_head(&signed);
         self.merging.advance(signed.id());
         self.note_published();

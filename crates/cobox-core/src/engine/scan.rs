@@ -78,6 +78,11 @@ impl Finding {
         self.found.is_empty() && self.gone.is_empty() && self.moves.is_empty()
     }
 
+    /// Where it looked; empty is everywhere.
+    pub(super) fn places(&self) -> Vec<FolderPath> {
+        self.under.0.iter().cloned().collect()
+    }
+
     /// Leaves out all at and below a path; true if there was something.
     pub(super) fn drop_below(&mut self, top: &FolderPath) -> bool {
         let found: Vec<FolderPath> = below(self.found.range(top.clone()..).map(|(path, _)| path), top);

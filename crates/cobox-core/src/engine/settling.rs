@@ -73,7 +73,7 @@ impl Engine {
         if !in_conflict {
             return Err(SettleError::NoConflict { path: path.clone() });
         }
-        if !self.standing.can_write {
+        if !self.may_publish() {
             return Err(SettleError::ReadOnly);
         }
         let count = versions.len();

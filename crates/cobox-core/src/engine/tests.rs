@@ -538,3 +538,133 @@ fn a_reader_publishes_nothing() {
     folder.alice_writes("mine", b"Alice's");
     assert!(folder.published.is_empty() && folder.shows().is_empty());
 }
+
+impl Folder {
+    /// The next epoch, whose secret Alice has.
+    fn rotates(&mut self) -> EpochTag {
+        let params = FolderKeys::params_for(Profile::Uniform, false);
+        let next = self.keys.insert_epoch(crate::keys::EpochSecret::from_bytes([9; 32]), params).unwrap();
+        self.alice.handle(1_000, Input::Keys(Box::new(self.keys.clone())));
+        self.may_write_under(Some(next));
+        next
+    }
+
+    fn may_write_under(&mut self, epoch: Option<EpochTag>) {
+        let standing = Standing { epoch, ..self.alice.standing.clone() };
+        self.tell(Input::Standing(standing));
+    }
+
+    /// Until whatever waits by chance is due.
+    fn time_passes(&mut self) {
+        self.alice.handle(10_000, Input::Woken);
+        self.tell(Input::Woken);
+    }
+}
+
+#[test]
+fn m1_under_a_new_epoch_all_metadata_is_sealed_anew_and_published() {
+    let mut folder = Folder::new();
+    folder.alice_writes("a secret name", b"Alice's");
+    let (before, old): (BTreeSet<Cid>, _) = (folder.alice.tree().cids().collect(), folder.epoch);
+    folder.published.clear();
+
+    let next = folder.rotates();
+    assert_eq!(folder.alice.tree().epoch(), next);
+    assert!(folder.alice.tree().cids().all(|cid| !before.contains(&cid)), "no node stays as it was");
+    folder.time_passes();
+    let head = folder.published.last().expect("a head says so").head().clone();
+    assert_eq!((head.epoch, head.root), (next, folder.alice.root()));
+    assert!(head.new_blocks >= folder.alice.tree().cids().count() as u64, "all of it is announced");
+    assert_eq!(folder.shows(), ["a secret name"]);
+    assert!(folder.alice.summary().stuck.is_empty());
+
+    // Once is enough.
+    folder.published.clear();
+    folder.may_write_under(Some(next));
+    folder.time_passes();
+    assert!(folder.published.is_empty() && old != next);
+}
+
+/// A stop came between the new epoch and the metadata sealed under it.
+#[test]
+fn m11_metadata_left_under_an_old_epoch_is_sealed_anew_at_the_next_start() {
+    let mut folder = Folder::new();
+    folder.alice_writes("name", b"Alice's");
+    let (state, tree) = (folder.alice.state().clone(), folder.alice.tree().clone());
+    let heads = folder.published.clone();
+    let frontier = folder.alice.frontier().clone();
+    let next = folder.rotates();
+    let mut standing = folder.alice.standing.clone();
+    standing.epoch = Some(next);
+    let device = DeviceSecret::from_seed(&[1; 32]).sig.clone();
+    let setup = Setup { folder: folder.id, keys: folder.keys.clone(), device, entropy: [8; 32], standing };
+    let again = Engine::new(setup, state, tree, frontier, &heads, BTreeMap::new());
+    assert_eq!(again.tree().epoch(), next);
+    assert_eq!(again.root(), folder.alice.root(), "the same blocks as without a stop");
+}
+
+#[test]
+fn m2_what_is_changed_while_there_is_no_epoch_waits_and_is_not_taken_back() {
+    let mut folder = Folder::new();
+    folder.alice_sees(&[("kept", file(1)), ("deleted", file(2))]);
+    assert_eq!(folder.shows(), ["deleted", "kept"]);
+    folder.may_write_under(None);
+    let now = [("kept", file(1)), ("new", file(3))];
+    assert_eq!(folder.alice_sees(&now), [], "nothing is brought back, nothing removed");
+    assert_eq!(folder.shows(), ["deleted", "kept"], "nothing is said yet");
+    assert!(folder.alice.summary().stuck.is_empty());
+
+    let next = folder.rotates();
+    assert_eq!(folder.alice_sees(&now), []);
+    assert_eq!(folder.shows(), ["kept", "new"]);
+    assert_eq!(folder.alice.tree().epoch(), next);
+}
+
+#[test]
+fn m1_content_sealed_while_the_epoch_changed_is_read_again() {
+    let mut folder = Folder::new();
+    let old = folder.epoch;
+    folder.alice.handle(1_000, Input::ScanBegun { under: Vec::new() });
+    folder.alice.handle(1_000, Input::Listed(vec![(at("long"), file(1))]));
+    let next = folder.rotates();
+    let Stat::File(stamp) = file(1) else { unreachable!() };
+    let sealed = |epoch| {
+        let chunk = Ref { cid: Cid([epoch; 32]), len: 600, epoch: if epoch == 1 { old } else { next } };
+        let content = Content::Refs(Box::new([chunk]));
+        Box::new(Body { size: 600, mtime_ns: 0, executable: false, plain_digest: [5; 32], content })
+    };
+    folder.alice.handle(1_000, Input::Hashed { path: at("long"), stamp, body: sealed(1) });
+    folder.alice.handle(1_000, Input::ScanEnded { unreadable: Vec::new() });
+    assert!(folder.shows().is_empty(), "who was sent away knows the old epoch");
+    let mut again = false;
+    while let Some(output) = folder.alice.poll_output() {
+        again |= matches!(output, Output::Rescan(_));
+    }
+    assert!(again);
+
+    folder.alice.handle(1_000, Input::ScanBegun { under: Vec::new() });
+    folder.alice.handle(1_000, Input::Listed(vec![(at("long"), file(1))]));
+    folder.alice.handle(1_000, Input::Hashed { path: at("long"), stamp, body: sealed(2) });
+    folder.alice.handle(1_000, Input::ScanEnded { unreadable: Vec::new() });
+    assert_eq!(folder.shows(), ["long"]);
+}
+
+/// Mallory's head was joined, and then it turns out that she had been made a reader before: whoever saw it says so.
+#[test]
+fn m2_a_joined_head_that_no_longer_counts_is_vouched_for_once() {
+    let mut folder = Folder::new();
+    let mut mallory = Mallory::new(&folder);
+    mallory.writes(&folder, "hers");
+    let (root, blocks) = mallory.seals(&folder);
+    let head = mallory.publishes(&folder, root, 1);
+    folder.mallory(&head, &blocks);
+    folder.time_passes();
+    assert!(folder.shows() == ["hers"] && folder.published.is_empty(), "her state is all there is");
+
+    folder.tell(Input::Quarantined(head.id()));
+    folder.time_passes();
+    let vouched: Vec<Vec<HeadId>> = folder.published.iter().map(|head| head.head().merged.clone()).collect();
+    assert_eq!(vouched, [vec![head.id()]]);
+    folder.time_passes();
+    assert_eq!(folder.published.len(), 1);
+}

@@ -5,12 +5,17 @@
 //! Random bytes are arguments. Everything made here is returned, not applied: the caller stores the ops and envelopes, adds them
 //! to its log and sends them.
 
+mod duties;
 mod epochs;
 mod founding;
 mod invite;
 mod names;
 mod ops;
+mod removals;
 
+pub use duties::{
+    Deed, Duty, EPOCH_AGE_MS_MAX, EXPIRED_INVITE_STAYS_MS, Moment, Seat, bundle_envelopes, duty, grant_envelope,
+};
 pub use epochs::{EpochError, Granted, NewEpoch, OpenedEpochs, grant_epochs, mint_epoch, open_epochs, repair_grants};
 pub use founding::{Founded, Founding, FoundingError, FoundingRandom, found};
 pub use invite::{
@@ -19,3 +24,4 @@ pub use invite::{
 };
 pub use names::{Label, LabelError, open_label};
 pub use ops::{Author, add_device, device_proof, propose, propose_labelled, seeder_grant, witness};
+pub use removals::{Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_role};

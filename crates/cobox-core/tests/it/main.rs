@@ -14,6 +14,7 @@ mod invite_vectors;
 mod key_vectors;
 mod note_vectors;
 mod path_vectors;
+mod removal_stories;
 mod state;
 mod tree;
 mod vector_file;

@@ -181,6 +181,23 @@ impl HeadGraph {
         self.maximal.iter().map(|id| &self.nodes[id]).filter(|node| node.counts).map(|node| &node.signed)
     }
 
+    /// The newest heads that count among those of some authors (device, member): no head that counts rests on them. What a removal
+    /// names as its cut (rule R18): the others of the author are in the past of these, or somebody else has built upon them.
+    pub fn last_of(&self, is_author: impl Fn(&SigKey, &OpId) -> bool) -> Vec<HeadId> {
+        let counting = || self.nodes.iter().filter(|(_, node)| node.counts);
+        let built_upon: BTreeSet<HeadId> = counting().flat_map(|(_, node)| node.head().parents()).collect();
+        let is_last =
+            |(id, node): &(&HeadId, &Node)| is_author(&node.head().device, &node.member) && !built_upon.contains(*id);
+        counting().filter(is_last).map(|(id, _)| *id).collect()
+    }
+
+    /// The newest heads in quarantine: all others there are in the past of these.
+    pub fn quarantined(&self) -> Vec<HeadId> {
+        let held = || self.nodes.iter().filter(|(_, node)| !node.counts);
+        let below: BTreeSet<HeadId> = held().flat_map(|(_, node)| node.head().parents()).collect();
+        held().map(|(id, _)| *id).filter(|id| !below.contains(id)).collect()
+    }
+
     /// `head` and those before it of its actor with numbers over `above_seq`, oldest first.
     pub fn chain(&self, head: &HeadId, above_seq: u64) -> Vec<HeadId> {
         let mut chain = Vec::new();

@@ -286,6 +286,9 @@ fn heads_that_counted_go_to_quarantine_when_a_removal_arrives_and_stay_the_same_
     net.settle();
     net.cut(0, 2);
     net.publish(2, &unseen);
+    let last =
+        |net: &Net, party: usize| net.parties[party].replica.heads().last_of(|device, _| *device == key(2).public());
+    assert_eq!((last(&net, 0), last(&net, 2)), (vec![seen.id()], vec![unseen.id()]), "what a removal would name");
     let count = folder.ops.len();
     folder.remove(2, vec![seen.id()]);
     net.tell(0, Input::LocalOps { ops: folder.ops[count..].to_vec(), envelopes: vec![] });
@@ -295,7 +298,26 @@ fn heads_that_counted_go_to_quarantine_when_a_removal_arrives_and_stay_the_same_
         let heads = net.parties[party].replica.heads();
         assert!(heads.counts(&seen.id()) && !heads.counts(&unseen.id()), "party {party}");
         assert_eq!(net.heads(party).len(), 2);
+        assert_eq!(heads.quarantined(), [unseen.id()]);
+        assert_eq!(last(&net, party), [seen.id()]);
     }
+}
+
+#[test]
+fn m2_a_cut_names_no_head_that_somebody_else_has_built_upon() {
+    let (folder, mut net) = trio(13);
+    let first = folder.head(2, None, &[], cid(1));
+    let second = folder.head(2, Some(&first), &[], cid(2));
+    let built = folder.head(3, None, &[&first], cid(3));
+    for head in [&first, &second, &built] {
+        net.publish(0, head);
+    }
+    let last = |n: u8| net.parties[0].replica.heads().last_of(|device, _| *device == key(n).public());
+    assert_eq!((last(2), last(3)), (vec![second.id()], vec![built.id()]));
+    let third = folder.head(3, Some(&built), &[&second], cid(4));
+    net.publish(0, &third);
+    let heads = net.parties[0].replica.heads();
+    assert!(heads.last_of(|device, _| *device == key(2).public()).is_empty(), "they count by what was built upon them");
 }
 
 #[test]
