@@ -18,7 +18,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cobox_core::engine::{Brake, VaultMark};
 use cobox_core::keys::{DeviceSecret, FolderKeys};
-use cobox_core::members::{Author, Founded, Founding, FoundingRandom, Label, found, propose_labelled};
+use cobox_core::members::{
+    Author, Founded, Founding, FoundingRandom, Label, bundle_envelopes, found, propose_labelled,
+};
 use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError};
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
@@ -430,7 +432,7 @@ impl Daemon {
         };
         let chances = FoundingRandom { nonce: random(), shape: random(), epoch: random() };
         let Founded { log, keys, epoch } = found(founding, &chances).map_err(|why| why.to_string())?;
-        let envelopes = folder::bundle_envelopes(epoch.op.id(), epoch.envelopes);
+        let envelopes = bundle_envelopes(epoch.op.id(), epoch.envelopes);
         let config = FolderConfig {
             id: log.folder().to_string(),
             sort: if kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder },
@@ -440,6 +442,7 @@ impl Daemon {
             paused: false,
             seeders: Vec::new(),
             contacts: Vec::new(),
+            discarded: Vec::new(),
         };
         let mut ops: Vec<SignedOp> = log.ops().cloned().collect();
         if kind == FolderKind::Folder {

@@ -126,8 +126,10 @@ impl Guest {
         let membership = replica.membership();
         match cobox_core::members::repair_grants(membership.log(), membership.roster(), keys, author, random) {
             Ok(granted) => {
-                let envelopes =
-                    granted.iter().map(|g| crate::folder::grant_envelope(g.op.id(), g.envelope.clone())).collect();
+                let envelopes = granted
+                    .iter()
+                    .map(|g| cobox_core::members::grant_envelope(g.op.id(), g.envelope.clone()))
+                    .collect();
                 self.hand_in(granted.into_iter().map(|g| g.op).collect(), envelopes);
             }
             Err(why) => tracing::warn!(%why, "keys could not be handed on"),

@@ -31,3 +31,8 @@ pub use lock::{Holder, Lock, LockError};
 pub use private::Private;
 pub use process::{RunError, UpOptions, run};
 pub use token::random_token;
+
+/// Whether a pasted text is an invite code that anybody who has it may use, and so a secret.
+pub fn is_open_code(text: &str) -> bool {
+    matches!(text.parse(), Ok(cobox_core::members::InviteText::Code(_)))
+}

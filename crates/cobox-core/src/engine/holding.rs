@@ -118,6 +118,14 @@ impl Engine {
         if passes_ms > now_ms && passes_ms <= now_ms + BURST_QUIET_MS {
             return self.out.push_back(Output::WakeAt(passes_ms));
         }
+        if !self.standing.can_write {
+            // Who may only read says nothing to anybody: the disk becomes what the folder is.
+            if let Some(held) = self.held.take() {
+                self.bring_back(held);
+                self.replan();
+            }
+            return;
+        }
         // It goes once nothing is looked at, and once it can be said to others.
         if self.scan.is_some() || !self.may_publish() {
             let at_ms = now_ms + BURST_QUIET_MS;

@@ -8,7 +8,7 @@
 
 use cobox_proto::hosting::joins_to_witness;
 use cobox_proto::id::OpId;
-use cobox_proto::members::{Envelope, EnvelopeList, InviteInfo, Log, Member, OpBody, Role, Roster, SignedOp};
+use cobox_proto::members::{Envelope, EnvelopeList, InviteInfo, Log, Member, OpBody, Role, Roster, SignedOp, resolve};
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::OpEnvelopes;
 
@@ -134,8 +134,14 @@ pub fn duty(seat: &Seat<'_>, moment: &Moment) -> Result<Duty, EpochError> {
     let mut again_ms: Option<u64> = None;
     if let (Some(due_ms), Some(keys)) = (epoch_due_ms(seat, moment), seat.keys) {
         if due_ms <= moment.now_ms {
-            let mut deed = Deed::default();
             let (epoch, keys) = start_epoch(seat.log, seat.roster, keys, author, &moment.random)?;
+            // One that would not be taken is not started again and again.
+            let mut after = seat.log.clone();
+            let added = after.add(epoch.op.clone()).is_ok();
+            if !added || resolve(&after).writable_epoch() != Some(epoch.id) {
+                return Err(EpochError::NotTaken);
+            }
+            let mut deed = Deed::default();
             deed.and_epoch(epoch, keys);
             return Ok(Duty { deed: Some(deed), again_ms: None });
         }

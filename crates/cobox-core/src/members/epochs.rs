@@ -41,6 +41,9 @@ pub enum EpochError {
     /// None of the epochs in question is held here.
     #[error("this device lacks the folder's newest keys; let a device that has them come online first")]
     NoKeys,
+    /// It would not be the one to write under.
+    #[error("new keys that this device made would not be used now; they are tried again later")]
+    NotTaken,
     /// The parameters.
     #[error(transparent)]
     Keys(#[from] KeysError),

@@ -24,7 +24,10 @@ pub use history::{
 };
 pub use missing::{MissingFile, MissingFiles, MissingRequest, MissingState};
 pub use page::{Appearance, PageSettings, Place, PlaceRequest};
-pub use people::{Invite, InviteRequest, MemberStatus, Members, Role};
+pub use people::{
+    HeldAside, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, MemberStatus, Members,
+    Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
+};
 pub use values::{Secret, Time};
 
 // ---- this device -------------------------------------------------------------------------------------------------

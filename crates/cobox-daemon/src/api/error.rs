@@ -146,6 +146,12 @@ codes! {
     DamageFound = "damage_found", 500, Problem;
     /// Ctrl-C.
     Interrupted = "interrupted", 499, Interrupted;
+    /// Several members match.
+    MemberAmbiguous = "member_ambiguous", 409, Usage;
+    /// Nothing of this id is held aside.
+    HeldAsideNotFound = "held_aside_not_found", 404, NotFound;
+    /// No open invite of this id.
+    InviteNotFound = "invite_not_found", 404, NotFound;
 }
 
 impl Serialize for ErrorCode {

@@ -3,9 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::dto::{Invite, InviteRequest, Members, Role};
+use super::dto::{
+    Invite, InviteRequest, InviteStatus, Invites, MemberChange, Members, RemoveRequest, Role, RoleRequest,
+};
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body, FolderParam};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// An invite code is good for a year at most.
 const EXPIRES_S_MAX: u64 = 366 * 24 * 3600;
@@ -20,6 +24,50 @@ const EXPIRES_S_MAX: u64 = 366 * 24 * 3600;
 )]
 pub(super) async fn members(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<Members>, ApiError> {
     api.service.members(at.folder).await.map(Json)
+}
+
+/// A member in an address.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct MemberParam {
+    /// A folder's name, id prefix or absolute path.
+    folder: String,
+    /// A member's name, or the beginning of their key.
+    who: String,
+}
+
+/// Send a member away: they keep what they have, and get nothing that is written from then on.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/members/{who}/remove",
+    tag = "members",
+    params(MemberParam),
+    request_body = RemoveRequest,
+    responses((status = 200, body = MemberChange), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn remove(
+    State(api): State<Api>,
+    At(at): At<MemberParam>,
+    Body(request): Body<RemoveRequest>,
+) -> Result<Json<MemberChange>, ApiError> {
+    api.service.member_remove(at.folder, at.who, request).await.map(Json)
+}
+
+/// Change what a member may do.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/members/{who}/role",
+    tag = "members",
+    params(MemberParam),
+    request_body = RoleRequest,
+    responses((status = 200, body = MemberChange), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn role(
+    State(api): State<Api>,
+    At(at): At<MemberParam>,
+    Body(request): Body<RoleRequest>,
+) -> Result<Json<MemberChange>, ApiError> {
+    api.service.member_role(at.folder, at.who, request).await.map(Json)
 }
 
 /// Make an invite code.
@@ -38,6 +86,43 @@ pub(super) async fn invite(
 ) -> Result<Json<Invite>, ApiError> {
     sensible(&request)?;
     api.service.invite(at.folder, request).await.map(Json)
+}
+
+/// Invites by which somebody may still join.
+#[utoipa::path(
+    get,
+    path = "/folders/{folder}/invites",
+    tag = "members",
+    params(FolderParam),
+    responses((status = 200, body = Invites), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn invites(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<Invites>, ApiError> {
+    api.service.invites(at.folder).await.map(Json)
+}
+
+/// An invite in an address.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct InviteParam {
+    /// A folder's name, id prefix or absolute path.
+    folder: String,
+    /// The beginning of the invite's id.
+    invite: String,
+}
+
+/// Close an invite: nobody joins by it any more, and it opens nothing that is written from then on.
+#[utoipa::path(
+    delete,
+    path = "/folders/{folder}/invites/{invite}",
+    tag = "members",
+    params(InviteParam),
+    responses((status = 200, body = InviteStatus), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn invite_cancel(
+    State(api): State<Api>,
+    At(at): At<InviteParam>,
+) -> Result<Json<InviteStatus>, ApiError> {
+    api.service.invite_cancel(at.folder, at.invite).await.map(Json)
 }
 
 fn sensible(request: &InviteRequest) -> Result<(), ApiError> {

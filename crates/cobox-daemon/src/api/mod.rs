@@ -23,6 +23,7 @@ mod missing;
 mod page;
 mod places;
 mod problem;
+mod quarantine;
 mod recovery;
 mod server;
 mod service;
@@ -132,7 +133,13 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(files::ignore_rules, files::keep_ignore_rules))
         .routes(routes!(files::test_ignore_rules))
         .routes(routes!(members::members))
-        .routes(routes!(members::invite))
+        .routes(routes!(members::remove))
+        .routes(routes!(members::role))
+        .routes(routes!(members::invite, members::invites))
+        .routes(routes!(members::invite_cancel))
+        .routes(routes!(quarantine::quarantine))
+        .routes(routes!(quarantine::adopt))
+        .routes(routes!(quarantine::discard))
         .routes(routes!(backups::backup_list, backups::backup_add))
         .routes(routes!(backups::backup_remove))
         .routes(routes!(conflicts::conflicts))

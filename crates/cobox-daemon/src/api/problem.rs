@@ -47,6 +47,10 @@ words! {
     NotOpened = "not_opened";
     /// Somebody else writes with this device's key.
     Duplicated = "duplicated";
+    /// This device is no member's any more.
+    Removed = "removed";
+    /// People who were sent away had written something that nobody had seen.
+    HeldAside = "held_aside";
 }
 
 impl From<ProblemCode> for String {

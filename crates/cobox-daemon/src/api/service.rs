@@ -10,9 +10,10 @@ use futures_util::future::BoxFuture;
 use super::dto::{
     BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, Differences, FileAdded,
     FileList, FolderReply, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules,
-    Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members, MissingFiles, MissingRequest, PageSettings,
-    Place, PlaceRequest, RecoverRequest, Recovered, RecoveryKit, RenameRequest, RestoreRequest, Restored,
-    SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest, WaitRequest, Whoami,
+    Invite, InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, MemberChange, Members,
+    MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest,
+    Recovered, RecoveryKit, RemoveRequest, RenameRequest, RestoreRequest, Restored, RoleRequest, SettleRequest,
+    Settled, Status, TrashRestoreRequest, UndoRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -67,8 +68,23 @@ pub trait Service: Send + Sync + 'static {
 
     /// Makes an invite code.
     fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite>;
+    /// Invites by which somebody may still join.
+    fn invites(&self, folder: String) -> Answer<'_, Invites>;
+    /// Closes one; `invite` is the beginning of its id.
+    fn invite_cancel(&self, folder: String, invite: String) -> Answer<'_, InviteStatus>;
     /// Who belongs.
     fn members(&self, folder: String) -> Answer<'_, Members>;
+    /// Sends a member away. `who` is a name or the beginning of a key.
+    fn member_remove(&self, folder: String, who: String, request: RemoveRequest) -> Answer<'_, MemberChange>;
+    /// Changes what a member may do.
+    fn member_role(&self, folder: String, who: String, request: RoleRequest) -> Answer<'_, MemberChange>;
+
+    /// What people wrote who were sent away, as far as nobody had seen it.
+    fn quarantine(&self, folder: String) -> Answer<'_, Quarantine>;
+    /// Takes it into the folder; answers with what.
+    fn quarantine_adopt(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine>;
+    /// Puts it out of sight on this device; answers with what.
+    fn quarantine_discard(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine>;
 
     /// Places a backup; answers when the seeder has signed.
     fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded>;

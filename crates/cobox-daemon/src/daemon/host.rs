@@ -73,6 +73,13 @@ impl Daemon {
                 EventKind::Problem,
                 format!("{name}: this device seems to be duplicated: another copy of its home writes"),
             ),
+            Happened::Out => news(
+                EventKind::Problem,
+                format!("{name}: you are no member of this folder any more; your files stay as they are"),
+            ),
+            Happened::MemberJoined { name: who, key } => {
+                news(EventKind::MemberJoined, format!("{name}: {who} belongs to it now")).who(key.to_string())
+            }
             Happened::BackupComplete { seeder } => {
                 news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
                     .who(seeder.to_string())

@@ -7,9 +7,11 @@ mod files;
 mod folders;
 mod held;
 mod history;
+mod invites;
 mod missing;
 mod page;
 mod people;
+mod quarantine;
 mod recovery;
 mod restoring;
 mod status;
@@ -23,10 +25,10 @@ use super::{Daemon, Running};
 use crate::api::dto::{
     BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, Differences, FileAdded,
     FileList, FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History,
-    IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, JoinRequest, LeaveReply, LeaveRequest, Members,
-    MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, RecoverRequest, Recovered, RecoveryKit,
-    RenameRequest, RestoreRequest, Restored, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest,
-    WaitRequest, Whoami,
+    IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply,
+    LeaveRequest, MemberChange, Members, MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine,
+    QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, RestoreRequest, Restored,
+    RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -91,8 +93,29 @@ impl Service for Daemon {
     fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite> {
         self.make_invite(folder, request).boxed()
     }
+    fn invites(&self, folder: String) -> Answer<'_, Invites> {
+        self.list_invites(folder).boxed()
+    }
+    fn invite_cancel(&self, folder: String, invite: String) -> Answer<'_, InviteStatus> {
+        self.cancel_invite(folder, invite).boxed()
+    }
     fn members(&self, folder: String) -> Answer<'_, Members> {
         self.list_members(folder).boxed()
+    }
+    fn member_remove(&self, folder: String, who: String, request: RemoveRequest) -> Answer<'_, MemberChange> {
+        self.remove_member(folder, who, request).boxed()
+    }
+    fn member_role(&self, folder: String, who: String, request: RoleRequest) -> Answer<'_, MemberChange> {
+        self.change_role(folder, who, request).boxed()
+    }
+    fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
+        self.list_quarantine(folder).boxed()
+    }
+    fn quarantine_adopt(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine> {
+        self.decide_quarantine(folder, request, true).boxed()
+    }
+    fn quarantine_discard(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine> {
+        self.decide_quarantine(folder, request, false).boxed()
     }
     fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded> {
         self.add_backup(folder, request).boxed()

@@ -81,6 +81,9 @@ pub(crate) struct FolderConfig {
     pub seeders: Vec<SeederConfig>,
     /// Members' machines that an invite named: tickets.
     pub contacts: Vec<String>,
+    /// Changes of people who were sent away that are put out of sight here: the ids of their heads.
+    #[serde(default)]
+    pub discarded: Vec<String>,
 }
 
 impl FolderConfig {

@@ -24,6 +24,7 @@ pub(crate) struct Scripted {
     pub(crate) folders: Vec<FolderStatus>,
     pub(crate) held: Vec<HeldChange>,
     pub(crate) missing: Vec<MissingFile>,
+    pub(crate) held_aside: Vec<HeldAside>,
     pub(crate) damaged: Vec<Problem>,
     /// What every change is refused with.
     pub(crate) refusal: Option<ApiError>,
@@ -38,6 +39,7 @@ impl Default for Scripted {
             folders: vec![],
             held: vec![],
             missing: vec![],
+            held_aside: vec![],
             damaged: vec![],
             refusal: None,
             in_step: AtomicBool::new(true),
@@ -135,6 +137,32 @@ fn restored(dry_run: bool) -> Restored {
     }
 }
 
+fn an_invite() -> InviteStatus {
+    InviteStatus {
+        id: "aa11".into(),
+        role: Role::Editor,
+        by: "Ana".into(),
+        uses: 1,
+        used: 0,
+        expires_at: Time::from_ms(0),
+        expired: true,
+    }
+}
+
+fn changed(who: &str, role: Option<Role>, dry_run: bool) -> MemberChange {
+    MemberChange {
+        dry_run,
+        member: MemberName { name: who.into(), key: "bb".into(), role: Role::Editor },
+        role,
+        devices: 1,
+        also_gone: vec![],
+        closed_invites: 0,
+        new_keys: role.is_none(),
+        keeps: vec![],
+        loses: vec![],
+    }
+}
+
 fn reply(folder: Result<FolderName, ApiError>) -> Result<FolderReply, ApiError> {
     folder.map(|folder| FolderReply { folder, already: false })
 }
@@ -227,11 +255,39 @@ impl Service for Scripted {
     }
     fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite> {
         let InviteRequest { to, role, expires_s, uses } = request;
-        let invite = Invite { code: "cbi1code".into(), role, expires_at: Time::from_ms(expires_s as i64 * 1000), uses };
+        let (code, id, anybody) = ("cbi1code".into(), "aa11".into(), to.is_none());
+        let expires_at = Time::from_ms(expires_s as i64 * 1000);
+        let invite = Invite { code, role, expires_at, uses, id, anybody };
         self.change(format!("invite {folder} {to:?} {role:?}"), self.named(&folder).map(|_| invite))
+    }
+    fn invites(&self, folder: String) -> Answer<'_, Invites> {
+        look(self.named(&folder).map(|_| Invites { invites: vec![an_invite()] }))
+    }
+    fn invite_cancel(&self, folder: String, invite: String) -> Answer<'_, InviteStatus> {
+        self.change(format!("cancel {folder} {invite}"), self.named(&folder).map(|_| an_invite()))
     }
     fn members(&self, folder: String) -> Answer<'_, Members> {
         look(self.all(Some(&folder)).map(|mut s| Members { members: s.folders.remove(0).members }))
+    }
+    fn member_remove(&self, folder: String, who: String, request: RemoveRequest) -> Answer<'_, MemberChange> {
+        let change = changed(&who, None, request.dry_run);
+        self.change(format!("remove {folder} {who} {}", request.dry_run), self.named(&folder).map(|_| change))
+    }
+    fn member_role(&self, folder: String, who: String, request: RoleRequest) -> Answer<'_, MemberChange> {
+        let change = changed(&who, Some(request.role), request.dry_run);
+        let asked = format!("role {folder} {who} {:?} {}", request.role, request.dry_run);
+        self.change(asked, self.named(&folder).map(|_| change))
+    }
+    fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
+        look(self.named(&folder).map(|_| Quarantine { held_aside: self.held_aside.clone() }))
+    }
+    fn quarantine_adopt(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine> {
+        let held = Quarantine { held_aside: self.held_aside.clone() };
+        self.change(format!("adopt {folder} {:?}", request.id), Ok(held))
+    }
+    fn quarantine_discard(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine> {
+        let held = Quarantine { held_aside: self.held_aside.clone() };
+        self.change(format!("discard {folder} {:?}", request.id), Ok(held))
     }
     fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded> {
         let backup = BackupStatus {

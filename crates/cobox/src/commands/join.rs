@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cobox_daemon::api::dto::{FolderReply, JoinRequest};
+use cobox_daemon::is_open_code;
 
 use super::folder_line;
 use crate::error::Failure;
@@ -27,7 +28,15 @@ impl Args {
         let client = context.client()?;
         let code = match self.code.as_deref() {
             Some("-") => prompt::stdin()?.to_string(),
-            Some(code) => code.to_owned(),
+            Some(code) => {
+                if is_open_code(code) {
+                    context.out.note(
+                        "whoever has this code may join, and others on this computer may have seen you type it; `cobox join -` reads \
+                         it from standard input",
+                    );
+                }
+                code.to_owned()
+            }
             None => prompt::line("Invite code: ", "the code, or `-` to read it from standard input")?,
         };
         let path = self.path.as_deref().map(place::absolute).transpose()?;

@@ -19,8 +19,10 @@ const VERBS: [&str; 23] = [
     "pause",
     "resume",
     "invite",
+    "invites",
     "join",
     "members",
+    "quarantine",
     "backup",
     "conflicts",
     "held",
@@ -39,7 +41,14 @@ fn help_is_plain_english_and_goes_to_stdout() {
     let mut texts = vec![place.run(&["--help"])];
     texts.extend(VERBS.iter().map(|verb| place.run(&[verb, "--help"])));
     for nested in [
+        "invites list",
+        "invites cancel",
         "members list",
+        "members remove",
+        "members role",
+        "quarantine list",
+        "quarantine adopt",
+        "quarantine discard",
         "backup add",
         "backup list",
         "backup remove",

@@ -49,7 +49,7 @@ pub struct Members {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InviteRequest {
-    /// The CoBox key of the one person it is for.
+    /// The CoBox key of the one person it is for; without it, whoever has the code may join.
     pub to: Option<String>,
     /// What they may do.
     pub role: Role,
@@ -70,6 +70,124 @@ pub struct Invite {
     pub expires_at: Time,
     /// How many may join with it.
     pub uses: u32,
+    /// Names it among the folder's invites.
+    pub id: String,
+    /// Whether whoever has the code may join: it was made for nobody in particular, and is to be kept like a key.
+    pub anybody: bool,
 }
 
 // ---- backups -----------------------------------------------------------------------------------------------------
+
+/// `GET folders/{folder}/invites`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Invites {
+    /// Those by which somebody may still join, and those that have expired and are not closed yet.
+    pub invites: Vec<InviteStatus>,
+}
+
+/// An invite that was made. The code itself is known to whoever has it alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InviteStatus {
+    /// Names it, in this folder.
+    pub id: String,
+    /// What who joins may do.
+    pub role: Role,
+    /// Who made it.
+    pub by: String,
+    /// How many may join with it.
+    pub uses: u32,
+    /// How many have.
+    pub used: u32,
+    /// Until when it is good.
+    pub expires_at: Time,
+    /// Whether that time is over.
+    pub expired: bool,
+}
+
+// ---- going -------------------------------------------------------------------------------------------------------
+
+/// `POST folders/{folder}/members/{who}/remove`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveRequest {
+    /// Only says what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST folders/{folder}/members/{who}/role`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleRequest {
+    /// What they may do from now on.
+    pub role: Role,
+    /// Only says what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// A member, named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberName {
+    /// What they call themselves.
+    pub name: String,
+    /// The key in this folder.
+    pub key: String,
+    /// What they may do, or might.
+    pub role: Role,
+}
+
+/// What changed about a member, or would.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberChange {
+    /// Whether nothing was done.
+    pub dry_run: bool,
+    /// Who, as they were before.
+    pub member: MemberName,
+    /// What they may do now; none if they are gone.
+    pub role: Option<Role>,
+    /// How many devices of theirs it concerns.
+    pub devices: u64,
+    /// Others who go with them, because nobody else let them in.
+    pub also_gone: Vec<MemberName>,
+    /// Open invites that close with it.
+    pub closed_invites: u64,
+    /// Whether what is written from now on has new keys.
+    pub new_keys: bool,
+    /// What they keep, in sentences.
+    pub keeps: Vec<String>,
+    /// What they lose, in sentences.
+    pub loses: Vec<String>,
+}
+
+// ---- what was written by who is gone -----------------------------------------------------------------------------
+
+/// `GET folders/{folder}/quarantine`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Quarantine {
+    /// The newest first.
+    pub held_aside: Vec<HeldAside>,
+}
+
+/// Changes of a removed device that others had not seen before: they are kept and do not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldAside {
+    /// Names it, in this folder.
+    pub id: String,
+    /// Who wrote it.
+    pub by: String,
+    /// On which device.
+    pub device: String,
+    /// When, by that device's clock.
+    pub at: Option<Time>,
+    /// How many times it was saved.
+    pub changes: u64,
+}
+
+/// `POST folders/{folder}/quarantine/adopt` and `.../discard`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineRequest {
+    /// One of them by the beginning of its id, otherwise all.
+    pub id: Option<String>,
+}

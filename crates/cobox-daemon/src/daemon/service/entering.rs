@@ -182,8 +182,17 @@ impl Daemon {
                 .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         }
         let sort = if entered.genesis.kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder };
-        let config =
-            FolderConfig { id: id.to_string(), sort, name, path: root, slot, paused: false, seeders, contacts };
+        let config = FolderConfig {
+            id: id.to_string(),
+            sort,
+            name,
+            path: root,
+            slot,
+            paused: false,
+            seeders,
+            contacts,
+            discarded: Vec::new(),
+        };
         let Entered { genesis, ops, envelopes } = entered;
         let new = NewFolder { config, genesis, ops, envelopes, keys: Some(keys), device_seed };
         self.take_folder(new).map_err(|why| ApiError::new(why.code(), why.to_string()).hint(why.hint()))

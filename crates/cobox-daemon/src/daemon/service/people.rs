@@ -1,16 +1,20 @@
-//! Members and invites, and the recovery kit.
+//! Members: who belongs, what they may do, who goes; and the recovery kit.
 
-use cobox_core::keys::ContactKey;
-use cobox_core::members::{InviteRandom, Terms, invite_labelled};
-use cobox_proto::codec::Canonical;
-use cobox_proto::limits::INVITE_TICKETS_MAX;
-use cobox_proto::members::Role as MemberRole;
+use std::collections::BTreeMap;
 
-use super::super::{Daemon, now_ms, random};
+use cobox_core::members::{Change, RemovalError};
+use cobox_proto::id::OpId;
+use cobox_proto::members::{Member, Role as MemberRole, Void};
+
+use super::super::{Daemon, Running};
+use super::status::role as shown_role;
 use super::{failed, stopped};
-use crate::api::dto::{Invite, InviteRequest, Members, RecoveryKit, Role, Time};
-use crate::api::{ApiError, ErrorCode};
+use crate::api::dto::{MemberChange, MemberName, Members, RecoveryKit, RemoveRequest, Role, RoleRequest};
+use crate::api::{ApiError, ErrorCode, EventKind, News};
 use crate::folder::FolderActor;
+
+/// The fewest characters of a key that name a member.
+const KEY_CHARS_MIN: usize = 6;
 
 impl Daemon {
     pub(super) async fn list_members(&self, folder: String) -> Result<Members, ApiError> {
@@ -18,37 +22,56 @@ impl Daemon {
         Ok(Members { members: status.folders.into_iter().flat_map(|f| f.members).collect() })
     }
 
-    pub(super) async fn make_invite(&self, folder: String, request: InviteRequest) -> Result<Invite, ApiError> {
+    pub(super) async fn remove_member(
+        &self,
+        folder: String,
+        who: String,
+        request: RemoveRequest,
+    ) -> Result<MemberChange, ApiError> {
         let running = self.find(&folder)?;
-        let Some(to) = request.to.clone() else {
-            return Err(ApiError::new(ErrorCode::NotYet, "an invite needs the CoBox key of the person it is for")
-                .hint("they find it with `cobox whoami`; give it with --to"));
-        };
-        let to: ContactKey = to.parse().map_err(|why: cobox_proto::text::TextError| {
-            ApiError::new(ErrorCode::CodeUnreadable, why.to_string())
-                .hint("ask for their CoBox key again: `cobox whoami`")
-        })?;
-        let role = match request.role {
-            Role::Reader => MemberRole::Reader,
-            Role::Editor => MemberRole::Editor,
-            Role::Admin => MemberRole::Admin,
-            Role::Owner => {
-                return Err(ApiError::new(ErrorCode::RoleForbids, "nobody is invited as owner").hint("invite as admin"));
+        let dry_run = request.dry_run;
+        let changed = running.handle.ask(move |actor| {
+            let member = find_member(actor, &who)?;
+            let before = member_names(actor);
+            let change = actor.remove_member(member.grant, dry_run).map_err(|why| refused(&member, &why))?;
+            Ok::<_, ApiError>(told(&member, None, &before, &change, dry_run))
+        });
+        let changed = changed.await.ok_or_else(stopped)??;
+        if !dry_run {
+            let text = format!("{}: {} was sent away", running.config.name, changed.member.name);
+            self.tell_of_member(&running, &changed, text);
+        }
+        Ok(changed)
+    }
+
+    pub(super) async fn change_role(
+        &self,
+        folder: String,
+        who: String,
+        request: RoleRequest,
+    ) -> Result<MemberChange, ApiError> {
+        let running = self.find(&folder)?;
+        let RoleRequest { role, dry_run } = request;
+        let changed = running.handle.ask(move |actor| {
+            let member = find_member(actor, &who)?;
+            let before = member_names(actor);
+            match actor.set_role(member.grant, meant_role(role), dry_run) {
+                Ok(change) => Ok(told(&member, Some(role), &before, &change, dry_run)),
+                Err(RemovalError::SameRole) => Ok(told(&member, Some(role), &before, &Change::default(), dry_run)),
+                Err(why) => Err(refused(&member, &why)),
             }
-        };
-        let max_uses = u16::try_from(request.uses)
-            .ok()
-            .filter(|uses| (1..=cobox_proto::limits::INVITE_USES_MAX).contains(uses))
-            .ok_or_else(|| {
-                ApiError::new(ErrorCode::BadRequest, "an invite is good for 1 to 1000 people")
-                    .hint("for example --uses 1")
-            })?;
-        let expires_ms = now_ms().saturating_add(request.expires_s.saturating_mul(1000));
-        let terms = Terms { role, max_uses, expires_ms, grant: true };
-        let own = self.ticket().to_bytes();
-        let made = running.handle.ask(move |actor| invite_by(actor, terms, own)).await.ok_or_else(stopped)?;
-        let code = made?.seal_to(&to, &random()).map_err(failed)?;
-        Ok(Invite { code, role: request.role, expires_at: Time::from_ms(expires_ms as i64), uses: request.uses })
+        });
+        let changed = changed.await.ok_or_else(stopped)??;
+        if !dry_run {
+            let text = format!("{}: the role of {} changed", running.config.name, changed.member.name);
+            self.tell_of_member(&running, &changed, text);
+        }
+        Ok(changed)
+    }
+
+    fn tell_of_member(&self, running: &Running, changed: &MemberChange, text: String) {
+        let news = News::new(EventKind::FolderChanged, text).folder(running.config.id.clone());
+        self.events.publish(news.who(changed.member.key.clone()));
     }
 
     pub(super) fn make_kit(&self) -> RecoveryKit {
@@ -61,27 +84,116 @@ impl Daemon {
     }
 }
 
-/// Makes the invite on the folder's own thread. The code names seeders first: they are there when people are not.
-fn invite_by(actor: &mut FolderActor, terms: Terms, own: Vec<u8>) -> Result<cobox_core::members::InviteCode, ApiError> {
-    if actor.role().is_none_or(|role| role < MemberRole::Admin) {
-        return Err(ApiError::new(ErrorCode::RoleForbids, "only owners and admins of a folder invite")
-            .hint("ask one of them: `cobox members list`"));
+pub(super) fn meant_role(role: Role) -> MemberRole {
+    match role {
+        Role::Reader => MemberRole::Reader,
+        Role::Editor => MemberRole::Editor,
+        Role::Admin => MemberRole::Admin,
+        Role::Owner => MemberRole::Owner,
     }
-    let seeders = actor.config.seeders.iter().filter_map(|seeder| seeder.ticket()).map(|ticket| ticket.to_bytes());
-    let tickets: Vec<Vec<u8>> = seeders.take(INVITE_TICKETS_MAX - 1).chain([own]).collect();
-    let chances = InviteRandom { seed: random(), encapsulation: random() };
-    // The code says no name, for the seeder that passes the log on could read it; the op says it to whoever has the keys.
-    let label = actor.label(&actor.config.name);
-    let made = actor.with_author(|replica, author, keys| {
-        let membership = replica.membership();
-        invite_labelled(membership.log(), membership.roster(), keys, author, terms, tickets, label, &chances)
-    });
-    let made = made.ok_or_else(|| failed("this device has no keys of the folder yet"))?.map_err(failed)?;
-    let grant = made.ops.last().map(|op| op.id());
-    let envelopes = match (grant, made.envelopes.first()) {
-        (Some(op), Some(envelope)) => vec![crate::folder::grant_envelope(op, envelope.clone())],
-        _ => Vec::new(),
+}
+
+/// The member that a person means by a name or the beginning of a key.
+pub(super) fn find_member(actor: &FolderActor, typed: &str) -> Result<Member, ApiError> {
+    let roster = actor.replica.membership().roster();
+    let named = |member: &&Member| actor.member_name(&member.grant).as_deref() == Some(typed);
+    let mut found: Vec<&Member> = roster.members().filter(named).collect();
+    if found.is_empty() && typed.len() >= KEY_CHARS_MIN {
+        let prefix = typed.to_ascii_lowercase();
+        found = roster.members().filter(|member| member.sig.to_string().starts_with(&prefix)).collect();
+    }
+    match found[..] {
+        [member] => Ok(member.clone()),
+        [] => Err(ApiError::new(ErrorCode::MemberNotFound, format!("nobody called \"{typed}\" is in this folder"))
+            .hint("`cobox members list` names them, with their keys")),
+        _ => Err(ApiError::new(ErrorCode::MemberAmbiguous, format!("{} members are called \"{typed}\"", found.len()))
+            .hint("give the beginning of the key instead: `cobox members list` shows it")),
+    }
+}
+
+fn member_names(actor: &FolderActor) -> BTreeMap<OpId, MemberName> {
+    let named = |member: &Member| {
+        let name = actor.member_name(&member.grant).unwrap_or_else(|| member.sig.short());
+        (member.grant, MemberName { name, key: member.sig.to_string(), role: shown_role(member.role) })
     };
-    actor.add_ops(made.ops, envelopes);
-    Ok(made.code)
+    actor.replica.membership().roster().members().map(named).collect()
+}
+
+/// What a change did, or would do, for people to read.
+fn told(
+    member: &Member,
+    role: Option<Role>,
+    before: &BTreeMap<OpId, MemberName>,
+    change: &Change,
+    dry_run: bool,
+) -> MemberChange {
+    let name = before.get(&member.grant).cloned();
+    let name = name.unwrap_or_else(|| MemberName {
+        name: member.sig.short(),
+        key: member.sig.to_string(),
+        role: shown_role(member.role),
+    });
+    let also_gone = change.gone.iter().filter(|grant| **grant != member.grant).filter_map(|grant| before.get(grant));
+    let new_keys = change.deed.keys.is_some();
+    let sentences = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();
+    let (keeps, loses) = match role {
+        None => (
+            sentences(&[
+                "the files that are on their devices now, and what they copied elsewhere",
+                "the keys of what was written until now: a seeder who helped them could let them read that again",
+            ]),
+            sentences(&[
+                "everything that is written from now on, names of files as well",
+                "the connection to the other members and to the seeders, at once wherever those can be reached",
+                "what they write from now on; what nobody has seen yet is held aside: `cobox quarantine list`",
+            ]),
+        ),
+        Some(Role::Reader) if member.role > MemberRole::Reader => (
+            sentences(&["everything in the folder, and what will be written"]),
+            sentences(&[
+                "the right to change anything; what nobody has seen yet is held aside: `cobox quarantine list`",
+            ]),
+        ),
+        Some(_) => (Vec::new(), Vec::new()),
+    };
+    MemberChange {
+        dry_run,
+        member: name,
+        role,
+        devices: member.devices.len() as u64,
+        also_gone: also_gone.cloned().collect(),
+        closed_invites: change.closed_invites.len() as u64,
+        new_keys,
+        keeps,
+        loses,
+    }
+}
+
+/// Why a person may not do that.
+pub(super) fn refused(member: &Member, why: &RemovalError) -> ApiError {
+    let text = why.to_string();
+    match why {
+        RemovalError::NotMember => ApiError::new(ErrorCode::RoleForbids, text)
+            .hint("nothing can be changed from here; `cobox leave` ends it, your files stay"),
+        RemovalError::NoTarget => {
+            ApiError::new(ErrorCode::MemberNotFound, text).hint("`cobox members list` names who is there")
+        }
+        RemovalError::Refused(Void::RoleTooLow) => {
+            ApiError::new(ErrorCode::RoleForbids, "only owners and admins of a folder change who belongs to it")
+                .hint("ask one of them: `cobox members list`")
+        }
+        RemovalError::Refused(Void::NotSenior) if member.role >= MemberRole::Admin => ApiError::new(
+            ErrorCode::RoleForbids,
+            "an admin is sent away, or made less, only by an admin who was there before them, or an owner",
+        )
+        .hint("ask who was there before: `cobox members list` shows the most senior first"),
+        RemovalError::Refused(Void::NotSenior) => {
+            ApiError::new(ErrorCode::RoleForbids, "nobody does this to themselves")
+                .hint("to go yourself, use `cobox leave`")
+        }
+        RemovalError::Refused(_) | RemovalError::Overruled => {
+            ApiError::new(ErrorCode::Refused, text).hint("look again who belongs to it: `cobox members list`")
+        }
+        _ => failed(text),
+    }
 }

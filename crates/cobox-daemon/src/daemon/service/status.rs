@@ -151,6 +151,23 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         hint: (!hint.is_empty()).then(|| hint.into()),
     };
     let mut all = Vec::new();
+    if actor.is_out() {
+        all.push(problem(
+            ProblemCode::Removed,
+            None,
+            "you, or this device, are no member of this folder any more: nothing is sent or received, your files stay as they are"
+                .into(),
+            "to be in it again, ask for an invite; `cobox leave` takes it off the list",
+        ));
+    }
+    if !actor.is_out() && !actor.quarantined().is_empty() {
+        all.push(problem(
+            ProblemCode::HeldAside,
+            None,
+            "somebody who was sent away had written something that nobody had seen; it is held aside".into(),
+            "`cobox quarantine list` shows it; take it in with `adopt`, or put it out of sight with `discard`",
+        ));
+    }
     if let Some(why) = &actor.root_lost {
         all.push(problem(
             ProblemCode::FolderVanished,
@@ -413,7 +430,7 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
 
 fn row(running: &Running, snapshot: &Snapshot) -> FolderRow {
     let summary = &snapshot.summary;
-    let serious = snapshot.problems.iter().any(|p| !matches!(p.code.as_str(), "skipped" | "waiting"));
+    let serious = snapshot.problems.iter().any(|p| !matches!(p.code.as_str(), "skipped" | "waiting" | "held_aside"));
     let state = if running.config.paused {
         FolderState::Paused
     } else if summary.held_files > 0 || summary.held_incoming_files > 0 {

@@ -7,7 +7,7 @@ use super::*;
 impl FolderActor {
     /// A directory that was not there may have come back.
     pub(super) fn find_root_again(&mut self, now: u64) {
-        let wanted = self.disk.is_none() && self.unkept.is_none() && self.next_attach_ms <= now;
+        let wanted = self.disk.is_none() && self.unkept.is_none() && self.next_attach_ms <= now && !self.is_out();
         let Some(path) = self.config.path.clone().filter(|_| wanted) else { return };
         if self.applier_before.strong_count() > 0 {
             // Two that write never work in one directory.

@@ -1,8 +1,12 @@
-//! The folder's log as this device acts on it: keys that are opened, joins that are witnessed, keys handed on, ops of our own.
+//! The folder's log as this device acts on it: keys that are opened, what is to be done unasked, ops of our own. What is decided
+//! is decided in `cobox_core::members`; here it is carried out.
 //!
 //! What must hold: an op is durable before the replica, and with it anybody else, has it.
 
 use super::*;
+
+/// What could not be done is tried again after this.
+const DUTY_RETRY_MS: u64 = 60_000;
 
 impl FolderActor {
     pub(super) fn author(&self) -> Option<Author<'_>> {
@@ -27,20 +31,112 @@ impl FolderActor {
         Standing {
             auth: self.replica.membership().frontier(),
             epoch: self.epoch(),
-            can_write: roster.can_write(&self.device.public().sig) && self.epoch().is_some(),
+            can_write: roster.can_write(&self.device.public().sig),
             depths: roster.epochs().map(|epoch| (epoch.id.tag(), epoch.depth.into())).collect(),
         }
     }
 
-    /// The log or its envelopes grew: new keys are opened, joins witnessed, missing grants given.
+    /// The log or its envelopes grew: new keys are opened, and what follows for this device is done.
     pub(super) fn membership_changed(&mut self) {
         self.open_keys();
-        self.witness_joins();
-        self.give_missing_grants();
+        self.do_duty();
+        self.mind_being_out();
+        self.tell_who_came();
         self.start_engine();
         let standing = self.standing();
         self.tell_engine(Input::Standing(standing));
         self.announce();
+    }
+
+    /// This device with what it knows of the folder.
+    pub(crate) fn seat(&self) -> Seat<'_> {
+        let membership = self.replica.membership();
+        Seat {
+            log: membership.log(),
+            roster: membership.roster(),
+            keys: self.keys.as_deref(),
+            device: &self.device.sig,
+        }
+    }
+
+    /// Does the next thing that this device has to do for its folder unasked. What it adds to the log brings it here again.
+    pub(super) fn do_duty(&mut self) {
+        let now_ms = self.around.now_ms();
+        match self.replica.membership().roster().writable_epoch() {
+            Some(_) => self.epochless_since_ms = None,
+            None => self.epochless_since_ms = Some(self.epochless_since_ms.map_or(now_ms, |since| since.min(now_ms))),
+        }
+        let moment = Moment {
+            now_ms,
+            epochless_since_ms: self.epochless_since_ms,
+            epoch_since_ms: self.epoch_since_ms(),
+            random: self.chances(),
+        };
+        match duty(&self.seat(), &moment) {
+            Ok(Duty { deed, again_ms }) => {
+                self.duty_again_ms = again_ms;
+                if let Some(deed) = deed {
+                    self.carry_out_deed(deed);
+                }
+            }
+            Err(why) => {
+                self.duty_again_ms = Some(now_ms + DUTY_RETRY_MS);
+                tracing::warn!(%why, "what this device should do for the folder is not done yet");
+            }
+        }
+    }
+
+    /// When the writable epoch was first written under, by what heads of admins claim: whoever else could claim an early time could have
+    /// one epoch after the other started.
+    fn epoch_since_ms(&self) -> Option<u64> {
+        let roster = self.replica.membership().roster();
+        let epoch = roster.writable_epoch()?.tag();
+        let by_admin = |device: &SigKey| roster.device(device).is_some_and(|(_, member)| member.role >= Role::Admin);
+        let heads = self.replica.heads().iter().map(SignedHead::head);
+        let under_it = heads.filter(|head| head.epoch == epoch && by_admin(&head.device));
+        under_it.map(|head| head.claimed_time_ms).min()
+    }
+
+    /// Random bytes for ops that seal something.
+    pub(crate) fn chances(&self) -> [u8; 64] {
+        let mut random = [0; 64];
+        random[..32].copy_from_slice(&self.around.random());
+        random[32..].copy_from_slice(&self.around.random());
+        random
+    }
+
+    /// Carries out what was decided: the keys are kept before anybody hears of their epoch.
+    pub(crate) fn carry_out_deed(&mut self, deed: Deed) {
+        let Deed { ops, envelopes, keys } = deed;
+        if let Some(keys) = keys {
+            self.take_keys(keys);
+        }
+        self.add_ops(ops, envelopes);
+    }
+
+    /// Whether this device, which was a member's, is none any more.
+    pub(crate) fn is_out(&self) -> bool {
+        self.author().is_none()
+    }
+
+    /// Nobody comes in unnoticed.
+    fn tell_who_came(&mut self) {
+        let roster = self.replica.membership().roster();
+        let now: BTreeSet<OpId> = roster.members().map(|member| member.grant).collect();
+        let Some(before) = self.known_members.replace(now) else { return };
+        let roster = self.replica.membership().roster();
+        for member in roster.members().filter(|member| !before.contains(&member.grant)) {
+            let name = self.member_name(&member.grant).unwrap_or_else(|| member.sig.short());
+            self.around.tell(&self.config, Happened::MemberJoined { name, key: member.sig });
+        }
+    }
+
+    /// Whoever was sent away keeps the files as they are: nothing is written or taken back there any more.
+    fn mind_being_out(&mut self) {
+        if self.is_out() && self.disk.is_some() {
+            self.detach_disk();
+            self.around.tell(&self.config, Happened::Out);
+        }
     }
 
     pub(super) fn open_keys(&mut self) {
@@ -74,56 +170,6 @@ impl FolderActor {
             let _ = disk.applier.send(Order::Keys(keys.clone()));
         }
         self.keys = Some(keys);
-    }
-
-    /// Whoever sees a join first lets it take effect, if the invite still stands by our clock (rule R13).
-    pub(super) fn witness_joins(&mut self) {
-        let now = self.around.now_ms();
-        let Some(author) = self.author() else { return };
-        let membership = self.replica.membership();
-        let roster = membership.roster();
-        if membership.roster().policy().approve_joins {
-            return;
-        }
-        let witnessed: BTreeSet<OpId> = membership
-            .log()
-            .ops()
-            .filter_map(|op| match &op.op().body {
-                OpBody::Witness { join, .. } => Some(*join),
-                _ => None,
-            })
-            .collect();
-        let mut due = Vec::new();
-        for op in membership.log().ops() {
-            let OpBody::Join { invite, .. } = &op.op().body else { continue };
-            let open = roster.invite(invite).is_some_and(|i| i.open && now <= i.expires_ms);
-            if open && !witnessed.contains(&op.id()) && roster.member(&op.id()).is_none() {
-                match witness(membership.log(), author, op.id(), now) {
-                    Ok(op) => due.push(op),
-                    Err(why) => tracing::warn!(%why, "a join could not be witnessed"),
-                }
-            }
-        }
-        if !due.is_empty() {
-            self.add_ops(due, Vec::new());
-        }
-    }
-
-    pub(super) fn give_missing_grants(&mut self) {
-        let random = self.around.random();
-        let (Some(author), Some(keys)) = (self.author(), self.keys.clone()) else { return };
-        let membership = self.replica.membership();
-        if membership.roster().missing_grants().is_empty() {
-            return;
-        }
-        match repair_grants(membership.log(), membership.roster(), &keys, author, &random) {
-            Ok(granted) if !granted.is_empty() => {
-                let envelopes = granted.iter().map(|g| grant_envelope(g.op.id(), g.envelope.clone())).collect();
-                self.add_ops(granted.into_iter().map(|g| g.op).collect(), envelopes);
-            }
-            Ok(_) => {}
-            Err(why) => tracing::debug!(%why, "keys could not be handed on"),
-        }
     }
 
     /// Makes ops durable, then lets everybody have them.

@@ -9,6 +9,7 @@ mod collect;
 mod disk;
 mod membership;
 mod peers;
+mod people;
 mod seek;
 mod standing;
 mod unkept;
@@ -24,7 +25,7 @@ use cobox_core::engine::{
     Brake, Engine, Event, GiveUpError, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark,
 };
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
-use cobox_core::members::{Author, Label, open_epochs, open_label, propose, repair_grants, witness};
+use cobox_core::members::{Author, Deed, Duty, Label, Moment, Seat, duty, open_epochs, open_label, propose};
 use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
@@ -47,7 +48,6 @@ use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, ReadError, RootError, Watc
 use crate::folder::apply::{Applied, Applier, Order, Orders};
 use crate::folder::config::{FolderConfig, SeederConfig, Sort};
 use crate::folder::db::{DbError, FolderDb};
-use crate::folder::grant_envelope;
 use crate::folder::hash::{self, Ask, Asks, Hashed};
 use crate::folder::look::{self, Looked};
 use crate::folder::records::Records;
@@ -109,6 +109,13 @@ pub(crate) enum Happened {
     PeersChanged,
     /// The folder's settings, as they are saved.
     ConfigChanged,
+    /// This device is no member's any more.
+    Out,
+    /// Somebody belongs to the folder now.
+    MemberJoined {
+        name: String,
+        key: SigKey,
+    },
     Problem {
         message: String,
     },
@@ -275,6 +282,12 @@ pub(crate) struct FolderActor {
     db_path: std::path::PathBuf,
     next_attach_ms: u64,
     next_upkeep_ms: u64,
+    /// Who belonged to the folder when that was last looked at; nothing before the first look.
+    known_members: Option<BTreeSet<OpId>>,
+    /// Since when nothing may be written because no epoch is usable.
+    epochless_since_ms: Option<u64>,
+    /// When there may be something to do for the folder unasked.
+    duty_again_ms: Option<u64>,
     /// The time when it last looked.
     clock_ms: u64,
     stopping: bool,
@@ -348,6 +361,9 @@ pub(crate) fn start(
         db_path: parts.db_path.clone(),
         next_attach_ms: 0,
         next_upkeep_ms: u64::MAX,
+        known_members: None,
+        epochless_since_ms: None,
+        duty_again_ms: None,
         clock_ms: 0,
         stopping: false,
     };
@@ -423,7 +439,8 @@ impl FolderActor {
         let fixed =
             [&mut self.next_rescan_ms, &mut self.next_attach_ms, &mut self.next_upkeep_ms, &mut self.next_retry_ms];
         let looks = [&mut self.look_next, &mut self.look_later].into_iter().flatten().map(|(at_ms, _)| at_ms);
-        for at_ms in fixed.into_iter().chain(looks).chain(self.wake_ms.as_mut()).filter(|at_ms| **at_ms != u64::MAX) {
+        let woken = [&mut self.wake_ms, &mut self.duty_again_ms].into_iter().flatten();
+        for at_ms in fixed.into_iter().chain(looks).chain(woken).filter(|at_ms| **at_ms != u64::MAX) {
             *at_ms = at_ms.saturating_sub(set_back_ms);
         }
     }
@@ -432,14 +449,23 @@ impl FolderActor {
         let look = self.look_next.as_ref().filter(|_| !self.looking).map(|(since, _)| since + SETTLE_MS);
         let later = self.look_later.as_ref().map(|(due, _)| *due);
         let rescan = self.disk.as_ref().map(|_| self.next_rescan_ms);
-        let lost = self.disk.is_none() && self.unkept.is_none() && self.config.path.is_some();
+        let lost = self.disk.is_none() && self.unkept.is_none() && self.config.path.is_some() && !self.is_out();
         let attach = lost.then_some(self.next_attach_ms);
-        [self.replica.poll_timeout(), self.wake_ms, look, later, rescan, attach, Some(self.next_retry_ms)]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(now + 60_000)
-            .min(now + 60_000)
+        [
+            self.replica.poll_timeout(),
+            self.wake_ms,
+            self.duty_again_ms,
+            look,
+            later,
+            rescan,
+            attach,
+            Some(self.next_retry_ms),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(now + 60_000)
+        .min(now + 60_000)
     }
 
     fn time_passed(&mut self) {
@@ -448,6 +474,9 @@ impl FolderActor {
         if self.wake_ms.is_some_and(|due| due <= now) {
             self.wake_ms = None;
             self.tell_engine(Input::Woken);
+        }
+        if self.duty_again_ms.is_some_and(|due| due <= now) {
+            self.do_duty();
         }
         if self.next_retry_ms <= now {
             self.next_retry_ms = if self.unkept.is_some() { now + STUCK_RETRY_MS } else { u64::MAX };
@@ -534,6 +563,7 @@ impl FolderActor {
                 {
                     tracing::warn!(%why, "a head in quarantine could not be kept");
                 }
+                self.tell_engine(Input::Quarantined(id));
             }
             O::HeadRefused { device, why, .. } => {
                 self.trouble(format!("device {} sent a state that was refused: {why}", device.short()));

@@ -1,0 +1,58 @@
+//! What people decide about people and devices: who is sent away, what becomes of what they wrote meanwhile.
+
+use cobox_core::members::{Change, RemovalError, cancel_invite, remove_member, set_role};
+
+use super::*;
+
+impl FolderActor {
+    /// Takes a member out, or only says what that would do.
+    pub(crate) fn remove_member(&mut self, member: OpId, dry_run: bool) -> Result<Change, RemovalError> {
+        let cut = self.replica.heads().last_of(|_, author| *author == member);
+        let change = remove_member(&self.seat(), member, cut, &self.chances())?;
+        Ok(self.changed(change, dry_run))
+    }
+
+    /// Changes what a member may do, or only says what that would do.
+    pub(crate) fn set_role(&mut self, member: OpId, role: Role, dry_run: bool) -> Result<Change, RemovalError> {
+        let cut = self.replica.heads().last_of(|_, author| *author == member);
+        let change = set_role(&self.seat(), member, role, cut, &self.chances())?;
+        Ok(self.changed(change, dry_run))
+    }
+
+    /// Closes an invite.
+    pub(crate) fn cancel_invite(&mut self, invite: OpId) -> Result<Change, RemovalError> {
+        let change = cancel_invite(&self.seat(), invite, self.around.now_ms(), &self.chances())?;
+        Ok(self.changed(change, false))
+    }
+
+    fn changed(&mut self, change: Change, dry_run: bool) -> Change {
+        if !dry_run {
+            self.carry_out_deed(change.deed.clone());
+        }
+        change
+    }
+
+    /// States of removed devices that do not count, and that nobody here has put out of sight.
+    pub(crate) fn quarantined(&self) -> Vec<HeadId> {
+        let mut heads = self.replica.heads().quarantined();
+        heads.retain(|id| !self.config.discarded.contains(&id.to_string()));
+        heads
+    }
+
+    /// Takes what was held aside into the folder after all: the next head of this device vouches for it.
+    pub(crate) fn adopt(&mut self, head: HeadId) {
+        let heads = self.replica.heads();
+        // With what it rests on and that does not count either, the oldest first.
+        let held = heads.past(&head, |head| !heads.counts(&head.id()));
+        let held: Vec<SignedHead> = held.iter().rev().filter_map(|id| heads.get(id)).cloned().collect();
+        for head in held {
+            self.tell_engine(Input::Head(Box::new(head)));
+        }
+    }
+
+    /// Does not show it on this device any more. Nothing is deleted anywhere.
+    pub(crate) fn discard(&mut self, head: HeadId) {
+        self.config.discarded.push(head.to_string());
+        self.save_config();
+    }
+}

@@ -1,0 +1,90 @@
+//! Codes for whoever has them: good as often as they say, until they expire or are cancelled, and never a moment longer.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::e2e_world::{Computer, PATIENCE, World, until};
+
+fn invite(ana: &Computer, more: &[&str]) -> Value {
+    let made = ana.json(&[&["invite", "docs"], more].concat());
+    assert_eq!(made["anybody"], true, "{made}");
+    made
+}
+
+fn code(made: &Value) -> &str {
+    made["code"].as_str().unwrap()
+}
+
+fn spent(who: &Computer, code: &str) {
+    let root = who.folder("docs");
+    assert_eq!(who.refused(&["join", code, root.to_str().unwrap()]), (5, "code_spent".into()));
+    assert!(who.json(&["folders"])["folders"].as_array().unwrap().is_empty(), "nothing half-made");
+}
+
+fn open_invites(ana: &Computer) -> Vec<Value> {
+    ana.json(&["invites", "list", "docs"])["invites"].as_array().unwrap().clone()
+}
+
+#[test]
+fn m5_a_code_for_anybody_is_good_once_and_not_after_it_was_cancelled_or_expired() {
+    let world = World::new();
+    let (ana, ben, carol) = (world.person("Ana"), world.person("Ben"), world.person("Carol"));
+    let mine = ana.create("docs");
+    fs::write(mine.join("song"), "la").unwrap();
+
+    let once = invite(&ana, &[]);
+    assert_eq!(open_invites(&ana)[0]["id"], once["id"]);
+    let joined = ben.run(&["join", code(&once), ben.folder("docs").to_str().unwrap()]);
+    assert!(joined.code == Some(0) && joined.err.contains("whoever has this code may join"), "{joined:?}");
+    until("its use is known", PATIENCE, || {
+        let open = open_invites(&ana);
+        if open.is_empty() { Ok(()) } else { Err(open) }
+    });
+    spent(&carol, code(&once));
+
+    let cancelled = invite(&ana, &["--uses", "5"]);
+    let id = cancelled["id"].as_str().unwrap();
+    assert_eq!(ben.refused(&["invites", "cancel", "docs", id]), (5, "role_forbids".into()));
+    assert_eq!(ana.json(&["invites", "cancel", "docs", id])["id"], cancelled["id"]);
+    assert_eq!(ana.refused(&["invites", "cancel", "docs", id]), (6, "invite_not_found".into()));
+    spent(&carol, code(&cancelled));
+
+    let short = invite(&ana, &["--expires", "1s"]);
+    until("it expires", PATIENCE, || {
+        let open = open_invites(&ana);
+        if open[0]["expired"] == true { Ok(()) } else { Err(open) }
+    });
+    spent(&carol, code(&short));
+
+    // Who was not let in before comes in by a good one, and all three go on.
+    let good = invite(&ana, &["--role", "reader"]);
+    carol.join("docs", code(&good));
+    let roles: Vec<Value> = ana.json(&["members", "list", "docs"])["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["role"].clone())
+        .collect();
+    assert_eq!(roles, ["owner", "editor", "reader"]);
+}
+
+#[test]
+fn m5_of_two_who_use_a_code_at_the_same_instant_one_is_let_in_and_the_other_told() {
+    let world = World::new();
+    let (ana, ben, carol) = (world.person("Ana"), world.person("Ben"), world.person("Carol"));
+    ana.create("docs");
+    let once = invite(&ana, &[]);
+    let try_it = |who: &Computer| {
+        let root = who.folder("docs");
+        who.run(&["join", code(&once), root.to_str().unwrap(), "--json"]).code.unwrap()
+    };
+    let mut codes = std::thread::scope(|scope| {
+        let both = [&ben, &carol].map(|who| scope.spawn(move || try_it(who)));
+        both.map(|one| one.join().unwrap())
+    });
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 5]);
+    let members = ana.json(&["members", "list", "docs"]);
+    assert_eq!(members["members"].as_array().unwrap().len(), 2, "{members}");
+}
