@@ -25,6 +25,8 @@ pub(crate) const MEMBER: &str = "cobox v1 member";
 pub(crate) const DEVICE: &str = "cobox v1 device seed";
 /// An invite's keys from the seed in its code.
 pub(crate) const INVITE: &str = "cobox v1 invite seed";
+/// The key of a device that is being linked from the seed in its code.
+pub(crate) const LINK: &str = "cobox v1 link seed";
 /// The randomness of one encapsulation from the caller's seed and what is sealed to whom.
 pub(crate) const ENCAPSULATION: &str = "cobox v1 hpke randomness";
 /// HPKE purpose: an epoch's secret to a recipient of its bundle.
@@ -33,9 +35,11 @@ pub(crate) const BUNDLE_ENVELOPE: &str = "cobox v1 bundle envelope";
 pub(crate) const GRANT_ENVELOPE: &str = "cobox v1 grant envelope";
 /// HPKE purpose: an invite code to a CoBox key.
 pub(crate) const SEALED_INVITE: &str = "cobox v1 sealed invite";
+/// HPKE purpose: a person's root secret to a device that is being linked.
+pub(crate) const LINKED_ROOT: &str = "cobox v1 linked root";
 
 /// All of the above: no blind program contains any of these texts.
-pub const MEMBER_ONLY: [&str; 14] = [
+pub const MEMBER_ONLY: [&str; 16] = [
     DIGEST,
     GEAR,
     SHAPE_ID,
@@ -50,6 +54,8 @@ pub const MEMBER_ONLY: [&str; 14] = [
     BUNDLE_ENVELOPE,
     GRANT_ENVELOPE,
     SEALED_INVITE,
+    LINK,
+    LINKED_ROOT,
 ];
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod duties;
 mod epochs;
 mod founding;
 mod invite;
+mod link;
 mod names;
 mod ops;
 mod removals;
@@ -22,6 +23,7 @@ pub use invite::{
     INVITE_PREFIX, Invitation, InviteCode, InviteError, InviteRandom, InviteText, SealedInvite, Terms, invite,
     invite_labelled, join,
 };
+pub use link::{LINK_PREFIX, LinkCode};
 pub use names::{Label, LabelError, open_label};
 pub use ops::{Author, add_device, device_proof, propose, propose_labelled, seeder_grant, witness};
 pub use removals::{Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_role};

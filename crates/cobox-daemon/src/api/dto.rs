@@ -2,6 +2,7 @@
 //! Times are RFC 3339 UTC, sizes are bytes and end in `_bytes`. Converted by hand from the daemon's own types, never derived on them.
 
 mod backups;
+mod devices;
 mod events;
 mod files;
 mod history;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use backups::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups};
+pub use devices::{DeviceLink, DeviceNameRequest, DeviceRemoved, DeviceStatus, Devices, Linked, UseLinkRequest};
 pub use events::{Event, EventKind};
 pub use files::{
     BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules,

@@ -152,6 +152,8 @@ codes! {
     HeldAsideNotFound = "held_aside_not_found", 404, NotFound;
     /// No open invite of this id.
     InviteNotFound = "invite_not_found", 404, NotFound;
+    /// The person has no device of this name or key, or several.
+    DeviceNotFound = "device_not_found", 404, NotFound;
 }
 
 impl Serialize for ErrorCode {

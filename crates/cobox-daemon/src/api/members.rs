@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::dto::{
-    Invite, InviteRequest, InviteStatus, Invites, MemberChange, Members, RemoveRequest, Role, RoleRequest,
+    FolderReply, Invite, InviteRequest, InviteStatus, Invites, MemberChange, Members, RemoveRequest, Role, RoleRequest,
 };
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body, FolderParam};
@@ -68,6 +68,18 @@ pub(super) async fn role(
     Body(request): Body<RoleRequest>,
 ) -> Result<Json<MemberChange>, ApiError> {
     api.service.member_role(at.folder, at.who, request).await.map(Json)
+}
+
+/// Give the folder new keys: what is written from now on is sealed under them, and all names once more.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/rekey",
+    tag = "members",
+    params(FolderParam),
+    responses((status = 200, body = FolderReply), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn rekey(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<FolderReply>, ApiError> {
+    api.service.rekey(at.folder).await.map(Json)
 }
 
 /// Make an invite code.

@@ -9,6 +9,7 @@
 
 mod backups;
 mod conflicts;
+mod devices;
 pub mod dto;
 mod error;
 mod events;
@@ -137,9 +138,15 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(members::role))
         .routes(routes!(members::invite, members::invites))
         .routes(routes!(members::invite_cancel))
+        .routes(routes!(members::rekey))
         .routes(routes!(quarantine::quarantine))
         .routes(routes!(quarantine::adopt))
         .routes(routes!(quarantine::discard))
+        .routes(routes!(devices::devices))
+        .routes(routes!(devices::device_link))
+        .routes(routes!(devices::device_use))
+        .routes(routes!(devices::device_name))
+        .routes(routes!(devices::device_remove))
         .routes(routes!(backups::backup_list, backups::backup_add))
         .routes(routes!(backups::backup_remove))
         .routes(routes!(conflicts::conflicts))

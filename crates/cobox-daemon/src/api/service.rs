@@ -8,12 +8,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, Differences, FileAdded,
-    FileList, FolderReply, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules,
-    Invite, InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, MemberChange, Members,
-    MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest,
-    Recovered, RecoveryKit, RemoveRequest, RenameRequest, RestoreRequest, Restored, RoleRequest, SettleRequest,
-    Settled, Status, TrashRestoreRequest, UndoRequest, WaitRequest, Whoami,
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, DeviceLink,
+    DeviceNameRequest, DeviceRemoved, Devices, Differences, FileAdded, FileList, FolderReply, Folders, HeldChanges,
+    HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites,
+    JoinRequest, LeaveReply, LeaveRequest, Linked, MemberChange, Members, MissingFiles, MissingRequest, PageSettings,
+    Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest,
+    RenameRequest, RestoreRequest, Restored, RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest,
+    UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -79,12 +80,25 @@ pub trait Service: Send + Sync + 'static {
     /// Changes what a member may do.
     fn member_role(&self, folder: String, who: String, request: RoleRequest) -> Answer<'_, MemberChange>;
 
+    /// Gives the folder new keys.
+    fn rekey(&self, folder: String) -> Answer<'_, FolderReply>;
     /// What people wrote who were sent away, as far as nobody had seen it.
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine>;
     /// Takes it into the folder; answers with what.
     fn quarantine_adopt(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine>;
     /// Puts it out of sight on this device; answers with what.
     fn quarantine_discard(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine>;
+
+    /// The person's devices.
+    fn devices(&self) -> Answer<'_, Devices>;
+    /// Makes a code that makes one more device the person's.
+    fn device_link(&self) -> Answer<'_, DeviceLink>;
+    /// Makes this device one of the person who made the code.
+    fn device_use(&self, request: UseLinkRequest) -> Answer<'_, Linked>;
+    /// Names a device. `device` is a name or the beginning of a key.
+    fn device_name(&self, device: String, request: DeviceNameRequest) -> Answer<'_, Devices>;
+    /// Sends a device away, out of all folders.
+    fn device_remove(&self, device: String, request: RemoveRequest) -> Answer<'_, DeviceRemoved>;
 
     /// Places a backup; answers when the seeder has signed.
     fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded>;

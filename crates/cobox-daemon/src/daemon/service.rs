@@ -2,6 +2,7 @@
 
 pub(super) mod backups;
 mod conflicts;
+mod devices;
 mod entering;
 mod files;
 mod folders;
@@ -23,12 +24,13 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Daemon, Running};
 use crate::api::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, Differences, FileAdded,
-    FileList, FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History,
-    IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply,
-    LeaveRequest, MemberChange, Members, MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine,
-    QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, RestoreRequest, Restored,
-    RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest, WaitRequest, Whoami,
+    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, DeviceLink,
+    DeviceNameRequest, DeviceRemoved, Devices, Differences, FileAdded, FileList, FolderName, FolderReply, FolderRow,
+    FolderState, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite,
+    InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, Linked, MemberChange, Members,
+    MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest,
+    Recovered, RecoveryKit, RemoveRequest, RenameRequest, RestoreRequest, Restored, RoleRequest, SettleRequest,
+    Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -108,6 +110,9 @@ impl Service for Daemon {
     fn member_role(&self, folder: String, who: String, request: RoleRequest) -> Answer<'_, MemberChange> {
         self.change_role(folder, who, request).boxed()
     }
+    fn rekey(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.new_keys(folder).boxed()
+    }
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
         self.list_quarantine(folder).boxed()
     }
@@ -116,6 +121,21 @@ impl Service for Daemon {
     }
     fn quarantine_discard(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine> {
         self.decide_quarantine(folder, request, false).boxed()
+    }
+    fn devices(&self) -> Answer<'_, Devices> {
+        self.list_devices().boxed()
+    }
+    fn device_link(&self) -> Answer<'_, DeviceLink> {
+        self.link_device().boxed()
+    }
+    fn device_use(&self, request: UseLinkRequest) -> Answer<'_, Linked> {
+        self.use_link(request).boxed()
+    }
+    fn device_name(&self, device: String, request: DeviceNameRequest) -> Answer<'_, Devices> {
+        self.name_device(device, request).boxed()
+    }
+    fn device_remove(&self, device: String, request: RemoveRequest) -> Answer<'_, DeviceRemoved> {
+        self.remove_device(device, request).boxed()
     }
     fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded> {
         self.add_backup(folder, request).boxed()

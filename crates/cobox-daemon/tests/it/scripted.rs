@@ -137,6 +137,11 @@ fn restored(dry_run: bool) -> Restored {
     }
 }
 
+fn a_device() -> Devices {
+    let (name, key) = ("laptop".into(), "dd".into());
+    Devices { devices: vec![DeviceStatus { name, key, this: true, online: true, folders: 2 }] }
+}
+
 fn an_invite() -> InviteStatus {
     InviteStatus {
         id: "aa11".into(),
@@ -278,6 +283,9 @@ impl Service for Scripted {
         let asked = format!("role {folder} {who} {:?} {}", request.role, request.dry_run);
         self.change(asked, self.named(&folder).map(|_| change))
     }
+    fn rekey(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.change(format!("rekey {folder}"), reply(self.named(&folder)))
+    }
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
         look(self.named(&folder).map(|_| Quarantine { held_aside: self.held_aside.clone() }))
     }
@@ -288,6 +296,32 @@ impl Service for Scripted {
     fn quarantine_discard(&self, folder: String, request: QuarantineRequest) -> Answer<'_, Quarantine> {
         let held = Quarantine { held_aside: self.held_aside.clone() };
         self.change(format!("discard {folder} {:?}", request.id), Ok(held))
+    }
+    fn devices(&self) -> Answer<'_, Devices> {
+        look(Ok(a_device()))
+    }
+    fn device_link(&self) -> Answer<'_, DeviceLink> {
+        let link = DeviceLink { code: "cbl1code".to_string().into(), expires_at: Time::from_ms(0) };
+        self.change("link".into(), Ok(link))
+    }
+    fn device_use(&self, request: UseLinkRequest) -> Answer<'_, Linked> {
+        let (name, cobox_key) = ("Ana".into(), "c1key".into());
+        let linked = Linked { name, cobox_key, folders: vec![], warnings: vec![] };
+        self.change(format!("use {} {:?} {:?}", *request.code.0, request.name, request.to), Ok(linked))
+    }
+    fn device_name(&self, device: String, request: DeviceNameRequest) -> Answer<'_, Devices> {
+        self.change(format!("name {device} {}", request.name), Ok(a_device()))
+    }
+    fn device_remove(&self, device: String, request: RemoveRequest) -> Answer<'_, DeviceRemoved> {
+        let dry_run = request.dry_run;
+        let removed = DeviceRemoved {
+            dry_run,
+            name: device.clone(),
+            key: "dd".into(),
+            folders: vec!["docs".into()],
+            keeps: vec![],
+        };
+        self.change(format!("remove {device} {dry_run}"), Ok(removed))
     }
     fn backup_add(&self, folder: String, request: BackupAddRequest) -> Answer<'_, BackupAdded> {
         let backup = BackupStatus {

@@ -8,13 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cobox_daemon::api::ErrorCode;
-use cobox_daemon::api::dto::Whoami;
+use cobox_daemon::api::dto::{Linked, Secret, UseLinkRequest, Whoami};
 use cobox_daemon::{ApiFile, Home, Lock, RunError, StartError, UpOptions, has_identity};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::error::{ErrorLine, Failure};
-use crate::{Context, prompt, text};
+use crate::{Context, place, prompt, text};
 
 /// Set in the environment of a service that `up` starts: it leaves the terminal's session.
 const DETACHED: &str = "COBOX_DETACHED";
@@ -31,6 +32,12 @@ pub(crate) struct Args {
     /// Your name, as others see it; asked for the first time, renames you later
     #[arg(long)]
     name: Option<String>,
+    /// Become another device of yours: the code of `cobox devices link`; `-` reads it from standard input. --name names the device
+    #[arg(long, value_name = "CODE", conflicts_with = "foreground")]
+    link: Option<String>,
+    /// With --link: put your folders here, otherwise into cobox in your home directory
+    #[arg(long, value_name = "DIR", requires = "link")]
+    to: Option<PathBuf>,
     /// Stay in this terminal, until Ctrl-C
     #[arg(long)]
     pub(crate) foreground: bool,
@@ -74,8 +81,19 @@ impl Args {
     }
 
     fn start_service(self, context: &Context, home: &Home) -> Result<(), Failure> {
+        if let Some(code) = &self.link {
+            return self.link_up(context, home, code);
+        }
+        match self.start(home)? {
+            Some((api, whoami)) => say_up(context, &api, whoami, false),
+            None => self.already_running(context, home),
+        }
+    }
+
+    /// Starts a service and waits until it answers; `None`: one runs already.
+    fn start(&self, home: &Home) -> Result<Option<(ApiFile, Whoami)>, Failure> {
         if Lock::holder(&home.lock())?.is_some() {
-            return self.already_running(context, home);
+            return Ok(None);
         }
         let name = self.name_or_ask(home)?;
         if name.is_none() && !has_identity(home) {
@@ -87,14 +105,27 @@ impl Args {
         let started = wait_until_it_answers(home, &mut child, &last_words);
         let _nothing_to_tidy = fs::remove_file(&last_words);
         match started {
-            Err(Failure::Said { body, .. }) if body.code == ErrorCode::AlreadyRunning.as_str() => {
-                self.already_running(context, home)
-            }
-            started => {
-                let (api, whoami) = started?;
-                say_up(context, &api, whoami, false)
-            }
+            Err(Failure::Said { body, .. }) if body.code == ErrorCode::AlreadyRunning.as_str() => Ok(None),
+            started => started.map(Some),
         }
+    }
+
+    /// Starts a service, if none runs, and makes it one more device of the person who made the code.
+    fn link_up(&self, context: &Context, home: &Home, code: &str) -> Result<(), Failure> {
+        let code = if code == "-" { prompt::stdin()?.to_string() } else { code.to_owned() };
+        let to = self.to.as_deref().map(place::absolute).transpose()?;
+        // The person's name comes with their folders.
+        let name = (!has_identity(home)).then(|| "new device".to_owned());
+        let plain = Self { name, link: None, to: None, foreground: false, api: self.api, listen: self.listen };
+        plain.start(home)?;
+        let progress = context.out.progress();
+        progress.say("looking for your other devices");
+        let request = UseLinkRequest { code: Secret(Zeroizing::new(code)), name: self.name.clone(), to };
+        let linked: Linked = Client::connect(home)?.post("devices/use", &request)?;
+        drop(progress);
+        context.out.data(&linked, show_linked)?;
+        linked.warnings.iter().for_each(|warning| context.out.note(&text::clean(warning)));
+        Ok(())
     }
 
     /// The program itself once more, without our terminal.
@@ -140,6 +171,14 @@ impl Args {
         }
         prompt::line("Your name, as others shall see it: ", "--name NAME").map(Some)
     }
+}
+
+fn show_linked(linked: &Linked) -> String {
+    let mut text = format!("this computer is one of {}'s devices now\n", text::clean(&linked.name));
+    for folder in &linked.folders {
+        text.push_str(&format!("  {} in {}\n", text::clean(&folder.name), text::clean(&folder.path)));
+    }
+    text
 }
 
 /// `up --foreground --json`.

@@ -99,12 +99,12 @@ fn m1_m4_removed_member_with_all_of_the_seeders_disk_reads_nothing_written_after
     ana.wait_for_receipt("docs");
     // He tries again, with a service that has just started.
     ben.restart();
-    assert!(!online(&ben));
     let his = Tree::read(&theirs).unwrap();
     assert_eq!(his.files(), 2, "he keeps what he had, and gets nothing");
     assert_eq!(fs::read_to_string(theirs.join("old small")).unwrap(), "what Ben may keep");
     fs::write(theirs.join("from Ben"), "after he was sent away").unwrap();
     ben.run(&["status", "docs", "--wait", "--timeout", "3"]);
+    assert!(!online(&ben));
     assert!(!mine.join("from Ben").exists());
     assert_eq!(fs::read_to_string(theirs.join("from Ben")).unwrap(), "after he was sent away", "it is left alone");
 

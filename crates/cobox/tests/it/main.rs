@@ -10,6 +10,7 @@ mod e2e_canary;
 mod e2e_clones;
 mod e2e_conflicts;
 mod e2e_crash;
+mod e2e_devices;
 mod e2e_editors;
 mod e2e_entering;
 mod e2e_evil;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 27] = [
     "up",
     "down",
     "status",
@@ -22,7 +22,9 @@ const VERBS: [&str; 23] = [
     "invites",
     "join",
     "members",
+    "devices",
     "quarantine",
+    "rekey",
     "backup",
     "conflicts",
     "held",
@@ -44,6 +46,10 @@ fn help_is_plain_english_and_goes_to_stdout() {
         "invites list",
         "invites cancel",
         "members list",
+        "devices list",
+        "devices link",
+        "devices name",
+        "devices remove",
         "members remove",
         "members role",
         "quarantine list",

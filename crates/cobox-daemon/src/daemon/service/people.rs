@@ -8,8 +8,8 @@ use cobox_proto::members::{Member, Role as MemberRole, Void};
 
 use super::super::{Daemon, Running};
 use super::status::role as shown_role;
-use super::{failed, stopped};
-use crate::api::dto::{MemberChange, MemberName, Members, RecoveryKit, RemoveRequest, Role, RoleRequest};
+use super::{failed, folder_name, stopped};
+use crate::api::dto::{FolderReply, MemberChange, MemberName, Members, RecoveryKit, RemoveRequest, Role, RoleRequest};
 use crate::api::{ApiError, ErrorCode, EventKind, News};
 use crate::folder::FolderActor;
 
@@ -67,6 +67,18 @@ impl Daemon {
             self.tell_of_member(&running, &changed, text);
         }
         Ok(changed)
+    }
+
+    pub(super) async fn new_keys(&self, folder: String) -> Result<FolderReply, ApiError> {
+        let running = self.find(&folder)?;
+        match running.handle.ask(FolderActor::rekey).await.ok_or_else(stopped)? {
+            Ok(_) => Ok(FolderReply { folder: folder_name(&running), already: false }),
+            Err(RemovalError::Refused(Void::RoleTooLow)) => {
+                Err(ApiError::new(ErrorCode::RoleForbids, "only owners and admins give a folder new keys")
+                    .hint("ask one of them: `cobox members list`"))
+            }
+            Err(why) => Err(failed(why)),
+        }
     }
 
     fn tell_of_member(&self, running: &Running, changed: &MemberChange, text: String) {

@@ -33,21 +33,21 @@ const OLD_VAULT: &str = "your vault came back older than your devices knew it: n
 /// No seeder had the vault.
 const NO_VAULT: &str = "no seeder had your vault: your name and the names of your folders are to be given again";
 
-/// A seeder's machine that was reached.
-struct Machine {
-    ticket: Ticket,
-    link: Opener,
+/// A machine that was reached: a seeder's, or another device of the person.
+pub(super) struct Reached {
+    pub(super) ticket: Ticket,
+    pub(super) link: Opener,
 }
 
 /// A folder that seeders know for one of the person's keys.
-struct Known {
-    slot: u16,
-    is_vault: bool,
+pub(super) struct Known {
+    pub(super) slot: u16,
+    pub(super) is_vault: bool,
     /// Which of the machines have it.
-    machines: Vec<usize>,
+    pub(super) machines: Vec<usize>,
 }
 
-type Found = BTreeMap<FolderId, Known>;
+pub(super) type Found = BTreeMap<FolderId, Known>;
 
 /// What this device needs to go on as a member: the log, the keys, its own seed.
 type Returned = (Entered, FolderKeys, Zeroizing<[u8; 32]>);
@@ -79,11 +79,11 @@ impl Daemon {
             )
             .hint("check the words, and that this is the seeder that kept your copies"));
         }
-        self.bring_back(request, root, found, machines).await
+        self.bring_back(request.to, root, found, machines).await
     }
 
     /// Which folders the seeders know for the person's keys, and the machines that were reached.
-    async fn find_folders(&self, root: &RootSecret, tickets: &[Ticket]) -> Result<(Found, Vec<Machine>), ApiError> {
+    async fn find_folders(&self, root: &RootSecret, tickets: &[Ticket]) -> Result<(Found, Vec<Reached>), ApiError> {
         let slots: Vec<_> = (0..MEMBER_SLOTS as u16).map(|n| root.slot(n)).collect();
         let mut found = Found::new();
         let mut machines = Vec::new();
@@ -102,7 +102,7 @@ impl Daemon {
                     }
                 }
             }
-            machines.push(Machine { ticket: ticket.clone(), link });
+            machines.push(Reached { ticket: ticket.clone(), link });
         }
         if machines.is_empty() {
             return Err(ApiError::new(ErrorCode::Unreachable, "none of the seeders could be reached")
@@ -114,12 +114,13 @@ impl Daemon {
         Ok((found, machines))
     }
 
-    async fn bring_back(
+    /// Makes this device one of the person with this root secret, in all that was found.
+    pub(super) async fn bring_back(
         &self,
-        request: RecoverRequest,
+        to: Option<String>,
         root: RootSecret,
         found: Found,
-        machines: Vec<Machine>,
+        machines: Vec<Reached>,
     ) -> Result<Recovered, ApiError> {
         // The identity that was made here has nothing yet; it gives way.
         if let Some(own) = self.vault() {
@@ -129,14 +130,14 @@ impl Daemon {
             let mut identity = self.identity.write().expect("no thread panics while it holds this lock");
             identity.replace_root(&self.keystore, root).map_err(failed)?;
         }
-        let place = self.default_place(request.to.as_deref());
+        let place = self.default_place(to.as_deref());
         let mut in_order: Vec<_> = found.into_iter().collect();
         in_order.sort_by_key(|(_, known)| !known.is_vault);
         let mut vault: Option<FolderHandle> = None;
         let (mut folders, mut states, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         let mut warnings = Vec::new();
         for (id, known) in in_order {
-            let holders: Vec<&Machine> = known.machines.iter().map(|at| &machines[*at]).collect();
+            let holders: Vec<&Reached> = known.machines.iter().map(|at| &machines[*at]).collect();
             let Some((by, (entered, keys, device_seed))) = self.return_by_any(&holders, id, known.slot).await else {
                 warnings.push(format!("folder {} is known to a seeder, which did not let you in", id.short()));
                 continue;
@@ -207,7 +208,7 @@ impl Daemon {
     }
 
     /// Comes back by the first of these that lets us in: which, and with what.
-    async fn return_by_any(&self, holders: &[&Machine], id: FolderId, slot: u16) -> Option<(usize, Returned)> {
+    async fn return_by_any(&self, holders: &[&Reached], id: FolderId, slot: u16) -> Option<(usize, Returned)> {
         for (at, holder) in holders.iter().enumerate() {
             if let Some(returned) = self.return_to(&holder.link, id, slot, Instant::now() + STEP_WAIT).await {
                 return Some((at, returned));
@@ -269,7 +270,7 @@ impl Daemon {
     }
 
     /// What each seeder came with, once all have spoken: its newest state, who wrote that, who else has it.
-    async fn states_of(&self, folder: &FolderHandle, name: &str, holders: &[&Machine]) -> Vec<FoundState> {
+    async fn states_of(&self, folder: &FolderHandle, name: &str, holders: &[&Reached]) -> Vec<FoundState> {
         let machines: Vec<SigKey> = holders.iter().map(|holder| SigKey(holder.ticket.endpoint.0)).collect();
         let deadline = Instant::now() + HEADS_WAIT;
         loop {

@@ -1,6 +1,6 @@
 //! What people decide about people and devices: who is sent away, what becomes of what they wrote meanwhile.
 
-use cobox_core::members::{Change, RemovalError, cancel_invite, remove_member, set_role};
+use cobox_core::members::{Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_role};
 
 use super::*;
 
@@ -19,9 +19,22 @@ impl FolderActor {
         Ok(self.changed(change, dry_run))
     }
 
+    /// Takes another device of the person out, or only says what that would do.
+    pub(crate) fn remove_device(&mut self, device: SigKey, dry_run: bool) -> Result<Change, RemovalError> {
+        let cut = self.replica.heads().last_of(|author, _| *author == device);
+        let change = remove_device(&self.seat(), device, cut, &self.chances())?;
+        Ok(self.changed(change, dry_run))
+    }
+
     /// Closes an invite.
     pub(crate) fn cancel_invite(&mut self, invite: OpId) -> Result<Change, RemovalError> {
         let change = cancel_invite(&self.seat(), invite, self.around.now_ms(), &self.chances())?;
+        Ok(self.changed(change, false))
+    }
+
+    /// Starts a new epoch because a person wants one.
+    pub(crate) fn rekey(&mut self) -> Result<Change, RemovalError> {
+        let change = rekey(&self.seat(), &self.chances())?;
         Ok(self.changed(change, false))
     }
 
