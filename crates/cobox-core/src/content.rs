@@ -1,6 +1,8 @@
 //! From a file's bytes to sealed chunks and back. Writing streams: at most two chunks are in memory. The sealed bytes are
 //! thrown away, because whoever holds the file can make them again (design 3.5); what stays is where each block's bytes lie.
 
+use std::ops::Range;
+
 use cobox_proto::id::{Cid, EpochTag};
 use cobox_proto::limits::INLINE_BYTES_MAX;
 
@@ -48,74 +50,107 @@ pub struct Written {
 pub struct ContentWriter<'k> {
     keys: &'k FolderKeys,
     epoch: EpochTag,
-    chunker: Chunker<'k>,
-    /// The first bytes, until it is sure that they do not fit inline.
-    head: Vec<u8>,
-    size: u64,
-    chunks: Vec<Listed>,
-    digests: Vec<(u32, [u8; 32])>,
+    cutter: ContentCutter<'k>,
+    chunks: Vec<ChunkNote>,
 }
 
 impl<'k> ContentWriter<'k> {
     /// For one file, sealed under `epoch`, which must be one of `keys`; `cutter` is the folder's.
     pub fn new(keys: &'k FolderKeys, cutter: &'k Cutter, epoch: EpochTag) -> Self {
-        Self {
-            keys,
-            epoch,
-            chunker: Chunker::new(cutter),
-            head: Vec::new(),
-            size: 0,
-            chunks: Vec::new(),
-            digests: Vec::new(),
-        }
+        Self { keys, epoch, cutter: ContentCutter::new(cutter), chunks: Vec::new() }
     }
 
     /// The next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
+        let Self { keys, epoch, cutter, chunks } = self;
+        cutter.push(bytes, &mut |chunk| chunks.push(note_chunk(keys, *epoch, chunk)));
+    }
+
+    /// The file has ended.
+    pub fn finish(self) -> Written {
+        let Self { keys, epoch, cutter, mut chunks } = self;
+        let ending = cutter.finish(&mut |chunk| chunks.push(note_chunk(keys, epoch, chunk)));
+        ending.written(keys, epoch, &chunks)
+    }
+}
+
+/// The half of a [`ContentWriter`] that cuts, for a caller whose chunks are noted elsewhere meanwhile: a large file keeps two processors busy.
+#[derive(Debug)]
+pub struct ContentCutter<'k> {
+    chunker: Chunker<'k>,
+    /// The first bytes, until it is sure that they do not fit inline.
+    head: Vec<u8>,
+    size: u64,
+}
+
+impl<'k> ContentCutter<'k> {
+    /// For one file; `cutter` is the folder's.
+    pub fn new(cutter: &'k Cutter) -> Self {
+        Self { chunker: Chunker::new(cutter), head: Vec::new(), size: 0 }
+    }
+
+    /// The next bytes; chunks that are whole by now are handed over.
+    pub fn push(&mut self, bytes: &[u8], chunk: &mut dyn FnMut(&[u8])) {
         self.size += bytes.len() as u64;
         if self.size <= INLINE_BYTES_MAX as u64 {
             self.head.extend_from_slice(bytes);
             return;
         }
         let head = std::mem::take(&mut self.head);
-        let Self { keys, epoch, chunker, chunks, digests, .. } = self;
-        let mut seal = |chunk: &[u8]| take_chunk(keys, *epoch, chunk, chunks, digests);
-        chunker.push(&head, &mut seal);
-        chunker.push(bytes, &mut seal);
+        self.chunker.push(&head, &mut *chunk);
+        self.chunker.push(bytes, chunk);
     }
 
-    /// The file has ended.
-    pub fn finish(self) -> Written {
-        let Self { keys, epoch, chunker, head, size, mut chunks, mut digests } = self;
+    /// The file has ended; the rest is handed over.
+    pub fn finish(self, chunk: &mut dyn FnMut(&[u8])) -> Ending {
+        let Self { chunker, head, size } = self;
+        if size > INLINE_BYTES_MAX as u64 {
+            chunker.finish(chunk);
+        }
+        Ending { head, size }
+    }
+}
+
+/// What is known of a file when all of it was cut.
+#[derive(Debug)]
+pub struct Ending {
+    head: Vec<u8>,
+    size: u64,
+}
+
+impl Ending {
+    /// The content, of its chunks as [`note_chunk`] noted them, in file order.
+    pub fn written(self, keys: &FolderKeys, epoch: EpochTag, chunks: &[ChunkNote]) -> Written {
+        let Self { head, size } = self;
         if size <= INLINE_BYTES_MAX as u64 {
             let plain_digest = inline_digest(keys, &head);
             let content = Content::Inline(head.into_boxed_slice());
             return Written { content, plain_digest, size, chunks: Vec::new(), blocks: Vec::new() };
         }
-        chunker.finish(|chunk| take_chunk(keys, epoch, chunk, &mut chunks, &mut digests));
-        let plain_digest = keys.shape().file_digest(digests);
-        let (content, blocks) = list(&chunks, |_| 0, keys, epoch)
+        let plain_digest = keys.shape().file_digest(chunks.iter().map(|note| (note.listed.chunk.len, note.digest)));
+        let listed: Vec<Listed> = chunks.iter().map(|note| note.listed).collect();
+        let (content, blocks) = list(&listed, |_| 0, keys, epoch)
             .expect("the epoch is one of the keys, and a list of eight levels holds more chunks than a disk");
-        Written { content, plain_digest, size, chunks: chunks.into_iter().map(|listed| listed.chunk).collect(), blocks }
+        Written { content, plain_digest, size, chunks: listed.iter().map(|listed| listed.chunk).collect(), blocks }
     }
 }
 
-fn take_chunk(
-    keys: &FolderKeys,
-    epoch: EpochTag,
-    chunk: &[u8],
-    chunks: &mut Vec<Listed>,
-    digests: &mut Vec<(u32, [u8; 32])>,
-) {
+/// What stays of a chunk that was sealed and thrown away.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkNote {
+    listed: Listed,
+    digest: [u8; 32],
+}
+
+/// Seals a chunk to learn its name.
+pub fn note_chunk(keys: &FolderKeys, epoch: EpochTag, chunk: &[u8]) -> ChunkNote {
     let digest = keys.shape().digest(chunk);
     let sealed = keys
         .seal_digested(&epoch, BlockKind::Chunk, &[], chunk, digest)
         .expect("the epoch is one of the keys and a chunk is at most 2 MiB");
-    let len = chunk.len() as u32;
     let mut mark = [0; 16];
     mark.copy_from_slice(&digest[..16]);
-    chunks.push(Listed { chunk: Ref { cid: sealed.cid, len, epoch }, mark });
-    digests.push((len, digest));
+    ChunkNote { listed: Listed { chunk: Ref { cid: sealed.cid, len: chunk.len() as u32, epoch }, mark }, digest }
 }
 
 /// `plain_digest` of content that stands in the record.
@@ -186,6 +221,33 @@ pub fn open_digested(keys: &FolderKeys, piece: &Ref, sealed: &[u8]) -> Result<(V
         return Err(ChunkError::Other { cid: piece.cid, len: piece.len });
     }
     Ok((block.payload, block.digest))
+}
+
+/// A chunk that was opened where it lay.
+#[derive(Debug)]
+pub struct OpenedChunk {
+    block: Vec<u8>,
+    plain: Range<usize>,
+    /// For [`is_what_was_said`].
+    pub digest: [u8; 32],
+}
+
+impl OpenedChunk {
+    /// Opens the block of a chunk without a copy.
+    pub fn open(keys: &FolderKeys, mut block: Vec<u8>) -> Result<Self, ChunkError> {
+        let (plain, digest) = keys.open_chunk_in_place(&mut block)?;
+        Ok(Self { block, plain, digest })
+    }
+
+    /// Its plain bytes, as a piece lists them.
+    pub fn as_piece(&self, piece: &Ref) -> Result<&[u8], ChunkError> {
+        let plain = &self.block[self.plain.clone()];
+        if plain.len() == piece.len as usize {
+            Ok(plain)
+        } else {
+            Err(ChunkError::Other { cid: piece.cid, len: piece.len })
+        }
+    }
 }
 
 /// Whether pieces with these digests, in file order, are the content that `plain_digest` names. A member may write any digest

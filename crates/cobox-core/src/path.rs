@@ -231,6 +231,11 @@ impl FolderPath {
         self.below(directory).is_some()
     }
 
+    /// Behind nearly all that can lie below it: no name that people give begins with the last letter there is.
+    pub(crate) fn end_of_below(&self) -> Self {
+        Self([&self.0, "/\u{10ffff}"].concat().into())
+    }
+
     /// What comes after a directory; nothing if it is the directory itself.
     fn below(&self, directory: &Self) -> Option<&str> {
         let rest = self.0.strip_prefix(&*directory.0)?;

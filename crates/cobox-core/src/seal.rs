@@ -16,6 +16,8 @@
 //! Invariant: what `open` returns is the only content its bytes can have. The salt is recomputed from the opened content and
 //! compared before anything is returned; this is the key commitment that GCM alone does not give.
 
+use std::ops::Range;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use cobox_proto::block::{BlockHeader, SALT_BYTES, TAG_BYTES};
 use cobox_proto::codec::{DecodeError, Reader};
@@ -188,6 +190,35 @@ impl FolderKeys {
         Ok(OpenBlock { kind, epoch, links, payload: opened.payload, digest: opened.digest })
     }
 
+    /// Opens the block of a chunk where it lies: nothing is copied. What it was sealed as is gone after that, whether it opens or not.
+    /// Where in it the content lies, and its digest.
+    pub fn open_chunk_in_place(&self, block: &mut [u8]) -> Result<(Range<usize>, [u8; 32]), SealError> {
+        let (header, at) = BlockHeader::parse(block)?;
+        if !header.links.is_empty() {
+            return Err(SealError::Links);
+        }
+        let keys = self.usable(&header.epoch)?;
+        let ad = self.associated("block", &block[..at]);
+        let total = block.len();
+        let salt: [u8; SALT_BYTES] = Reader::new(&block[at..]).fixed()?;
+        let inside = at + SALT_BYTES;
+        if total - inside < TAG_BYTES + FRAME_BYTES {
+            return Err(DecodeError::Truncated { what: "sealed content" }.into());
+        }
+        let plain = aead(keys, &salt)
+            .open_in_place(zero_nonce(), Aad::from(&ad), &mut block[inside..])
+            .map_err(|_| SealError::Forged)?;
+        let inner = Inner::of(self, keys, &ad, &salt, plain, total)?;
+        if BlockKind::from_byte(inner.kind)? != BlockKind::Chunk {
+            return Err(DecodeError::BadValue { what: "block kind", found: inner.kind.into() }.into());
+        }
+        if block_total(keys, BlockKind::Chunk, at, inner.len) != Some(total) {
+            return Err(DecodeError::NotCanonical { what: "block size" }.into());
+        }
+        let from = inside + FRAME_BYTES;
+        Ok((from..from + inner.len, inner.digest))
+    }
+
     /// Seals the private field of a signed object. `object` names its kind, `ad` is what it must not be parted from.
     pub fn seal_note(&self, epoch: &EpochTag, object: &str, ad: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let keys = self.usable(epoch)?;
@@ -304,28 +335,49 @@ fn open(folder: &FolderKeys, keys: &EpochKeys, ad: &[u8], sealed: &[u8], total: 
         .open_separate_gather(zero_nonce(), Aad::from(ad), ciphertext, r.rest(), &mut plain)
         .map_err(|_| SealError::Forged)?;
 
-    let mut r = Reader::new(&plain);
-    let (codec, kind, len) = (r.u8()?, r.u8()?, r.u32()? as usize);
-    if codec != keys.params().codec {
-        return Err(DecodeError::UnknownVersion { what: "codec", found: codec.into() }.into());
-    }
-    if len > BLOCK_PAYLOAD_BYTES_MAX {
-        let (found, limit) = (len as u64, BLOCK_PAYLOAD_BYTES_MAX as u64);
-        return Err(DecodeError::TooLarge { what: "content", found, limit }.into());
-    }
-    let payload = r.take(len, "content")?;
-    // All of them, without a way out at the first: that is many bytes at a time.
-    if r.rest().iter().fold(0, |all, byte| all | byte) != 0 {
-        return Err(DecodeError::NotCanonical { what: "padding" }.into());
-    }
-    let digest = folder.shape().digest(payload);
-    // `blake3::Hash` compares in constant time.
-    if (Frame { kind, total, digest }).salt(keys, ad, len) != salt {
-        return Err(SealError::Uncommitted);
-    }
+    let Inner { kind, len, digest } = Inner::of(folder, keys, ad, &salt, &plain, total)?;
     plain.truncate(FRAME_BYTES + len);
     plain.drain(..FRAME_BYTES);
     Ok(Opened { kind, payload: plain, digest })
+}
+
+/// What an opened frame says, every check passed that does not need to know what it should be.
+struct Inner {
+    kind: u8,
+    len: usize,
+    digest: [u8; 32],
+}
+
+impl Inner {
+    fn of(
+        folder: &FolderKeys,
+        keys: &EpochKeys,
+        ad: &[u8],
+        salt: &[u8; SALT_BYTES],
+        plain: &[u8],
+        total: usize,
+    ) -> Result<Self, SealError> {
+        let mut r = Reader::new(plain);
+        let (codec, kind, len) = (r.u8()?, r.u8()?, r.u32()? as usize);
+        if codec != keys.params().codec {
+            return Err(DecodeError::UnknownVersion { what: "codec", found: codec.into() }.into());
+        }
+        if len > BLOCK_PAYLOAD_BYTES_MAX {
+            let (found, limit) = (len as u64, BLOCK_PAYLOAD_BYTES_MAX as u64);
+            return Err(DecodeError::TooLarge { what: "content", found, limit }.into());
+        }
+        let payload = r.take(len, "content")?;
+        // All of them, without a way out at the first: that is many bytes at a time.
+        if r.rest().iter().fold(0, |all, byte| all | byte) != 0 {
+            return Err(DecodeError::NotCanonical { what: "padding" }.into());
+        }
+        let digest = folder.shape().digest(payload);
+        // `blake3::Hash` compares in constant time.
+        if (Frame { kind, total, digest }).salt(keys, ad, len) != *salt {
+            return Err(SealError::Uncommitted);
+        }
+        Ok(Self { kind, len, digest })
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::state::{Body, Content, Dot, Kind, State, ViewEntry};
 use crate::symlink::stays_inside;
 
 /// How many links that lead outside are told by name.
-pub(super) const NAMED_MAX: usize = 1_000;
+const NAMED_MAX: usize = 1_000;
 
 /// The text of a link.
 fn text(body: &Body) -> Option<&str> {
@@ -102,7 +102,8 @@ pub(super) fn linking(
 impl Engine {
     /// The links that the folder has and no disk, since they would lead outside; the first [`NAMED_MAX`], and how many more there are.
     pub(super) fn links_outside(&self) -> (Vec<FolderPath>, u64) {
-        let named = self.figures.outside.iter().filter(|path| !self.is_ignored(path, Kind::Symlink));
-        (named.cloned().collect(), self.figures.outside_more)
+        let outside = &self.figures.outside;
+        let named = outside.iter().take(NAMED_MAX).filter(|path| !self.is_ignored(path, Kind::Symlink));
+        (named.cloned().collect(), outside.len().saturating_sub(NAMED_MAX) as u64)
     }
 }

@@ -181,6 +181,8 @@ pub struct Engine {
     rules_may_have_changed: bool,
     /// Whether the last plan left something out because it was full.
     cut_off: bool,
+    /// Whether a plan is wanted. It is made when all else is handed out: what goes to others does not wait for it.
+    plan_due: bool,
     /// Whether a plan was wanted while the disk was looked at.
     plan_waits: bool,
     next_step: u64,
@@ -246,6 +248,7 @@ impl Engine {
             rules: None,
             rules_may_have_changed: true,
             cut_off: false,
+            plan_due: false,
             plan_waits: false,
             // Where an earlier engine's steps end is not known: their ids are not ours.
             next_step: u64::from_le_bytes(first_step) >> 1,
@@ -343,6 +346,9 @@ impl Engine {
 
     /// The next thing to do; `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.out.is_empty() && std::mem::take(&mut self.plan_due) {
+            self.make_plan();
+        }
         self.out.pop_front()
     }
 
@@ -545,8 +551,7 @@ impl Engine {
         self.new_nodes.1 += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         self.tree = tree;
         self.deltas.changed(touched);
-        self.view = view(&self.state);
-        for path in self.count_view() {
+        for path in self.show(touched) {
             self.out.push_back(Output::Tell(Event::Conflict { path }));
         }
         if !blocks.is_empty() {

@@ -22,9 +22,13 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, ViewEntry};
 
 impl Engine {
-    /// Compares view and disk and asks for what is missing. Nothing is written before the disk was looked at once: what
-    /// lies there may be newer than what is remembered.
+    /// Compares view and disk and asks for what is missing, once all other outputs are out.
     pub fn replan(&mut self) {
+        self.plan_due = true;
+    }
+
+    /// Nothing is written before the disk was looked at once: what lies there may be newer than what is remembered.
+    pub(super) fn make_plan(&mut self) {
         let Some(rules) = self.rules.clone().filter(|_| !self.rules_may_have_changed) else { return };
         self.plan_waits = self.scan.is_some();
         if !self.scanned_once || self.scan.is_some() || self.without_disk {

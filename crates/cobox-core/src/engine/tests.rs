@@ -18,6 +18,8 @@ use crate::members::{Founding, FoundingRandom, found};
 use crate::seal::SealedBlock;
 use crate::state::{Commit, Content, CtxRow, Ref, ViewEntry};
 
+mod costs;
+
 /// Alice's engine, and the keys that Mallory has too.
 struct Folder {
     id: FolderId,

@@ -55,6 +55,20 @@ fn honest_salt(keys: &FolderKeys, kind: u8, payload: &[u8], total: usize) -> imp
     move |epoch, ad| *Frame { kind, total, digest }.salt(epoch, ad, len).as_bytes()
 }
 
+/// Opens a block, and sees that one that is opened where it lies holds the same, or is refused, too.
+fn opened(keys: &FolderKeys, block: &[u8]) -> Result<OpenBlock, SealError> {
+    let found = keys.open_block(block);
+    let mut place = block.to_vec();
+    let in_place = keys.open_chunk_in_place(&mut place).map(|(plain, digest)| (place[plain].to_vec(), digest));
+    match &found {
+        Ok(block) if block.kind == BlockKind::Chunk => {
+            assert_eq!(in_place, Ok((block.payload.clone(), block.digest)));
+        }
+        _ => assert!(in_place.is_err(), "{in_place:?}"),
+    }
+    found
+}
+
 #[test]
 fn sealing_is_deterministic_and_says_nothing_but_a_class_size() {
     let (keys, epoch) = folder(1, Padding::Padme);
@@ -72,16 +86,16 @@ fn s1_no_flipped_bit_and_no_cut_of_a_block_opens() {
     let (keys, epoch) = folder(1, Padding::Padme);
     let links = [Cid([1; 32]), Cid([2; 32])];
     let block = keys.seal_block(&epoch, BlockKind::Node, &links, b"a node").unwrap().bytes;
-    assert!(keys.open_block(&block).is_ok());
+    assert!(opened(&keys, &block).is_ok());
     for bit in 0..block.len() * 8 {
         let mut changed = block.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert!(keys.open_block(&changed).is_err(), "bit {bit}");
+        assert!(opened(&keys, &changed).is_err(), "bit {bit}");
     }
     for cut in 0..block.len() {
-        assert!(keys.open_block(&block[..cut]).is_err(), "cut at {cut}");
+        assert!(opened(&keys, &block[..cut]).is_err(), "cut at {cut}");
     }
-    assert!(keys.open_block(&[&block[..], b"\0"].concat()).is_err());
+    assert!(opened(&keys, &[&block[..], b"\0"].concat()).is_err());
 }
 
 #[test]
@@ -89,15 +103,15 @@ fn s2_a_block_opens_in_its_own_folder_and_with_its_own_links_only() {
     let (keys, epoch) = folder(1, Padding::Padme);
     let (other, _) = folder(2, Padding::Padme);
     let block = keys.seal_block(&epoch, BlockKind::Node, &[Cid([1; 32])], b"a node").unwrap().bytes;
-    assert_eq!(other.open_block(&block), Err(SealError::Forged));
+    assert_eq!(opened(&other, &block), Err(SealError::Forged));
     let at = BlockHeader::encoded_len(1);
     let relinked = [BlockHeader { epoch, links: vec![Cid([2; 32])] }.to_bytes(), block[at..].to_vec()].concat();
-    assert_eq!(keys.open_block(&relinked), Err(SealError::Forged));
+    assert_eq!(opened(&keys, &relinked), Err(SealError::Forged));
     let unlinked = [BlockHeader { epoch, links: vec![] }.to_bytes(), block[at..].to_vec()].concat();
-    assert!(keys.open_block(&unlinked).is_err());
+    assert!(opened(&keys, &unlinked).is_err());
     let unknown = BlockHeader { epoch: EpochTag([7; 16]), links: vec![Cid([1; 32])] }.to_bytes();
     let moved = [unknown, block[at..].to_vec()].concat();
-    assert_eq!(keys.open_block(&moved), Err(SealError::UnknownEpoch { epoch: EpochTag([7; 16]) }));
+    assert_eq!(opened(&keys, &moved), Err(SealError::UnknownEpoch { epoch: EpochTag([7; 16]) }));
 }
 
 #[test]
@@ -105,21 +119,21 @@ fn x10_a_block_that_does_not_commit_to_its_content_never_opens() {
     let (keys, epoch) = folder(1, Padding::Padme);
     let plain = framed(CODEC_RAW, 1, 5, b"hello", 1024);
     let honest = crafted(&keys, &epoch, &[], &plain, honest_salt(&keys, 1, b"hello", 1024));
-    assert_eq!(keys.open_block(&honest).unwrap().payload, b"hello");
+    assert_eq!(opened(&keys, &honest).unwrap().payload, b"hello");
     assert_eq!(honest, keys.seal_block(&epoch, BlockKind::Chunk, &[], b"hello").unwrap().bytes);
 
     // Any salt of the author's choosing decrypts, but is not the one that this content has.
     let chosen = crafted(&keys, &epoch, &[], &plain, |_, _| [5; 32]);
-    assert_eq!(keys.open_block(&chosen), Err(SealError::Uncommitted));
+    assert_eq!(opened(&keys, &chosen), Err(SealError::Uncommitted));
     for (kind, payload, total) in [(2, b"hello", 1024), (1, b"hellp", 1024), (1, b"hello", 1088)] {
         let other = crafted(&keys, &epoch, &[], &plain, honest_salt(&keys, kind, payload, total));
-        assert_eq!(keys.open_block(&other), Err(SealError::Uncommitted), "{kind} {total}");
+        assert_eq!(opened(&keys, &other), Err(SealError::Uncommitted), "{kind} {total}");
     }
 
     // Two members with different shape keys but the same epoch secret do not see two contents either.
     let mut carol = FolderKeys::new(FolderId([1; 32]), ShapeKey::from_bytes([8; 32]), Profile::Cdc);
     carol.insert_epoch(EpochSecret::from_bytes([3; 32]), FolderKeys::params_for(Profile::Cdc, false)).unwrap();
-    assert_eq!(carol.open_block(&honest), Err(SealError::Uncommitted));
+    assert_eq!(opened(&carol, &honest), Err(SealError::Uncommitted));
 }
 
 #[test]
@@ -128,7 +142,7 @@ fn a_member_can_not_make_a_second_form_of_a_block() {
     let make = |plain: Vec<u8>, kind: u8, payload: &[u8], total: usize| {
         crafted(&keys, &epoch, &[], &plain, honest_salt(&keys, kind, payload, total))
     };
-    let malformed = |block: Vec<u8>, what: &str| match keys.open_block(&block) {
+    let malformed = |block: Vec<u8>, what: &str| match opened(&keys, &block) {
         Err(SealError::Malformed(error)) => assert!(error.to_string().contains(what), "{error}"),
         other => panic!("{what}: {other:?}"),
     };
@@ -145,7 +159,7 @@ fn a_member_can_not_make_a_second_form_of_a_block() {
 
     let plain = framed(CODEC_RAW, 1, 5, b"hello", 1024 - 32);
     let linked = crafted(&keys, &epoch, &[Cid([1; 32])], &plain, honest_salt(&keys, 1, b"hello", 1024));
-    assert_eq!(keys.open_block(&linked), Err(SealError::Links));
+    assert_eq!(opened(&keys, &linked), Err(SealError::Links));
 }
 
 #[test]
@@ -171,9 +185,9 @@ fn a_known_digest_saves_a_hash_and_changes_nothing() {
     let digest = keys.shape().digest(b"chunk");
     let sealed = keys.seal_digested(&epoch, BlockKind::Chunk, &[], b"chunk", digest).unwrap();
     assert_eq!(sealed, keys.seal_block(&epoch, BlockKind::Chunk, &[], b"chunk").unwrap());
-    assert_eq!(keys.open_block(&sealed.bytes).unwrap().digest, digest);
+    assert_eq!(opened(&keys, &sealed.bytes).unwrap().digest, digest);
     let wrong = keys.seal_digested(&epoch, BlockKind::Chunk, &[], b"chunk", [0; 32]).unwrap();
-    assert_eq!(keys.open_block(&wrong.bytes), Err(SealError::Uncommitted));
+    assert_eq!(opened(&keys, &wrong.bytes), Err(SealError::Uncommitted));
 }
 
 #[test]
@@ -240,7 +254,7 @@ proptest! {
         let links: Vec<Cid> =
             if kind == BlockKind::Chunk { vec![] } else { links.into_iter().map(Cid).collect() };
         let sealed = keys.seal_block(&epoch, kind, &links, &payload).unwrap();
-        let open = keys.open_block(&sealed.bytes).unwrap();
+        let open = opened(&keys, &sealed.bytes).unwrap();
         prop_assert_eq!((open.kind, open.epoch, open.links), (kind, epoch, links));
         prop_assert_eq!(open.digest, keys.shape().digest(&payload));
         prop_assert!(open.payload == payload);

@@ -11,6 +11,7 @@ mod join;
 #[allow(clippy::module_inception)]
 mod state;
 mod view;
+mod view_update;
 
 pub use conflict::conflict_copy_name;
 pub use context::{Ctx, CtxRow, Dot};
@@ -22,3 +23,4 @@ pub use item::{Body, Content, Item, Key, Kind, Loc, Manifest, Ref, Values};
 pub use join::{Alarm, EpochDepth, Register};
 pub use state::{State, Touched};
 pub use view::{Conflict, Shown, View, ViewEntry, view};
+pub use view_update::Changed;

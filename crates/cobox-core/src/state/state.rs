@@ -133,6 +133,11 @@ impl Touched {
         }
     }
 
+    /// Whether an item was touched.
+    pub fn contains(&self, inode: &Inode) -> bool {
+        self.0.contains_key(inode)
+    }
+
     /// In inode order.
     pub fn iter(&self) -> impl Iterator<Item = (&Inode, &Option<Key>)> {
         self.0.iter()

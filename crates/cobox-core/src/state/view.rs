@@ -7,6 +7,7 @@
 //! contents under one name the oldest place and then the newest dot keeps the name, unless a directory has it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cobox_proto::id::{Inode, SigKey};
 use cobox_proto::limits::{PATH_BYTES_MAX, PATH_DEPTH_MAX};
@@ -21,6 +22,10 @@ pub struct View {
     /// All entries but the root.
     pub entries: BTreeMap<FolderPath, ViewEntry>,
     root: ViewEntry,
+    /// Where each directory shows.
+    pub(super) dirs: BTreeMap<Inode, FolderPath>,
+    /// Whether something shows in the root that does not belong there.
+    pub(super) strays: bool,
 }
 
 /// What stands at a path.
@@ -44,6 +49,8 @@ pub struct Shown {
     pub inode: Inode,
     /// The body that is shown.
     pub dot: Dot,
+    /// Its plain bytes.
+    pub bytes: u64,
     /// Other bodies of the item with an equal value.
     pub also: Vec<Dot>,
     /// Bodies of other items at this place with an equal value (`Commit::remove_twins`).
@@ -102,11 +109,22 @@ pub fn view(state: &State) -> View {
     forest.break_cycles();
     forest.bound_depth();
     let children = forest.visible_children();
-    View { entries: forest.entries(&children), root: ViewEntry::Dir { inodes: vec![Inode::ZERO] } }
+    let strayed = |i: &u32| {
+        let node = &forest.nodes[*i as usize];
+        node.up == ROOT && node.loc.parent != Inode::ZERO
+    };
+    let strays = children.iter().any(strayed);
+    let entries = forest.entries(&children);
+    let shown_dirs = entries.iter().filter_map(|(path, entry)| match entry {
+        ViewEntry::Dir { inodes } => Some(inodes.iter().map(|inode| (*inode, path.clone()))),
+        _ => None,
+    });
+    let dirs = shown_dirs.flatten().collect();
+    View { entries, root: ViewEntry::Dir { inodes: vec![Inode::ZERO] }, dirs, strays }
 }
 
 /// The index that stands for the root.
-const ROOT: u32 = u32::MAX;
+pub(super) const ROOT: u32 = u32::MAX;
 
 struct Node<'a> {
     inode: Inode,
@@ -117,7 +135,7 @@ struct Node<'a> {
 }
 
 /// Items that can show, sorted by inode.
-struct Forest<'a> {
+pub(super) struct Forest<'a> {
     state: &'a State,
     nodes: Vec<Node<'a>>,
 }
@@ -130,17 +148,25 @@ enum Pending {
 
 impl<'a> Forest<'a> {
     fn new(state: &'a State) -> Self {
-        let mut nodes: Vec<Node<'a>> = state
-            .shared()
-            .filter(|(_, item)| item.kind == Kind::Dir || !item.body.is_empty())
-            .filter_map(|(inode, item)| Some(Node { inode: *inode, item, loc: &item.effective()?.1, up: ROOT }))
-            .collect();
-        for i in 0..nodes.len() {
-            let parent = &nodes[i].loc.parent;
-            let found = nodes.binary_search_by(|node| node.inode.cmp(parent)).ok();
-            nodes[i].up = found.filter(|p| nodes[*p].item.kind == Kind::Dir).map_or(ROOT, |p| p as u32);
+        let can_show = |(_, item): &(&Inode, &Arc<Item>)| item.kind == Kind::Dir || !item.body.is_empty();
+        Self::of(state, state.shared().filter(can_show).map(|(inode, item)| (*inode, &**item)))
+    }
+
+    /// Of these items, which are sorted by inode.
+    pub(super) fn of(state: &'a State, items: impl Iterator<Item = (Inode, &'a Item)>) -> Self {
+        let node = |(inode, item): (Inode, &'a Item)| Some(Node { inode, item, loc: &item.effective()?.1, up: ROOT });
+        let nodes: Vec<Node<'a>> = items.filter_map(node).collect();
+        let mut forest = Self { state, nodes };
+        for i in 0..forest.nodes.len() {
+            let parent = forest.index_of(&forest.nodes[i].loc.parent);
+            let is_dir = |p: &u32| forest.nodes[*p as usize].item.kind == Kind::Dir;
+            forest.nodes[i].up = parent.filter(is_dir).unwrap_or(ROOT);
         }
-        Self { state, nodes }
+        forest
+    }
+
+    pub(super) fn index_of(&self, inode: &Inode) -> Option<u32> {
+        self.nodes.binary_search_by(|node| node.inode.cmp(inode)).ok().map(|i| i as u32)
     }
 
     /// Nodes have one parent each, so every cycle is separate and one cut opens it.
@@ -197,9 +223,21 @@ impl<'a> Forest<'a> {
                 at = self.nodes[at as usize].up;
             }
         }
-        let mut children: Vec<u32> = (0..self.nodes.len() as u32).filter(|i| visible[*i as usize]).collect();
+        self.by_place((0..self.nodes.len() as u32).filter(|i| visible[*i as usize]))
+    }
+
+    fn by_place(&self, nodes: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut children: Vec<u32> = nodes.collect();
         children.sort_unstable_by_key(|i| (self.nodes[*i as usize].up, &self.nodes[*i as usize].loc.name, *i));
         children
+    }
+
+    /// What the union of `dirs` shows, if everything shows that is here.
+    pub(super) fn shown_in(&self, dirs: &[u32], path: &FolderPath) -> BTreeMap<FolderPath, ViewEntry> {
+        let children = self.by_place(0..self.nodes.len() as u32);
+        let mut listed = Vec::new();
+        self.list(dirs, path, &children, &mut listed);
+        listed.into_iter().map(|(path, pending)| (path, self.entry(pending))).collect()
     }
 
     /// Walks down with a stack of its own. Names are in order in every directory, so paths come out in order.
@@ -208,17 +246,22 @@ impl<'a> Forest<'a> {
         let mut stack = Vec::new();
         self.list(&[ROOT], &FolderPath::default(), children, &mut stack);
         while let Some((path, pending)) = stack.pop() {
-            let entry = match pending {
-                Pending::Dir(dirs) => {
-                    self.list(&dirs, &path, children, &mut stack);
-                    ViewEntry::Dir { inodes: dirs.iter().map(|i| self.nodes[*i as usize].inode).collect() }
-                }
-                Pending::Content(Kind::Symlink, shown) => ViewEntry::Symlink(shown),
-                Pending::Content(_, shown) => ViewEntry::File(shown),
-            };
-            entries.push((path, entry));
+            if let Pending::Dir(dirs) = &pending {
+                self.list(dirs, &path, children, &mut stack);
+            }
+            entries.push((path, self.entry(pending)));
         }
         entries.into_iter().collect()
+    }
+
+    fn entry(&self, pending: Pending) -> ViewEntry {
+        match pending {
+            Pending::Dir(dirs) => {
+                ViewEntry::Dir { inodes: dirs.iter().map(|i| self.nodes[*i as usize].inode).collect() }
+            }
+            Pending::Content(Kind::Symlink, shown) => ViewEntry::Symlink(shown),
+            Pending::Content(_, shown) => ViewEntry::File(shown),
+        }
     }
 
     /// Pushes what is in the union of `dirs`, last name first.
@@ -270,13 +313,16 @@ impl<'a> Forest<'a> {
     /// The different contents of files and symlinks that want one name, in the order in which they may have it.
     fn distinct_values(&self, items: impl Iterator<Item = u32>) -> Vec<(Kind, Shown)> {
         let mut items: Vec<u32> = items.collect();
-        let one = |inode, dot| Shown { inode, dot, also: Vec::new(), twins: Vec::new(), conflict: None };
+        let one = |inode, dot, body: &Body| {
+            let bytes = body.size;
+            Shown { inode, dot, bytes, also: Vec::new(), twins: Vec::new(), conflict: None }
+        };
         if let [only] = items[..]
             && let Node { inode, item, .. } = self.nodes[only as usize]
-            && let [(dot, _)] = item.body[..]
+            && let [(dot, body)] = &item.body[..]
         {
             // Nearly every file, and the rest costs three allocations.
-            return vec![(item.kind, one(inode, dot))];
+            return vec![(item.kind, one(inode, *dot, body))];
         }
         items.sort_unstable_by_key(|i| (self.nodes[*i as usize].loc.vd, *i));
         let mut values: Vec<(Kind, Shown)> = Vec::new();
@@ -288,7 +334,7 @@ impl<'a> Forest<'a> {
                 match values.get_mut(index) {
                     Some((_, shown)) if shown.inode == inode => shown.also.push(*dot),
                     Some((_, shown)) => shown.twins.push((inode, *dot)),
-                    None => values.push((item.kind, one(inode, *dot))),
+                    None => values.push((item.kind, one(inode, *dot, body))),
                 }
             }
         }

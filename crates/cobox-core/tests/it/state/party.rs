@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_core::path::FolderPath;
-use cobox_core::state::{Commit, History, Item, Kind, Link, Shown, State, View, ViewEntry, align, is_duplicated, view};
+use cobox_core::state::{
+    Commit, History, Item, Kind, Link, Shown, State, Touched, View, ViewEntry, align, is_duplicated, view,
+};
 use cobox_proto::id::{ActorId, Inode};
 
 use super::dice::Dice;
@@ -72,6 +74,7 @@ impl Replica {
         let mut by_differences = self.state.clone();
         let listed = differences(&self.state, &theirs.state);
         let (touched, alarms) = self.state.join(&theirs.state, &depths());
+        see_what_changed(&by_differences, &self.state, &touched);
         let with = by_differences.join_with(&theirs.state.ctx, &theirs.state.forks, &listed, &depths());
         assert_eq!((by_differences, with), (self.state.clone(), (touched, alarms.clone())));
         assert!(self.twin.is_none() || alarms.is_empty(), "{alarms:?}");
@@ -379,6 +382,24 @@ fn moved_under_root(state: &State, view: &View) -> usize {
     inodes.flatten().filter(|i| state.get(i).and_then(|item| item.effective()).unwrap().1.parent != Inode::ZERO).count()
 }
 
+/// A view that is brought up to date is the one that is computed anew, and names what was there before.
+fn see_what_changed(before: &State, state: &State, touched: &Touched) {
+    // One change in four: this looks at everything three times.
+    if !state.len().is_multiple_of(4) {
+        return;
+    }
+    let mut shown = view(before);
+    let before = shown.clone();
+    let Some(changed) = shown.update(state, touched) else {
+        return assert_eq!(shown, before, "something was done in vain");
+    };
+    assert_eq!(shown, view(state));
+    let paths: BTreeSet<&FolderPath> = before.entries.keys().chain(shown.entries.keys()).collect();
+    let otherwise = paths.into_iter().filter(|path| before.lookup(path) != shown.lookup(path));
+    let named: BTreeMap<FolderPath, _> = otherwise.map(|path| (path.clone(), before.lookup(path).cloned())).collect();
+    assert_eq!(changed, named);
+}
+
 fn below(path: &FolderPath, top: &FolderPath) -> bool {
     let mut path = path.iter();
     top.iter().all(|name| path.next() == Some(name))
@@ -426,6 +447,7 @@ fn commit(state: &mut State, who: ActorId, op: &Op, mutant: Mutant) {
         }
     }
     let touched = commit.finish().map(|(_, touched)| touched).unwrap_or_default();
+    see_what_changed(&before, state, &touched);
     for (key, item) in before.iter() {
         let noted = touched.iter().find(|(inode, _)| **inode == key.inode);
         assert!(noted.is_some() || state.get(&key.inode) == Some(item), "{op:?} touched more than it says");

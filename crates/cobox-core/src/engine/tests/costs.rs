@@ -1,0 +1,141 @@
+//! What daily work costs, counted: a folder of some thousand files must not make one saved file dear. Counts, not times, so that they are
+//! the same on every machine.
+
+use super::*;
+
+const DIRS: u64 = 20;
+const FILES_PER_DIR: u64 = 100;
+
+/// What an engine asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asked {
+    files_read: usize,
+    groups_stored: usize,
+    rows_remembered: usize,
+    deltas: usize,
+    heads: usize,
+    blocks_wanted: usize,
+    steps: usize,
+    looks: usize,
+}
+
+/// Answers what an engine asks of its disk and its store at once, as if every file held its own name and time.
+struct Desk {
+    folder: Folder,
+    asked: Asked,
+    blocks_stored: usize,
+    said: Vec<Output>,
+}
+
+impl Desk {
+    /// Alice's, who has all files, published.
+    fn full() -> Self {
+        let mut desk = Self { folder: Folder::new(), asked: Asked::default(), blocks_stored: 0, said: Vec::new() };
+        let mut listed = Vec::new();
+        for dir in 0..DIRS {
+            listed.push((at(&format!("dir {dir}")), Stat::Dir(FileId { dev: 1, ino: 1_000_000 + dir })));
+            let files = (0..FILES_PER_DIR).map(|n| (at(&format!("dir {dir}/file {n}")), file(dir * FILES_PER_DIR + n)));
+            listed.extend(files);
+        }
+        desk.looks(Vec::new(), listed);
+        desk
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.folder.alice.handle(2_000, input);
+        self.carry_out();
+    }
+
+    fn looks(&mut self, under: Vec<FolderPath>, listed: Vec<(FolderPath, Stat)>) {
+        self.tell(Input::ScanBegun { under });
+        self.tell(Input::Listed(listed));
+        self.tell(Input::ScanEnded { unreadable: Vec::new() });
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.folder.alice.poll_output() {
+            match &output {
+                Output::Hash(files) => {
+                    self.asked.files_read += files.len();
+                    for (path, stamp) in files.clone() {
+                        let text = format!("{path} as of {}", stamp.mtime_ns);
+                        let body = Box::new(body(&self.folder.keys, text.as_bytes()));
+                        self.folder.alice.handle(2_000, Input::Hashed { path, stamp, body });
+                    }
+                }
+                Output::Store(blocks) => {
+                    self.asked.groups_stored += 1;
+                    self.blocks_stored += blocks.len();
+                }
+                Output::Remember(memory) => self.asked.rows_remembered += memory.synced.len(),
+                Output::SendDelta(_) => self.asked.deltas += 1,
+                Output::Publish(_) => self.asked.heads += 1,
+                Output::Want(cids) => self.asked.blocks_wanted += cids.len(),
+                Output::Do(steps) => self.asked.steps += steps.len(),
+                Output::Rescan(_) => self.asked.looks += 1,
+                _ => {}
+            }
+            self.said.push(output);
+        }
+    }
+
+    /// What was asked for since the last time, and the outputs themselves.
+    fn count(&mut self) -> (Asked, usize, Vec<Output>) {
+        let said = std::mem::take(&mut self.said);
+        (std::mem::take(&mut self.asked), std::mem::take(&mut self.blocks_stored), said)
+    }
+}
+
+/// Nodes on the way from one leaf to the root, the root, and what is split or joined beside it.
+const PATH_BLOCKS_MAX: usize = 6;
+
+#[test]
+fn one_saved_file_of_thousands_costs_one_file_read_one_row_one_head_and_the_nodes_above_it() {
+    let mut desk = Desk::full();
+    let (first, ..) = desk.count();
+    assert_eq!((first.files_read as u64, first.heads), (DIRS * FILES_PER_DIR, 1));
+    assert_eq!(first.steps, 0);
+    assert_eq!(first.rows_remembered as u64, DIRS * (FILES_PER_DIR + 1));
+
+    let saved = at("dir 7/file 7");
+    let stamp = Stamp { size: 2, mtime_ns: 9, ctime_ns: 9, id: FileId { dev: 1, ino: 5_000_000 }, executable: false };
+    let dir = (at("dir 7"), Stat::Dir(FileId { dev: 1, ino: 1_000_007 }));
+    desk.looks(vec![saved.clone()], vec![dir, (saved.clone(), Stat::File(stamp))]);
+    let (asked, blocks, _) = desk.count();
+    let once = Asked { files_read: 1, groups_stored: 1, rows_remembered: 1, deltas: 1, heads: 1, ..Asked::default() };
+    assert_eq!(asked, once);
+    assert!(blocks <= PATH_BLOCKS_MAX, "{blocks} blocks");
+
+    // A look that finds nothing new asks for nothing at all.
+    desk.looks(vec![saved.clone()], vec![(saved, Stat::File(stamp))]);
+    assert_eq!(desk.count().0, Asked::default());
+}
+
+#[test]
+fn what_goes_to_others_is_handed_out_before_anything_is_planned_here() {
+    let mut desk = Desk::full();
+    // Another member's file is to be written here, and a file is saved in the same moment.
+    desk.count();
+    let theirs = body(&desk.folder.keys, b"theirs");
+    let mut other = Mallory::new(&desk.folder);
+    other.state = desk.folder.alice.state().clone();
+    let mut commit = Commit::new(&mut other.state, other.actor, other.key.public(), desk.folder.keys.shape());
+    commit.create(Inode::ZERO, &"theirs".parse().unwrap(), Kind::File, theirs);
+    commit.finish();
+    let (root, blocks) = other.seals(&desk.folder);
+    let head = other.publishes(&desk.folder, root, other.counter());
+    let saved = at("mine");
+    let engine = &mut desk.folder.alice;
+    engine.handle(2_000, Input::ScanBegun { under: vec![saved.clone()] });
+    engine.handle(2_000, Input::Listed(vec![(saved, file(9_000_000))]));
+    desk.carry_out();
+    desk.folder.alice.handle(2_000, Input::Head(Box::new(head)));
+    for block in blocks.iter().rev().chain(&blocks) {
+        desk.folder.alice.handle(2_000, Input::Block { cid: block.cid, bytes: block.bytes.clone() });
+    }
+    desk.tell(Input::ScanEnded { unreadable: Vec::new() });
+    let (_, _, said) = desk.count();
+    let published = said.iter().position(|output| matches!(output, Output::Publish(_))).expect("a head");
+    let planned = said.iter().position(|output| matches!(output, Output::Do(_))).expect("a step");
+    assert!(published < planned, "{published} {planned}");
+}
