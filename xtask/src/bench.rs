@@ -30,23 +30,28 @@ use crate::run::{root, run, run_command};
 use crate::web;
 
 const USAGE: &str = "\
-cargo xtask bench WHAT [WORKLOAD…] [--runs N] [--scale N] [--without PEER] [--json] [--record] [--programs DIR]
+cargo xtask bench WHAT [WORKLOAD…] [--quick] [--runs N] [--scale N] [--without PEER] [--json] [--record] [--programs DIR]
 
   ingest   a directory becomes a folder: everything read, cut, sealed and noted
   sync     from one member's full directory to another member's empty one; to a blind seeder alone; back from it with twelve words
   daily    afterwards: an edit, a copy and a move of what is there, small files saved, nothing to do for a minute, a new start
+  all      sync and daily
   time     looking back in a folder with a thousand states: a page of history, one file as it was, what history takes at a seeder
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
   web      the page: first paint, a folder of 100,000 files, its size; alone
   memory   the peak of every process's memory with one file of 4 GiB, and with 100,000 files: each stays below 300 MB
 
   WORKLOAD big (one file of 1 GiB), small (10,000 files, 160 MB), tree100k (100,000 files, 20 MB); what fits if none is named
+  --quick  one run of an eighth of the data: minutes instead of an hour
   --runs   how often; medians are printed (3)
   --scale  divides sizes and counts, to try it out (1)
   --without  leaves out rsync, syncthing or restic; those not installed are left out anyway
   --json   every run as one JSON object a line
   --record  adds the table to docs/performance.md, with commit and machine
   --programs  measures the programs in DIR, instead of building them for release";
+
+/// What `--quick` divides the data by.
+const QUICK_SCALE: u64 = 8;
 
 /// What was typed.
 struct Asked {
@@ -65,12 +70,14 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         return web::bench();
     }
     let asked = Asked::parse(rest)?;
-    let workloads: &[Workload] = match *what {
-        "ingest" | "sync" => &Workload::USUAL,
-        "daily" => &[Workload::Big, Workload::Small],
-        "resume" => &[Workload::Big],
-        "time" => &[Workload::Tree100k],
-        "memory" => &[Workload::Large, Workload::Tree100k],
+    let (parts, workloads): (&[&str], &[Workload]) = match *what {
+        "all" => (&["sync", "daily"], &Workload::USUAL),
+        "ingest" => (&["ingest"], &Workload::USUAL),
+        "sync" => (&["sync"], &Workload::USUAL),
+        "daily" => (&["daily"], &Workload::USUAL),
+        "time" => (&["time"], &[Workload::Tree100k]),
+        "resume" => (&["resume"], &[Workload::Big]),
+        "memory" => (&["memory"], &[Workload::Large, Workload::Tree100k]),
         _ => bail!(USAGE),
     };
     ensure!(cfg!(target_os = "linux"), "processor time and memory are read from /proc");
@@ -92,18 +99,13 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         let data = Data::make(*workload, asked.scale, &data_place(asked.scale))?;
         report.workload(&data);
         for _ in 0..asked.runs {
-            let runs = match *what {
-                "ingest" => bench.ingest(&data)?,
-                "sync" => bench.sync(&data)?,
-                "daily" => stories::daily(&bench, &data)?,
-                "resume" => stories::resume(&bench, &data)?,
-                "time" => time::time(&bench, &data)?,
-                _ => stories::memory(&bench, &data)?,
-            };
-            if asked.json {
-                runs.iter().for_each(|run| println!("{}", report::json(run)));
+            for part in parts {
+                let runs = bench.part(part, &data)?;
+                if asked.json {
+                    runs.iter().for_each(|run| println!("{}", report::json(run)));
+                }
+                report.add(runs);
             }
-            report.add(runs);
         }
         if *workload == Workload::Large {
             // Four gigabytes are not kept for the next time.
@@ -128,6 +130,7 @@ impl Asked {
             let mut number = || words.next().and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0).context(USAGE);
             match *word {
                 "--json" => asked.json = true,
+                "--quick" => (asked.runs, asked.scale) = (1, QUICK_SCALE),
                 "--record" => asked.record = true,
                 "--without" => asked.without.extend(words.next().map(ToString::to_string)),
                 "--programs" => asked.programs = Some(words.next().map(PathBuf::from).context(USAGE)?),
@@ -179,6 +182,30 @@ impl Bench {
         let run = rsync.sync(data, op)?;
         rsync.check(data)?;
         Ok(vec![run])
+    }
+
+    fn part(&self, part: &str, data: &Data) -> Result<Vec<Run>> {
+        match part {
+            "ingest" => self.ingest(data),
+            "sync" => self.sync(data),
+            "daily" => self.daily(data),
+            "resume" => stories::resume(self, data),
+            "time" => time::time(self, data),
+            _ => stories::memory(self, data),
+        }
+    }
+
+    fn daily(&self, data: &Data) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        if data.workload == Workload::Big && self.has("rsync", rsync::is_installed) {
+            let place = self.place(data)?;
+            let edited = stories::edited(&data.root, place.root())?;
+            let rsync = rsync::Rsync::start(place.root())?;
+            rsync.sync(data, "sync")?;
+            runs.push(rsync.sync_from(&edited, data, "edit")?);
+        }
+        runs.extend(stories::daily(self, data)?);
+        Ok(runs)
     }
 
     fn ingest(&self, data: &Data) -> Result<Vec<Run>> {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::data::Data;
+use super::data::{Data, Workload};
 use super::meter::{Meter, Run, disk_mb};
 
 /// Whether it is installed.
@@ -14,7 +14,7 @@ pub(super) fn is_installed() -> bool {
     super::installed("restic", "version")
 }
 
-/// Backs up and restores.
+/// Backs up and restores; the large file also after an edit.
 pub(super) fn there_and_back(place: &Path, data: &Data) -> Result<Vec<Run>> {
     let root = place.join("restic");
     fs::create_dir_all(&root)?;
@@ -39,5 +39,16 @@ pub(super) fn there_and_back(place: &Path, data: &Data) -> Result<Vec<Run>> {
     meter.command("sync", Command::new("sync").arg("--file-system").arg(&root))?;
     let restore = meter.end("restic", data.workload, "restore", &[])?;
     data.same(&to).context("what restic restored is not the same")?;
-    Ok(vec![backup, restore])
+    let mut runs = vec![backup, restore];
+    if data.workload == Workload::Big {
+        let edited = super::stories::edited(&data.root, place)?;
+        let before_mb = disk_mb(&root.join("repo"))?;
+        let mut meter = Meter::begin(&[])?;
+        meter.command("restic", command(&["backup", "."]).current_dir(&edited))?;
+        meter.command("sync", Command::new("sync").arg("--file-system").arg(&root))?;
+        let mut edit = meter.end("restic", data.workload, "backup edit", &[])?;
+        edit.more.insert("stored_mb", disk_mb(&root.join("repo"))? - before_mb);
+        runs.push(edit);
+    }
+    Ok(runs)
 }

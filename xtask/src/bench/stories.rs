@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +13,8 @@ use super::meter::{Lasting, Meter, Run, cpu_s, peak_mb, resident_mb};
 use super::place::{Computer, Place};
 use super::{Bench, fill, settle};
 
+/// What the large file is called.
+const BIG: &str = "big.bin";
 /// Small files saved one after the other.
 const SAVES: usize = 50;
 /// How long nothing happens.
@@ -79,7 +81,14 @@ pub(super) fn daily(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
     let place = bench.place(data)?;
     let (mut ana, ben, _) = joined(&place, data)?;
     let mut runs = match data.workload {
-        Workload::Big => edits(data, &ana, &ben)?,
+        Workload::Big => {
+            let mut runs = edits(data, &ana, &ben)?;
+            let seeder = place.seeder("box")?;
+            ana.back_up(&seeder.offer()?)?;
+            runs.push(edit_backed_up(place.root(), data, &ana, &seeder)?);
+            runs
+        }
+        Workload::Tree100k => vec![saved(data, &ana, &ben)?, idle(data, &ana, &ben)?],
         _ => vec![moved(data, &ana, &ben)?, saved(data, &ana, &ben)?, idle(data, &ana, &ben)?],
     };
     runs.push(started(data, &mut ana, &ben)?);
@@ -109,7 +118,7 @@ fn change(
 /// One byte inserted and 4 KiB overwritten, then a copy beside it.
 fn edits(data: &Data, ana: &Computer, ben: &Computer) -> Result<Vec<Run>> {
     let size = data.bytes;
-    let name = "big.bin";
+    let name = BIG;
     let expected = ana.folder().with_file_name("edited");
     edit(&data.root.join(name), &expected, size)?;
     let same = |to: &Path, name: &str, size: u64| fs::metadata(to.join(name)).is_ok_and(|about| about.len() == size);
@@ -144,6 +153,24 @@ fn edits(data: &Data, ana: &Computer, ben: &Computer) -> Result<Vec<Run>> {
     )?;
     ensure!(copied.wire_mb.is_none_or(|mb| mb < NAMES_MB_MAX), "a copy sent {:?} MB", copied.wire_mb);
     Ok(vec![byte, edited, copied])
+}
+
+/// The edit once more, until the seeder has signed for it.
+fn edit_backed_up(place: &Path, data: &Data, ana: &Computer, seeder: &Computer) -> Result<Run> {
+    let edited = edited(&ana.folder(), place)?;
+    ana.wait()?;
+    let meter = Meter::begin(&[ana, seeder])?;
+    fs::rename(edited.join(BIG), ana.folder().join(BIG))?;
+    ana.wait()?;
+    meter.end("cobox", data.workload, "backup edit", &[ana, seeder])
+}
+
+/// A directory below `place` that holds the large file of another after the edit.
+pub(super) fn edited(from: &Path, place: &Path) -> Result<PathBuf> {
+    let (from, to) = (from.join(BIG), place.join("edited"));
+    fs::create_dir_all(&to)?;
+    edit(&from, &to.join(BIG), fs::metadata(&from)?.len())?;
+    Ok(to)
 }
 
 /// A copy with one byte inserted in the middle and 4 KiB overwritten at a tenth.
@@ -260,7 +287,7 @@ pub(super) fn resume(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
     ben.join(&ana.invite(&ben.key()?)?)?;
     // Of a file on its way the status names the whole until it is done; what came over the wire tells how far it is.
     super::until("half of it is there", Duration::from_secs(600), || {
-        ensure!(!ben.folder().join("big.bin").exists(), "it was there before it could be killed");
+        ensure!(!ben.folder().join(BIG).exists(), "it was there before it could be killed");
         Ok(ben.received_bytes()? >= data.bytes / 2)
     })?;
     ben.crash()?;
