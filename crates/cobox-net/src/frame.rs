@@ -25,14 +25,14 @@ pub(crate) struct BlockHead {
 /// Reads the length of the next frame.
 pub(crate) async fn read_frame_len(stream: &mut RecvStream) -> Result<usize, StreamEnd> {
     let mut head = [0; 4];
-    read(stream, &mut head, true).await?;
+    read(stream, &mut head).await?;
     judged(u32::from_le_bytes(head), "frame", FRAME_BYTES_MAX)
 }
 
 /// Reads the head of the next block.
 pub(crate) async fn read_block_head(stream: &mut RecvStream) -> Result<BlockHead, StreamEnd> {
     let mut head = [0; 8];
-    read(stream, &mut head, true).await?;
+    read(stream, &mut head).await?;
     let [a, b, c, d, e, f, g, h] = head;
     let len = judged(u32::from_le_bytes([e, f, g, h]), "block", BLOCK_BYTES_MAX)?;
     if len == 0 {
@@ -43,8 +43,15 @@ pub(crate) async fn read_block_head(stream: &mut RecvStream) -> Result<BlockHead
 
 /// Reads exactly `len` bytes, for which the caller has made room.
 pub(crate) async fn read_body(stream: &mut RecvStream, len: usize) -> Result<Vec<u8>, StreamEnd> {
-    let mut body = vec![0; len];
-    read(stream, &mut body, false).await?;
+    // Appended as it comes: a body is large, and zeros that are written over at once cost as much as the copy.
+    let mut body = Vec::with_capacity(len);
+    while body.len() < len {
+        match stream.read_chunk(len - body.len()).await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Err(cut_inside()),
+            Err(_) => return Err(StreamEnd::Over),
+        }
+    }
     Ok(body)
 }
 
@@ -71,11 +78,15 @@ fn judged(len: u32, what: &str, bytes_max: usize) -> Result<usize, StreamEnd> {
     Ok(len)
 }
 
-async fn read(stream: &mut RecvStream, into: &mut [u8], at_start: bool) -> Result<(), StreamEnd> {
-    match stream.read_exact(into).await {
+fn cut_inside() -> StreamEnd {
+    StreamEnd::Violation("a stream cut inside an item".into())
+}
+
+async fn read(stream: &mut RecvStream, head: &mut [u8]) -> Result<(), StreamEnd> {
+    match stream.read_exact(head).await {
         Ok(()) => Ok(()),
-        Err(ReadExactError::FinishedEarly(0)) if at_start => Err(StreamEnd::Over),
-        Err(ReadExactError::FinishedEarly(_)) => Err(StreamEnd::Violation("a stream cut inside an item".into())),
+        Err(ReadExactError::FinishedEarly(0)) => Err(StreamEnd::Over),
+        Err(ReadExactError::FinishedEarly(_)) => Err(cut_inside()),
         Err(ReadExactError::ReadError(_)) => Err(StreamEnd::Over),
     }
 }

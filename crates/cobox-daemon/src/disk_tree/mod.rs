@@ -37,6 +37,7 @@ pub use probe::DiskKind;
 pub use read::ReadError;
 pub use root::{CopyId, OffLimits, RootError};
 pub use seen::{Seen, Stamp};
+pub(crate) use temp::FILES_SYNCED_ALONE_MAX;
 pub use temp::TempFile;
 pub use walk::{SkipReason, Skipped, WalkReport};
 pub use watch::{Watch, WatchEvent, WatchSettings};

@@ -5,11 +5,15 @@
 //! that were open before it are refused and must be written anew.
 
 use std::collections::BTreeSet;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cobox_core::path::FolderPath;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::Advice;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -22,7 +26,11 @@ use super::{DiskError, DiskTree, Inner, ReadError};
 /// Bytes of a temporary file's name.
 const TEMP_NAME_BYTES_MAX: usize = 128;
 /// More files than this are synced with the whole disk, where the system can do that; fewer need not wait for what others write.
-const FILES_SYNCED_ALONE_MAX: usize = 16;
+pub(crate) const FILES_SYNCED_ALONE_MAX: usize = 16;
+
+/// The system is asked to begin to write what is written in pieces at least so large. It would wait for half a minute or for gigabytes by
+/// itself, and the sync in the end for all of it.
+const BEGUN_AT_ONCE_BYTES_MIN: usize = 256 << 10;
 
 /// What `statfs` says of a disk that a program serves.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -132,13 +140,17 @@ impl DiskTree {
             }
             dirs.extend(path.parent());
         }
-        self.sync_dirs(&dirs)
+        self.sync_entries(&dirs)
     }
 
     /// Makes renames in these directories durable, and the files put aside.
     pub fn sync_dirs(&self, dirs: &BTreeSet<FolderPath>) -> Result<(), DiskError> {
         let keep = self.0.control_part(KEEP)?;
         again(|| rustix::fs::fsync(&keep)).map_err(|error| DiskError::io("sync", format!(".cobox/{KEEP}"), error))?;
+        self.sync_entries(dirs)
+    }
+
+    fn sync_entries(&self, dirs: &BTreeSet<FolderPath>) -> Result<(), DiskError> {
         for path in dirs {
             match self.0.open_dir(path, LIST) {
                 Ok(dir) => {
@@ -197,6 +209,9 @@ impl TempFile {
         }
         self.len = self.len.max(end);
         self.mark_written();
+        if bytes.len() >= BEGUN_AT_ONCE_BYTES_MIN {
+            begin_to_write(&self.file, offset, bytes.len());
+        }
         Ok(())
     }
 
@@ -233,7 +248,10 @@ impl TempFile {
     /// Brings it onto the disk unless a sync since its last write did. `false`: it may not be trusted any more.
     pub(crate) fn make_durable(&mut self) -> Result<bool, DiskError> {
         let syncs = &self.inner.syncs;
-        if self.opened < syncs.failed.load(Ordering::SeqCst) {
+        let failed = syncs.failed.load(Ordering::SeqCst);
+        if self.opened < failed {
+            // What is opened from here on has not been through it: a file that is synced alone ends no generation.
+            syncs.generation.fetch_max(failed, Ordering::SeqCst);
             return Ok(false);
         }
         let durable = syncs.durable.load(Ordering::SeqCst);
@@ -257,6 +275,16 @@ impl TempFile {
         move |error| DiskError::io(doing, format!(".cobox/{TMP}/{}", self.name), error)
     }
 }
+
+/// Linux begins to write what is said not to be needed soon, without anybody waiting for it. What it has not written yet stays in memory, and
+/// no error of a later sync is lost by it. A hint: if it is refused, the sync does it all.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn begin_to_write(file: &OwnedFd, offset: u64, bytes: usize) {
+    let _only_a_hint = rustix::fs::fadvise(file, offset, NonZeroU64::new(bytes as u64), Advice::DontNeed);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn begin_to_write(_: &OwnedFd, _: u64, _: usize) {}
 
 /// Apple's fsync stops at the disk's own cache.
 #[cfg(target_vendor = "apple")]
@@ -305,6 +333,9 @@ impl Syncs {
 
 #[cfg(test)]
 impl TempFile {
+    pub(crate) fn fail_alone_for_tests(&self) {
+        self.inner.syncs.failed.fetch_max(self.opened + 1, Ordering::SeqCst);
+    }
     pub(crate) fn is_synced_for_tests(&self) -> bool {
         self.written.is_none_or(|generation| generation < self.inner.syncs.durable.load(Ordering::SeqCst))
     }

@@ -116,6 +116,19 @@ impl DiskTree {
         sink: &mut dyn FnMut(FolderPath, Seen),
     ) -> Result<WalkReport, RootError> {
         self.check()?;
+        let report = self.walk_unchecked(ignore, under, sink);
+        // A disk that vanished meanwhile looks like one whose files are gone.
+        self.check()?;
+        Ok(report)
+    }
+
+    /// The same for a caller who makes sure, before the first and after the last of several, that the folder is there.
+    pub(crate) fn walk_unchecked(
+        &self,
+        ignore: &Ignore,
+        under: Option<&FolderPath>,
+        sink: &mut dyn FnMut(FolderPath, Seen),
+    ) -> WalkReport {
         let mut report = WalkReport::default();
         let mut levels = Vec::new();
         match under.filter(|path| !path.is_root()) {
@@ -149,9 +162,7 @@ impl DiskTree {
                 }
             }
         }
-        // A disk that vanished meanwhile looks like one whose files are gone.
-        self.check()?;
-        Ok(report)
+        report
     }
 
     /// Hands over one entry; returns what is in it if it is a directory of the folder.

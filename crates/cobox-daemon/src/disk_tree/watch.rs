@@ -5,8 +5,9 @@
 //! set, because what was written into it before gives no event (1.3 % of files in fresh directories were lost without it). Elsewhere the
 //! system watches whole trees.
 //!
-//! One thread gathers events and hands them over when the folder has been quiet for a moment, or at the latest after some seconds. It ends
-//! when the [`Watch`] is dropped; events not handed over by then are lost.
+//! One thread gathers events and hands them over: at once, as it were, when everything that was written is closed again; when the folder
+//! has been quiet for a while if a program still writes; at the latest after some seconds. It ends when the [`Watch`] is dropped; events
+//! not handed over by then are lost.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cobox_core::path::{CONTROL_DIR, FolderPath};
-use notify::event::{CreateKind, EventKind, ModifyKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::DiskTree;
@@ -48,7 +49,10 @@ pub enum WatchEvent {
 /// How eagerly to watch.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchSettings {
-    /// Milliseconds without an event after which changes are handed over.
+    /// Milliseconds without an event after which changes are handed over when no file that was heard of is being written: long enough
+    /// for the steps of one save, which follow each other without a pause.
+    pub closed_ms: u64,
+    /// The same while one is: its writer may go on in a moment.
     pub quiet_ms: u64,
     /// Milliseconds after which they are handed over even if more keep coming.
     pub wait_ms_max: u64,
@@ -58,7 +62,7 @@ pub struct WatchSettings {
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { quiet_ms: 200, wait_ms_max: 2000, directories_max: 500_000 }
+        Self { closed_ms: 10, quiet_ms: 200, wait_ms_max: 2000, directories_max: 500_000 }
     }
 }
 
@@ -79,6 +83,8 @@ struct Pending {
     changed: BTreeSet<FolderPath>,
     /// Directories to watch, or to watch again because they moved.
     appeared: BTreeSet<FolderPath>,
+    /// Files that were begun or written to and not closed since.
+    open: BTreeSet<FolderPath>,
     rescan: Option<String>,
     dead: Option<String>,
     first: Option<Instant>,
@@ -147,11 +153,17 @@ impl Shared {
                     EventKind::Create(CreateKind::Folder | CreateKind::Any)
                         | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both | RenameMode::Any))
                 );
+                let is_closed = matches!(event.kind, EventKind::Access(AccessKind::Close(AccessMode::Write)));
                 // Reading and opening changes nothing; we do it ourselves.
-                if matches!(event.kind, EventKind::Access(kind) if !matches!(kind, notify::event::AccessKind::Close(notify::event::AccessMode::Write)))
-                {
+                if matches!(event.kind, EventKind::Access(_)) && !is_closed {
                     return;
                 }
+                // Elsewhere nothing is heard of a close, and what was written counts as being written until it is quiet.
+                let is_open = matches!(
+                    event.kind,
+                    EventKind::Create(CreateKind::File | CreateKind::Any)
+                        | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any)
+                );
                 for path in &event.paths {
                     // Of the root itself nothing but its end is told.
                     let ended = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
@@ -160,6 +172,11 @@ impl Shared {
                     }
                     // What has a name that can be no content the scan reports.
                     if let Some(path) = self.folder_path(tree, path) {
+                        match &event.kind {
+                            _ if is_open => pending.begun(&path),
+                            EventKind::Modify(ModifyKind::Metadata(_)) => {}
+                            _ => drop(pending.open.remove(&path)),
+                        }
                         pending.change(path, appeared);
                     }
                 }
@@ -197,6 +214,12 @@ impl Pending {
         }
         self.touch();
     }
+    fn begun(&mut self, path: &FolderPath) {
+        // More are not told apart anyway.
+        if self.open.len() < CHANGED_MAX {
+            self.open.insert(path.clone());
+        }
+    }
     fn rescan(&mut self, why: String) {
         self.changed.clear();
         self.rescan.get_or_insert(why);
@@ -223,7 +246,8 @@ impl Pending {
     /// When to hand over.
     fn due(&self, settings: &WatchSettings) -> Option<Instant> {
         let (first, last) = (self.first?, self.last?);
-        let quiet = last + Duration::from_millis(settings.quiet_ms);
+        let quiet_ms = if self.open.is_empty() { settings.closed_ms } else { settings.quiet_ms };
+        let quiet = last + Duration::from_millis(quiet_ms);
         Some(quiet.min(first + Duration::from_millis(settings.wait_ms_max)))
     }
 }
@@ -394,6 +418,10 @@ impl Worker {
 impl Watch {
     pub(crate) fn hear_for_tests(&self, tree: &DiskTree, event: notify::Result<notify::Event>) {
         self.shared.heard(tree, event);
+    }
+    /// In how long what was heard is handed over.
+    pub(crate) fn due_for_tests(&self, settings: &WatchSettings) -> Option<Duration> {
+        Some(self.shared.lock().due(settings)?.saturating_duration_since(Instant::now()))
     }
     pub(crate) fn hand_over_for_tests(&self) {
         let mut pending = self.shared.lock();

@@ -9,11 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cobox_core::content::{self, ManifestReader};
+use cobox_core::content::{self, ManifestReader, OpenedChunk};
 use cobox_core::engine::{SAMPLE_BYTES, Stat, Step, StepError, StepId, is_noise};
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
@@ -24,7 +24,7 @@ use cobox_store::BlockStore;
 use super::db::{FolderDb, Piece};
 use super::pieces::piece_here;
 use super::seen::{self, step_error};
-use crate::disk_tree::{ApplyError, DiskError, DiskTree, Expect, Seen, TempFile, Trouble};
+use crate::disk_tree::{ApplyError, DiskError, DiskTree, Expect, FILES_SYNCED_ALONE_MAX, Seen, TempFile, Trouble};
 
 /// Bytes asked of peers and not yet here.
 const WANTED_BYTES_MAX: u64 = 64 << 20;
@@ -36,7 +36,7 @@ const OPEN_FILES_MAX: u64 = 2048;
 const GROUP_FILES_MAX: usize = OPEN_FILES_MAX as usize;
 /// Stands for the list of chunks itself where a piece of a file is named.
 const LIST: usize = usize::MAX;
-/// How long a finished file waits for others to share its sync.
+/// How long a finished file waits for others under way to share its sync.
 const GROUP_WAIT: Duration = Duration::from_millis(20);
 
 /// What the applier is told.
@@ -166,25 +166,29 @@ impl Applier {
     /// Works until told to stop.
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         loop {
-            let order = if !self.ready.is_empty() {
-                match orders.recv_timeout(GROUP_WAIT) {
-                    Ok(order) => Some(order),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
+            let order = if self.ready.is_empty() {
+                orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else if self.awaits_more() {
+                orders.recv_timeout(GROUP_WAIT)
             } else {
-                match orders.recv() {
-                    Ok(order) => Some(order),
-                    Err(_) => return,
-                }
+                orders.try_recv().map_err(|why| match why {
+                    TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                })
             };
             match order {
-                None => self.commit_group(),
-                Some(Order::Stop) => return self.end(),
-                Some(order) => self.order(order),
+                Ok(Order::Stop) => return self.end(),
+                Ok(order) => self.order(order),
+                Err(RecvTimeoutError::Timeout) => self.commit_group(),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
             self.begin_more();
         }
+    }
+
+    /// Whether files are under way beside those that are finished.
+    fn awaits_more(&self) -> bool {
+        self.ready.len() < self.jobs.len() || !self.listings.is_empty() || !self.queue.is_empty()
     }
 
     fn order(&mut self, order: Order) {
@@ -192,8 +196,9 @@ impl Applier {
             Order::Do(steps) => self.queue.extend(steps),
             Order::Cancel(id) => self.drop_step(id, StepError::Changed, false),
             Order::Block(cid, bytes) => {
-                self.block(cid, &bytes);
-                self.unwritten.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
+                let len = bytes.len() as u64;
+                self.block(cid, bytes);
+                self.unwritten.fetch_sub(len, Ordering::Relaxed);
             }
             Order::Keys(keys) => self.keys = keys,
             Order::Stop => {}
@@ -419,40 +424,40 @@ impl Applier {
         temp.write_at(start, &bytes).is_ok().then_some(digest)
     }
 
-    fn block(&mut self, cid: Cid, sealed: &[u8]) {
+    fn block(&mut self, cid: Cid, sealed: Bytes) {
         let Some(waiters) = self.waiting.remove(&cid) else { return };
-        let mut opened: Option<(Vec<u8>, [u8; 32])> = None;
-        for (id, piece) in waiters {
-            if piece == LIST {
-                if let Err(why) = self.blocks.put_many(&[(cid, sealed)]) {
-                    tracing::warn!(%why, "a piece of a file's list could not be kept");
-                }
-                if let Some(listing) = self.listings.get_mut(&id) {
-                    listing.reader.supply(sealed, &self.keys);
-                    self.read_manifest(id);
-                }
-                continue;
+        let (lists, pieces): (Vec<_>, Vec<_>) = waiters.into_iter().partition(|(_, piece)| *piece == LIST);
+        for (id, _) in lists {
+            if let Err(why) = self.blocks.put_many(&[(cid, &sealed)]) {
+                tracing::warn!(%why, "a piece of a file's list could not be kept");
             }
+            if let Some(listing) = self.listings.get_mut(&id) {
+                listing.reader.supply(&sealed, &self.keys);
+                self.read_manifest(id);
+            }
+        }
+        if pieces.is_empty() {
+            return;
+        }
+        let opened = OpenedChunk::open(&self.keys, sealed.into());
+        for (id, piece) in pieces {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             let r = job.refs[piece];
             self.wanted_bytes = self.wanted_bytes.saturating_sub(u64::from(r.len));
             job.missing.remove(&piece);
-            // Another file may list it with another length: then it is opened for that one anew, in vain.
-            if opened.as_ref().is_none_or(|(bytes, _)| bytes.len() != r.len as usize) {
-                match content::open_digested(&self.keys, &r, sealed) {
-                    Ok(piece) => opened = Some(piece),
-                    Err(why) => {
-                        self.drop_step(id, StepError::Unusable(why.to_string()), true);
-                        continue;
-                    }
+            let plain = match &opened {
+                Ok(opened) => opened.as_piece(&r).map(|plain| (plain, opened.digest)),
+                Err(why) => Err(why.clone()),
+            };
+            let wrote = match plain {
+                Ok((plain, digest)) => {
+                    job.digests[piece] = digest;
+                    job.temp.write_at(job.starts[piece], plain).map_err(|why| step_error(why.into()))
                 }
-            }
-            let wrote = opened.as_ref().map(|(bytes, digest)| {
-                job.digests[piece] = *digest;
-                job.temp.write_at(job.starts[piece], bytes)
-            });
-            if let Some(Err(why)) = wrote {
-                self.drop_step(id, step_error(why.into()), true);
+                Err(why) => Err(StepError::Unusable(why.to_string())),
+            };
+            if let Err(why) = wrote {
+                self.drop_step(id, why, true);
             } else if job.missing.is_empty() {
                 self.ready.push(id);
             }
@@ -499,7 +504,8 @@ impl Applier {
             return;
         }
         let ready = std::mem::take(&mut self.ready);
-        let synced = self.disk.sync_temps();
+        // A few are synced one by one as they are moved into place: that waits for nothing that other programs have written.
+        let synced = if ready.len() > FILES_SYNCED_ALONE_MAX { self.disk.sync_temps() } else { Ok(()) };
         let mut placed = Vec::with_capacity(ready.len());
         for id in ready {
             let Some(job) = self.jobs.remove(&id) else { continue };

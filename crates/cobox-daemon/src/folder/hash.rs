@@ -1,12 +1,13 @@
-//! Reads changed files: one thread per folder that cuts, digests and seals what the engine asks for. The ciphertext is not
-//! kept; it is made again from the file when somebody asks for it (design 3.5).
+//! Reads changed files: one thread per folder that has what the engine asks for cut, digested and sealed, by as many helpers as
+//! keep the machine busy. The ciphertext is not kept; it is made again from the file when somebody asks for it (design 3.5).
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cobox_core::chunk::Cutter;
-use cobox_core::content::{ContentWriter, Written};
+use cobox_core::content::{ContentCutter, ContentWriter, Written, note_chunk};
 use cobox_core::engine::{SAMPLE_BYTES, Stamp, is_noise};
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
@@ -16,13 +17,19 @@ use cobox_proto::id::{Cid, EpochTag};
 
 use super::db::{FolderDb, Piece};
 use super::seen;
-use crate::disk_tree::{DiskTree, ReadError};
+use crate::disk_tree::{self, DiskTree, ReadError};
 
 /// Files whose places are noted in one transaction.
 const GROUP_FILES_MAX: usize = 256;
 /// What was written longer ago is on the disk by itself: Linux begins to write after 30 s, looks every 5, and ends a journal's
 /// transaction after 5.
 const UNSYNCED_NS_MAX: i64 = 45_000_000_000;
+/// Files are read side by side by so many helpers at most, and no more than there are processors.
+const HELPERS_MAX: usize = 4;
+/// The chunks of a file of at least so many bytes are sealed beside its being read and cut.
+const LARGE_BYTES_MIN: u64 = 8 << 20;
+/// Chunks that are cut and wait to be sealed.
+const CUT_AHEAD: usize = 2;
 /// How often a file that changes while it is read is tried again.
 const TRIES_MAX: usize = 3;
 
@@ -48,13 +55,15 @@ pub(super) type Asks = Sender<Ask>;
 
 /// Works until told to stop.
 pub(super) fn run(disk: &DiskTree, mut db: FolderDb, asks: &Receiver<Ask>, tell: &dyn Fn(Vec<Hashed>)) {
+    let helpers = std::thread::available_parallelism().map_or(1, usize::from).min(HELPERS_MAX);
     while let Ok(Ask::Read(files, keys, epoch)) = asks.recv() {
         let cutter = Cutter::new(keys.shape(), keys.profile());
+        let under = Under { keys: &keys, cutter: &cutter, epoch };
         for group in files.chunks(GROUP_FILES_MAX) {
             let mut results = Vec::with_capacity(group.len());
             let mut places = Vec::new();
-            for (path, _) in group {
-                match read(disk, path, &keys, &cutter, epoch) {
+            for ((path, _), read) in group.iter().zip(read_group(disk, group, under, helpers)) {
+                match read {
                     Ok((stamp, body, blocks, pieces, noise)) => {
                         places.push((stamp.id, pieces));
                         results.push(Hashed::Done { path: path.clone(), stamp, body: Box::new(body), blocks, noise });
@@ -92,27 +101,104 @@ fn sync_what_is_fresh(disk: &DiskTree, results: &[Hashed]) {
 }
 
 type Pieces = Vec<(Cid, Piece)>;
+/// As it was, its content, the blocks to keep, where its pieces lie, and whether it looks like noise.
+type Read = Result<(Stamp, Body, Vec<SealedBlock>, Pieces, bool), ReadError>;
 
-fn read(
+/// What all files of a request are cut and sealed by.
+#[derive(Clone, Copy)]
+struct Under<'k> {
+    keys: &'k FolderKeys,
+    cutter: &'k Cutter,
+    epoch: EpochTag,
+}
+
+/// Reads a group of files, several at a time; the results in the order of the group.
+fn read_group(disk: &DiskTree, group: &[(FolderPath, Stamp)], under: Under<'_>, helpers: usize) -> Vec<Read> {
+    let helpers = helpers.min(group.len());
+    if helpers < 2 {
+        return group.iter().map(|(path, known)| read(disk, path, known.size, under)).collect();
+    }
+    let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(group.len())));
+    let work = || {
+        let mut own = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((path, known)) = group.get(at) else { break };
+            own.push((at, read(disk, path, known.size, under)));
+        }
+        all.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..helpers {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, read)| read).collect()
+}
+
+/// Reads one version of a file, cuts and seals it.
+fn read_once(
     disk: &DiskTree,
     path: &FolderPath,
-    keys: &FolderKeys,
-    cutter: &Cutter,
-    epoch: EpochTag,
-) -> Result<(Stamp, Body, Vec<SealedBlock>, Pieces, bool), ReadError> {
+    size: u64,
+    under: Under<'_>,
+) -> Result<(disk_tree::Stamp, Written, Vec<u8>), ReadError> {
+    let Under { keys, cutter, epoch } = under;
+    let mut sample = Vec::new();
+    let mut take_sample = |bytes: &[u8]| {
+        let missing = SAMPLE_BYTES.saturating_sub(sample.len()).min(bytes.len());
+        sample.extend_from_slice(&bytes[..missing]);
+    };
+    if size < LARGE_BYTES_MIN {
+        let mut writer = ContentWriter::new(keys, cutter, epoch);
+        let stamp = disk.read_stable(path, &mut |bytes| {
+            take_sample(bytes);
+            writer.push(bytes);
+        })?;
+        return Ok((stamp, writer.finish(), sample));
+    }
+    let (cut, to_seal) = sync_channel::<Vec<u8>>(CUT_AHEAD);
+    let (sealed, to_fill) = channel::<Vec<u8>>();
+    let read = std::thread::scope(|scope| {
+        let sealing = scope.spawn(move || {
+            let seal = |chunk: Vec<u8>| {
+                let note = note_chunk(keys, epoch, &chunk);
+                // The one who cuts may be done already.
+                let _ = sealed.send(chunk);
+                note
+            };
+            to_seal.iter().map(seal).collect::<Vec<_>>()
+        });
+        let mut hand_over = |chunk: &[u8]| {
+            let mut buffer = to_fill.try_recv().unwrap_or_default();
+            buffer.clear();
+            buffer.extend_from_slice(chunk);
+            // Fails only if sealing broke an invariant, which the join below passes on.
+            let _ = cut.send(buffer);
+        };
+        let mut writer = ContentCutter::new(cutter);
+        let read = disk.read_stable(path, &mut |bytes| {
+            take_sample(bytes);
+            writer.push(bytes, &mut hand_over);
+        });
+        let ending = writer.finish(&mut hand_over);
+        drop(cut);
+        let chunks = sealing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        read.map(|stamp| (stamp, ending.written(keys, epoch, &chunks)))
+    });
+    read.map(|(stamp, written)| (stamp, written, sample))
+}
+
+fn read(disk: &DiskTree, path: &FolderPath, size: u64, under: Under<'_>) -> Read {
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut writer = ContentWriter::new(keys, cutter, epoch);
-        let mut sample = Vec::new();
-        let read = disk.read_stable(path, &mut |bytes| {
-            let missing = SAMPLE_BYTES.saturating_sub(sample.len()).min(bytes.len());
-            sample.extend_from_slice(&bytes[..missing]);
-            writer.push(bytes);
-        });
-        match read {
-            Ok(stamp) => {
-                let Written { content, plain_digest, size, chunks, blocks } = writer.finish();
+        match read_once(disk, path, size, under) {
+            Ok((stamp, written, sample)) => {
+                let Written { content, plain_digest, size, chunks, blocks } = written;
                 let body = Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content };
                 let mut offset = 0;
                 let pieces = chunks

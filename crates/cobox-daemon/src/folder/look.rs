@@ -91,13 +91,15 @@ fn look(
         }
     };
     if under.is_empty() {
-        findings.add(disk.walk(&ignore, None, &mut sink)?);
+        findings.add(disk.walk_unchecked(&ignore, None, &mut sink));
     }
     let mut above = BTreeSet::new();
     for path in under {
         walk_above(disk, &ignore, path, &mut above, &mut sink);
-        findings.add(disk.walk(&ignore, Some(path), &mut sink)?);
+        findings.add(disk.walk_unchecked(&ignore, Some(path), &mut sink));
     }
+    // A disk that vanished meanwhile looks like one whose files are gone.
+    disk.check()?;
     if !part.is_empty() {
         tell(Looked::Listed(part));
     }

@@ -7,6 +7,7 @@ mod db;
 mod hash;
 mod look;
 mod lookback;
+mod pace;
 mod pieces;
 mod records;
 mod restoring;

@@ -257,6 +257,20 @@ fn k3_a_temporary_file_that_a_failed_sync_may_have_lost_is_refused() {
 }
 
 #[test]
+fn k3_a_file_whose_own_sync_failed_is_refused_until_it_is_written_anew() {
+    let desk = Desk::new();
+    let temp = desk.received(b"maybe lost");
+    temp.fail_alone_for_tests();
+    drop(temp);
+    let again = desk.tree.temp("received").unwrap();
+    let error = desk.tree.replace(again, &path("x"), Expect::Absent, MTIME, false).unwrap_err();
+    assert!(matches!(error, ApplyError::NotStored { .. }), "its bytes can be read, and may be nowhere on the disk");
+    desk.tree.temp("received").unwrap().discard().unwrap();
+    desk.replace("x", b"written anew", Expect::Absent).unwrap();
+    assert_eq!(desk.read("x"), "written anew");
+}
+
+#[test]
 fn k3_a_sync_counts_for_what_was_written_before_it_only() {
     let desk = Desk::new();
     let mut temp = desk.received(b"one");

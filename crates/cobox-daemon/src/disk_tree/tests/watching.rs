@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-const QUICK: WatchSettings = WatchSettings { quiet_ms: 5, wait_ms_max: 50, directories_max: 10_000 };
+const QUICK: WatchSettings = WatchSettings { closed_ms: 5, quiet_ms: 5, wait_ms_max: 50, directories_max: 10_000 };
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Ear {
@@ -122,7 +122,7 @@ fn l13_a_limit_of_watches_ends_in_a_reason() {
 #[test]
 fn l13_too_much_at_once_becomes_a_rescan() {
     let desk = Desk::new();
-    let slow = WatchSettings { quiet_ms: 60_000, wait_ms_max: 60_000, directories_max: 10 };
+    let slow = WatchSettings { closed_ms: 60_000, quiet_ms: 60_000, wait_ms_max: 60_000, directories_max: 10 };
     let ear = listen(&desk, "", slow);
     let heard = |event| ear._watch.hear_for_tests(&desk.tree, event);
     heard(Ok(notify::Event::new(notify::EventKind::Other).set_flag(notify::event::Flag::Rescan)));
@@ -137,6 +137,30 @@ fn l13_too_much_at_once_becomes_a_rescan() {
     heard(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
     ear._watch.hand_over_for_tests();
     assert!(matches!(ear.next(), WatchEvent::Dead { why } if why.contains("max_user_watches")));
+}
+
+#[test]
+fn what_is_closed_is_handed_over_at_once_and_what_is_being_written_when_its_writer_is_done() {
+    let desk = Desk::new();
+    let patient = WatchSettings { closed_ms: 1, quiet_ms: 120_000, wait_ms_max: 120_000, directories_max: 10 };
+    let mut ear = listen(&desk, "", patient);
+    desk.write("saved", "whole");
+    ear.hear("saved");
+    let mut log = std::fs::File::create(desk.at("log")).unwrap();
+    std::io::Write::write_all(&mut log, b"a line").unwrap();
+    desk.write("saved", "again");
+    let until = Instant::now() + PATIENCE;
+    let waits = |due: Option<Duration>| due.is_some_and(|due| due > PATIENCE);
+    while !waits(ear._watch.due_for_tests(&patient)) {
+        assert!(Instant::now() < until, "a file that is being written is not waited for");
+        std::thread::yield_now();
+    }
+    // One that is moved away while it is written to is nobody's to wait for; the other is closed.
+    let other = std::fs::File::create(desk.at("other")).unwrap();
+    std::fs::rename(desk.at("other"), desk.beside("elsewhere")).unwrap();
+    drop(log);
+    ear.hear("log");
+    drop(other);
 }
 
 #[test]

@@ -128,6 +128,8 @@ impl FolderActor {
                 self.keep_memory();
                 if self.unkept.is_none() {
                     self.publish_head(head);
+                    // Others hear of it before anything is planned here.
+                    self.carry_out_replica();
                 }
             }
             Output::Want(cids) => self.engine_wanted(now, cids),
@@ -146,7 +148,7 @@ impl FolderActor {
                     let _ = disk.applier.send(Order::Cancel(id));
                 }
             }
-            Output::Rescan(paths) => self.look_at(paths),
+            Output::Rescan(paths) => self.look_at_soon(paths),
             Output::Tell(Event::BadHead { head, why }) => {
                 let device = self.replica.heads().get(&head).map(|signed| signed.head().device.short());
                 let device = device.unwrap_or_default();

@@ -115,23 +115,41 @@ impl FolderActor {
 
     /// Plans a look at these paths; an empty list means everything.
     pub(crate) fn look_at(&mut self, paths: Vec<FolderPath>) {
+        self.look_at_due(self.around.now_ms(), paths);
+    }
+
+    /// The same where somebody was seen at work: in a moment.
+    pub(super) fn look_at_soon(&mut self, paths: Vec<FolderPath>) {
+        self.look_at_due(self.around.now_ms() + SETTLE_MS, paths);
+    }
+
+    fn look_at_due(&mut self, due_ms: u64, paths: Vec<FolderPath>) {
         if self.disk.is_none() {
             return;
         }
-        let now = self.around.now_ms();
-        match &mut self.look_next {
-            Some((_, waiting)) if waiting.is_empty() || paths.is_empty() => waiting.clear(),
-            Some((_, waiting)) => waiting.extend(paths),
-            None => self.look_next = Some((now, paths)),
+        let Some((due, waiting)) = &mut self.look_next else {
+            self.look_next = Some((due_ms, paths));
+            return;
+        };
+        *due = due_ms.min(*due);
+        match waiting.is_empty() || paths.is_empty() {
+            true => waiting.clear(),
+            false => waiting.extend(paths),
         }
     }
 
     pub(super) fn look_if_due(&mut self, now: u64) {
-        if self.looking || self.engine.is_none() {
+        let pace_ms = self.look_pace.due_ms();
+        if self.looking || self.look_next.as_ref().is_none_or(|(due, _)| pace_ms.max(*due) > now) {
             return;
         }
-        let Some((_, _)) = self.look_next.as_ref().filter(|(since, _)| since + SETTLE_MS <= now) else { return };
+        // While the disk is looked at nothing is planned: what the last look brought comes first.
+        self.carry_out_engine();
+        if self.engine.is_none() {
+            return;
+        }
         let Some((_, mut paths)) = self.look_next.take() else { return };
+        self.look_pace.begins(now);
         paths.sort();
         paths.dedup();
         let everything = paths.is_empty();
@@ -290,7 +308,7 @@ impl FolderActor {
                     if matches!(why, ReadError::Unreadable(_)) {
                         self.unreadable.push((path.clone(), why.to_string()));
                     } else {
-                        self.look_at(vec![path.clone()]);
+                        self.look_at_soon(vec![path.clone()]);
                     }
                     self.tell_engine(Input::HashFailed { path });
                 }

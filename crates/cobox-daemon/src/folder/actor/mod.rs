@@ -50,11 +50,12 @@ use crate::folder::config::{FolderConfig, SeederConfig, Sort};
 use crate::folder::db::{DbError, FolderDb};
 use crate::folder::hash::{self, Ask, Asks, Hashed};
 use crate::folder::look::{self, Looked};
+use crate::folder::pace::Pace;
 use crate::folder::records::Records;
 use crate::folder::seen;
 use crate::folder::serve::{Serve, Served, Server};
 
-/// How long after a change the disk is looked at: editors write a file in several steps.
+/// How long it waits until a place is looked at once more that was not as expected: whoever is at work there goes on.
 const SETTLE_MS: u64 = 60;
 /// Everything is listed again this often, whatever the watcher says.
 const RESCAN_MS: u64 = 10 * 60 * 1000;
@@ -68,7 +69,7 @@ const TOGETHER_MAX: usize = 256;
 const UNWRITTEN_BYTES_MAX: u64 = 32 << 20;
 /// How soon it is looked whether the disk has caught up.
 const BEHIND_LOOK_MS: u64 = 5;
-/// How long the system's events are gathered.
+/// How long the system's events are gathered while a program writes.
 const WATCH_QUIET_MS: u64 = 50;
 /// Steps that could not be done are tried again this often.
 const STUCK_RETRY_MS: u64 = 15_000;
@@ -243,8 +244,9 @@ pub(crate) struct FolderActor {
     attaching: BTreeMap<PeerId, oneshot::Sender<Result<(), String>>>,
     /// What is no content here, as the last look or the watcher read it.
     rules: Option<Arc<Ignore>>,
-    /// Paths to look at, and since when they wait; an empty list is everything.
+    /// Paths to look at, and when; an empty list is everything.
     look_next: Option<(u64, Vec<FolderPath>)>,
+    look_pace: Pace,
     looking: bool,
     told_set_aside: bool,
     /// Files that were written just before they were looked at, and when to look again; an empty list is everything.
@@ -333,6 +335,7 @@ pub(crate) fn start(
         attaching: BTreeMap::new(),
         rules: None,
         look_next: None,
+        look_pace: Pace::default(),
         looking: false,
         told_set_aside: false,
         look_later: None,
@@ -443,10 +446,11 @@ impl FolderActor {
         for at_ms in fixed.into_iter().chain(looks).chain(woken).filter(|at_ms| **at_ms != u64::MAX) {
             *at_ms = at_ms.saturating_sub(set_back_ms);
         }
+        self.look_pace.clock_set_back(set_back_ms);
     }
 
     fn due_ms(&self, now: u64) -> u64 {
-        let look = self.look_next.as_ref().filter(|_| !self.looking).map(|(since, _)| since + SETTLE_MS);
+        let look = self.look_next.as_ref().filter(|_| !self.looking).map(|(due, _)| self.look_pace.due_ms().max(*due));
         let later = self.look_later.as_ref().map(|(due, _)| *due);
         let rescan = self.disk.as_ref().map(|_| self.next_rescan_ms);
         let lost = self.disk.is_none() && self.unkept.is_none() && self.config.path.is_some() && !self.is_out();
