@@ -33,13 +33,12 @@ pub(crate) fn tests() -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     let begun = Instant::now();
     let mut timed: Vec<(&str, f64)> = Vec::new();
-    let steps: [Step; 10] = [
+    let steps: [Step; 9] = [
         ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
         ("tidy", tidy),
         ("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
         ("web", web::check),
         ("tests", tests),
-        ("browser", web::browser),
         ("fuzz", fuzz::check),
         ("storm", crate::campaign::sim::check),
         ("docs", || {

@@ -16,7 +16,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   up        build everything, the web page too, and start cobox on this computer
-  web       builds the web page, which cobox then carries; needs Node.js
+  web       builds the web page, which cobox then carries; needs Node.js; web browser tries it in Chromium
   check     every check and test, as CI runs them; with --tests the tests alone
   tidy      the house rules alone: borders, module heads, names, the lock file's size
   bench     timings beside rsync, and memory: bench ingest|sync|memory|web
@@ -41,6 +41,7 @@ fn asked() -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["up", rest @ ..] => up::up(rest),
         ["web"] => web::web(),
+        ["web", "browser"] => web::browser(),
         ["check"] => check::check(),
         ["check", "--tests"] => check::tests(),
         ["tidy"] => tidy::tidy(),

@@ -40,7 +40,7 @@ pub(crate) fn check() -> Result<()> {
     npm(&["run", "--silent", "unit"])
 }
 
-/// `check`: stories in a real browser, with real programs.
+/// `web browser`: stories in a real browser, with real programs.
 pub(crate) fn browser() -> Result<()> {
     have_chromium()?;
     run("cargo", &["build", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
