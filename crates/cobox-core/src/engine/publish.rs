@@ -137,7 +137,7 @@ impl Engine {
         self.own.twin_told
     }
 
-    /// Ends a commit: seals, remembers, publishes. `written` is `None` when only the synced tree changed.
+    /// Ends a commit: seals, remembers, publishes if heads of this device would be taken now. `written` is `None` when only the synced tree changed.
     pub(super) fn finish_commit(
         &mut self,
         now_ms: u64,
@@ -154,7 +154,13 @@ impl Engine {
         };
         self.settle_state(&touched);
         let announced = announced_bytes(&self.state, &self.keys, touched.iter().map(|(inode, _)| *inode));
-        self.publish(now_ms, announced, dirty);
+        if self.may_publish() {
+            self.publish(now_ms, announced, dirty);
+        } else {
+            // It is said as soon as there is an epoch to say it under, with all that it brings.
+            self.new_nodes = (self.new_nodes.0 + announced.0, self.new_nodes.1 + announced.1);
+            self.remember(dirty);
+        }
         self.out.push_back(Output::Tell(Event::Committed { changed, removed }));
     }
 

@@ -73,7 +73,7 @@ impl Engine {
         if !in_conflict {
             return Err(SettleError::NoConflict { path: path.clone() });
         }
-        if !self.may_publish() {
+        if !self.standing.can_write {
             return Err(SettleError::ReadOnly);
         }
         let count = versions.len();
