@@ -299,7 +299,10 @@ impl Actor {
                 Ok(())
             }
             Order::Sweep(done) => {
-                let _nobody_waits = done.send(self.sweep(brain, now_ms)?);
+                let gone = self.sweep(brain, now_ms)?;
+                // What is said of the folder from now on is what this look found.
+                self.finish_turn(brain)?;
+                let _nobody_waits = done.send(gone);
                 Ok(())
             }
             Order::Look(answer) => {
