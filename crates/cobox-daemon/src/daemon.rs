@@ -5,6 +5,7 @@
 
 mod dial;
 mod host;
+mod leaving;
 mod links;
 mod listing;
 mod service;
@@ -44,6 +45,8 @@ pub use crate::identity::has_identity;
 const VAULT_SLOT: u16 = 0;
 /// The home's database.
 const RECORDS: &str = "folders.db";
+/// In a folder's own directory: a folder is this device's as long as its settings have this name.
+const SETTINGS: &str = "folder.json";
 /// Under this name the database and the keys keep a random number that says that they belong together.
 const MARK: &str = "records";
 
@@ -326,9 +329,12 @@ impl Daemon {
         let state = self.home.state();
         let io = |source| StartError::Io { path: state.clone(), source };
         for entry in std::fs::read_dir(&state).map_err(io)? {
-            let path = entry.map_err(io)?.path().join("folder.json");
+            let dir = entry.map_err(io)?.path();
+            let path = dir.join(SETTINGS);
             if path.exists() {
                 known.push(FolderConfig::load(&path)?);
+            } else {
+                self.finish_leaving(&dir);
             }
         }
         let mut has_vault = false;
@@ -371,7 +377,7 @@ impl Daemon {
         let keystore = self.keystore.clone();
         let parts = Parts {
             config: config.clone(),
-            config_path: dir.join("folder.json"),
+            config_path: dir.join(SETTINGS),
             device: DeviceSecret::from_seed(&seed),
             slot: self.identity().slot(config.slot),
             keys,
@@ -406,7 +412,7 @@ impl Daemon {
         }
         Records::new(self.store.clone(), id).found(&genesis, &ops, &envelopes)?;
         // Last: a folder is here when its settings are.
-        config.save(&dir.join("folder.json"))?;
+        config.save(&dir.join(SETTINGS))?;
         self.open_folder(config)
     }
 
@@ -443,6 +449,7 @@ impl Daemon {
             seeders: Vec::new(),
             contacts: Vec::new(),
             discarded: Vec::new(),
+            changes: 0,
         };
         let mut ops: Vec<SignedOp> = log.ops().cloned().collect();
         if kind == FolderKind::Folder {
@@ -481,32 +488,12 @@ impl Daemon {
         slots.chain(unopened).max().unwrap_or(VAULT_SLOT) + 1
     }
 
-    /// Forgets a folder: thread, records, keys, state. The files stay.
-    pub(crate) async fn forget_folder(&self, id: &FolderId) {
-        let running = self.folders.write().expect("no thread panics while it holds this lock").remove(id);
-        let Some(running) = running else { return };
-        let released = running.handle.ask(|actor| {
-            let disk = actor.disk_tree().cloned();
-            actor.stop();
-            disk
-        });
-        if let Some(Some(disk)) = released.await
-            && let Err(why) = release(disk)
-        {
-            tracing::warn!(%why, "the mark of a folder could not be taken away");
-        }
-        let _ = Records::new(self.store.clone(), *id).delete();
-        let _ = self.keystore.remove(&format!("device-{id}"));
-        let _ = self.keystore.remove(&format!("folder-{id}"));
-        if let Err(why) = std::fs::remove_dir_all(self.folder_dir(id)) {
-            tracing::warn!(%why, "what was kept of a folder could not be removed");
-        }
-    }
-
-    /// Updates what is known of a folder's settings.
+    /// Updates what is known of a folder's settings, unless later ones are known already: who changes them at the same time may be told of it
+    /// in any order.
     pub(crate) fn note_config(&self, config: FolderConfig) {
         if let Some(id) = config.folder()
             && let Some(running) = self.folders.write().expect("no thread panics while it holds this lock").get_mut(&id)
+            && running.config.changes <= config.changes
         {
             running.config = config;
         }
@@ -525,17 +512,6 @@ impl Daemon {
             self.endpoint.close().await;
         })
     }
-}
-
-/// Makes a folder's directory an ordinary one again. Versions set aside go: the others' versions took their places, or nobody
-/// has the folder any more. What was changed after it was set aside stays, and with it the mark.
-fn release(disk: DiskTree) -> Result<(), RootError> {
-    for kept in disk.list_kept().unwrap_or_default() {
-        if let Err(why) = disk.drop_kept(&kept.id) {
-            tracing::warn!(%why, "a version set aside could not be dropped");
-        }
-    }
-    disk.release()
 }
 
 /// The daemon as its folders see it.

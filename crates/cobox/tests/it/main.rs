@@ -8,6 +8,7 @@ mod e2e_bad_network;
 #[path = "../../src/commands/demo/canary.rs"]
 mod e2e_canary;
 mod e2e_clones;
+mod e2e_commands;
 mod e2e_conflicts;
 mod e2e_crash;
 mod e2e_devices;

@@ -192,6 +192,7 @@ impl Daemon {
             seeders,
             contacts,
             discarded: Vec::new(),
+            changes: 0,
         };
         let Entered { genesis, ops, envelopes } = entered;
         let new = NewFolder { config, genesis, ops, envelopes, keys: Some(keys), device_seed };

@@ -102,7 +102,9 @@ impl Daemon {
             .await
             .ok_or_else(stopped)?;
         let folder = folder_name(&running);
-        self.forget_folder(&running.handle.id).await;
+        if !self.forget_folder(&running.handle.id).await.map_err(failed)? {
+            return Err(stopped());
+        }
         let mut files_deleted = false;
         if request.delete_files
             && let Some(path) = &running.config.path
@@ -118,12 +120,13 @@ impl Daemon {
 
     pub(super) async fn set_paused(&self, folder: String, paused: bool) -> Result<FolderReply, ApiError> {
         let running = self.find(&folder)?;
-        let already = running.config.paused == paused;
-        let config = running
+        let (already, config) = running
             .handle
             .ask(move |actor| {
+                // As it stands at this moment: others may throw the switch, too.
+                let already = actor.config.paused == paused;
                 actor.set_paused(paused);
-                actor.config.clone()
+                (already, actor.config.clone())
             })
             .await
             .ok_or_else(stopped)?;

@@ -124,7 +124,7 @@ impl Daemon {
     ) -> Result<Recovered, ApiError> {
         // The identity that was made here has nothing yet; it gives way.
         if let Some(own) = self.vault() {
-            self.forget_folder(&own.handle.id).await;
+            self.forget_folder(&own.handle.id).await.map_err(failed)?;
         }
         {
             let mut identity = self.identity.write().expect("no thread panics while it holds this lock");

@@ -39,6 +39,7 @@ impl FolderActor {
 
     /// Saves the folder's settings.
     pub(crate) fn save_config(&mut self) {
+        self.config.changes += 1;
         if let Err(why) = self.config.save(&self.config_path) {
             self.trouble(why.to_string());
         }
