@@ -122,7 +122,7 @@ impl Daemon {
                 let (Some(keys), Some(entered)) = (keys, guest.leave()) else { continue };
                 if let Some(own) = self.vault() {
                     // The vault that was made here has nothing yet; it gives way.
-                    self.forget_folder(&own.handle.id).await;
+                    self.forget_folder(&own.handle.id).await.map_err(failed)?;
                 }
                 let contacts = tickets.iter().map(Ticket::to_text).collect();
                 let (seed, name) = (code.device_seed(), "vault".to_owned());
