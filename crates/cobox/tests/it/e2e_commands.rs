@@ -120,11 +120,10 @@ fn k4_a_stop_in_the_middle_of_leaving_deletes_nothing() {
     }
     let theirs = ben.join("docs", &ana.invite("docs", &ben));
     let whole = same_and(&[&mine, &theirs], "all files", |tree| tree.files() == 30);
-    let dice = noise(4, 6);
     let mut has_left = 0;
-    for round in 0..6usize {
+    for (round, die) in noise(4, 6).into_iter().enumerate() {
         // From before the request arrives to after it was answered.
-        let after = Duration::from_millis(u64::from(dice[round]) % (4 << round));
+        let after = Duration::from_millis(u64::from(die) % (4 << round));
         let mut leaving = ben.command(&["leave", "docs", "--json"]);
         leaving.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let mut leaving = leaving.spawn().unwrap();
