@@ -24,9 +24,10 @@ export interface Watched {
 /** A page of a person's, signed in. */
 export async function open(browser: Browser, computer: Computer, options: BrowserContextOptions = {}): Promise<Watched> {
   const context = await browser.newContext({ viewport: { width: 1180, height: 820 }, locale: 'en-US', timezoneId: 'UTC', ...options });
-  context.setDefaultTimeout(60_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   const wrong: string[] = [];
+  const failed: string[] = [];
   const link = await computer.link();
   const home = new URL(link).origin;
   page.on('pageerror', (why) => wrong.push(`error: ${why.message}`));
@@ -38,9 +39,15 @@ export async function open(browser: Browser, computer: Computer, options: Browse
     const url = request.url();
     if (!url.startsWith(`${home}/`) && !url.startsWith('blob:')) wrong.push(`asked ${url}`);
   });
+  page.on('requestfailed', (request) => failed.push(`${request.method()} ${request.url()}: ${request.failure()?.errorText}`));
   await page.goto(link);
-  await page.locator('header nav').waitFor();
-  await page.getByRole('heading', { level: 1 }).waitFor();
+  try {
+    await page.locator('header nav').waitFor();
+    await page.getByRole('heading', { level: 1 }).waitFor();
+  } catch (why) {
+    const shown = await page.locator('body').innerText();
+    throw new Error(`the page of ${home} does not open; it shows:\n${shown}\n${[...wrong, ...failed].join('\n')}`, { cause: why });
+  }
   return { page, wrong };
 }
 

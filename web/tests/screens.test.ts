@@ -120,9 +120,9 @@ test('the choice of language and look outlives the page, and so a restart', asyn
   if (!people.ana) throw new Error('nobody is there');
   const first = await open(browser, people.ana);
   await visit(first.page, 'computer');
-  await first.page.getByLabel('Language', { exact: true }).selectOption('de');
+  await first.page.getByRole('combobox', { name: 'Language', exact: true }).selectOption('de');
   await first.page.getByRole('heading', { name: 'Dieser Rechner' }).waitFor();
-  await first.page.getByLabel('Aussehen', { exact: true }).selectOption('dark');
+  await first.page.getByRole('combobox', { name: 'Aussehen', exact: true }).selectOption('dark');
   await first.page.waitForFunction(() => document.documentElement.dataset.look === 'dark');
   await people.ana.down();
   await people.ana.up();
@@ -133,6 +133,6 @@ test('the choice of language and look outlives the page, and so a restart', asyn
   await page.getByRole('link', { name: 'Dieser Rechner' }).waitFor();
   expect(await page.evaluate(() => [document.documentElement.lang, document.documentElement.dataset.look])).toEqual(['de', 'dark']);
   await visit(page, 'computer');
-  await page.getByLabel('Sprache', { exact: true }).selectOption('en');
+  await page.getByRole('combobox', { name: 'Sprache', exact: true }).selectOption('en');
   await page.getByRole('heading', { name: 'This computer' }).waitFor();
 });

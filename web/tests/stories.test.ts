@@ -91,7 +91,7 @@ test('invite and join on two pages, and a file travels', async () => {
   const id = await choir(ana);
   const [anas, bens] = [await open(browser, ana), await open(browser, ben)];
   await bens.page.getByRole('link', { name: 'Join with a code' }).click();
-  const key = await bens.page.getByLabel('Your CoBox key').inputValue();
+  const key = await bens.page.getByLabel('Your CoBox key', { exact: true }).inputValue();
 
   await card(anas.page, 'Choir').getByRole('link', { name: 'Choir' }).click();
   await tab(anas.page, 'People').click();

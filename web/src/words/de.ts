@@ -79,7 +79,7 @@ export const de: Words = {
   'welcome.what3Text': 'Gehen alle Ihre Rechner verloren, bringen zwölf Wörter und eine Sicherung alles zurück. Der nächste Schritt zeigt sie.',
 
   'kit.page': 'Wiederherstellungswörter · cobox',
-  'kit.title': 'Ihre Wiederherstellungswörter',
+  'kit.title': 'Ihre Wiederherstellungs\u00adwörter',
   'kit.lead':
     'Zwölf Wörter und die Adresse eines Seeders bringen alle Ihre Ordner auf jeden Rechner zurück. Wer sie hat, kann alles lesen, was Sie lesen können: Verwahren Sie sie auf Papier, an einem sicheren Ort.',
   'kit.before': 'Achten Sie darauf, dass niemand mitliest. Halten Sie Stift und Papier bereit, oder einen Drucker.',
