@@ -33,12 +33,13 @@ pub(crate) fn tests() -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     let begun = Instant::now();
     let mut timed: Vec<(&str, f64)> = Vec::new();
-    let steps: [Step; 9] = [
+    let steps: [Step; 10] = [
         ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
         ("tidy", tidy),
         ("clippy", || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
         ("web", web::check),
         ("tests", tests),
+        ("browser", web::stories),
         ("fuzz", fuzz::check),
         ("storm", crate::campaign::sim::check),
         ("docs", || {

@@ -40,11 +40,16 @@ pub(crate) fn check() -> Result<()> {
     npm(&["run", "--silent", "unit"])
 }
 
-/// `web browser`: stories in a real browser, with real programs.
+/// `web browser`: builds the page, and tries it.
 pub(crate) fn browser() -> Result<()> {
+    web()?;
+    stories()
+}
+
+/// Stories in a real browser, with real programs, of the page as it was last built.
+pub(crate) fn stories() -> Result<()> {
     have_chromium()?;
     run("cargo", &["build", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
-    web()?;
     npm(&["run", "--silent", "browser"])
 }
 
