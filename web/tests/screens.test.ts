@@ -76,6 +76,12 @@ test.each([
     await visit(page, at ?? '');
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect(over, `${name} runs over the edge`).toBeLessThanOrEqual(0);
+    // Of a row of tabs that scrolls, the one that is open is in sight.
+    for (const tab of await page.getByRole('main').getByRole('navigation').first().locator('[aria-current]').all()) {
+      const box = await tab.boundingBox();
+      const wide = page.viewportSize()?.width ?? 0;
+      expect(box && box.x >= 0 && box.x + box.width <= wide, `${name}: its tab is in sight`).toBe(true);
+    }
     await shot(page, `screen-${name}-${look}`);
   }
   expect(wrong).toEqual([]);
