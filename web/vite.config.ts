@@ -1,5 +1,6 @@
 // Builds the page into `dist`, from where the program embeds it. What must hold: nothing inline, since the page's security policy
 // forbids inline scripts and styles; names carry a hash, so that a browser may keep them for ever; no licence comment is lost.
+// Vite stays at 8.3 in package.json: 8.4.0 names an optional package that the registry does not have, and `npm ci` then refuses the lock file.
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
