@@ -49,6 +49,8 @@ const RECORDS: &str = "folders.db";
 const SETTINGS: &str = "folder.json";
 /// Under this name the database and the keys keep a random number that says that they belong together.
 const MARK: &str = "records";
+/// Under this name the database keeps the highest slot of the folders that were left, as a u16le.
+const SLOT_LEFT: &str = "slot-left";
 
 /// What the daemon starts with.
 #[derive(Debug, Clone)]
@@ -481,11 +483,20 @@ impl Daemon {
         self.unopened.read().expect("no thread panics while it holds this lock").clone()
     }
 
-    /// The next member slot that no folder here uses.
+    /// The next member slot that no folder here uses or used. A slot is for one stay in one folder: its key would be known again in another
+    /// one, and in the same one it is spent.
     pub(crate) fn free_slot(&self) -> u16 {
         let slots = self.running().into_iter().map(|running| running.config.slot);
         let unopened = self.unopened().into_iter().map(|unopened| unopened.config.slot);
-        slots.chain(unopened).max().unwrap_or(VAULT_SLOT) + 1
+        let left = self.store.value(&FolderId::ZERO, SLOT_LEFT).ok().flatten();
+        let left = left.and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
+        slots.chain(unopened).chain(left).max().unwrap_or(VAULT_SLOT) + 1
+    }
+
+    /// A folder with this slot is about to be left.
+    fn note_slot(&self, slot: u16) -> Result<(), StartError> {
+        let highest = slot.max(self.free_slot() - 1);
+        Ok(self.store.put_value(&FolderId::ZERO, SLOT_LEFT, &highest.to_le_bytes())?)
     }
 
     /// Updates what is known of a folder's settings, unless later ones are known already: who changes them at the same time may be told of it

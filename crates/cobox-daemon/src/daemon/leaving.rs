@@ -28,9 +28,13 @@ impl Daemon {
         });
         let disk = released.await.flatten();
         let dir = self.folder_dir(id);
-        if let Err(source) = crate::files::rename(&dir.join(SETTINGS), &dir.join(LEFT)) {
+        let left = self.note_slot(running.config.slot).and_then(|()| {
+            crate::files::rename(&dir.join(SETTINGS), &dir.join(LEFT))
+                .map_err(|source| StartError::Io { path: dir.clone(), source })
+        });
+        if let Err(why) = left {
             self.open_folder(running.config)?;
-            return Err(StartError::Io { path: dir, source });
+            return Err(why);
         }
         self.clear_away(id, &dir, disk);
         Ok(true)

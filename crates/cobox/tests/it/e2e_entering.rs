@@ -32,6 +32,22 @@ fn h4_who_leaves_keeps_the_files_and_takes_none_from_others() {
     assert_eq!(fs::read_to_string(theirs.join("song.txt")).unwrap(), "la");
 }
 
+/// Leaving is no farewell: with a new invite one is a member as before, and what one changed meanwhile counts.
+#[test]
+fn h4_who_left_can_come_back() {
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, |root| fs::write(root.join("song.txt"), "la").unwrap());
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    for stay in ["second", "third"] {
+        ben.json(&["leave", "docs", "--yes"]);
+        fs::write(theirs.join(format!("{stay}.txt")), stay).unwrap();
+        ben.json(&["join", &ana.invite("docs", &ben), theirs.to_str().unwrap()]);
+        let tree =
+            same_and(&[&mine, &theirs], "back again", |tree| tree.0.contains_key(Path::new(&format!("{stay}.txt"))));
+        assert_eq!(tree.difference(&Tree::read(&mine).unwrap()), None);
+    }
+}
+
 /// Ben gives the folder a directory in which he worked already: what is equal is left as it is and not fetched, what differs stands
 /// beside the other, and nothing is deleted on either side.
 #[test]
