@@ -34,6 +34,8 @@ impl Engine {
         let half_seen = self.half_seen(&finding);
         let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, noise, .. } = finding;
+        let is_known_file = |path: &&FolderPath| self.synced.get(*path).is_some_and(|s| s.kind != Kind::Dir);
+        let met_and_found: BTreeSet<FolderPath> = found.keys().filter(is_known_file).cloned().collect();
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
@@ -62,12 +64,14 @@ impl Engine {
         let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
         let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
         let lost_files = gone_files + became_noise.len();
-        // Where nothing can be said of some, because a step is under way or a place can not be read, the others count.
-        let found_files = found.values().filter(|what| !matches!(what, Found::Dir(_))).count();
+        // Where nothing can be said of some, because a step is under way or a place can not be read, the others count, each of them once.
+        let is_new_file =
+            |(path, what): &(&FolderPath, &Found)| !matches!(what, Found::Dir(_)) && !met_and_found.contains(*path);
+        let new_files = found.iter().filter(is_new_file).count();
         let burst_before = held.as_ref().filter(|held| held.passes_ms.is_some());
         let burst_files = burst_before.map_or(0, |held| held.paths.len() + held.noise.len());
         let judged_files = match went_everywhere && burst_files == 0 {
-            true => gone_files + met_files + found_files,
+            true => gone_files + met_files + new_files,
             false => known_files,
         };
         let something_went = !gone.is_empty() || !became_noise.is_empty();

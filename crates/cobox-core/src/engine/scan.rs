@@ -46,7 +46,7 @@ pub(super) struct Finding {
     pub(super) noise: BTreeSet<FolderPath>,
     /// What stands where it was although a directory of that name moved away: the program wrote it after that.
     pub(super) stayed: BTreeSet<FolderPath>,
-    /// How many files that were known stand where they stood; 0 if it did not go everywhere.
+    /// How many files that were known stand where they stood, as they were or not; 0 if it did not go everywhere.
     pub(super) met_files: usize,
     under: Tops,
     unreadable: Tops,

@@ -196,6 +196,18 @@ fn h2_noise_is_held_and_turned_back_to_what_was() {
 }
 
 #[test]
+fn h2_files_that_turned_into_noise_in_place_count_once_in_the_folder_they_are_a_part_of() {
+    for (noise, files, is_held) in [(20, 30, false), (21, 30, true), (25, 30, true), (30, 60, false), (31, 60, true)] {
+        let mut desk = Desk::with(files);
+        (0..noise).for_each(|n| desk.write(&name(n), &sealed(n)));
+        // Ordinary edits count as well, and not twice either.
+        (noise..files).for_each(|n| desk.write(&name(n), b"other words"));
+        desk.look();
+        assert_eq!(desk.folder.alice.held().is_some(), is_held, "{noise} of {files}");
+    }
+}
+
+#[test]
 fn h2_noise_that_is_approved_is_published() {
     let mut desk = Desk::with(30);
     (0..25).for_each(|n| desk.write(&name(n), &sealed(n)));
