@@ -1,8 +1,8 @@
 //! What the brake holds, on its way out and on its way in, and what a person decides about it.
 //!
-//! Outgoing: files that are gone, or have become noise, are not published. A burst that is not yet judged waits a moment for its end, so
-//! that no part of it leaves before the whole is seen. Incoming: files that others deleted, or turned into noise, stay as they are
-//! here. What must hold: all that is held stands in somebody's folder as it was; what is decided, either way, becomes ordinary
+//! Outgoing: files that are gone, or have become noise, are not published. A burst that is not yet judged waits a moment for its end;
+//! what looks of fewer than [`super::brake::BURST_FILES`] files found of it has left by then. Incoming: files that others deleted, or turned into
+//! noise, stay as they are here. What must hold: all that is held stands in somebody's folder as it was; what is decided, either way, becomes ordinary
 //! changes that everybody sees.
 
 use std::collections::{BTreeMap, BTreeSet};
