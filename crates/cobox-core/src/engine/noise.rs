@@ -25,7 +25,7 @@ const KNOWN: &[(usize, &[u8])] = &[
     (0, b"%PDF"),
     (0, b"PK\x03\x04"),
     (0, b"PK\x05\x06"),
-    (0, b"\x1f\x8b"),
+    (0, b"\x1f\x8b\x08"),
     (0, b"BZh"),
     (0, b"\xfd7zXZ"),
     (0, b"\x28\xb5\x2f\xfd"),
