@@ -34,6 +34,8 @@ pub enum WatchEvent {
     /// Look at these: each may have come, changed or gone. A directory stands for itself and, when it has just come, all below it is
     /// named too.
     Changed(BTreeSet<FolderPath>),
+    /// Something came or went whose name can be no content: only a scan of everything says what.
+    NoContent,
     /// Events were lost: scan everything. Watching goes on.
     Rescan {
         /// For the status.
@@ -81,6 +83,8 @@ struct Shared {
 #[derive(Default)]
 struct Pending {
     changed: BTreeSet<FolderPath>,
+    /// Something came or went that can be no content.
+    no_content: bool,
     /// Directories to watch, or to watch again because they moved.
     appeared: BTreeSet<FolderPath>,
     /// Files that were begun or written to and not closed since.
@@ -164,20 +168,27 @@ impl Shared {
                     EventKind::Create(CreateKind::File | CreateKind::Any)
                         | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any)
                 );
+                let is_new = matches!(event.kind, EventKind::Create(_));
                 for path in &event.paths {
                     // Of the root itself nothing but its end is told.
                     let ended = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
                     if path == &self.root && ended {
                         pending.die("the folder has been removed or moved".into());
                     }
-                    // What has a name that can be no content the scan reports.
-                    if let Some(path) = self.folder_path(tree, path) {
-                        match &event.kind {
-                            _ if is_open => pending.begun(&path),
-                            EventKind::Modify(ModifyKind::Metadata(_)) => {}
-                            _ => drop(pending.open.remove(&path)),
+                    match self.folder_path(tree, path) {
+                        Some(path) => {
+                            match &event.kind {
+                                _ if is_open => pending.begun(&path),
+                                EventKind::Modify(ModifyKind::Metadata(_)) => {}
+                                _ => drop(pending.open.remove(&path)),
+                            }
+                            pending.change(path, appeared);
                         }
-                        pending.change(path, appeared);
+                        None if (ended || is_new) && !self.is_ours(path) => {
+                            pending.no_content = true;
+                            pending.touch();
+                        }
+                        None => {}
                     }
                 }
             }
@@ -185,6 +196,11 @@ impl Shared {
         }
         drop(pending);
         self.woken.notify_all();
+    }
+
+    /// Whether a path on disk is no place for content, whatever it is called.
+    fn is_ours(&self, path: &Path) -> bool {
+        path.strip_prefix(&self.root).map_or(true, |below| below.starts_with(CONTROL_DIR))
     }
 
     /// What the folder calls a path on disk; `None` for the control directory, what lies outside, and names that are none.
@@ -319,6 +335,9 @@ impl Worker {
         if let Some(why) = ready.rescan {
             (self.sink)(WatchEvent::Rescan { why });
             return true;
+        }
+        if ready.no_content {
+            (self.sink)(WatchEvent::NoContent);
         }
         self.forget_gone(&ready.changed);
         let ignore = &self.ignore;

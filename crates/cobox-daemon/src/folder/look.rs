@@ -35,10 +35,16 @@ pub(super) enum Looked {
 /// What a listing has to say beside its entries.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
+    /// What was looked at, with what is below; everything if it is empty.
+    pub(super) under: Vec<FolderPath>,
     /// Paths below which nothing may be concluded, with the reason.
     pub(super) unreadable: Vec<(FolderPath, String)>,
     /// What is there and is not synced, with the reason.
     pub(super) skipped: Vec<(String, String)>,
+    /// How many more there were.
+    pub(super) skipped_more: u64,
+    /// Lines of the ignore rules that mean nothing, with the reason.
+    pub(super) bad_rules: Vec<(String, String)>,
     /// Files written so recently that another write may leave the same times: to be looked at once more (l6). The root stands
     /// for too many.
     pub(super) unsettled: Vec<FolderPath>,
@@ -66,7 +72,7 @@ fn look(
     tell: &dyn Fn(Looked),
 ) -> Result<Findings, RootError> {
     disk.check()?;
-    let mut findings = Findings::default();
+    let mut findings = Findings { under: under.to_vec(), ..Findings::default() };
     let ignore = match Ignore::load(disk) {
         Ok(ignore) => Arc::new(ignore),
         Err(why) => {
@@ -76,7 +82,7 @@ fn look(
         }
     };
     for bad in ignore.bad_patterns() {
-        findings.skipped.push((format!("{IGNORE_FILE}, line {}", bad.line), bad.message.clone()));
+        findings.bad_rules.push((format!("{IGNORE_FILE}, line {}", bad.line), bad.message.clone()));
     }
     tell(Looked::Rules(ignore.clone()));
     let mut part = Vec::new();
@@ -136,8 +142,6 @@ impl Findings {
     fn add(&mut self, report: WalkReport) {
         self.unreadable.extend(report.unreadable);
         self.skipped.extend(report.skipped.into_iter().map(|skipped| (skipped.shown, skipped.reason.to_string())));
-        if report.skipped_more > 0 {
-            self.skipped.push((format!("{} more", report.skipped_more), "there are too many to name them all".into()));
-        }
+        self.skipped_more += report.skipped_more;
     }
 }

@@ -5,6 +5,7 @@ mod apply;
 mod config;
 mod db;
 mod hash;
+mod left_out;
 mod look;
 mod lookback;
 mod pace;

@@ -89,6 +89,18 @@ fn l12_a_name_that_is_no_text_is_reported_and_stops_nothing() {
     let mut there: Vec<_> = Tree::read(&ben.folder("docs")).unwrap().0.into_keys().collect();
     there.sort_unstable();
     assert_eq!(there, [Path::new("also good"), Path::new("good")]);
+
+    // It is not forgotten because of what is saved beside it, until it has a name that is text.
+    fs::write(ana.folder("docs").join("good"), "better").unwrap();
+    until("the edit arrives", PATIENCE, || match fs::read_to_string(ben.folder("docs").join("good")) {
+        Ok(text) if text == "better" => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(ana.status("docs")["problems"].as_array().unwrap().len(), 1);
+    fs::rename(ana.folder("docs").join(OsStr::from_bytes(b"latin \xe9t\xe9")), ana.folder("docs").join("latin été"))
+        .unwrap();
+    let status = ana.wait("docs");
+    assert_eq!((status["files"].as_u64(), status["problems"].as_array().unwrap().len()), (Some(3), 0), "{status}");
 }
 
 #[test]

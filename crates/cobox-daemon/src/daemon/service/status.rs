@@ -205,7 +205,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
             ));
         }
     }
-    for (path, why) in &actor.unreadable {
+    for (path, why) in &actor.left_out.unreadable {
         all.push(problem(
             ProblemCode::Unreadable,
             Some(path.to_string()),
@@ -226,8 +226,13 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         all.push(problem(ProblemCode::Skipped, None, why, ""));
     }
     let is_told = |name: &String| summary.outside.iter().any(|path| path.as_str() == name);
-    for (name, why) in actor.skipped.iter().filter(|(name, _)| !is_told(name)) {
+    let left_out = &actor.left_out;
+    for (name, why) in left_out.bad_rules.iter().chain(left_out.skipped.iter().filter(|(name, _)| !is_told(name))) {
         all.push(problem(ProblemCode::Skipped, Some(name.clone()), format!("{name} is not synced: {why}"), ""));
+    }
+    if left_out.skipped_more > 0 {
+        let why = format!("{} more are not synced: there are too many to name them all", left_out.skipped_more);
+        all.push(problem(ProblemCode::Skipped, None, why, ""));
     }
     for (path, why) in &summary.stuck {
         let (code, message, hint) = match why {

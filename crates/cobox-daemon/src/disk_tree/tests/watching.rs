@@ -69,6 +69,20 @@ fn changes_are_heard_and_our_own_affairs_and_ignored_ones_are_not() {
 }
 
 #[test]
+fn l12_what_comes_and_goes_under_a_name_that_is_no_text_is_heard_of() {
+    use std::os::unix::ffi::OsStrExt;
+    let desk = Desk::new();
+    let ear = listen(&desk, "", QUICK);
+    let odd = desk.tree.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::write(&odd, "").unwrap();
+    assert_eq!(ear.next(), WatchEvent::NoContent);
+    std::fs::rename(&odd, desk.tree.path().join("cafe")).unwrap();
+    assert_eq!(ear.next(), WatchEvent::NoContent);
+    let after = std::iter::repeat_with(|| ear.next()).find(|event| *event != WatchEvent::NoContent);
+    assert_eq!(after, Some(WatchEvent::Changed(BTreeSet::from([path("cafe")]))));
+}
+
+#[test]
 fn l13_nothing_written_into_fresh_directories_is_missed() {
     let desk = Desk::new();
     let mut ear = listen(&desk, "", QUICK);

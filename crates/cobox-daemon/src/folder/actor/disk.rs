@@ -237,6 +237,12 @@ impl FolderActor {
                 }
                 self.look_at(paths.into_iter().collect());
             }
+            WatchEvent::NoContent => {
+                // What has no path can be found by a look at everything alone: soon, and not all the time.
+                let begun = self.next_rescan_ms.saturating_sub(RESCAN_MS);
+                let due = (begun + NO_CONTENT_MS).max(self.around.now_ms() + UNSETTLED_MS);
+                self.next_rescan_ms = self.next_rescan_ms.min(due);
+            }
             WatchEvent::Rescan { why } => {
                 tracing::debug!(%why, "everything is looked at");
                 self.look_at(Vec::new());
@@ -306,7 +312,7 @@ impl FolderActor {
                 Hashed::Failed { path, why } => {
                     tracing::debug!(%why, "a file could not be read");
                     if matches!(why, ReadError::Unreadable(_)) {
-                        self.unreadable.push((path.clone(), why.to_string()));
+                        self.left_out.can_not_be_read(path.clone(), why.to_string());
                     } else {
                         self.look_at_soon(vec![path.clone()]);
                     }
@@ -323,8 +329,7 @@ impl FolderActor {
             Looked::Listed(entries) => self.tell_engine(Input::Listed(entries)),
             Looked::Ended(findings) => {
                 self.root_lost = None;
-                self.unreadable = findings.unreadable.clone();
-                self.skipped = findings.skipped;
+                self.left_out.follow(&findings);
                 self.look_once_more(findings.unsettled);
                 let unreadable = findings.unreadable.into_iter().map(|(path, _)| path).collect();
                 self.tell_engine(Input::ScanEnded { unreadable });

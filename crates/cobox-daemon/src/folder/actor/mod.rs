@@ -49,6 +49,7 @@ use crate::folder::apply::{Applied, Applier, Order, Orders};
 use crate::folder::config::{FolderConfig, SeederConfig, Sort};
 use crate::folder::db::{DbError, FolderDb};
 use crate::folder::hash::{self, Ask, Asks, Hashed};
+use crate::folder::left_out::LeftOut;
 use crate::folder::look::{self, Looked};
 use crate::folder::pace::Pace;
 use crate::folder::records::Records;
@@ -63,6 +64,8 @@ const RESCAN_MS: u64 = 10 * 60 * 1000;
 const RESCAN_UNWATCHED_MS: u64 = 20 * 1000;
 /// How long after a file was written it is looked at once more: longer than the coarsest clock of a disk.
 const UNSETTLED_MS: u64 = 2_200;
+/// At most this often everything is looked at because something came or went that can be no content.
+const NO_CONTENT_MS: u64 = 60 * 1000;
 /// So many reports of the folder's own threads are worked off before others get their turn.
 const TOGETHER_MAX: usize = 256;
 /// While more bytes than this wait to be written, nothing is taken from peers, who then hold back what they send.
@@ -266,8 +269,7 @@ pub(crate) struct FolderActor {
     pub(crate) root_lost: Option<String>,
     /// What could not be made durable last; while it stands there is no engine.
     pub(crate) unkept: Option<Unkept>,
-    pub(crate) skipped: Vec<(String, String)>,
-    pub(crate) unreadable: Vec<(FolderPath, String)>,
+    pub(crate) left_out: LeftOut,
     /// Since the start.
     pub(crate) sent_blocks: u64,
     pub(crate) received_blocks: u64,
@@ -351,8 +353,7 @@ pub(crate) fn start(
         seekers: seek::Seekers::default(),
         root_lost: parts.root_lost,
         unkept: None,
-        skipped: Vec::new(),
-        unreadable: Vec::new(),
+        left_out: LeftOut::default(),
         collected_to: None,
         collect_over_bytes: 0,
         asked_to_enter: BTreeMap::new(),
