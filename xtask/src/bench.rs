@@ -11,6 +11,7 @@ mod place;
 mod report;
 mod restic;
 mod rsync;
+mod scale;
 mod stories;
 mod syncthing;
 mod time;
@@ -39,6 +40,8 @@ cargo xtask bench WHAT [WORKLOAD…] [--quick] [--runs N] [--scale N] [--without
   time     looking back in a folder with a thousand states: a page of history, one file as it was, what history takes at a seeder
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
   web      the page: first paint, a folder of 100,000 files, its size; alone
+  scale    how it grows: 1,000 to 100,000 files, 1 to 100 folders at one seeder, 200 folders of 50 members with an edit a second;
+           with --million up to 1,000,000 files and 1,000 folders, which takes an hour. --record draws the curves, too
   memory   the peak of every process's memory with one file of 4 GiB, and with 100,000 files: each stays below 300 MB
 
   WORKLOAD big (one file of 1 GiB), small (10,000 files, 160 MB), tree100k (100,000 files, 20 MB); what fits if none is named
@@ -61,6 +64,7 @@ struct Asked {
     without: Vec<String>,
     json: bool,
     record: bool,
+    million: bool,
     programs: Option<PathBuf>,
 }
 
@@ -78,6 +82,7 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         "time" => (&["time"], &[Workload::Tree100k]),
         "resume" => (&["resume"], &[Workload::Big]),
         "memory" => (&["memory"], &[Workload::Large, Workload::Tree100k]),
+        "scale" => (&["scale"], &[]),
         _ => bail!(USAGE),
     };
     ensure!(cfg!(target_os = "linux"), "processor time and memory are read from /proc");
@@ -94,6 +99,9 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
     let workloads = if asked.workloads.is_empty() { workloads } else { &asked.workloads };
     place::clear(&root().join("target/bench"));
     let bench = Bench { programs, scale: asked.scale, without: asked.without.clone() };
+    if *what == "scale" {
+        return scale::scale(&bench, args, asked.million, asked.record);
+    }
     let mut report = Report::begin(args)?;
     for workload in workloads {
         let data = Data::make(*workload, asked.scale, &data_place(asked.scale))?;
@@ -123,8 +131,16 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
 
 impl Asked {
     fn parse(args: &[&str]) -> Result<Self> {
-        let mut asked =
-            Self { workloads: vec![], runs: 3, scale: 1, without: vec![], json: false, record: false, programs: None };
+        let mut asked = Self {
+            workloads: vec![],
+            runs: 3,
+            scale: 1,
+            without: vec![],
+            json: false,
+            record: false,
+            million: false,
+            programs: None,
+        };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0).context(USAGE);
@@ -132,6 +148,7 @@ impl Asked {
                 "--json" => asked.json = true,
                 "--quick" => (asked.runs, asked.scale) = (1, QUICK_SCALE),
                 "--record" => asked.record = true,
+                "--million" => asked.million = true,
                 "--without" => asked.without.extend(words.next().map(ToString::to_string)),
                 "--programs" => asked.programs = Some(words.next().map(PathBuf::from).context(USAGE)?),
                 "--runs" => asked.runs = number()? as usize,
@@ -167,6 +184,11 @@ struct Bench {
 impl Bench {
     fn place(&self, data: &Data) -> Result<Place> {
         Place::new(&root().join("target/bench"), &self.programs, data.files > 100)
+    }
+
+    /// For runs that make their few files themselves.
+    fn empty_place(&self) -> Result<Place> {
+        Place::new(&root().join("target/bench"), &self.programs, true)
     }
 
     fn has(&self, peer: &str, installed: fn() -> bool) -> bool {

@@ -62,10 +62,29 @@ impl Data {
                 Workload::Big => one_file(&root, 1024 * MIB / scale)?,
                 Workload::Large => one_file(&root, 4096 * MIB / scale)?,
                 Workload::Small => small(&root, 10_000 / scale)?,
-                Workload::Tree100k => tree(&root, 100_000 / scale)?,
+                Workload::Tree100k => tree(&root, 100_000 / scale, 1000)?,
             }
             File::create(done)?;
         }
+        Self::found(workload, root)
+    }
+
+    /// What [`Data::broad`] has all its directories in.
+    pub(crate) const TOP: &str = "all";
+
+    /// So many files of 200 bytes in directories of a hundred, all of them in one.
+    pub(crate) fn broad(count: u64, place: &Path) -> Result<Self> {
+        let root = place.join(format!("broad-{count}"));
+        let done = place.join(format!("broad-{count}.done"));
+        if !(done.exists() && root.exists()) {
+            println!("making {}", root.display());
+            tree(&root.join(Self::TOP), count, count.div_ceil(100))?;
+            File::create(done)?;
+        }
+        Self::found(Workload::Tree100k, root)
+    }
+
+    fn found(workload: Workload, root: PathBuf) -> Result<Self> {
         let (mut files, mut bytes) = (0, 0);
         each_file(&root, &mut |path| {
             files += 1;
@@ -160,10 +179,10 @@ fn small(root: &Path, count: u64) -> Result<()> {
     Ok(())
 }
 
-fn tree(root: &Path, count: u64) -> Result<()> {
+fn tree(root: &Path, count: u64, dirs: u64) -> Result<()> {
     let mut noise = Noise(0x5eed_0003);
     for n in 0..count {
-        let dir = root.join(format!("t{:03}", n % 1000));
+        let dir = root.join(format!("t{:03}", n % dirs));
         fs::create_dir_all(&dir)?;
         let text: String = (0..13).map(|_| format!("{:016x}", noise.next())).collect();
         fs::write(dir.join(format!("n{n:06}.txt")), &text[..200])?;

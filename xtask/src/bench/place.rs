@@ -175,7 +175,11 @@ impl Computer {
     }
 
     pub(crate) fn offer(&self) -> Result<String> {
-        self.text(&["offer", "--space", "50GB"], "offer")
+        self.offer_of("50GB")
+    }
+
+    pub(crate) fn offer_of(&self, space: &str) -> Result<String> {
+        self.text(&["offer", "--space", space], "offer")
     }
 
     /// Places a copy and waits until it is complete and signed for.
@@ -205,6 +209,11 @@ impl Computer {
         let mut args = vec!["recover", "--words-file", &file, "--to", &to];
         tickets.iter().for_each(|ticket| args.extend(["--seeder", ticket]));
         self.type_in(&args).map(drop)
+    }
+
+    /// How each of its folders stands.
+    pub(crate) fn folders(&self) -> Result<Vec<Value>> {
+        Ok(ask(&self.dir, "/status")?["folders"].as_array().cloned().unwrap_or_default())
     }
 
     /// How its folder stands.

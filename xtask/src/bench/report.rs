@@ -24,17 +24,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn begin(args: &[&str]) -> Result<Self> {
-        // Where the programs lie is ours to know, and not part of the command that repeats this.
-        let mut words = args.iter();
-        let mut shown = Vec::new();
-        while let Some(word) = words.next() {
-            match *word {
-                "--programs" => drop(words.next()),
-                "--record" => {}
-                word => shown.push(word),
-            }
-        }
-        let command = format!("cargo xtask bench {}", shown.join(" "));
+        let command = command(args);
         Ok(Self { command, load_before: load()?, workloads: vec![], runs: vec![] })
     }
 
@@ -48,8 +38,7 @@ impl Report {
 
     /// As Markdown.
     pub(super) fn text(&self) -> Result<String> {
-        let mut text = format!("`{}` at {}\n\n{}\n", self.command, commit()?, machine()?);
-        writeln!(text, "Load average before {}, after {}.", self.load_before, load()?)?;
+        let mut text = heading(&self.command, &self.load_before)?;
         let of =
             |(name, files, bytes): &(String, u64, u64)| format!("{name}: {files} files, {:.1} MB", *bytes as f64 / 1e6);
         writeln!(text, "{}.\n", self.workloads.iter().map(of).collect::<Vec<_>>().join("; "))?;
@@ -99,6 +88,27 @@ impl Report {
     }
 }
 
+/// What was typed. Where the programs lie is ours to know, and not part of the command that repeats this.
+pub(super) fn command(args: &[&str]) -> String {
+    let mut words = args.iter();
+    let mut shown = Vec::new();
+    while let Some(word) = words.next() {
+        match *word {
+            "--programs" => drop(words.next()),
+            "--record" => {}
+            word => shown.push(word),
+        }
+    }
+    format!("cargo xtask bench {}", shown.join(" "))
+}
+
+/// What stands above figures: the command, the commit, the machine and what else it did.
+pub(super) fn heading(command: &str, load_before: &str) -> Result<String> {
+    let mut text = format!("`{command}` at {}\n\n{}\n", commit()?, machine()?);
+    writeln!(text, "Load average before {load_before}, after {}.", load()?)?;
+    Ok(text)
+}
+
 fn row(runs: &[&Run], workload: &str, op: &str, peer: &str) -> String {
     let walls = || runs.iter().map(|run| run.wall_s);
     let (least, most) = (walls().fold(f64::MAX, f64::min), walls().fold(0.0, f64::max));
@@ -124,7 +134,7 @@ fn row(runs: &[&Run], workload: &str, op: &str, peer: &str) -> String {
     )
 }
 
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     if value.abs() >= 100.0 {
         format!("{value:.0}")
     } else {
@@ -173,7 +183,7 @@ fn commit() -> Result<String> {
     Ok(if changed { format!("{id} with changes") } else { id })
 }
 
-fn load() -> Result<String> {
+pub(super) fn load() -> Result<String> {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     Ok(load.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }

@@ -27,7 +27,7 @@ const EDIT_MB_MAX: f64 = 8.0 * 1.048_576;
 const NAMES_MB_MAX: f64 = 4.0;
 
 /// Ana has the folder and Ben has joined it; measured from Ana's `create` until Ben is in step.
-fn joined(place: &Place, data: &Data) -> Result<(Computer, Computer, Run)> {
+pub(super) fn joined(place: &Place, data: &Data) -> Result<(Computer, Computer, Run)> {
     let (ana, ben) = (place.member("ana")?, place.member("ben")?);
     fill(data, &ana.folder())?;
     let meter = Meter::begin(&[&ana, &ben])?;
@@ -96,7 +96,7 @@ pub(super) fn daily(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
 }
 
 /// Changes something at Ana's and waits until Ben has it.
-fn change(
+pub(super) fn change(
     data: &Data,
     op: &'static str,
     ana: &Computer,
@@ -261,7 +261,7 @@ fn idle(data: &Data, ana: &Computer, ben: &Computer) -> Result<Run> {
 }
 
 /// A new start with the folder as it was: how long until the API answers, and until in step with the other.
-fn started(data: &Data, ana: &mut Computer, ben: &Computer) -> Result<Run> {
+pub(super) fn started(data: &Data, ana: &mut Computer, ben: &Computer) -> Result<Run> {
     ana.wait()?;
     ana.down()?;
     let begun = Instant::now();
