@@ -1,6 +1,7 @@
 // How everything stands, kept fresh: the status is read again when the service says that something happened, and every few seconds
 // while something moves. Screens read from here and ask the service only for what is theirs alone.
 
+import { SvelteMap } from 'svelte/reactivity';
 import { api, ask, Failure, GONE, type Schemas } from './api/client';
 import { follow, type Told } from './api/events';
 import { Pace } from './pace';
@@ -16,6 +17,7 @@ let whoami = $state.raw<Schemas['Whoami'] | null>(null);
 let told = $state.raw<Told[]>([]);
 let connected = $state(true);
 let seconds = $state.raw<ReadonlyMap<string, number>>(new Map());
+const beats = new SvelteMap<string, number>();
 const paces = new Map<string, Pace>();
 
 export const live = {
@@ -35,6 +37,10 @@ export const live = {
   /** Seconds that what moves in a folder will still take. */
   left(folder: string): number | null {
     return seconds.get(folder) ?? null;
+  },
+  /** Another number whenever something happened in a folder: what is read from it may be another now. */
+  beat(folder: string): number {
+    return beats.get(folder) ?? 0;
   },
   folder(id: string): Schemas['FolderStatus'] | null {
     return status?.folders.find((folder) => folder.id === id) ?? null;
@@ -76,6 +82,7 @@ export function keepLooking(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let due = Infinity;
   let stopped = false;
+  const beating = new Map<string, ReturnType<typeof setTimeout>>();
   const plan = (wait: number) => {
     const at = performance.now() + wait;
     if (stopped || at >= due) return;
@@ -92,6 +99,10 @@ export function keepLooking(): () => void {
   const stop = follow({
     told(event) {
       if (event.kind !== 'missed' && event.kind !== 'folder_changed') told = [event, ...told].slice(0, TOLD_MAX);
+      if (event.folder && !beating.has(event.folder)) {
+        const folder = event.folder;
+        beating.set(folder, setTimeout(() => (beating.delete(folder), beats.set(folder, (beats.get(folder) ?? 0) + 1)), GATHER_MS * 2));
+      }
       plan(GATHER_MS);
     },
     connected(yes) {

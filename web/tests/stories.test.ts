@@ -2,10 +2,11 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { launch, open, shot } from './browser';
-import { until, World, type Computer } from './world';
+import { card, choir, offer, tab } from './story';
+import { until, World } from './world';
 
 let browser: Browser;
 let world: World;
@@ -20,22 +21,6 @@ afterEach(async () => {
   await Promise.all(browser.contexts().map((context) => context.close()));
   await world.end();
 });
-
-/** Makes a folder with some files, by the command line. */
-async function choir(ana: Computer, files = 3): Promise<string> {
-  mkdirSync(ana.folder('Choir'));
-  for (let i = 0; i < files; i++) writeFileSync(join(ana.folder('Choir'), `song ${i}.txt`), `song ${i}\n`);
-  const { folder } = await ana.type('create', ana.folder('Choir'));
-  await ana.type('status', '--wait', '--timeout', '60');
-  return folder.id;
-}
-
-async function offer(shed: Computer): Promise<string> {
-  return (await shed.type('offer', '--space', '1GB')).offer;
-}
-
-const card = (page: Page, name: string) => page.getByRole('article', { name });
-const tab = (page: Page, name: string) => page.getByRole('navigation', { name: 'Parts of the folder' }).getByRole('link', { name });
 
 test('first day: a name, the words, a first folder', async () => {
   const ana = await world.person('Ana');
@@ -216,29 +201,5 @@ test('lost laptop recovered, from the words and the address on the paper', async
   const { folders } = await again.type('folders');
   await until('the songs are back', async () => existsSync(join(folders[0].path, 'song 2.txt')));
   await card(page, 'Choir').getByText('Safe:').waitFor();
-  expect(wrong).toEqual([]);
-});
-
-test('settle a conflict: both versions stand side by side', async () => {
-  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
-  await choir(ana);
-  const { code } = await ana.type('invite', 'Choir', '--to', (await ben.type('whoami')).cobox_key);
-  await ben.type('join', code, ben.folder('Choir'));
-  await ben.type('status', '--wait', '--timeout', '60');
-  await ben.type('pause', 'Choir');
-  writeFileSync(join(ana.folder('Choir'), 'song 1.txt'), 'Ana sings higher\n');
-  writeFileSync(join(ben.folder('Choir'), 'song 1.txt'), 'Ben sings lower\n');
-  await ana.type('status', '--wait', '--timeout', '60');
-  await ben.type('status', '--wait', '--timeout', '60');
-  await ben.type('resume', 'Choir');
-
-  const { page, wrong } = await open(browser, ana);
-  await card(page, 'Choir').getByRole('link', { name: 'One conflict' }).click();
-  await page.getByRole('heading', { name: 'song 1.txt' }).waitFor();
-  await shot(page, '6-conflict');
-  const { conflicts } = await ana.type('conflicts', 'list', 'Choir');
-  const beside = conflicts[0].versions.find((version: { path: string }) => version.path !== 'song 1.txt');
-  rmSync(join(ana.folder('Choir'), beside.path));
-  await page.getByText('No conflicts.').waitFor();
   expect(wrong).toEqual([]);
 });

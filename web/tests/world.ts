@@ -29,7 +29,9 @@ export async function until<T>(what: string, look: () => Promise<T | null | unde
 export class Computer {
   readonly #dir: string;
   readonly #program: string;
+  /** What the first start is told; later ones keep name and port. */
   readonly #up: readonly string[];
+  #begun = false;
   #service: ChildProcess | null = null;
 
   constructor(dir: string, program: string, up: readonly string[]) {
@@ -60,7 +62,9 @@ export class Computer {
 
   /** Starts the service and waits until it answers. */
   async up(): Promise<this> {
-    const child = spawn(this.#program, ['--home', join(this.#dir, 'home'), '--json', 'up', '--foreground', ...this.#up], {
+    const begins = this.#begun ? [] : this.#up;
+    this.#begun = true;
+    const child = spawn(this.#program, ['--home', join(this.#dir, 'home'), '--json', 'up', '--foreground', ...begins], {
       ...this.#options,
       timeout: 0,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -120,6 +120,16 @@ export function moment(at: string): string {
   return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
 }
 
+/** 22 November 2026, 15:00:07: to the second, where moments are told apart. */
+export function exactly(at: Date): string {
+  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium' }).format(at);
+}
+
+/** 15:00:07. */
+export function clock(at: string): string {
+  return new Intl.DateTimeFormat(language, { timeStyle: 'medium' }).format(new Date(at));
+}
+
 export function day(at: Date): string {
   return new Intl.DateTimeFormat(language, { dateStyle: 'long' }).format(at);
 }
