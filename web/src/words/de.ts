@@ -249,7 +249,6 @@ export const de: Words = {
     'Zwei haben dieselbe Datei geändert, ohne die Änderung des anderen zu sehen. Beide Fassungen sind erhalten, nebeneinander im Ordner.',
   'conflicts.none': 'Keine Konflikte.',
   'conflicts.liesAt': 'Liegt unter',
-  'conflicts.byHand': 'Zum Schlichten öffnen Sie beide, führen sie in der zusammen, die den Namen behält, und löschen die andere.',
 
   'held.title': 'Zurückgehaltene Änderungen',
   'held.lead':
@@ -464,4 +463,29 @@ export const de: Words = {
   'undo.sure': '{name} auf {at} zurücksetzen?',
   'undo.text': 'Die Rechner der anderen folgen. Was weggenommen wird, liegt unter „Gelöschte Dateien“, und alle Fassungen von jetzt bleiben in der Geschichte.',
   'undo.done': 'Der Ordner ist, wie er am {at} war',
+
+  'conflicts.of': 'Fassung von {who}',
+  'conflicts.hasName': 'hat den Namen',
+  'conflicts.look': 'Ansehen',
+  'conflicts.lookNamed': 'Ansehen: {name} von {who}',
+  'conflicts.keep': 'Diese behalten',
+  'conflicts.keepNamed': 'Diese behalten: {name} von {who}',
+  'conflicts.keepSure': 'Die Fassung von {name}, die {who} schrieb, behalten?',
+  'conflicts.keepWill': '{path} wird, was {who} geschrieben hat ({size}), für alle.',
+  'conflicts.leave': {
+    one: 'Die andere Fassung verlässt den Ordner. Sie bleibt in der Geschichte und ist von dort zurückzuholen:',
+    other: 'Die anderen {n} Fassungen verlassen den Ordner. Sie bleiben in der Geschichte und sind von dort zurückzuholen:',
+  },
+  'conflicts.keepDo': 'Fassung von {who} behalten',
+  'conflicts.both': 'Beide behalten',
+  'conflicts.bothText': 'Jede wird eine eigene Datei.',
+  'conflicts.bothSure': 'Alle Fassungen von {name} behalten?',
+  'conflicts.bothWill': 'Sie werden eigene Dateien, die nichts mehr verbindet:',
+  'conflicts.bothStay': 'Alle Fassungen von {name} bleiben, als eigene Dateien.',
+  'conflicts.settled': 'Die Fassung von {name}, die {who} schrieb, wurde behalten.',
+  'conflicts.differ': 'Worin sich die Fassungen von {name} von {one} und {other} unterscheiden',
+  'conflicts.sameText': 'Die Texte sind gleich.',
+  'conflicts.noText': 'Diese sind nicht Zeile für Zeile zu vergleichen. Sehen Sie jede an.',
+  'conflicts.cut': 'Nur die ersten {n} Zeilen werden gezeigt.',
+  'conflicts.readers': 'Sie dürfen diesen Ordner lesen. Entscheiden können die, die ihn ändern dürfen.',
 };
