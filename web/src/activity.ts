@@ -24,10 +24,19 @@ export function isIn(event: Told, group: Group): boolean {
   return group === 'all' || GROUP_OF[event.kind] === group;
 }
 
-/** One event as a sentence; `folder` is the folder's name, where it is known. */
-export function sentence(event: Told, folder: string | null): string {
+/** So much of a key is shown; as everywhere else a seeder is called. */
+const KEY_CHARS_SHOWN = 8;
+
+/** A member by their name, as far as they are known; anybody else by the beginning of their key. */
+export function called(who: string | null | undefined, names: ReadonlyMap<string, string>): string {
+  if (!who) return t('activity.somebody');
+  return names.get(who) ?? (/^[0-9a-f]{64}$/.test(who) ? who.slice(0, KEY_CHARS_SHOWN) : who);
+}
+
+/** One event as a sentence; `folder` is the folder's name, where it is known, `names` those of its members by their keys. */
+export function sentence(event: Told, folder: string | null, names: ReadonlyMap<string, string>): string {
   const name = folder ?? t('activity.aFolder');
-  const who = event.who ?? t('activity.somebody');
+  const who = called(event.who, names);
   switch (event.kind) {
     case 'folder_added':
       return t('activity.folderAdded', { name });
