@@ -1,11 +1,12 @@
 // Every screen, in light, dark, on a telephone and in other languages: axe finds nothing, nothing runs over the edge, and the keyboard
 // alone gets everywhere.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { launch, open, shot } from './browser';
+import { bothWrite, inStep, joins, nextSecond, png } from './story';
 import { World } from './world';
 
 let browser: Browser;
@@ -14,7 +15,7 @@ let folder: string;
 beforeAll(async () => {
   browser = await launch();
   world = new World();
-  const [ana, shed] = await Promise.all([world.person('Ana'), world.seeder('shed')]);
+  const [ana, ben, shed] = await Promise.all([world.person('Ana'), world.person('Ben'), world.seeder('shed')]);
   for (const name of ['Choir', 'Minutes of the general assembly and all its committees since 1987']) {
     mkdirSync(join(ana.folder(name), 'Notes'), { recursive: true });
     for (let i = 0; i < 40; i++) writeFileSync(join(ana.folder(name), `song ${i}.txt`), 'la la\n'.repeat(i));
@@ -23,7 +24,16 @@ beforeAll(async () => {
   }
   const { offer } = await shed.type('offer', '--space', '1GB');
   await ana.type('backup', 'add', 'Choir', offer);
-  await ana.type('status', '--wait', '--timeout', '60');
+  await joins(ana, ben);
+  // A past, a file that is gone, an open invite, and two files with two versions.
+  await nextSecond();
+  writeFileSync(join(ana.folder('Choir'), 'song 9.txt'), 'la la\nli li\n');
+  rmSync(join(ana.folder('Choir'), 'song 39.txt'));
+  await inStep(ana, ben);
+  await ana.type('invite', 'Choir', '--to', (await ben.type('whoami')).cobox_key, '--role', 'reader');
+  await bothWrite(ana, ben, 'song 12.txt', 'la la\nAna sings higher and higher, far above the others and without end\n', 'la la\nBen sings lower\nand longer\n');
+  await bothWrite(ana, ben, 'cover.png', png([20, 120, 40], 900, 600), png([30, 60, 180], 900, 600));
+  await inStep(ana, ben);
   folder = (await ana.type('folders')).folders[0].id;
   people.ana = ana;
 });
@@ -38,6 +48,11 @@ const SCREENS = () => [
   ['home', ''],
   ['overview', `folder/${folder}`],
   ['files', `folder/${folder}/files`],
+  ['missing', `folder/${folder}/missing`],
+  ['history', `folder/${folder}/history`],
+  ['versions', `folder/${folder}/versions/song 9.txt`],
+  ['trash', `folder/${folder}/trash`],
+  ['undo', `folder/${folder}/undo/${new Date(Date.now() - 60_000).toISOString()}`],
   ['people', `folder/${folder}/people`],
   ['backups', `folder/${folder}/backups`],
   ['conflicts', `folder/${folder}/conflicts`],
@@ -46,6 +61,7 @@ const SCREENS = () => [
   ['welcome', 'welcome'],
   ['new', 'new'],
   ['join', 'join'],
+  ['link', 'link'],
   ['recover', 'recover'],
   ['kit', 'kit'],
   ['activity', 'activity'],
@@ -84,6 +100,86 @@ test.each([
     }
     await shot(page, `screen-${name}-${look}`);
   }
+  expect(wrong).toEqual([]);
+});
+
+// What is asked before something is done, where there is little room and in the dark.
+test.each([
+  ['phone', { colorScheme: 'light', viewport: { width: 360, height: 740 } }],
+  ['dark', { colorScheme: 'dark' }],
+] as const)('every question, %s', async (look, options) => {
+  if (!people.ana) throw new Error('nobody is there');
+  const { page, wrong } = await open(browser, people.ana, options);
+  const questions: [string, string, (page: Page) => Promise<void>][] = [
+    ['restore', 'versions/song 9.txt', (page) => page.getByRole('button', { name: /^Bring back this version/ }).click()],
+    ['preview', 'files', (page) => page.getByRole('button', { name: 'song 9.txt' }).or(page.getByRole('button', { name: 'song 11.txt' })).first().click()],
+    ['role', 'people', (page) => page.getByRole('button', { name: 'Role of Ben' }).click()],
+    ['remove', 'people', (page) => page.getByRole('button', { name: 'Remove Ben' }).click()],
+    ['close-invite', 'people', (page) => page.getByRole('button', { name: /^Close the invite/ }).click()],
+    ['keep', 'conflicts', (page) => page.getByRole('button', { name: /^Keep this one: song 12.txt/ }).first().click()],
+    ['keep-both', 'conflicts', (page) => page.getByRole('button', { name: 'Keep both' }).first().click()],
+    ['leave', 'settings', (page) => page.getByRole('button', { name: 'Leave' }).click()],
+  ];
+  for (const [name, at, ask] of questions) {
+    await visit(page, `folder/${folder}/${at}`);
+    await ask(page);
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button').nth(1).waitFor();
+    await page.waitForFunction(() => !document.querySelector('dialog [role=status]')?.textContent?.includes('…') && !document.querySelector('dialog progress'));
+    const over = await page.evaluate(() => (document.querySelector('dialog')?.scrollWidth ?? 0) - (document.querySelector('dialog')?.clientWidth ?? 0));
+    expect(over, `${name} runs over its edge`).toBeLessThanOrEqual(0);
+    await shot(page, `question-${name}-${look}`);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+  }
+  await visit(page, 'computer');
+  await page.getByRole('button', { name: 'Link another computer' }).click();
+  await page.getByRole('button', { name: 'Make the code' }).click();
+  await page.getByLabel('Link code', { exact: true }).waitFor();
+  await shot(page, `question-link-${look}`);
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /^Rename/ }).first().click();
+  await shot(page, `question-rename-${look}`);
+  expect(wrong).toEqual([]);
+});
+
+test('by the keyboard alone: an earlier version comes back, a conflict is settled, and the focus is where it was', async () => {
+  if (!people.ana) throw new Error('nobody is there');
+  const { page, wrong } = await open(browser, people.ana);
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent?.trim() ?? '');
+  const tabTo = async (text: RegExp) => {
+    for (let i = 0; i < 120; i++) {
+      await page.keyboard.press('Tab');
+      if (text.test(await focused())) return;
+    }
+    throw new Error(`Tab never comes to ${text}`);
+  };
+  await visit(page, `folder/${folder}/history`);
+  await page.getByText('changed song 9.txt').waitFor();
+  await tabTo(/^Earlier versions of song 9\.txt$/);
+  await page.keyboard.press('Enter');
+  await page.getByText('Added by Ana').waitFor();
+  await tabTo(/^Bring back this version/);
+  await page.keyboard.press('Enter');
+  await page.getByText('One file is written as it was then').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  // The focus returns to where it came from.
+  expect(await focused()).toMatch(/^Bring back this version/);
+  await page.keyboard.press('Enter');
+  await page.getByText('One file is written as it was then').waitFor();
+  await tabTo(/^Bring back this version$/);
+  await page.keyboard.press('Enter');
+  await page.getByText('One file is as it was').waitFor();
+
+  await visit(page, `folder/${folder}/conflicts`);
+  await page.getByText('Ben sings lower').first().waitFor();
+  await tabTo(/^Keep this one: song 12\.txt by Ben/);
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog').waitFor();
+  await tabTo(/^Keep Ben’s version$/);
+  await page.keyboard.press('Enter');
+  await page.getByText('Ben’s version of song 12.txt was kept.').waitFor();
   expect(wrong).toEqual([]);
 });
 

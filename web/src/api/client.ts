@@ -3,28 +3,16 @@
 // nothing once the service has stopped, since each start draws another. Why not in memory alone: docs/design/0015-web-page.md.
 
 import createClient from 'openapi-fetch';
+import { Failure, GONE } from './failure';
 import type { components, paths } from './schema';
+
+export { Failure, GONE };
 
 export type Schemas = components['schemas'];
 
 const TOKEN = 'cobox-token';
 /** What follows `#` in the link of `cobox open`. */
 const LOGIN = '#login=';
-
-/** A refusal of the service, or the service that is not there. */
-export class Failure extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-    readonly hint: string | null = null,
-    readonly status = 0,
-  ) {
-    super(message);
-  }
-}
-
-/** The service did not answer at all. */
-export const GONE = 'gone';
 
 let onSignedOut: () => void = () => {};
 
