@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(parse(&example()), parse(""));
         let config = Config::defaults();
         assert!(config.lan_discovery && config.relays.is_empty() && config.listen.is_none());
-        assert_eq!((config.log.as_str(), config.rescan_interval), ("info", Duration::from_secs(3600)));
+        assert_eq!((config.log.as_str(), config.rescan_interval), ("info", Duration::from_secs(600)));
         assert_eq!(config.brake, Brake::default(), "what stands in the file is what holds without one");
         assert!(example().lines().all(|line| line.is_empty() || line.starts_with('#')));
     }

@@ -182,6 +182,8 @@ pub(crate) struct Daemon {
     last_seen_ms: RwLock<BTreeMap<SigKey, u64>>,
     /// A seeder came, or its place became known.
     seeders_changed: Arc<tokio::sync::Notify>,
+    /// A folder, a connection or somebody's place came or went: it is time to look whom to call.
+    to_call: Arc<tokio::sync::Notify>,
     /// One vault is placed at a time.
     placing: tokio::sync::Mutex<()>,
     /// The newest head of the person's vault.
@@ -190,6 +192,8 @@ pub(crate) struct Daemon {
     listings: Arc<listing::Listings>,
     /// By what changes are held back.
     brake: Brake,
+    /// How often every folder is looked through, milliseconds.
+    rescan_ms: u64,
 }
 
 /// Milliseconds since 1970.
@@ -226,10 +230,12 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         dialing: RwLock::new(BTreeSet::new()),
         last_seen_ms: RwLock::new(BTreeMap::new()),
         seeders_changed: Arc::default(),
+        to_call: Arc::default(),
         placing: tokio::sync::Mutex::default(),
         vault_mark: RwLock::new(None),
         listings: Arc::default(),
         brake: config.brake,
+        rescan_ms: config.rescan_interval.as_millis() as u64,
         home,
     });
     let opening = daemon.clone();
@@ -399,6 +405,7 @@ impl Daemon {
         let handle = folder::start(parts, around, self.runtime.clone())?;
         let running = Running { handle: handle.clone(), config };
         self.folders.write().expect("no thread panics while it holds this lock").insert(id, running);
+        self.to_call.notify_one();
         Ok(handle)
     }
 
@@ -508,6 +515,7 @@ impl Daemon {
         {
             running.config = config;
         }
+        self.to_call.notify_one();
     }
 
     /// Places that may not become folders.
@@ -547,6 +555,9 @@ impl Surroundings for Around {
         if let Some(daemon) = self.daemon.upgrade() {
             *daemon.vault_mark.write().expect("no thread panics while it holds this lock") = Some(mark);
         }
+    }
+    fn rescan_ms(&self) -> u64 {
+        self.daemon.upgrade().map_or(u64::from(u32::MAX), |daemon| daemon.rescan_ms)
     }
     fn brake(&self) -> Brake {
         self.daemon.upgrade().map(|daemon| daemon.brake).unwrap_or_default()

@@ -12,14 +12,25 @@ use cobox_proto::id::{FolderId, SigKey};
 use super::{Daemon, random};
 use crate::tickets::to_endpoint;
 
-/// How often it is looked whom to call.
+/// It is looked whom to call when something changed, at most this often ...
 const ROUND: Duration = Duration::from_millis(500);
+/// ... while a machine that is there has not let a folder of ours in, more and more rarely up to this ...
+const ROUND_WAITING_MAX: Duration = Duration::from_secs(5);
+/// ... and this often when all is as it should be.
+const ROUND_AT_REST: Duration = Duration::from_secs(20);
 /// The first pause after a call in vain, and the longest.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A machine and the folders it is called about.
-pub(super) type Targets = BTreeMap<SigKey, (EndpointAddrs, BTreeSet<FolderId>)>;
+/// A machine to be called.
+pub(super) struct Target {
+    addrs: EndpointAddrs,
+    /// The folders it is called about that are not open with it.
+    missing: BTreeSet<FolderId>,
+}
+
+/// By machine.
+pub(super) type Targets = BTreeMap<SigKey, Target>;
 
 /// Takes incoming connections until the network is closed.
 pub(super) async fn accept(daemon: Arc<Daemon>) {
@@ -32,23 +43,36 @@ pub(super) async fn accept(daemon: Arc<Daemon>) {
 
 /// Calls, again and again, until the daemon is gone.
 pub(super) async fn keep_calling(daemon: Weak<Daemon>) {
+    let Some(changed) = daemon.upgrade().map(|daemon| daemon.to_call.clone()) else { return };
     let mut pauses: BTreeMap<SigKey, (Instant, Duration)> = BTreeMap::new();
+    let mut waiting = ROUND;
     loop {
-        tokio::time::sleep(ROUND).await;
+        let begun = Instant::now();
         let Some(daemon) = daemon.upgrade() else { return };
-        for (key, (addrs, folders)) in daemon.targets().await {
+        let mut next = ROUND_AT_REST;
+        for (key, Target { addrs, missing }) in daemon.targets().await {
             if let Some(opener) = daemon.link(&key) {
-                daemon.open_on(&opener, &folders);
                 pauses.remove(&key);
+                if !missing.is_empty() {
+                    daemon.open_on(&opener, &missing);
+                    next = next.min(waiting);
+                }
                 continue;
             }
-            let due = pauses.get(&key).is_none_or(|(at, _)| *at <= Instant::now());
-            if !due || !daemon.begin_dialing(key) {
+            let due = pauses.get(&key).map(|(at, _)| at.saturating_duration_since(begun)).filter(|due| !due.is_zero());
+            if let Some(due) = due {
+                next = next.min(due);
+                continue;
+            }
+            if !daemon.begin_dialing(key) {
+                next = next.min(PAUSE_MIN);
                 continue;
             }
             let pause = pauses.get(&key).map_or(PAUSE_MIN, |(_, pause)| (*pause * 2).min(PAUSE_MAX));
             let jitter = f64::from(random::<1>()[0]) / 255.0;
-            pauses.insert(key, (Instant::now() + pause.mul_f64(0.5 + jitter), pause));
+            let pause_now = pause.mul_f64(0.5 + jitter);
+            next = next.min(pause_now);
+            pauses.insert(key, (begun + pause_now, pause));
             let calling = daemon.clone();
             tokio::spawn(async move {
                 if let Err(why) = calling.call(&addrs).await {
@@ -56,6 +80,14 @@ pub(super) async fn keep_calling(daemon: Weak<Daemon>) {
                 }
                 calling.end_dialing(&addrs.key);
             });
+        }
+        drop(daemon);
+        tokio::select! {
+            () = changed.notified() => {
+                waiting = ROUND;
+                tokio::time::sleep(ROUND.saturating_sub(begun.elapsed())).await;
+            }
+            () = tokio::time::sleep(next.max(ROUND)) => waiting = (waiting * 2).min(ROUND_WAITING_MAX),
         }
     }
 }
@@ -99,19 +131,29 @@ impl Daemon {
                 continue;
             }
             let Some(folder) = running.config.folder() else { continue };
-            let Some(tickets) = running.handle.ask(|actor| actor.contacts()).await else { continue };
-            for ticket in tickets {
-                let addrs = to_endpoint(&ticket);
+            let known = running.handle.ask(|actor| {
+                let with_peer = |ticket: Ticket| {
+                    let addrs = to_endpoint(&ticket);
+                    let has_peer = actor.has_peer_at(&addrs.key);
+                    (addrs, has_peer)
+                };
+                actor.contacts().into_iter().map(with_peer).collect::<Vec<_>>()
+            });
+            for (addrs, has_peer) in known.await.into_iter().flatten() {
                 if addrs.key == self.endpoint.id() {
                     continue;
                 }
-                let target = targets.entry(addrs.key).or_insert_with(|| (addrs.clone(), BTreeSet::new()));
+                let empty =
+                    || Target { addrs: EndpointAddrs { addrs: Vec::new(), ..addrs.clone() }, missing: BTreeSet::new() };
+                let target = targets.entry(addrs.key).or_insert_with(empty);
                 for socket in addrs.addrs {
-                    if !target.0.addrs.contains(&socket) {
-                        target.0.addrs.push(socket);
+                    if !target.addrs.addrs.contains(&socket) {
+                        target.addrs.addrs.push(socket);
                     }
                 }
-                target.1.insert(folder);
+                if !has_peer {
+                    target.missing.insert(folder);
+                }
             }
         }
         targets

@@ -38,10 +38,12 @@ impl Host for Daemon {
 
     fn greet(&self, remote: SigKey, opener: Opener) {
         self.links.add(remote, opener);
+        self.to_call.notify_one();
     }
 
     fn parted(&self, remote: SigKey) {
         self.links.forget(&remote);
+        self.to_call.notify_one();
     }
 }
 
@@ -90,6 +92,7 @@ impl Daemon {
             }
             Happened::PeersChanged => {
                 self.seeders_changed.notify_one();
+                self.to_call.notify_one();
                 news(EventKind::FolderChanged, format!("{name}: somebody came or went"))
             }
             Happened::Problem { message } => news(EventKind::Problem, format!("{name}: {message}")),

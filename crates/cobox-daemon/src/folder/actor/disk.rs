@@ -155,7 +155,8 @@ impl FolderActor {
         let everything = paths.is_empty();
         if everything {
             let unwatched = self.disk.as_ref().is_some_and(|disk| disk.watch.is_none());
-            self.next_rescan_ms = now + if unwatched { RESCAN_UNWATCHED_MS } else { RESCAN_MS };
+            let often_ms = if unwatched { RESCAN_UNWATCHED_MS } else { u64::MAX };
+            self.next_rescan_ms = now + often_ms.min(self.around.rescan_ms());
         }
         self.scan_waiters.extend(self.scan_requested.drain(..));
         self.looking = true;
@@ -239,7 +240,7 @@ impl FolderActor {
             }
             WatchEvent::NoContent => {
                 // What has no path can be found by a look at everything alone: soon, and not all the time.
-                let begun = self.next_rescan_ms.saturating_sub(RESCAN_MS);
+                let begun = self.next_rescan_ms.saturating_sub(self.around.rescan_ms());
                 let due = (begun + NO_CONTENT_MS).max(self.around.now_ms() + UNSETTLED_MS);
                 self.next_rescan_ms = self.next_rescan_ms.min(due);
             }

@@ -58,9 +58,7 @@ use crate::folder::serve::{Serve, Served, Server};
 
 /// How long it waits until a place is looked at once more that was not as expected: whoever is at work there goes on.
 const SETTLE_MS: u64 = 60;
-/// Everything is listed again this often, whatever the watcher says.
-const RESCAN_MS: u64 = 10 * 60 * 1000;
-/// ... and this often when there is no watcher.
+/// Without a watcher everything is listed again at least this often.
 const RESCAN_UNWATCHED_MS: u64 = 20 * 1000;
 /// How long after a file was written it is looked at once more: longer than the coarsest clock of a disk.
 const UNSETTLED_MS: u64 = 2_200;
@@ -97,6 +95,8 @@ pub(crate) trait Surroundings: Send + Sync + 'static {
     fn ticket(&self) -> Option<Ticket>;
     /// By what changes are held back.
     fn brake(&self) -> Brake;
+    /// How often everything is looked at, whatever the watcher says, milliseconds.
+    fn rescan_ms(&self) -> u64;
     /// The newest head of the person's vault.
     fn vault_mark(&self) -> Option<VaultMark>;
     /// The vault was written, here or on another device of the person.

@@ -7,7 +7,7 @@ const CAME_WITH_MAX: usize = 1024;
 /// Asking in vain, this device introduces itself a few times (an ask while the last one is not answered counts for nothing) ...
 const INTRODUCED_TIMES: u32 = 4;
 /// ... and again after so many.
-const INTRODUCED_EVERY: u32 = 64;
+const INTRODUCED_EVERY: u32 = 16;
 
 impl FolderActor {
     pub(super) fn peer_event(&mut self, event: FolderEvent) {
