@@ -29,7 +29,8 @@ use crate::dto::{MemberSeen, Sees, StateSeen, Time};
 const EVENTS_PER_TURN: usize = 64;
 /// How often garbage is looked for.
 const SWEEP_MS: u64 = 3_600_000;
-/// The first time is soon, in case the last run ended before it.
+/// The first time is soon, in case the last run ended before it; which of the minutes from here on says the folder, so that a host
+/// of many never looks through all of them at once.
 const FIRST_SWEEP_MS: u64 = 10 * 60_000;
 /// After so long a life the next trouble counts as the first.
 const LONG_LIFE: Duration = Duration::from_secs(600);
@@ -83,7 +84,7 @@ impl Actor {
         let (tell, inner) = mpsc::unbounded_channel();
         let carrier = Carrier::new(&setup, blocks.clone(), records.clone(), tell);
         let clock_ms = setup.clock.now_ms();
-        let next_sweep_ms = clock_ms + FIRST_SWEEP_MS;
+        let next_sweep_ms = clock_ms + FIRST_SWEEP_MS + u64::from(setup.folder.0[0]) * SWEEP_MS / 256;
         let vaults = BTreeMap::new();
         Self { setup, blocks, records, view, carrier, inner, vaults, next_sweep_ms, clock_ms, stopping: false }
     }
