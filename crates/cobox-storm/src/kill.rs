@@ -53,6 +53,8 @@ pub struct Tally {
     /// Files that came back, or a second time, where their owner had deleted or moved them (O4). Nothing is lost by that, but it is
     /// not right either.
     pub returned: usize,
+    /// How often somebody was asked about what the brake held, and approved it.
+    pub asked: usize,
 }
 
 impl KillStorm<'_> {
@@ -80,7 +82,7 @@ impl KillStorm<'_> {
             tally.rests += 1;
         }
         world.finish().context("at the end")?;
-        (tally.deeds, tally.returned) = (world.deeds, world.returned);
+        (tally.deeds, tally.returned, tally.asked) = (world.deeds, world.returned, world.asked);
         Ok(tally)
     }
 

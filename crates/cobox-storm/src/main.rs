@@ -94,6 +94,7 @@ impl Storm {
                     all.deeds += tally.deeds;
                     all.rests += tally.rests;
                     all.returned += tally.returned;
+                    all.asked += tally.asked;
                     if tally.returned > 0 {
                         println!("seed {world} FAILED: o4: {} files came back", tally.returned);
                         failed.push(world);
@@ -112,7 +113,7 @@ impl Storm {
         }
         let told = json!({
             "first_seed": seed, "worlds": worlds, "faults": all.faults, "early": all.early, "halts": all.halts,
-            "deeds": all.deeds, "rests": all.rests, "returned": all.returned, "failed_seeds": failed, "seconds": begun.elapsed().as_secs(),
+            "deeds": all.deeds, "rests": all.rests, "returned": all.returned, "asked": all.asked, "failed_seeds": failed, "seconds": begun.elapsed().as_secs(),
         });
         println!("{told}");
         Ok(failed.len())

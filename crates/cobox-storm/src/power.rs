@@ -72,7 +72,7 @@ impl PowerStorm<'_> {
         world.come_to_rest().context("at the end")?;
         world.finish().context("at the end")?;
         tally.faults += 1;
-        (tally.deeds, tally.returned) = (world.deeds, world.returned);
+        (tally.deeds, tally.returned, tally.asked) = (world.deeds, world.returned, world.asked);
         Ok(tally)
     }
 

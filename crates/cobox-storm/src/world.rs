@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) deeds: u64,
     /// Files that came back (O4). Their owners tidy them up and go on.
     pub(crate) returned: usize,
+    /// How often somebody was asked about what the brake held.
+    pub(crate) asked: usize,
 }
 
 /// Who takes part, and where.
@@ -77,7 +79,7 @@ impl World {
         for (n, machine) in machines.iter().enumerate().take(cast.members) {
             people.push(Person::new(&machine.name, n as u8, machine.root(), dice.split(), cast.habits, &tale)?);
         }
-        let mut world = Self { machines, people, claims: Claims::default(), dice, deeds: 0, returned: 0 };
+        let mut world = Self { machines, people, claims: Claims::default(), dice, deeds: 0, returned: 0, asked: 0 };
         world.come_to_rest()?;
         Ok(world)
     }
@@ -144,6 +146,7 @@ impl World {
                 None => break,
                 Some(why) => {
                     self.machines.iter_mut().try_for_each(Machine::still_runs)?;
+                    self.answer_what_is_held()?;
                     if Instant::now() > until {
                         bail!("o2, o7: not at rest after {REST:?}: {why}; {}", self.differences()?);
                     }
@@ -180,6 +183,20 @@ impl World {
             }
         }
         Ok(None)
+    }
+
+    /// People who tidy up in a hurry are asked whether they meant it, and so are the others. They did; what a service wrongly holds for
+    /// deleted is missed by its owner after that.
+    fn answer_what_is_held(&mut self) -> Result<()> {
+        for machine in &self.machines[..self.people.len()] {
+            let Ok(held) = machine.json_within(&["held", "list", FOLDER], PATIENCE) else { continue };
+            if held["held"].as_array().is_some_and(|held| !held.is_empty()) {
+                println!("{} is asked about {}", machine.name, held["held"]);
+                self.asked += 1;
+                machine.json(&["held", "approve", FOLDER])?;
+            }
+        }
+        Ok(())
     }
 
     /// What differs between the members' folders.

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::guard::Guard;
 
-use super::brake::BURST_FILES;
-use super::holding::Noise;
+use super::brake::Before;
 use super::io::Synced;
 use super::plan::shown;
 use super::scan::{Finding, Found};
@@ -21,19 +20,25 @@ impl Engine {
         if !self.standing.can_write {
             return self.take_back(&finding);
         }
-        // What is held is judged anew with every look: it may have been moved, by a person or by a step that could not tell.
-        let mut held = self.held.take();
+        // What waits is judged anew with every look: it may have been moved, by a person or by a step that could not tell.
+        let (mut held, mut burst) = (self.held.take(), self.burst.take().map(|burst| burst.went));
         let mut agreed: BTreeSet<FolderPath> = self.agreed.intersection(&finding.gone).cloned().collect();
         let agreed_noise: BTreeSet<FolderPath> = self.agreed.intersection(&finding.noise).cloned().collect();
         self.agreed.retain(|path| !agreed.contains(path) && !agreed_noise.contains(path));
-        let (brake, lately) = (self.brake, self.lately_out.sum(now_ms, self.brake.window_ms));
-        let held_unseen: BTreeSet<FolderPath> =
-            held.iter().flat_map(|held| &held.paths).filter(|path| !finding.covers(path)).cloned().collect();
-        let noise_unseen: BTreeSet<FolderPath> =
-            held.iter().flat_map(|held| held.noise.keys()).filter(|path| !finding.covers(path)).cloned().collect();
+        let brake = self.brake;
+        let waiting = held.iter().chain(&burst);
+        let unseen: BTreeSet<FolderPath> = waiting
+            .clone()
+            .flat_map(|held| held.paths.iter().chain(held.noise.keys()))
+            .filter(|path| !finding.covers(path))
+            .cloned()
+            .collect();
+        let mut gone_before: BTreeSet<FolderPath> = waiting.flat_map(|held| &held.paths).cloned().collect();
         let half_seen = self.half_seen(&finding);
         let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, noise, .. } = finding;
+        let mut gone_lately = std::mem::take(&mut self.gone_lately);
+        found.keys().filter(|path| !agreed_noise.contains(*path)).for_each(|path| gone_lately.came_back(path));
         let is_known_file = |path: &&FolderPath| self.synced.get(*path).is_some_and(|s| s.kind != Kind::Dir);
         let met_and_found: BTreeSet<FolderPath> = found.keys().filter(is_known_file).cloned().collect();
         let mut writing = self.writing();
@@ -45,48 +50,61 @@ impl Engine {
         for (from, _) in renames.values() {
             gone.remove(from);
         }
-        let mut gone_before = gone.clone();
-        gone_before.extend(held.iter().flat_map(|held| &held.paths).cloned());
+        gone_before.extend(gone.iter().cloned());
         let mut became_noise = writing.became_noise(&found, &gone_before, &noise);
         became_noise.retain(|path, _| !renames.contains_key(path) && !agreed_noise.contains(path));
-        if let Some(held) = &mut held {
-            held.paths.retain(|path| gone.contains(path) || held_unseen.contains(path));
-            gone.retain(|path| !held.paths.contains(path));
-            held.noise.retain(|path, _| became_noise.contains_key(path) || noise_unseen.contains(path));
-            for (path, now) in &mut held.noise {
-                if let Some(found) = became_noise.remove(path) {
-                    *now = found;
-                }
-            }
-            found.retain(|path, _| !held.noise.contains_key(path));
-        }
-        agreed.retain(|path| gone.remove(path));
-        let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count();
-        let gone_files = gone.iter().filter(|p| writing.synced.get(*p).is_some_and(|s| s.kind != Kind::Dir)).count();
-        let lost_files = gone_files + became_noise.len();
-        // Where nothing can be said of some, because a step is under way or a place can not be read, the others count, each of them once.
         let is_new_file =
             |(path, what): &(&FolderPath, &Found)| !matches!(what, Found::Dir(_)) && !met_and_found.contains(*path);
         let new_files = found.iter().filter(is_new_file).count();
-        let burst_before = held.as_ref().filter(|held| held.passes_ms.is_some());
-        let burst_files = burst_before.map_or(0, |held| held.paths.len() + held.noise.len());
-        let judged_files = match went_everywhere && burst_files == 0 {
-            true => gone_files + met_files + new_files,
+        for held in held.iter_mut().chain(&mut burst) {
+            held.keep_what_is_found(&|path| unseen.contains(path), &mut gone, &mut became_noise, &mut found);
+        }
+        agreed.retain(|path| gone.remove(path));
+        let is_file = |path: &&FolderPath| writing.synced.get(*path).is_some_and(|s| s.kind != Kind::Dir);
+        let gone_files = gone.iter().filter(is_file).count();
+        let burst_gone = burst.iter().flat_map(|burst| &burst.paths).filter(is_file).count();
+        let burst_noise = burst.as_ref().map_or(0, |burst| burst.noise.len());
+        let held_gone = held.iter().flat_map(|held| &held.paths).filter(is_file).count();
+        let known_files = writing.synced.values().filter(|s| s.kind != Kind::Dir).count() - held_gone;
+        // Where nothing can be said of some, because a step is under way or a place can not be read, the others count, each of them once.
+        let judged_files = match went_everywhere {
+            true => gone_files + burst_gone + met_files + new_files,
             false => known_files,
         };
         let something_went = !gone.is_empty() || !became_noise.is_empty();
-        let burst = lost_files + burst_files;
+        let lost_files = gone_files + burst_gone + became_noise.len() + burst_noise;
+        let is_counted = |path: &FolderPath| {
+            let waits = burst.as_ref().is_some_and(|burst| burst.holds(path));
+            waits || gone.contains(path) || became_noise.contains_key(path)
+        };
+        let before = gone_lately.before(now_ms, brake.window_ms, is_counted);
         // What goes soon after something that is held belongs to it.
-        let belongs = held.as_ref().is_some_and(|held| held.passes_ms.is_none() && held.is_recent(now_ms, &brake));
-        let is_much = brake.holds_outgoing(burst, judged_files, known_files, lately);
+        let belongs = held.as_ref().is_some_and(|held| held.is_recent(now_ms, &brake));
+        let is_much = brake.holds_outgoing(lost_files, judged_files, known_files, before);
         let is_held = something_went && (belongs || is_much);
-        let waits = something_went && !is_held && (burst_files > 0 || held.is_none() && burst >= BURST_FILES);
-        let (mut held_now, mut noise_now) = (BTreeSet::new(), BTreeMap::new());
-        if is_held || waits {
-            held_now = std::mem::take(&mut gone);
+        if something_went {
+            // At the first look, what the folder shows elsewhere by now is no loss to wait for.
+            let waits = |path: &FolderPath| is_held || writing.is_to_be_removed(path);
+            let gone_now: BTreeSet<FolderPath> = gone.extract_if(.., |path| waits(path)).collect();
             found.retain(|path, _| !became_noise.contains_key(path));
-            noise_now = became_noise;
+            let into = if is_held { &mut held } else { &mut burst };
+            into.get_or_insert_with(|| Held::new(now_ms)).take_in(now_ms, gone_now, became_noise);
         }
+        if is_held && let (Some(held), Some(burst)) = (&mut held, burst.take()) {
+            held.take_in_all(burst);
+        }
+        for held in held.iter_mut().chain(&mut burst) {
+            let was_dir = |path: &FolderPath| writing.synced.get(path).is_some_and(|s| s.kind == Kind::Dir);
+            let replaces = |path: &FolderPath, what: &mut Found| {
+                !matches!(what, Found::Dir(_)) && was_dir(path) && held.holds_below(path)
+            };
+            let in_its_place: Vec<FolderPath> = found.extract_if(.., replaces).map(|(path, _)| path).collect();
+            held.in_its_place.extend(in_its_place);
+        }
+        let is_made = |(path, what): &(&FolderPath, &Found)| {
+            matches!(what, Found::Leaf(..)) && !writing.synced.contains_key(*path) && !renames.contains_key(*path)
+        };
+        gone_lately.note_made(now_ms, found.iter().filter(is_made).count());
         gone.append(&mut agreed);
         // Deletions first: a copy moved over its original is the deletion of one value and an edit to an equal one, and a
         // deletion takes along what equals the seen value.
@@ -114,39 +132,27 @@ impl Engine {
         }
         let Writing { commit, dirty, changed, removed, again, .. } = writing;
         let written = commit.finish();
+        self.gone_lately = gone_lately;
         self.finish_commit(now_ms, written, dirty, changed, removed);
-        self.hold(now_ms, held, (held_now, noise_now), (is_held, waits));
-        if !is_held && !waits {
-            self.lately_out.note(now_ms, lost_files);
-        }
+        self.wait(held, burst, before, is_held);
         if !again.is_empty() {
             self.out.push_back(Output::Rescan(again));
         }
     }
 
-    /// Keeps what is held, with what came to it.
-    fn hold(
-        &mut self,
-        now_ms: u64,
-        before: Option<Held>,
-        (gone, noise): (BTreeSet<FolderPath>, Noise),
-        (is_held, waits): (bool, bool),
-    ) {
-        let mut held = before.unwrap_or_else(|| Held::new(now_ms));
-        held.paths.extend(gone);
-        held.noise.extend(noise);
-        if held.is_empty() {
-            return;
+    /// Keeps what is held, and the burst that is not judged yet.
+    fn wait(&mut self, held: Option<Held>, burst: Option<Held>, before: Before, is_held: bool) {
+        for over in held.iter().chain(&burst).filter(|held| held.is_empty() && !held.in_its_place.is_empty()) {
+            self.out.push_back(Output::Rescan(over.in_its_place.iter().cloned().collect()));
         }
-        if waits {
-            self.wait_for_its_end(now_ms, &mut held);
-        } else if is_held {
-            held.passes_ms = None;
-            let files = held.paths.iter().filter(|path| self.synced.get(*path).is_some_and(|s| s.kind != Kind::Dir));
-            let files = (files.count() + held.noise.len()) as u64;
+        self.held = held.filter(|held| !held.is_empty());
+        if let Some(held) = self.held.as_ref().filter(|_| is_held) {
+            let files = self.files_in(held) as u64;
             self.out.push_back(Output::Tell(Event::Held { files }));
         }
-        self.held = Some(held);
+        if let Some(burst) = burst.filter(|burst| !burst.is_empty()) {
+            self.wait_for_its_end(burst, before);
+        }
     }
 
     /// Files that were found at one place, and are remembered at another that was not looked at, or stood there a moment earlier:

@@ -1,9 +1,9 @@
 //! What the brake holds, on its way out and on its way in, and what a person decides about it.
 //!
-//! Outgoing: files that are gone, or have become noise, are not published. A burst that is not yet judged waits a moment for its end;
-//! what looks of fewer than [`super::brake::BURST_FILES`] files found of it has left by then. Incoming: files that others deleted, or turned into
-//! noise, stay as they are here. What must hold: all that is held stands in somebody's folder as it was; what is decided, either way, becomes ordinary
-//! changes that everybody sees.
+//! Outgoing: whatever is gone, or has become noise, waits for the end of the burst it belongs to, so that no part of a disaster leaves
+//! before the whole is seen. A burst that was no disaster passes by itself; another is held until a person decides. Incoming: files that
+//! others deleted, or turned into noise, stay as they are here. What must hold: all that is held stands in somebody's folder as it was;
+//! what is decided, either way, becomes ordinary changes that everybody sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use std::sync::Arc;
 use cobox_proto::id::{Inode, SigKey};
 use smallvec::SmallVec;
 
-use super::brake::BURST_QUIET_MS;
+use super::brake::{BURST_HEARD_MS, BURST_QUIET_MS, BURST_SMALL_MS, Before};
 use super::io::{Stamp, Step, Synced};
 use super::noise::succeeds;
+use super::scan::Found;
 use super::{Brake, Engine, Event, Output};
 use crate::path::FolderPath;
 use crate::state::{Kind, ViewEntry};
@@ -33,8 +34,21 @@ pub struct Held {
     pub paths: BTreeSet<FolderPath>,
     /// Files that became noise.
     pub noise: Noise,
-    /// When it passes by itself, if nothing more comes: the end of a burst that is no disaster so far.
-    pub(super) passes_ms: Option<u64>,
+    /// When the last of it went.
+    pub(super) last_ms: u64,
+    /// Files that stand where a directory stood of which something is in `paths`: they are looked at once that went.
+    pub(super) in_its_place: BTreeSet<FolderPath>,
+}
+
+/// What went from this disk and is not judged yet, for more may follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Burst {
+    /// All of it.
+    pub(super) went: Held,
+    /// When it passes if nothing more goes.
+    passes_ms: u64,
+    /// ... and whatever goes.
+    ends_ms: u64,
 }
 
 /// Changes of others that wait for a person.
@@ -54,7 +68,8 @@ pub struct HeldIncoming {
 
 impl Held {
     pub(super) fn new(now_ms: u64) -> Self {
-        Self { since_ms: now_ms, paths: BTreeSet::new(), noise: BTreeMap::new(), passes_ms: None }
+        let (paths, noise, in_its_place) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        Self { since_ms: now_ms, paths, noise, last_ms: now_ms, in_its_place }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -63,11 +78,74 @@ impl Held {
 
     /// Whether what goes now belongs to it.
     pub(super) fn is_recent(&self, now_ms: u64, brake: &Brake) -> bool {
-        now_ms.abs_diff(self.since_ms) < brake.window_ms
+        now_ms.abs_diff(self.last_ms) < brake.window_ms
     }
 
     pub(super) fn holds(&self, path: &FolderPath) -> bool {
         self.paths.contains(path) || self.noise.contains_key(path)
+    }
+
+    /// Whether something below a path is gone.
+    pub(super) fn holds_below(&self, path: &FolderPath) -> bool {
+        self.paths.range(path..).find(|below| *below != path).is_some_and(|below| below.starts_with(path))
+    }
+
+    /// A look ended. What came back, or was found elsewhere, waits no longer; what is found of the rest is nothing new.
+    pub(super) fn keep_what_is_found(
+        &mut self,
+        unseen: &dyn Fn(&FolderPath) -> bool,
+        gone: &mut BTreeSet<FolderPath>,
+        noise: &mut Noise,
+        found: &mut BTreeMap<FolderPath, Found>,
+    ) {
+        self.paths.retain(|path| gone.contains(path) || unseen(path));
+        gone.retain(|path| !self.paths.contains(path));
+        self.noise.retain(|path, _| noise.contains_key(path) || unseen(path));
+        for (path, now) in &mut self.noise {
+            if let Some(found) = noise.remove(path) {
+                *now = found;
+            }
+        }
+        found.retain(|path, _| !self.noise.contains_key(path));
+    }
+
+    /// More of it.
+    pub(super) fn take_in(&mut self, now_ms: u64, gone: BTreeSet<FolderPath>, noise: Noise) {
+        self.paths.extend(gone);
+        self.noise.extend(noise);
+        self.last_ms = now_ms;
+    }
+
+    /// A burst that turned out to belong to it.
+    pub(super) fn take_in_all(&mut self, burst: Held) {
+        self.since_ms = self.since_ms.min(burst.since_ms);
+        self.in_its_place.extend(burst.in_its_place);
+        self.take_in(self.last_ms.max(burst.last_ms), burst.paths, burst.noise);
+    }
+}
+
+impl Burst {
+    /// It begins, or more came to it: when it passes now. `is_little`: whether it is no more than what passes unasked.
+    pub(super) fn lasts_on(went: Held, is_little: bool, window_ms: u64) -> Self {
+        let ends_ms = went.since_ms.saturating_add(if is_little { BURST_SMALL_MS.min(window_ms) } else { window_ms });
+        let passes_ms = (went.last_ms + BURST_QUIET_MS).min(ends_ms);
+        Self { went, passes_ms, ends_ms }
+    }
+
+    /// Somebody was heard at work, and what they did is not looked at yet.
+    fn waits_for_what_is_heard(&mut self, now_ms: u64) {
+        let latest_ms = self.ends_ms.min(self.went.last_ms + BURST_HEARD_MS);
+        self.passes_ms = self.passes_ms.max(latest_ms.min(now_ms + BURST_QUIET_MS));
+    }
+
+    /// If the clock was set back, as if the last of it had just gone (T2).
+    fn note_time(&mut self, now_ms: u64) {
+        if self.went.last_ms > now_ms {
+            self.went.since_ms = self.went.since_ms.min(now_ms);
+            self.went.last_ms = now_ms;
+            self.passes_ms = now_ms + BURST_QUIET_MS;
+            self.ends_ms = self.passes_ms;
+        }
     }
 }
 
@@ -80,7 +158,7 @@ impl HeldIncoming {
 impl Engine {
     /// Changes of this device that wait for a person.
     pub fn held(&self) -> Option<&Held> {
-        self.held.as_ref().filter(|held| held.passes_ms.is_none())
+        self.held.as_ref()
     }
 
     /// Changes of others that wait for a person.
@@ -88,14 +166,14 @@ impl Engine {
         self.held_incoming.as_ref()
     }
 
-    /// Whether something that went waits for the end of a burst.
-    pub(super) fn waits_for_a_burst(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.passes_ms.is_some())
+    /// All of this device's changes that wait: for a person, or for the end of a burst.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Held> + Clone {
+        self.held.iter().chain(self.burst.iter().map(|burst| &burst.went))
     }
 
     /// Whether a place waits for a person, or for a burst to end.
     pub(super) fn is_held(&self, path: &FolderPath) -> bool {
-        self.held.as_ref().is_some_and(|held| held.holds(path))
+        self.waiting().any(|held| held.holds(path))
             || self.held_incoming.as_ref().is_some_and(|held| held.holds(path))
             || self.noise_incoming.contains(path)
     }
@@ -104,37 +182,53 @@ impl Engine {
         self.synced.values().filter(|entry| entry.kind != Kind::Dir).count()
     }
 
+    /// How many files wait.
+    pub(super) fn files_in(&self, held: &Held) -> usize {
+        let is_file = |path: &&FolderPath| self.synced.get(*path).is_some_and(|known| known.kind != Kind::Dir);
+        held.paths.iter().filter(is_file).count() + held.noise.len()
+    }
+
     /// More went: the burst lasts on.
-    pub(super) fn wait_for_its_end(&mut self, now_ms: u64, held: &mut Held) {
-        let at_ms = now_ms + BURST_QUIET_MS;
-        held.passes_ms = Some(at_ms);
-        self.out.push_back(Output::WakeAt(at_ms));
+    pub(super) fn wait_for_its_end(&mut self, went: Held, before: Before) {
+        let is_little = self.brake.is_little(self.files_in(&went), before);
+        let burst = Burst::lasts_on(went, is_little, self.brake.window_ms);
+        self.out.push_back(Output::WakeAt(burst.passes_ms));
+        self.burst = Some(burst);
+    }
+
+    /// Somebody is at work in the folder.
+    pub(super) fn heard_somebody(&mut self, now_ms: u64) {
+        if let Some(burst) = &mut self.burst {
+            burst.waits_for_what_is_heard(now_ms);
+        }
     }
 
     /// A burst that ended, and was no disaster, passes.
     pub(super) fn pass_what_was_no_disaster(&mut self, now_ms: u64) {
-        let Some(passes_ms) = self.held.as_ref().and_then(|held| held.passes_ms) else { return };
-        // However the clock was set meanwhile.
-        if passes_ms > now_ms && passes_ms <= now_ms + BURST_QUIET_MS {
-            return self.out.push_back(Output::WakeAt(passes_ms));
+        let may_publish = self.may_publish();
+        let Some(burst) = &mut self.burst else { return };
+        burst.note_time(now_ms);
+        if burst.passes_ms > now_ms {
+            return self.out.push_back(Output::WakeAt(burst.passes_ms));
         }
         if !self.standing.can_write {
             // Who may only read says nothing to anybody: the disk becomes what the folder is.
-            if let Some(held) = self.held.take() {
-                self.bring_back(held);
+            if let Some(burst) = self.burst.take() {
+                self.bring_back(burst.went);
                 self.replan();
             }
             return;
         }
         // It goes once nothing is looked at, and once it can be said to others.
-        if self.scan.is_some() || !self.may_publish() {
-            let at_ms = now_ms + BURST_QUIET_MS;
-            self.held.iter_mut().for_each(|held| held.passes_ms = Some(at_ms));
-            return self.out.push_back(Output::WakeAt(at_ms));
+        if self.scan.is_some() || !may_publish {
+            burst.passes_ms = now_ms + BURST_QUIET_MS;
+            return self.out.push_back(Output::WakeAt(burst.passes_ms));
         }
-        if let Some(held) = self.held.take() {
-            self.lately_out.note(now_ms, held.paths.len() + held.noise.len());
-            self.let_out(now_ms, held);
+        if let Some(Burst { went, .. }) = self.burst.take() {
+            let is_file = |path: &&FolderPath| self.synced.get(*path).is_some_and(|known| known.kind != Kind::Dir);
+            let files = went.paths.iter().filter(is_file).chain(went.noise.keys()).cloned();
+            self.gone_lately.note(now_ms, files);
+            self.let_out(now_ms, went);
             self.replan();
         }
     }
@@ -142,7 +236,7 @@ impl Engine {
     /// A person decided about what this device wants to send.
     pub(super) fn decide(&mut self, now_ms: u64, approve: bool) {
         // What is approved stays held until it can be said to others.
-        if self.held().is_none() || (approve && !self.may_publish()) {
+        if self.held.is_none() || (approve && !self.may_publish()) {
             return;
         }
         let Some(held) = self.held.take() else { return };
@@ -157,11 +251,11 @@ impl Engine {
         if !held.paths.is_empty() {
             self.commit_gone(now_ms, held.paths);
         }
-        if !held.noise.is_empty() {
-            // They are read once more, as they are now.
-            let paths: Vec<FolderPath> = held.noise.into_keys().collect();
-            self.agreed.extend(paths.iter().cloned());
-            self.out.push_back(Output::Rescan(paths));
+        // They are read once more, as they are now.
+        self.agreed.extend(held.noise.keys().cloned());
+        let again: Vec<FolderPath> = held.noise.into_keys().chain(held.in_its_place).collect();
+        if !again.is_empty() {
+            self.out.push_back(Output::Rescan(again));
         }
     }
 
@@ -187,6 +281,9 @@ impl Engine {
             self.place(path, there, &mut dirty);
         }
         self.remember(dirty);
+        if !held.in_its_place.is_empty() {
+            self.out.push_back(Output::Rescan(held.in_its_place.into_iter().collect()));
+        }
     }
 
     /// Takes out of a plan what others deleted, if it is so much that a person should see it first. True if something was held.

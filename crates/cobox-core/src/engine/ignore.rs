@@ -65,10 +65,12 @@ impl Engine {
         }
         let is_ignored = |path: &FolderPath, is_dir| ignores(&*rules, path, is_dir);
         self.stuck.retain(|path, _| !is_ignored(path, false) && !is_ignored(path, true));
-        if let Some(held) = &mut self.held {
+        let waiting = self.held.iter_mut().chain(self.burst.iter_mut().map(|burst| &mut burst.went));
+        for held in waiting {
             held.paths.retain(|path| self.synced.contains_key(path));
         }
-        self.held = self.held.take().filter(|held| !held.paths.is_empty());
+        self.held = self.held.take().filter(|held| !held.is_empty());
+        self.burst = self.burst.take().filter(|burst| !burst.went.is_empty());
         for (id, step) in &self.jobs {
             let is_dir = matches!(step, Step::MakeDir { .. } | Step::RemoveDir { .. } | Step::RenameDir { .. });
             if step.paths().any(|path| is_ignored(path, is_dir)) {

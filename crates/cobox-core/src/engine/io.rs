@@ -300,6 +300,8 @@ pub enum Input {
     Vault(VaultMark),
     /// The time of [`Output::WakeAt`] has come.
     Woken,
+    /// Somebody is at work in the folder, and what they did is not looked at yet: a burst may go on.
+    Heard,
 }
 
 /// What is to be remembered across restarts, with the blocks stored before it.

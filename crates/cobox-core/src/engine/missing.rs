@@ -27,7 +27,7 @@ impl Engine {
     /// Files whose content is not on this disk, whatever the reason; those that are ignored here and those whose deletion waits for a person
     /// do not count.
     pub fn missing(&self) -> impl Iterator<Item = (&FolderPath, &Shown, &Body)> {
-        let held = self.held.iter().flat_map(|held| &held.paths);
+        let held = self.waiting().flat_map(|held| &held.paths);
         let held: BTreeSet<Inode> = held.filter_map(|path| self.synced.get(path).map(|s| s.inode)).collect();
         let is_here = |path: &FolderPath, body: &Body| {
             self.synced.get(path).is_some_and(|s| s.kind == Kind::File && s.digest == body.plain_digest)

@@ -58,9 +58,10 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, State, Touched, View, view};
 use crate::symlink::stays_inside;
 use crate::tree::Tree;
-use brake::Lately;
+use brake::{Gone, Lately};
 use deltas::Deltas;
 use figures::Figures;
+use holding::Burst;
 use merge::Merging;
 use publish::OwnChain;
 use scan::{Finding, Found, Known, Scan};
@@ -148,13 +149,14 @@ pub struct Engine {
     before_adoption: BTreeMap<FolderPath, Arc<Synced>>,
     brake: Brake,
     held: Option<Held>,
+    burst: Option<Burst>,
     held_incoming: Option<HeldIncoming>,
     /// What came and would turn files into noise; not judged yet. And since when the first of it waits.
     noise_incoming: BTreeSet<FolderPath>,
     noise_since_ms: u64,
     /// What a person, or the brake, let in.
     let_in: BTreeSet<FolderPath>,
-    lately_out: Lately,
+    gone_lately: Gone,
     lately_in: Lately,
     /// Whose change was taken in last.
     last_joined: Option<SigKey>,
@@ -227,11 +229,12 @@ impl Engine {
             before_adoption: BTreeMap::new(),
             brake: Brake::default(),
             held: None,
+            burst: None,
             held_incoming: None,
             noise_incoming: BTreeSet::new(),
             noise_since_ms: 0,
             let_in: BTreeSet::new(),
-            lately_out: Lately::default(),
+            gone_lately: Gone::default(),
             lately_in: Lately::default(),
             last_joined: None,
             agreed: BTreeSet::new(),
@@ -336,6 +339,7 @@ impl Engine {
             }
             Input::Agreed(paths) => self.agreed = paths,
             Input::Vault(mark) => self.own.vault = Some(mark),
+            Input::Heard => self.heard_somebody(now_ms),
             Input::Woken => {
                 self.pass_what_was_no_disaster(now_ms);
                 self.publish_merge_if_due(now_ms);
@@ -400,7 +404,7 @@ impl Engine {
                 .as_ref()
                 .map_or(0, |held| (held.removed.len() + held.noise.len()) as u64),
             settled: self.scan.is_none()
-                && !self.waits_for_a_burst()
+                && self.burst.is_none()
                 && self.scanned_once
                 && self.merging.is_idle()
                 && self.root_is_published(),
@@ -470,7 +474,8 @@ impl Engine {
             self.leave_out_own_steps(&mut finding);
             let whole = finding.is_whole();
             // The watcher tells of our own steps, too: most looks find nothing that was not known, and change no plan.
-            let news = whole || !finding.is_empty() || self.held.is_some() || self.stuck.len() < stuck_before;
+            let news =
+                whole || !finding.is_empty() || self.waiting().next().is_some() || self.stuck.len() < stuck_before;
             self.settle_adoptions(&finding);
             if news {
                 self.commit_finding(now_ms, finding);

@@ -67,7 +67,6 @@ impl Engine {
 
     /// What is to be done now, as far as nothing stands against it.
     fn plan_now(&self, rules: &dyn IgnoreRules) -> Plan {
-        let held = self.held.as_ref();
         let skip =
             |path: &FolderPath| self.busy.contains_key(path) || self.stuck.contains_key(path) || self.is_held(path);
         let making = self.jobs.values().filter_map(|step| match step {
@@ -78,7 +77,7 @@ impl Engine {
             Some(Step::Write { body, .. }) => Some((*inode, body.plain_digest)),
             _ => None,
         });
-        let held_entries = held.iter().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
+        let held_entries = self.waiting().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
             held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
             view: &self.view,

@@ -537,6 +537,16 @@ impl Writing<'_> {
         self.set(to, behind.synced(kind, stamp, digest));
     }
 
+    /// Whether the deletion of a path that is gone is to be told: see [`Self::remove`].
+    pub(super) fn is_to_be_removed(&self, path: &FolderPath) -> bool {
+        let Some(old) = self.synced.get(path).filter(|old| !self.was_set_aside(old)) else { return false };
+        let is_shown = match old.kind {
+            Kind::Dir => !self.dir_inodes(path, old.inode).is_empty(),
+            _ => self.is_shown(path, old),
+        };
+        !self.first_look || !Guard::StartDeletesWhatIsShown.stands() || is_shown
+    }
+
     /// A path is gone from the disk. At the first look after a start, only what the folder still shows at this path is
     /// deleted: what others moved meanwhile may have been moved here too, by a step that a stop kept from being remembered
     /// (K5).

@@ -6,8 +6,9 @@
 //! system watches whole trees.
 //!
 //! One thread gathers events and hands them over: at once, as it were, when everything that was written is closed again; when the folder
-//! has been quiet for a while if a program still writes; at the latest after some seconds. It ends when the [`Watch`] is dropped; events
-//! not handed over by then are lost.
+//! has been quiet for a while if a program still writes; at the latest after some seconds. Where something that was there before goes or
+//! is overwritten it hands over sooner, however much else happens, all but what is still being written: whoever judges what went must see
+//! it while it goes. It ends when the [`Watch`] is dropped; events not handed over by then are lost.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -58,13 +59,15 @@ pub struct WatchSettings {
     pub quiet_ms: u64,
     /// Milliseconds after which they are handed over even if more keep coming.
     pub wait_ms_max: u64,
+    /// The same when something that was there before went or was overwritten; what is being written waits on.
+    pub gone_ms_max: u64,
     /// Directories that are watched at most; the system's limit is shared by all programs of a person.
     pub directories_max: usize,
 }
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { closed_ms: 10, quiet_ms: 200, wait_ms_max: 2000, directories_max: 500_000 }
+        Self { closed_ms: 10, quiet_ms: 200, wait_ms_max: 2000, gone_ms_max: 250, directories_max: 500_000 }
     }
 }
 
@@ -89,10 +92,14 @@ struct Pending {
     appeared: BTreeSet<FolderPath>,
     /// Files that were begun or written to and not closed since.
     open: BTreeSet<FolderPath>,
+    /// Files that were made since the last time everything was handed over, or that are not closed since they were.
+    made: BTreeSet<FolderPath>,
     rescan: Option<String>,
     dead: Option<String>,
     first: Option<Instant>,
     last: Option<Instant>,
+    /// When the first went, or was overwritten and closed, that was there before.
+    first_gone: Option<Instant>,
     stop: bool,
 }
 
@@ -126,6 +133,11 @@ impl Watch {
             tracing::error!(%error, "can not start a thread that watches a folder; it is found out by scans only");
         }
         Self { shared, thread: thread.ok() }
+    }
+
+    /// Whether something was heard that is not handed over yet.
+    pub fn gathers(&self) -> bool {
+        self.shared.lock().first.is_some()
     }
 }
 
@@ -178,8 +190,13 @@ impl Shared {
                     match self.folder_path(tree, path) {
                         Some(path) => {
                             match &event.kind {
-                                _ if is_open => pending.begun(&path),
+                                EventKind::Create(CreateKind::File | CreateKind::Any) => pending.begun(&path, true),
+                                _ if is_open => pending.begun(&path, false),
                                 EventKind::Modify(ModifyKind::Metadata(_)) => {}
+                                EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                                    pending.went(&path);
+                                }
+                                _ if is_closed => pending.closed(&path),
                                 _ => drop(pending.open.remove(&path)),
                             }
                             pending.change(path, appeared);
@@ -230,10 +247,25 @@ impl Pending {
         }
         self.touch();
     }
-    fn begun(&mut self, path: &FolderPath) {
+    fn begun(&mut self, path: &FolderPath, is_made: bool) {
         // More are not told apart anyway.
         if self.open.len() < CHANGED_MAX {
             self.open.insert(path.clone());
+        }
+        if is_made && self.made.len() < CHANGED_MAX {
+            self.made.insert(path.clone());
+        }
+    }
+    fn closed(&mut self, path: &FolderPath) {
+        self.open.remove(path);
+        if !self.made.contains(path) {
+            self.first_gone.get_or_insert_with(Instant::now);
+        }
+    }
+    fn went(&mut self, path: &FolderPath) {
+        self.open.remove(path);
+        if !self.made.remove(path) {
+            self.first_gone.get_or_insert_with(Instant::now);
         }
     }
     fn rescan(&mut self, why: String) {
@@ -259,12 +291,34 @@ impl Pending {
         self.first.get_or_insert(now);
         self.last = Some(now);
     }
-    /// When to hand over.
-    fn due(&self, settings: &WatchSettings) -> Option<Instant> {
+    /// When to hand over everything.
+    fn all_due(&self, settings: &WatchSettings) -> Option<Instant> {
         let (first, last) = (self.first?, self.last?);
         let quiet_ms = if self.open.is_empty() { settings.closed_ms } else { settings.quiet_ms };
         let quiet = last + Duration::from_millis(quiet_ms);
         Some(quiet.min(first + Duration::from_millis(settings.wait_ms_max)))
+    }
+    /// When to hand over, everything or what is not being written.
+    fn due(&self, settings: &WatchSettings) -> Option<Instant> {
+        let gone = self.first_gone.map(|first| first + Duration::from_millis(settings.gone_ms_max));
+        self.all_due(settings).into_iter().chain(gone).min()
+    }
+    /// What is handed over now; the rest goes on being gathered.
+    fn take(&mut self, now: Instant, settings: &WatchSettings) -> Self {
+        let is_all = self.all_due(settings).is_none_or(|due| due <= now);
+        let mut ready = std::mem::take(self);
+        self.stop = ready.stop;
+        // Who is not done with a file they made does not overwrite what was there before.
+        self.made = ready.made.intersection(&ready.open).cloned().collect();
+        if is_all || ready.rescan.is_some() || ready.dead.is_some() {
+            return ready;
+        }
+        self.changed = ready.changed.extract_if(.., |path| ready.open.contains(path)).collect();
+        if !self.changed.is_empty() {
+            (self.first, self.last) = (ready.first, ready.last);
+            self.open = std::mem::take(&mut ready.open);
+        }
+        ready
     }
 }
 
@@ -315,8 +369,7 @@ impl Worker {
                 None => drop(self.shared.woken.wait(pending)),
                 Some(due) if due > now => drop(self.shared.woken.wait_timeout(pending, due - now)),
                 Some(_) => {
-                    let ready = std::mem::take(&mut *pending);
-                    pending.stop = ready.stop;
+                    let ready = pending.take(now, &self.settings);
                     drop(pending);
                     if !self.hand_over(ready) {
                         return;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, noise, same, same_and, until};
+use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, becomes, noise, same, same_and, until};
 
 /// A moment after everything so far and before everything that follows, as people type it.
 fn moment() -> String {
@@ -232,6 +232,63 @@ fn many(root: &Path, files: usize) {
     }
 }
 
+/// Takes files away one after the other, as `rm -rf` does, and then the directories they were in.
+fn take_away(root: &Path, files: impl Iterator<Item = usize>) {
+    files.for_each(|n| fs::remove_file(root.join(format!("dir {}/page {n}.txt", n % 10))).unwrap());
+    for dir in 0..10 {
+        // As far as nothing is left in them.
+        let _is_not_empty = fs::remove_dir(root.join(format!("dir {dir}")));
+    }
+}
+
+fn wait_long(computer: &Computer) {
+    let args = ["status", "docs", "--wait", "--timeout", "240", "--json"];
+    computer.run_within(&args, Duration::from_secs(260)).json();
+}
+
+#[test]
+fn h2_whoever_removes_most_or_all_of_5000_files_one_by_one_takes_none_from_anybody() {
+    const FILES: usize = 5000;
+    let world = World::new();
+    let box_1 = world.seeder("box 1");
+    let (ana, ben) = ana_and_ben(&world, |root| many(root, FILES));
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let whole = Tree::read(&mine).unwrap();
+    wait_long(&ana);
+    ana.back_up("docs", &box_1);
+    let before = moment();
+
+    // 90 %, turned back.
+    take_away(&mine, (0..FILES).filter(|n| n % 10 != 9));
+    let change = waits_for_a_word(&ana, "outgoing", 4500);
+    assert!(!change["examples"].as_array().unwrap().is_empty());
+    assert_eq!(Tree::read(&theirs).unwrap().difference(&whole), None, "nobody else lost a file");
+    ana.json(&["held", "reject", "docs"]);
+    becomes(&mine, &whole);
+    assert_eq!(Tree::read(&theirs).unwrap().difference(&whole), None);
+    wait_long(&ana);
+
+    // 100 %, approved by whoever did it: others decide for themselves.
+    take_away(&mine, 0..FILES);
+    waits_for_a_word(&ana, "outgoing", 5000);
+    assert_eq!(Tree::read(&theirs).unwrap().difference(&whole), None, "nobody else lost a file");
+    ana.json(&["held", "approve", "docs"]);
+    let incoming = waits_for_a_word(&ben, "incoming", 5000);
+    assert_eq!(incoming["by"], "Ana", "{incoming}");
+    assert_eq!(Tree::read(&theirs).unwrap().difference(&whole), None, "nobody else lost a file");
+    assert_eq!(ben.status("docs")["state"], "held");
+    // Approved there too, all is gone; one command brings it back for everybody, byte for byte.
+    ben.json(&["held", "approve", "docs"]);
+    until("all is gone", PATIENCE * 3, || {
+        let files = Tree::read(&theirs).map_err(|e| e.to_string())?.files();
+        if files == 0 { Ok(()) } else { Err(format!("{files} files")) }
+    });
+    let undone = ana.run_within(&["undo", "docs", "--to", &before, "--json"], Duration::from_secs(300)).json();
+    assert_eq!((undone["written_files"].as_u64(), &undone["problems"]), (Some(5000), &Value::Array(vec![])));
+    becomes(&mine, &whole);
+    becomes(&theirs, &whole);
+}
+
 #[test]
 fn h2_what_others_took_away_comes_back_by_one_persons_word() {
     let world = World::new();
@@ -252,6 +309,42 @@ fn h2_what_others_took_away_comes_back_by_one_persons_word() {
     ben.json(&["held", "reject", "docs"]);
     let tree = same_and(&[&mine, &theirs], "everything is back", |tree| tree.files() == 202);
     assert!(whole.0.iter().all(|(path, entry)| tree.0.get(path) == Some(entry)));
+    assert_eq!((held(&ana), held(&ben)), (Value::Array(vec![]), Value::Array(vec![])));
+}
+
+#[test]
+fn h2_3000_files_turned_into_noise_are_held_and_undone() {
+    const FILES: usize = 3000;
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, |root| many(root, FILES));
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let whole = Tree::read(&mine).unwrap();
+    wait_long(&ana);
+    let before = moment();
+    // Half is encrypted in place, half under other names, as malware does.
+    for n in 0..FILES {
+        let path = mine.join(format!("dir {}/page {n}.txt", n % 10));
+        let sealed = noise(n as u64 + 1, 300 + n % 900);
+        if n % 2 == 0 {
+            fs::write(&path, sealed).unwrap();
+        } else {
+            fs::write(mine.join(format!("dir {}/page {n}.txt.locked", n % 10)), sealed).unwrap();
+            fs::remove_file(&path).unwrap();
+        }
+    }
+    until("all of it is held", PATIENCE * 2, || {
+        let change = held(&ana)[0].clone();
+        let all = change["deleted_files"].as_u64() == Some(1500) && change["changed_files"].as_u64() == Some(3000);
+        if all { Ok(()) } else { Err(change) }
+    });
+    assert_eq!(Tree::read(&theirs).unwrap().difference(&whole), None, "nothing of it left");
+    // Let through by mistake, it waits at the others; undone, everything is as it was.
+    ana.json(&["held", "approve", "docs"]);
+    waits_for_a_word(&ben, "incoming", 1500);
+    let undone = ana.run_within(&["undo", "docs", "--to", &before, "--json"], Duration::from_secs(300)).json();
+    assert_eq!(undone["problems"], Value::Array(vec![]), "{undone}");
+    becomes(&mine, &whole);
+    becomes(&theirs, &whole);
     assert_eq!((held(&ana), held(&ben)), (Value::Array(vec![]), Value::Array(vec![])));
 }
 

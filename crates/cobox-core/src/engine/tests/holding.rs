@@ -132,23 +132,44 @@ fn remove_all(numbers: std::ops::Range<usize>) -> impl FnOnce(&mut Commit<'_>, &
     }
 }
 
+/// Takes away pages.
+fn take(desk: &mut Desk, numbers: std::ops::Range<usize>) {
+    numbers.for_each(|n| drop(desk.disk.remove(&at(&name(n)))));
+}
+
+/// Looks as a watcher has it: at these places.
+fn look_under(desk: &mut Desk, numbers: std::ops::Range<usize>) -> Answer {
+    let under: Vec<FolderPath> = numbers.map(|n| at(&name(n))).collect();
+    let there = under.iter().filter_map(|path| Some((path.clone(), desk.disk.get(path)?)));
+    let listed = there.map(|(path, (number, content))| (path, Stat::File(Desk::stamp(*number, content)))).collect();
+    desk.folder.alice.handle(desk.now_ms, Input::ScanBegun { under });
+    desk.folder.alice.handle(desk.now_ms, Input::Listed(listed));
+    desk.folder.alice.handle(desk.now_ms, Input::ScanEnded { unreadable: Vec::new() });
+    desk.answer()
+}
+
 #[test]
 fn h2_a_burst_waits_for_its_end_and_then_passes_or_is_held_as_a_whole() {
-    // Twelve of a hundred: nothing more comes, so they go.
-    let mut desk = Desk::with(100);
-    (0..12).for_each(|n| drop(desk.disk.remove(&at(&name(n)))));
-    let answer = desk.look();
-    assert_eq!((answer.published, desk.shown()), (0, 100), "not before it is known what more comes");
-    assert!(desk.folder.alice.held().is_none() && !desk.folder.alice.summary().settled);
-    let answer = desk.wake(answer.wakes_ms.unwrap());
-    assert_eq!((answer.published, desk.shown()), (1, 88));
-    assert!(desk.folder.alice.summary().settled);
+    // One, or twelve, of a hundred: nothing more comes, so they go.
+    for files in [1, 12] {
+        let mut desk = Desk::with(100);
+        take(&mut desk, 0..files);
+        let answer = desk.look();
+        assert_eq!((answer.published, desk.shown()), (0, 100), "not before it is known what more comes");
+        assert!(desk.folder.alice.held().is_none() && !desk.folder.alice.summary().settled);
+        let at_ms = answer.wakes_ms.unwrap();
+        assert!(at_ms - desk.now_ms < 1_000, "a file that is deleted by hand is soon gone everywhere");
+        assert_eq!(desk.wake(at_ms - 1).published, 0);
+        let answer = desk.wake(at_ms);
+        assert_eq!((answer.published, desk.shown()), (1, 100 - files));
+        assert!(desk.folder.alice.summary().settled);
+    }
 
     // The same, and then many more: not one of them leaves.
     let mut desk = Desk::with(100);
-    (0..12).for_each(|n| drop(desk.disk.remove(&at(&name(n)))));
+    take(&mut desk, 0..12);
     desk.look();
-    (12..80).for_each(|n| drop(desk.disk.remove(&at(&name(n)))));
+    take(&mut desk, 12..80);
     let answer = desk.look();
     assert_eq!((answer.published, desk.shown()), (0, 100));
     assert_eq!(desk.folder.alice.held().unwrap().paths.len(), 80);
@@ -156,6 +177,115 @@ fn h2_a_burst_waits_for_its_end_and_then_passes_or_is_held_as_a_whole() {
     assert_eq!((later.published, desk.shown()), (0, 100), "it waits for a person, not for time");
     let answer = desk.input(Input::Decide { approve: true });
     assert_eq!((answer.published, desk.shown()), (1, 20));
+}
+
+#[test]
+fn h2_of_files_that_go_one_after_the_other_none_leaves_before_all_are_judged() {
+    let mut desk = Desk::with(100);
+    for n in 0..51 {
+        assert!(desk.folder.alice.held().is_none(), "{n} of a hundred");
+        take(&mut desk, n..n + 1);
+        desk.now_ms += 100;
+        assert_eq!(look_under(&mut desk, n..n + 1).published, 0);
+        let woken_ms = desk.now_ms + 300;
+        assert_eq!(desk.wake(woken_ms).published, 0);
+    }
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.shown()), (51, 100));
+    // What goes on going belongs to it, and is one burst no more.
+    take(&mut desk, 51..60);
+    look_under(&mut desk, 51..60);
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.shown()), (60, 100));
+    let answer = desk.input(Input::Decide { approve: false });
+    let written = answer.steps.iter().filter(|step| matches!(step, Step::Write { .. })).count();
+    assert_eq!((answer.published, written), (0, 60), "nobody ever hears of it");
+}
+
+#[test]
+fn h2_a_folder_that_is_emptied_file_by_file_is_held() {
+    let mut desk = Desk::with(5);
+    for n in 0..5 {
+        take(&mut desk, n..n + 1);
+        assert_eq!(look_under(&mut desk, n..n + 1).published, 0);
+    }
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.shown()), (5, 5));
+}
+
+#[test]
+fn h2_what_went_with_pauses_counts_as_one_with_what_goes_now() {
+    let mut desk = Desk::with(60);
+    desk.now_ms += 86_400_000;
+    for n in 0..30 {
+        take(&mut desk, n..n + 1);
+        let answer = look_under(&mut desk, n..n + 1);
+        assert_eq!(desk.wake(answer.wakes_ms.unwrap()).published, 1);
+    }
+    // More than half of what was here ten minutes ago.
+    take(&mut desk, 30..31);
+    look_under(&mut desk, 30..31);
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.shown()), (1, 30));
+}
+
+#[test]
+fn h2_who_deletes_a_little_without_a_pause_is_not_kept_waiting_for_ever() {
+    let mut desk = Desk::with(200);
+    let mut gone = 0;
+    while desk.shown() == 200 {
+        take(&mut desk, gone..gone + 1);
+        desk.now_ms += 600;
+        let answer = look_under(&mut desk, gone..gone + 1);
+        gone += 1;
+        assert!(gone < 20, "it never leaves");
+        if answer.wakes_ms.is_some_and(|at_ms| at_ms <= desk.now_ms) {
+            desk.wake(desk.now_ms);
+        }
+    }
+    assert!(desk.now_ms - START_MS < 12_000);
+    assert_eq!(desk.shown(), 200 - gone);
+}
+
+#[test]
+fn h2_while_somebody_is_heard_at_work_a_burst_waits_a_little_longer() {
+    let mut desk = Desk::with(100);
+    take(&mut desk, 0..1);
+    let first_ms = desk.look().wakes_ms.unwrap();
+    let mut at_ms = first_ms;
+    let passed_ms = loop {
+        desk.now_ms = at_ms;
+        desk.input(Input::Heard);
+        let answer = desk.wake(at_ms);
+        match answer.wakes_ms {
+            Some(next_ms) if answer.published == 0 => at_ms = next_ms,
+            _ => break at_ms,
+        }
+    };
+    assert!(passed_ms > first_ms && passed_ms <= START_MS + 3_000, "at {passed_ms} ms");
+    assert_eq!(desk.shown(), 99);
+}
+
+#[test]
+fn t2_a_clock_that_is_set_back_keeps_no_burst_waiting() {
+    let mut desk = Desk::with(100);
+    desk.now_ms += 86_400_000;
+    take(&mut desk, 0..3);
+    desk.look();
+    let answer = desk.wake(START_MS);
+    assert_eq!(answer.published, 0, "more may follow");
+    assert_eq!(desk.wake(answer.wakes_ms.unwrap()).published, 1);
+    assert!(desk.now_ms < START_MS + 1_000);
+}
+
+#[test]
+fn h2_edits_and_moves_do_not_wait_for_what_is_deleted() {
+    let mut desk = Desk::with(100);
+    take(&mut desk, 0..3);
+    desk.write(&name(50), b"other words");
+    desk.write("new", b"news");
+    let moved = desk.disk.remove(&at(&name(60))).unwrap();
+    desk.disk.insert(at("moved"), moved);
+    assert_eq!(desk.look().published, 1);
+    let view = desk.folder.alice.view();
+    assert!(view.lookup(&at("new")).is_some() && view.lookup(&at("moved")).is_some());
+    assert_eq!((view.lookup(&at(&name(60))).is_none(), desk.shown()), (true, 101));
 }
 
 #[test]
@@ -345,5 +475,51 @@ fn h2_the_last_few_of_a_disaster_belong_to_it() {
     // Much later, a single deletion is one again.
     desk.now_ms += Brake::default().window_ms;
     desk.disk.remove(&at(&name(90)));
-    assert_eq!((desk.look().published, desk.folder.alice.held().unwrap().paths.len()), (1, 83));
+    let answer = desk.look();
+    assert_eq!((answer.published, desk.folder.alice.held().unwrap().paths.len()), (0, 83));
+    assert_eq!(desk.wake(answer.wakes_ms.unwrap()).published, 1);
+    assert_eq!((desk.shown(), desk.folder.alice.held().unwrap().paths.len()), (99, 83));
+    // A second disaster is one, too, and none of it leaves because the first still waits.
+    desk.now_ms += Brake::default().window_ms;
+    for n in 83..90 {
+        desk.disk.remove(&at(&name(n)));
+        assert_eq!(look_under(&mut desk, n..n + 1).published, 0);
+    }
+    assert_eq!((desk.shown(), desk.folder.alice.held().unwrap().paths.len()), (99, 83));
+}
+
+#[test]
+fn h2_a_file_in_the_place_of_a_directory_waits_with_what_was_in_that() {
+    let mut folder = Folder::new();
+    let others: Vec<(String, Stat)> = (20..30).map(|n| (format!("page {n}"), file(n))).collect();
+    let others = || others.iter().map(|(path, stat)| (path.as_str(), stat.clone()));
+    let dir = [("d", Stat::Dir(FileId { dev: 1, ino: 1 })), ("d/a", file(2)), ("d/b", file(3))];
+    folder.alice_sees(&dir.into_iter().chain(others()).collect::<Vec<_>>());
+    let shown = folder.shows();
+    assert_eq!(shown.len(), 13);
+    // Both leave as one when the burst is over: nobody sees a file and a directory that want one name.
+    let listed: Vec<(FolderPath, Stat)> =
+        [("d", file(4))].into_iter().chain(others()).map(|(path, stat)| (at(path), stat)).collect();
+    let look = |folder: &mut Folder, now_ms| {
+        folder.alice.handle(now_ms, Input::ScanBegun { under: Vec::new() });
+        folder.alice.handle(now_ms, Input::Listed(listed.clone()));
+        let Stat::File(stamp) = file(4) else { unreachable!() };
+        let body = Box::new(body(&folder.keys, b"d"));
+        folder.alice.handle(now_ms, Input::Hashed { path: at("d"), stamp, body });
+        folder.alice.handle(now_ms, Input::ScanEnded { unreadable: Vec::new() });
+    };
+    look(&mut folder, 2_000);
+    assert_eq!(folder.shows(), shown);
+    folder.alice.handle(3_000, Input::Woken);
+    let mut again = Vec::new();
+    while let Some(output) = folder.alice.poll_output() {
+        if let Output::Rescan(paths) = output {
+            again.extend(paths);
+        }
+    }
+    assert_eq!(again, [at("d")]);
+    look(&mut folder, 3_100);
+    let leaf = folder.alice.view().lookup(&at("d")).and_then(ViewEntry::shown);
+    assert!(leaf.is_some_and(|leaf| leaf.conflict.is_none()), "{:?}", folder.shows());
+    assert_eq!(folder.shows().len(), 11);
 }

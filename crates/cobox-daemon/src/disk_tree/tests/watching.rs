@@ -6,7 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-const QUICK: WatchSettings = WatchSettings { closed_ms: 5, quiet_ms: 5, wait_ms_max: 50, directories_max: 10_000 };
+const QUICK: WatchSettings =
+    WatchSettings { closed_ms: 5, quiet_ms: 5, wait_ms_max: 50, gone_ms_max: 50, directories_max: 10_000 };
+/// Nothing is handed over unless a test says so.
+const SLOW: WatchSettings = WatchSettings {
+    closed_ms: 120_000,
+    quiet_ms: 120_000,
+    wait_ms_max: 120_000,
+    gone_ms_max: 120_000,
+    directories_max: 10,
+};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Ear {
@@ -136,7 +145,7 @@ fn l13_a_limit_of_watches_ends_in_a_reason() {
 #[test]
 fn l13_too_much_at_once_becomes_a_rescan() {
     let desk = Desk::new();
-    let slow = WatchSettings { closed_ms: 60_000, quiet_ms: 60_000, wait_ms_max: 60_000, directories_max: 10 };
+    let slow = WatchSettings { directories_max: 10, ..SLOW };
     let ear = listen(&desk, "", slow);
     let heard = |event| ear._watch.hear_for_tests(&desk.tree, event);
     heard(Ok(notify::Event::new(notify::EventKind::Other).set_flag(notify::event::Flag::Rescan)));
@@ -156,7 +165,7 @@ fn l13_too_much_at_once_becomes_a_rescan() {
 #[test]
 fn what_is_closed_is_handed_over_at_once_and_what_is_being_written_when_its_writer_is_done() {
     let desk = Desk::new();
-    let patient = WatchSettings { closed_ms: 1, quiet_ms: 120_000, wait_ms_max: 120_000, directories_max: 10 };
+    let patient = WatchSettings { closed_ms: 1, gone_ms_max: 120_000, ..SLOW };
     let mut ear = listen(&desk, "", patient);
     desk.write("saved", "whole");
     ear.hear("saved");
@@ -175,6 +184,39 @@ fn what_is_closed_is_handed_over_at_once_and_what_is_being_written_when_its_writ
     drop(log);
     ear.hear("log");
     drop(other);
+}
+
+/// Where the system tells of a file that it is closed.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn h2_what_goes_is_handed_over_while_more_keeps_happening_and_what_is_being_written_is_not() {
+    let desk = Desk::new();
+    desk.write("old", "was here");
+    desk.write("older", "was here");
+    // Without a pause ever so long, only what goes is a reason to hand over.
+    let mut ear = listen(&desk, "", WatchSettings { gone_ms_max: 1, ..SLOW });
+    let mut log = std::fs::File::create(desk.at("log")).unwrap();
+    std::io::Write::write_all(&mut log, b"a line").unwrap();
+    desk.write("new", "just made");
+    let until = Instant::now() + PATIENCE;
+    while !ear._watch.gathers() {
+        assert!(Instant::now() < until, "nothing was heard");
+        std::thread::yield_now();
+    }
+    std::fs::remove_file(desk.at("old")).unwrap();
+    ear.hear("old");
+    desk.write("older", "overwritten");
+    ear.hear("older");
+    ear.hear("new");
+    assert!(!ear.heard.contains("log") && ear._watch.gathers(), "{:?}", ear.heard);
+    // What was made since is nobody's loss.
+    ear.heard.clear();
+    desk.write("draft", "made");
+    drop(log);
+    std::fs::remove_file(desk.at("draft")).unwrap();
+    desk.write("older", "again");
+    ear.hear("older");
+    ear.hear("log");
 }
 
 #[test]

@@ -138,6 +138,12 @@ impl FolderActor {
         }
     }
 
+    /// Whether something happened in the directory that is not looked at yet.
+    pub(super) fn hears_somebody(&self) -> bool {
+        let gathers = self.disk.as_ref().and_then(|disk| disk.watch.as_ref()).is_some_and(Watch::gathers);
+        gathers || self.looking || self.look_next.is_some()
+    }
+
     pub(super) fn look_if_due(&mut self, now: u64) {
         let pace_ms = self.look_pace.due_ms();
         if self.looking || self.look_next.as_ref().is_none_or(|(due, _)| pace_ms.max(*due) > now) {

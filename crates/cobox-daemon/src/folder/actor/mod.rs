@@ -423,7 +423,13 @@ impl FolderActor {
                         self.inner_event(next);
                     }
                 }
-                () = tokio::time::sleep(Duration::from_millis(due.saturating_sub(now))) => self.time_passed(),
+                () = tokio::time::sleep(Duration::from_millis(due.saturating_sub(now))) => {
+                    // What the disk has said by now comes before what time has brought.
+                    for next in std::iter::from_fn(|| inner.try_recv().ok()).take(TOGETHER_MAX) {
+                        self.inner_event(next);
+                    }
+                    self.time_passed();
+                }
             }
             self.carry_out();
         }
@@ -478,6 +484,9 @@ impl FolderActor {
         self.replica.handle(now, replicate::Input::Tick);
         if self.wake_ms.is_some_and(|due| due <= now) {
             self.wake_ms = None;
+            if self.hears_somebody() {
+                self.tell_engine(Input::Heard);
+            }
             self.tell_engine(Input::Woken);
         }
         if self.duty_again_ms.is_some_and(|due| due <= now) {
