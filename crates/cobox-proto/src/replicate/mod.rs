@@ -83,6 +83,8 @@ struct Peer {
     log_listing: BTreeMap<OpId, u32>,
     /// The tips it is naming to us.
     tips_listing: Vec<Tip>,
+    /// Whether it has named them all.
+    heads_named: bool,
     /// Tips it has and we have not.
     ahead: BTreeMap<HeadId, Tip>,
     /// Heads it is known to have.
@@ -188,6 +190,10 @@ impl Replica {
     pub fn addresses(&self) -> impl Iterator<Item = &AddressNote> {
         self.addresses.values()
     }
+    /// Whether a peer has said which heads it has, and has none.
+    pub fn has_no_heads(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.heads_named && peer.told.is_empty())
+    }
     /// Whether this block is wanted.
     pub fn wants(&self, cid: &Cid) -> bool {
         self.wanted.wants(cid)
@@ -284,6 +290,7 @@ impl Replica {
             log_named: false,
             log_listing: BTreeMap::new(),
             tips_listing: Vec::new(),
+            heads_named: false,
             ahead: BTreeMap::new(),
             told: BTreeSet::new(),
             ops_brought: 0,

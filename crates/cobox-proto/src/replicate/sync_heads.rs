@@ -32,6 +32,7 @@ impl Replica {
             return;
         }
         let tips = std::mem::take(&mut peer.tips_listing);
+        peer.heads_named = true;
         for tip in &tips {
             peer.tell(tip.head);
         }

@@ -334,3 +334,26 @@ fn a_seeder_that_moved_is_found_again_by_its_new_ticket_by_members_and_by_who_re
     fs::write(new.folder("back").join("docs/three.txt"), "3").unwrap();
     new.wait_for_receipt("docs");
 }
+
+/// A seeder signs for states, and a folder in which nothing ever was has none: it is no less safe for that.
+#[test]
+fn s4_an_empty_folder_with_a_backup_is_in_step_until_something_is_in_it() {
+    let world = World::new();
+    let box_1 = world.seeder("box 1");
+    let ana = world.person("Ana");
+    let root = ana.create("docs");
+    ana.json(&["backup", "add", "docs", &box_1.offer("1GB")]);
+    until("the seeder is there", PATIENCE, || {
+        let status = ana.wait("docs");
+        let backup = &status["backups"][0];
+        let is_well = status["state"] == "in_step" && backup["online"] == true && backup["complete"] == true;
+        if is_well && backup["receipt_at"].is_null() { Ok(()) } else { Err(status) }
+    });
+    fs::write(root.join("page"), "the first words").unwrap();
+    let status = ana.wait("docs");
+    assert!(status["backups"][0]["receipt_at"].is_string(), "it signed for the first state: {status}");
+    // Emptied it has a state that can be signed for.
+    fs::remove_file(root.join("page")).unwrap();
+    let status = ana.wait("docs");
+    assert_eq!((&status["state"], &status["files"]), (&"in_step".into(), &0.into()), "{status}");
+}

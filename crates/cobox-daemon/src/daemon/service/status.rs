@@ -133,7 +133,7 @@ fn backups(actor: &FolderActor) -> Vec<BackupStatus> {
             BackupStatus {
                 seeder: seeder.key.short(),
                 online,
-                complete: now.is_some(),
+                complete: now.is_some() || actor.has_nothing_to_keep(&seeder.key),
                 head_at,
                 receipt_at: newest.map(|r| time(r.received_ms)),
                 audited_at: None,

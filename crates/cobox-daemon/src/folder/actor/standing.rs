@@ -63,6 +63,14 @@ impl FolderActor {
         })
     }
 
+    /// Whether nothing was ever in the folder, and this seeder, who is connected, says so too: it signs for no state then.
+    pub(crate) fn has_nothing_to_keep(&self, seeder: &SigKey) -> bool {
+        let agrees = |(id, row): (&PeerId, &PeerRow)| {
+            row.who.kind == KeyKind::Seeder && row.who.key == *seeder && self.replica.has_no_heads(id)
+        };
+        self.replica.heads().is_empty() && self.peers.iter().any(agrees)
+    }
+
     /// The newest receipt of this seeder, whatever it says.
     pub(crate) fn newest_receipt(&self, seeder: &SigKey) -> Option<&SignedReceipt> {
         self.replica.receipts().filter(|r| r.receipt().seeder == *seeder).max_by_key(|r| r.receipt().received_ms)
@@ -76,7 +84,7 @@ impl FolderActor {
         let disk_settled = self.root_lost.is_none() && (self.disk.is_none() || looked);
         let peers_settled = self.peers.values().all(|row| match row.who.kind {
             KeyKind::Device => row.progress == Some((engine.root(), 0)),
-            KeyKind::Seeder => self.backed_up(&row.who.key).is_some(),
+            KeyKind::Seeder => self.backed_up(&row.who.key).is_some() || self.has_nothing_to_keep(&row.who.key),
             _ => true,
         });
         disk_settled && summary.settled && summary.pending_files == 0 && peers_settled
