@@ -83,7 +83,7 @@ impl Guest {
                     (None, None) => {}
                 },
                 FolderEvent::Closed { .. } => return ready(self),
-                FolderEvent::Block { .. } | FolderEvent::MayEnter { .. } => {}
+                FolderEvent::Block { .. } | FolderEvent::MayEnter { .. } | FolderEvent::Removed { .. } => {}
             }
         }
     }

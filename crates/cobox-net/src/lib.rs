@@ -29,7 +29,7 @@ mod transport;
 pub use connection::{CloseReason, Connection, Event, Path};
 pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen, Traffic};
 pub use error::NetError;
-pub use pump::{Admitted, FolderEvent, Host, INBOX_MAX, Inbox, Opener, Pass, Peer, drive};
+pub use pump::{Admitted, Answer, FolderEvent, Host, INBOX_MAX, Inbox, Opener, Pass, Peer, drive};
 
 /// The protocol name both sides must agree on; the version is part of it.
 pub const ALPN: &[u8] = b"cobox/1";

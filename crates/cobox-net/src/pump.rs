@@ -59,15 +59,29 @@ pub enum FolderEvent {
         /// Who.
         peer: PeerId,
     },
-    /// Somebody proved this key and asks to enter: our own pass if it may, nothing if it may not.
+    /// Somebody proved this key and asks to enter.
     MayEnter {
         /// Which key, as what.
         who: Who,
         /// Ops by which it became what it says, unverified, should they be news here; mostly none.
         introduction: Vec<Vec<u8>>,
         /// The answer; dropping it says no.
-        answer: oneshot::Sender<Pass>,
+        answer: oneshot::Sender<Answer>,
     },
+    /// Who was asked to let us in says that we were sent away.
+    Removed {
+        /// Ops that should show it, unverified.
+        ops: Vec<Vec<u8>>,
+    },
+}
+
+/// What somebody hears who proved a key and asks to enter.
+#[derive(Debug)]
+pub enum Answer {
+    /// Come in.
+    Enter(Pass),
+    /// You were sent away: these ops say so. Without any it is a no like any other.
+    Removed(Vec<Vec<u8>>),
 }
 
 /// Where a folder takes its events from.
@@ -232,6 +246,9 @@ pub fn drive(conn: Connection, us: SigKey, host: Arc<dyn Host>) -> Opener {
     opener
 }
 
+/// Who asks to enter which folder, and whether it may; if not because it was sent away, the ops that say so.
+type Entering = (FolderId, Who, Result<Admitted, Vec<Vec<u8>>>);
+
 struct Pump {
     conn: Connection,
     host: Arc<dyn Host>,
@@ -369,6 +386,14 @@ impl Pump {
                         let _ = answer.send(false);
                     }
                 }
+                Output::Removed { channel, folder, ops } => {
+                    if let Some(answer) = self.answers.remove(&channel) {
+                        let _ = answer.send(false);
+                    }
+                    if let Some(inbox) = self.host.inbox(&folder) {
+                        let _ = inbox.send(FolderEvent::Removed { ops }).await;
+                    }
+                }
                 Output::ToFolder { channel, message } => {
                     if let Some((peer, inbox)) = self.open.get(&channel) {
                         let _ = inbox.send(FolderEvent::Message { peer: *peer, message }).await;
@@ -409,7 +434,11 @@ impl Pump {
             Proof::Claim { offer, .. } => self.asked_with_offer(channel, offer).await,
         };
         let now_ms = self.now_ms();
-        let Some((folder, who, admitted)) = entering else { return self.link.refuse(now_ms, channel) };
+        let (folder, who, admitted) = match entering {
+            Some((folder, who, Ok(admitted))) => (folder, who, admitted),
+            Some((_, _, Err(removal))) => return self.link.refuse_removed(now_ms, channel, removal),
+            None => return self.link.refuse(now_ms, channel),
+        };
         let ours = self.prove(&folder, &admitted.pass);
         match self.link.accept(channel, folder, ours) {
             Ok(()) => self.enter(channel, who, admitted.inbox).await,
@@ -417,7 +446,7 @@ impl Pump {
         }
     }
 
-    async fn asked_with_key(&mut self, channel: Channel) -> Option<(FolderId, Who, Admitted)> {
+    async fn asked_with_key(&mut self, channel: Channel) -> Option<Entering> {
         let link = &self.link;
         let folder = self.host.folder_called(&|folder| link.asked(channel, folder).is_some())?;
         let who = link.asked(channel, &folder)?;
@@ -425,17 +454,20 @@ impl Pump {
         let (answer, answered) = oneshot::channel();
         let introduction = self.link.introduction(&folder);
         inbox.send(FolderEvent::MayEnter { who, introduction, answer }).await.ok()?;
-        let pass = answered.await.ok()?;
-        Some((folder, who, Admitted { pass, inbox }))
+        let admitted = match answered.await.ok()? {
+            Answer::Enter(pass) => Ok(Admitted { pass, inbox }),
+            Answer::Removed(ops) => Err(ops),
+        };
+        Some((folder, who, admitted))
     }
 
-    async fn asked_with_offer(&self, channel: Channel, offer: OfferId) -> Option<(FolderId, Who, Admitted)> {
+    async fn asked_with_offer(&self, channel: Channel, offer: OfferId) -> Option<Entering> {
         let secret = self.host.offer_secret(offer).await?;
         let folder = self.link.claim_holds(channel, &secret)?;
         let admitted = self.host.claimed(offer, folder).await?;
         // A claimant has shown an offer, not a key; what it may do is only to bring the log.
         let who = Who { kind: KeyKind::Invite, key: SigKey::ZERO };
-        Some((folder, who, admitted))
+        Some((folder, who, Ok(admitted)))
     }
 
     async fn enter(&mut self, channel: Channel, who: Who, inbox: Inbox) {

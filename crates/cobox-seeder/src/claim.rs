@@ -50,7 +50,10 @@ impl Claim {
                             return judged;
                         }
                     }
-                    FolderEvent::Message { .. } | FolderEvent::Block { .. } | FolderEvent::MayEnter { .. } => {
+                    FolderEvent::Message { .. }
+                    | FolderEvent::Block { .. }
+                    | FolderEvent::MayEnter { .. }
+                    | FolderEvent::Removed { .. } => {
                         return Some(Err(ClaimRefusal::BadLog));
                     }
                 }

@@ -51,6 +51,8 @@ words! {
     Removed = "removed";
     /// People who were sent away had written something that nobody had seen.
     HeldAside = "held_aside";
+    /// A file was changed here and did not reach the folder before this device was sent away.
+    Unsent = "unsent";
 }
 
 impl From<ProblemCode> for String {

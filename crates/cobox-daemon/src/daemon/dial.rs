@@ -137,7 +137,7 @@ impl Daemon {
                     let has_peer = actor.has_peer_at(&addrs.key);
                     (addrs, has_peer)
                 };
-                actor.contacts().into_iter().map(with_peer).collect::<Vec<_>>()
+                actor.to_be_called().into_iter().map(with_peer).collect::<Vec<_>>()
             });
             for (addrs, has_peer) in known.await.into_iter().flatten() {
                 if addrs.key == self.endpoint.id() {

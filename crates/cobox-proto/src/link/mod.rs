@@ -6,13 +6,14 @@
 //! Must hold: a stranger learns nothing, not even by the clock, of which folders are here; nothing of a folder passes before its
 //! channel is open; a folder has at most one open channel on a connection; after [`Output::Ended`] nothing more comes out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::codec::{Canonical, DecodeError};
 use crate::id::{BlindedFolder, FolderId, SigKey};
 use crate::limits::{
     AUTH_TIMEOUT_MS, BATCH_ITEMS_MAX, CHANNELS_PER_CONNECTION_MAX, FIND_PROOFS_MAX, FRAME_BYTES_BEFORE_AUTH_MAX,
-    FRAME_BYTES_MAX, OPENS_WAITING_MAX, REFUSAL_DELAY_MS, REFUSALS_BEFORE_AUTH_MAX,
+    FRAME_BYTES_MAX, INTRODUCTION_BYTES_MAX, INTRODUCTION_OPS_MAX, OPENS_WAITING_MAX, REFUSAL_DELAY_MS,
+    REFUSALS_BEFORE_AUTH_MAX, REMOVAL_FRAMES_MAX,
 };
 use crate::wire::proof::{KeyProof, Proof, Session, Side, Who};
 use crate::wire::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Message, Party};
@@ -58,6 +59,15 @@ pub enum Output {
         channel: Channel,
         /// The folder.
         folder: FolderId,
+    },
+    /// The other end does not let us in, for we were sent away. Whether that is so, the ops have to show.
+    Removed {
+        /// The number given by [`Link::open`].
+        channel: Channel,
+        /// The folder.
+        folder: FolderId,
+        /// Ops, unverified.
+        ops: Vec<Vec<u8>>,
     },
     /// A message about an open folder.
     ToFolder {
@@ -151,7 +161,7 @@ pub enum LinkError {
 #[derive(Debug)]
 enum ChannelState {
     /// We asked; no answer yet.
-    Asking { folder: FolderId },
+    Asking { folder: FolderId, removed: Vec<Vec<u8>>, frames: usize },
     /// They asked; the host has not answered yet.
     Asked { blinded: BlindedFolder, proof: Proof },
     /// They asked; the refusal waits for its time.
@@ -163,7 +173,7 @@ enum ChannelState {
 impl ChannelState {
     fn folder(&self) -> Option<&FolderId> {
         match self {
-            ChannelState::Asking { folder } | ChannelState::Open { folder } => Some(folder),
+            ChannelState::Asking { folder, .. } | ChannelState::Open { folder } => Some(folder),
             ChannelState::Asked { .. } | ChannelState::Refusing => None,
         }
     }
@@ -186,8 +196,10 @@ pub struct Link {
     /// We asked where member keys are live, and were not answered yet.
     finding: bool,
     refused: usize,
-    /// Refusals not yet told, with the time to tell them.
-    refusals: VecDeque<(u64, Channel)>,
+    /// Refusals not yet told, with the time to tell them and what is to be told by them.
+    refusals: VecDeque<(u64, Channel, Vec<Vec<u8>>)>,
+    /// Folders about which the other end was told that it was sent away.
+    told_removed: BTreeSet<BlindedFolder>,
     prove_until_ms: u64,
     outputs: VecDeque<Output>,
     ended: bool,
@@ -217,6 +229,7 @@ impl Link {
             finding: false,
             refused: 0,
             refusals: VecDeque::new(),
+            told_removed: BTreeSet::new(),
             prove_until_ms: now_ms.saturating_add(AUTH_TIMEOUT_MS),
             outputs: VecDeque::new(),
             ended: false,
@@ -263,7 +276,7 @@ impl Link {
         if self.ended {
             return None;
         }
-        let refusal = self.refusals.front().map(|(due, _)| *due);
+        let refusal = self.refusals.front().map(|(due, ..)| *due);
         let proof = (!self.proved).then_some(self.prove_until_ms);
         refusal.into_iter().chain(proof).min()
     }
@@ -273,12 +286,11 @@ impl Link {
         if self.ended {
             return;
         }
-        while let Some((due, channel)) = self.refusals.front().copied()
-            && due <= now_ms
+        while self.refusals.front().is_some_and(|(due, ..)| *due <= now_ms)
+            && let Some((_, channel, ops)) = self.refusals.pop_front()
         {
-            self.refusals.pop_front();
             self.channels.remove(&channel);
-            self.send_frame(&Frame::Refused { channel });
+            self.send_refusal(channel, ops);
         }
         if !self.proved && now_ms >= self.prove_until_ms {
             self.end(GoodbyeReason::NothingProved, Ending::NothingProved);
@@ -304,7 +316,7 @@ impl Link {
         let channel = Channel(self.next_ours);
         self.next_ours = self.next_ours.checked_add(2).ok_or(LinkError::TooManyChannels)?;
         let blinded = self.session.blind(&folder);
-        self.channels.insert(channel, ChannelState::Asking { folder });
+        self.channels.insert(channel, ChannelState::Asking { folder, removed: vec![], frames: 0 });
         if !ops.is_empty() {
             self.send_frame(&Frame::Introduce { blinded, ops });
         }
@@ -367,11 +379,24 @@ impl Link {
 
     /// Says no, a fixed while later, so that the clock does not tell why.
     pub fn refuse(&mut self, now_ms: u64, channel: Channel) {
+        self.refuse_with(now_ms, channel, vec![]);
+    }
+
+    /// Says no to a device that was sent away, and that it was: the ops show it, each after those it depends on. Only after
+    /// [`Self::asked`] answered, and with ops that this very key may have. Told once for a folder on a connection; whoever asks on
+    /// is refused like anybody, and what is too much to tell is not told.
+    pub fn refuse_removed(&mut self, now_ms: u64, channel: Channel, ops: Vec<Vec<u8>>) {
+        let Some(ChannelState::Asked { blinded, .. }) = self.channels.get(&channel) else { return };
+        let is_news = !ops.is_empty() && removal_frames(&ops).is_some() && self.told_removed.insert(*blinded);
+        self.refuse_with(now_ms, channel, if is_news { ops } else { vec![] });
+    }
+
+    fn refuse_with(&mut self, now_ms: u64, channel: Channel, ops: Vec<Vec<u8>>) {
         if self.ended || !matches!(self.channels.get(&channel), Some(ChannelState::Asked { .. })) {
             return;
         }
         self.channels.insert(channel, ChannelState::Refusing);
-        self.refusals.push_back((now_ms.saturating_add(REFUSAL_DELAY_MS), channel));
+        self.refusals.push_back((now_ms.saturating_add(REFUSAL_DELAY_MS), channel, ops));
         self.refused += 1;
         if !self.proved && self.refused >= REFUSALS_BEFORE_AUTH_MAX {
             self.end(GoodbyeReason::NothingProved, Ending::NothingProved);
@@ -466,6 +491,7 @@ impl Link {
             Frame::Open { channel, blinded, proof } => self.open_asked(now_ms, channel, blinded, proof)?,
             Frame::Opened { channel, proof } => self.opened(channel, &proof)?,
             Frame::Refused { channel } => self.refused(channel)?,
+            Frame::Removed { channel, ops, last } => self.removed(channel, ops, last)?,
             Frame::Close { channel } => {
                 let open = matches!(self.channels.get(&channel), Some(ChannelState::Open { .. }));
                 if open || matches!(self.channels.get(&channel), Some(ChannelState::Asked { .. })) {
@@ -555,7 +581,7 @@ impl Link {
 
     fn opened(&mut self, channel: Channel, proof: &KeyProof) -> Result<(), &'static str> {
         let folder = match self.channels.get(&channel) {
-            Some(ChannelState::Asking { folder }) => *folder,
+            Some(ChannelState::Asking { folder, .. }) => *folder,
             None if self.was_used(channel) => return Ok(()), // We gave up waiting.
             _ => return Err("answered a question that was not asked"),
         };
@@ -570,7 +596,7 @@ impl Link {
 
     fn refused(&mut self, channel: Channel) -> Result<(), &'static str> {
         match self.channels.get(&channel) {
-            Some(ChannelState::Asking { folder }) => {
+            Some(ChannelState::Asking { folder, .. }) => {
                 let folder = *folder;
                 self.channels.remove(&channel);
                 // Refused only because the other end's own channel came first: nothing to tell.
@@ -581,6 +607,36 @@ impl Link {
             }
             None if self.was_used(channel) => Ok(()),
             _ => Err("refused a question that was not asked"),
+        }
+    }
+
+    fn removed(&mut self, channel: Channel, ops: Vec<Vec<u8>>, last: bool) -> Result<(), &'static str> {
+        let was_used = self.was_used(channel);
+        match self.channels.get_mut(&channel) {
+            Some(ChannelState::Asking { folder, removed, frames }) => {
+                *frames += 1;
+                if *frames > REMOVAL_FRAMES_MAX {
+                    return Err("told a removal without end");
+                }
+                removed.extend(ops);
+                if last {
+                    let (folder, ops) = (*folder, std::mem::take(removed));
+                    self.channels.remove(&channel);
+                    self.outputs.push_back(Output::Removed { channel, folder, ops });
+                }
+                Ok(())
+            }
+            None if was_used => Ok(()), // We gave up waiting.
+            _ => Err("refused a question that was not asked"),
+        }
+    }
+
+    fn send_refusal(&mut self, channel: Channel, ops: Vec<Vec<u8>>) {
+        let frames = removal_frames(&ops).filter(|_| !ops.is_empty());
+        let Some(frames) = frames else { return self.send_frame(&Frame::Refused { channel }) };
+        let count = frames.len();
+        for (n, ops) in frames.into_iter().enumerate() {
+            self.send_frame(&Frame::Removed { channel, ops, last: n + 1 == count });
         }
     }
 
@@ -608,4 +664,23 @@ impl Link {
         self.ended = true;
         self.outputs.push_back(Output::Ended { why });
     }
+}
+
+/// Ops in pieces that a peer takes before we have proved anything to it; `None` if that is not possible.
+fn removal_frames(ops: &[Vec<u8>]) -> Option<Vec<Vec<Vec<u8>>>> {
+    let mut frames: Vec<Vec<Vec<u8>>> = vec![vec![]];
+    let mut bytes = 0;
+    for op in ops {
+        let is_full = |frame: &Vec<Vec<u8>>| {
+            frame.len() >= INTRODUCTION_OPS_MAX || bytes + op.len() > INTRODUCTION_BYTES_MAX
+        };
+        if frames.last().is_some_and(is_full) {
+            frames.push(vec![]);
+            bytes = 0;
+        }
+        bytes += op.len();
+        frames.last_mut()?.push(op.clone());
+    }
+    let fits = frames.len() <= REMOVAL_FRAMES_MAX && ops.iter().all(|op| op.len() <= INTRODUCTION_BYTES_MAX);
+    fits.then_some(frames)
 }

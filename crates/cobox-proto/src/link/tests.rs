@@ -225,6 +225,7 @@ fn frames_out_of_turn_end_the_connection() {
         vec![Frame::Close { channel: Channel(4) }],
         vec![Frame::Opened { channel: Channel(1), proof }],
         vec![Frame::Refused { channel: Channel(1) }],
+        vec![Frame::Removed { channel: Channel(1), ops: vec![], last: true }],
         vec![Frame::Find { proofs: vec![proof] }],
     ];
     for frames in cases {
@@ -314,5 +315,48 @@ fn g2_who_answers_what_nobody_asked_has_proved_nothing_and_is_closed() {
     assert!(pair.alice.is_proved());
     pair.alice.receive(0, &Frame::Found { folders: vec![] }.to_bytes());
     pair.drive(0);
+    assert!(matches!(pair.at_alice.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })));
+}
+
+#[test]
+fn m1_who_was_sent_away_is_told_so_once_and_as_late_as_anybody() {
+    let mut pair = Pair::new();
+    let ops: Vec<Vec<u8>> = (0..40).map(|n| vec![n; 1000]).collect();
+    let ask = |pair: &mut Pair, at_ms| {
+        let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+        pair.drive(at_ms);
+        assert!(pair.bob.asked(channel, &FOLDER).is_some());
+        pair.bob.refuse_removed(at_ms, channel, ops.clone());
+        assert_eq!(pair.bob.poll_output(), None, "not at once");
+        pair.drive(at_ms + REFUSAL_DELAY_MS);
+        (channel, pair.at_alice.pop())
+    };
+    let (channel, told) = ask(&mut pair, 0);
+    assert_eq!(told, Some(Output::Removed { channel, folder: FOLDER, ops: ops.clone() }), "in several small frames");
+    let (channel, told) = ask(&mut pair, 1000);
+    assert_eq!(told, Some(Output::Refused { channel, folder: FOLDER }));
+    assert!(!pair.alice.is_proved() && !pair.bob.is_proved(), "neither has proved anything by that");
+
+    // What does not fit is not told, and what is not one is a no.
+    for ops in [vec![vec![0; INTRODUCTION_BYTES_MAX + 1]], vec![]] {
+        let mut pair = Pair::new();
+        let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+        pair.drive(0);
+        pair.bob.refuse_removed(0, channel, ops);
+        pair.drive(REFUSAL_DELAY_MS);
+        assert_eq!(pair.at_alice.pop(), Some(Output::Refused { channel, folder: FOLDER }));
+    }
+}
+
+#[test]
+fn i3_a_removal_that_is_told_without_end_ends_the_connection() {
+    let mut pair = Pair::new();
+    let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+    for n in 0..=REMOVAL_FRAMES_MAX {
+        let ended = pair.at_alice.iter().any(|out| matches!(out, Output::Ended { .. }));
+        assert!(!ended, "after {n} frames");
+        pair.alice.receive(0, &Frame::Removed { channel, ops: vec![vec![1; 9000]], last: false }.to_bytes());
+        pair.drive(0);
+    }
     assert!(matches!(pair.at_alice.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })));
 }

@@ -43,6 +43,13 @@ pub enum Input {
         /// Ops, unverified.
         ops: Vec<Vec<u8>>,
     },
+    /// Somebody who was asked to let our device in says that it was sent away.
+    ToldRemoved {
+        /// Our device.
+        device: SigKey,
+        /// Ops that should show it, unverified.
+        ops: Vec<Vec<u8>>,
+    },
     /// Ops written here, already durable, with their envelopes.
     LocalOps {
         /// The ops, each after those it depends on.

@@ -15,6 +15,7 @@ mod introduce;
 mod io;
 mod membership;
 mod newcomer;
+mod parting;
 mod serving;
 mod sync_heads;
 mod sync_log;
@@ -241,6 +242,7 @@ impl Replica {
                 }
             }
             Input::Introduced { who, ops } => self.introduced(now_ms, &who, &ops),
+            Input::ToldRemoved { device, ops } => self.told_removed(&device, &ops),
             Input::LocalDelta { cid, bytes } => self.delta = Some((cid, bytes)),
             Input::LocalHead(head) => self.add_local_head(*head),
             Input::Want { cids, priority } => cids.into_iter().for_each(|cid| self.wanted.want(cid, priority)),

@@ -194,6 +194,16 @@ pub enum Frame {
         /// Ops, each after those it depends on.
         ops: Vec<Vec<u8>>,
     },
+    /// "No: you were sent away, and these ops say so." In place of `Refused`, to a device that proved a key which was a member's; in
+    /// as many frames as it takes.
+    Removed {
+        /// The opener's number.
+        channel: Channel,
+        /// Ops, each after those it depends on.
+        ops: Vec<Vec<u8>>,
+        /// Whether no more follow.
+        last: bool,
+    },
 }
 
 impl Canonical for Frame {
@@ -208,10 +218,8 @@ impl Canonical for Frame {
             Frame::Found { folders } => w.u8(7).list(folders),
             Frame::On { channel, message } => w.u8(8).put(channel).put(message),
             Frame::Goodbye { reason } => w.u8(9).put(reason),
-            Frame::Introduce { blinded, ops } => {
-                w.u8(10).put(blinded).varint(ops.len() as u64);
-                ops.iter().fold(w, |w, op| w.bytes(op))
-            }
+            Frame::Introduce { blinded, ops } => put_ops(w.u8(10).put(blinded), ops),
+            Frame::Removed { channel, ops, last } => put_ops(w.u8(11).put(channel), ops).bool(*last),
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -225,15 +233,18 @@ impl Canonical for Frame {
             7 => Frame::Found { folders: r.list(BATCH_ITEMS_MAX, "found folders")? },
             8 => Frame::On { channel: r.get()?, message: r.get()? },
             9 => Frame::Goodbye { reason: r.get()? },
-            10 => {
-                let blinded = r.get()?;
-                let count = r.varint_max(INTRODUCTION_OPS_MAX as u64, "introduction")?;
-                let ops = (0..count)
-                    .map(|_| Ok(r.bytes(OP_BYTES_MAX, "op")?.to_vec()))
-                    .collect::<Result<_, DecodeError>>()?;
-                Frame::Introduce { blinded, ops }
-            }
+            10 => Frame::Introduce { blinded: r.get()?, ops: ops(r, "introduction")? },
+            11 => Frame::Removed { channel: r.get()?, ops: ops(r, "removal")?, last: r.bool("last")? },
             other => return Err(DecodeError::BadValue { what: "frame kind", found: other.into() }),
         })
     }
+}
+
+fn put_ops<'w>(w: &'w mut Writer, ops: &[Vec<u8>]) -> &'w mut Writer {
+    ops.iter().fold(w.varint(ops.len() as u64), |w, op| w.bytes(op))
+}
+
+fn ops(r: &mut Reader<'_>, what: &'static str) -> Result<Vec<Vec<u8>>, DecodeError> {
+    let count = r.varint_max(INTRODUCTION_OPS_MAX as u64, what)?;
+    (0..count).map(|_| Ok(r.bytes(OP_BYTES_MAX, "op")?.to_vec())).collect()
 }

@@ -76,6 +76,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("found", Frame::Found { folders: vec![found] }),
         ("goodbye", Frame::Goodbye { reason: GoodbyeReason::Busy }),
         ("introduce", Frame::Introduce { blinded, ops: vec![vec![1; 3], vec![2; 5]] }),
+        ("removed", Frame::Removed { channel, ops: vec![vec![3; 4], vec![4; 2]], last: true }),
     ];
     frames.extend(messages().into_iter().map(|(name, message)| (name, Frame::On { channel: Channel(0), message })));
     frames

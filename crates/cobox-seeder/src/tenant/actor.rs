@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cobox_net::{FolderEvent, Pass, Peer};
+use cobox_net::{Answer, FolderEvent, Pass, Peer};
 use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::hosting::{Arriving, Tenant, TenantInput};
 use cobox_proto::id::FolderId;
@@ -245,12 +245,19 @@ impl Actor {
                 if !introduction.is_empty() {
                     brain.replica(now_ms, Input::Introduced { who, ops: introduction })?;
                 }
-                if brain.tenant.replica().reach(&who, now_ms).is_some() {
-                    let _gone =
-                        answer.send(Pass { kind: KeyKind::Seeder, key: self.setup.key.clone(), introduction: vec![] });
-                }
+                let replica = brain.tenant.replica();
+                let told = match replica.reach(&who, now_ms) {
+                    Some(_) => Answer::Enter(Pass {
+                        kind: KeyKind::Seeder,
+                        key: self.setup.key.clone(),
+                        introduction: vec![],
+                    }),
+                    None => Answer::Removed(replica.removal_of(&who)),
+                };
+                let _gone = answer.send(told);
                 Ok(())
             }
+            FolderEvent::Removed { .. } => Ok(()), // A seeder asks nobody to let it in.
             FolderEvent::Opened { peer, who } => self.opened(brain, now_ms, peer, who),
             FolderEvent::Closed { peer } => {
                 self.vaults.remove(&peer);

@@ -213,7 +213,7 @@ impl Device {
                     self.got.insert(cid, bytes);
                     self.tell(Input::BlockArrived { peer, cid, bytes: len });
                 }
-                FolderEvent::MayEnter { .. } => {}
+                FolderEvent::MayEnter { .. } | FolderEvent::Removed { .. } => {}
             }
         }
     }

@@ -203,3 +203,64 @@ fn m8_who_may_only_read_is_told_so_and_changes_nothing_for_others() {
     ana.json(&["members", "role", "docs", "Ben", "editor"]);
     same_and(&[&mine, &theirs], "Ben writes again", |tree| tree.files() == 2);
 }
+
+/// Ben works on while nobody can be reached, and is sent away meanwhile. Whoever he meets first tells him: a member, or a seeder alone.
+#[test]
+fn m1_who_was_away_learns_from_the_first_one_met_that_he_was_sent_away_and_what_nobody_has() {
+    for by_seeder in [false, true] {
+        let world = World::new();
+        let (mut ana, mut ben) = ana_and_ben(&world, |root| fs::write(root.join("song"), "la").unwrap());
+        let theirs = ben.folder("docs");
+        let mut shed = world.seeder("shed");
+        ana.back_up("docs", &shed);
+        ben.wait("docs");
+        until("Ben knows where the seeder is", PATIENCE, || {
+            let status = ben.status("docs");
+            if status["backups"][0]["online"] == true { Ok(()) } else { Err(status) }
+        });
+        ben.down();
+        ana.json(&["members", "remove", "docs", "Ben"]);
+        ana.wait_for_receipt("docs");
+        ana.down();
+        shed.down();
+        // He writes: one change is in a state that he signed, one comes after his service was stopped.
+        ben.up();
+        fs::write(theirs.join("in a state"), noise(5, 3_000)).unwrap();
+        until("it is in a state of his", PATIENCE, || {
+            ben.run(&["status", "docs", "--wait", "--timeout", "2"]);
+            let status = ben.status("docs");
+            if status["files"] == 2 { Ok(()) } else { Err(status) }
+        });
+        ben.down();
+        fs::write(theirs.join("song"), "la la la").unwrap();
+        match by_seeder {
+            true => shed.up(),
+            false => ana.up(),
+        }
+        ben.up();
+        let status = until("he is told", PATIENCE, || {
+            let status = ben.status("docs");
+            if has_problem(&status, "removed") { Ok(status) } else { Err(status) }
+        });
+        assert_eq!(status["state"], "problem");
+        let unsent: BTreeSet<&str> = status["problems"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|problem| problem["code"] == "unsent")
+            .map(|problem| problem["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(unsent, ["in a state", "song"].into(), "by the seeder: {by_seeder}: {status}");
+        assert_eq!(fs::read(theirs.join("in a state")).unwrap(), noise(5, 3_000));
+        assert_eq!(fs::read_to_string(theirs.join("song")).unwrap(), "la la la", "nothing is taken back");
+
+        // He knows it after a restart, with nobody there.
+        match by_seeder {
+            true => shed.down(),
+            false => ana.down(),
+        }
+        ben.restart();
+        let status = ben.status("docs");
+        assert!(has_problem(&status, "removed") && has_problem(&status, "unsent"), "{status}");
+    }
+}

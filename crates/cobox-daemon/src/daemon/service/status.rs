@@ -60,6 +60,7 @@ fn time(ms: u64) -> Time {
 
 /// Everything the status wants, taken in one go by the folder's own thread.
 pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
+    actor.note_unsent();
     let summary = actor.engine.as_ref().map(|engine| engine.summary()).unwrap_or_default();
     let root = actor.engine.as_ref().map(|engine| engine.root());
     let roster = actor.replica.membership().roster();
@@ -159,6 +160,20 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
                 .into(),
             "to be in it again, ask for an invite; `cobox leave` takes it off the list",
         ));
+    }
+    if let Some(unsent) = &actor.unsent {
+        for path in &unsent.named {
+            all.push(problem(
+                ProblemCode::Unsent,
+                Some(path.to_string()),
+                format!("{path} was changed here and did not reach the folder before that"),
+                "it stays on this disk as it is; nobody else has it by this folder",
+            ));
+        }
+        if unsent.more > 0 {
+            let why = format!("{} more files were changed here and did not reach the folder", unsent.more);
+            all.push(problem(ProblemCode::Unsent, None, why, ""));
+        }
     }
     if !actor.is_out() && !actor.quarantined().is_empty() {
         all.push(problem(

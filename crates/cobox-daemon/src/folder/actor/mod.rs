@@ -8,6 +8,7 @@ mod brain;
 mod collect;
 mod disk;
 mod membership;
+mod parted;
 mod peers;
 mod people;
 mod seek;
@@ -30,7 +31,7 @@ use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
 use cobox_core::tree::{Fetch, Tree};
-use cobox_net::{FolderEvent, Inbox, Pass, Peer};
+use cobox_net::{Answer, FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::codec::{Canonical, Reader};
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
@@ -281,6 +282,10 @@ pub(crate) struct FolderActor {
     asked_to_enter: BTreeMap<SigKey, u32>,
     told_progress: Option<(Cid, u64)>,
     told_vault: Option<VaultMark>,
+    /// What stood on the disk alone when that was last looked at, after the person or the device was sent away.
+    pub(crate) unsent: Option<parted::Unsent>,
+    /// Who was sent away calls again then.
+    next_call_ms: u64,
     /// What the last address note said.
     announced: Option<Vec<u8>>,
     db_path: std::path::PathBuf,
@@ -361,6 +366,8 @@ pub(crate) fn start(
         received_blocks: 0,
         told_progress: None,
         told_vault: None,
+        unsent: None,
+        next_call_ms: 0,
         announced: None,
         db_path: parts.db_path.clone(),
         next_attach_ms: 0,
@@ -446,8 +453,13 @@ impl FolderActor {
             return;
         }
         tracing::info!(set_back_ms, "the clock was set back");
-        let fixed =
-            [&mut self.next_rescan_ms, &mut self.next_attach_ms, &mut self.next_upkeep_ms, &mut self.next_retry_ms];
+        let fixed = [
+            &mut self.next_rescan_ms,
+            &mut self.next_attach_ms,
+            &mut self.next_upkeep_ms,
+            &mut self.next_retry_ms,
+            &mut self.next_call_ms,
+        ];
         let looks = [&mut self.look_next, &mut self.look_later].into_iter().flatten().map(|(at_ms, _)| at_ms);
         let woken = [&mut self.wake_ms, &mut self.duty_again_ms].into_iter().flatten();
         for at_ms in fixed.into_iter().chain(looks).chain(woken).filter(|at_ms| **at_ms != u64::MAX) {

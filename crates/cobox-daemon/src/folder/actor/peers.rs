@@ -17,9 +17,17 @@ impl FolderActor {
                 if !self.config.paused && !introduction.is_empty() {
                     self.replica.handle(now, replicate::Input::Introduced { who, ops: introduction });
                 }
-                if !self.config.paused && self.replica.reach(&who, now).is_some() {
-                    let _ = answer.send(self.pass());
+                if !self.config.paused {
+                    let told = match self.replica.reach(&who, now) {
+                        Some(_) => Answer::Enter(self.pass()),
+                        None => Answer::Removed(self.replica.removal_of(&who)),
+                    };
+                    let _ = answer.send(told);
                 }
+            }
+            FolderEvent::Removed { ops } => {
+                let device = self.device.public().sig;
+                self.replica.handle(now, replicate::Input::ToldRemoved { device, ops });
             }
             // It was asked for before the folder was paused.
             FolderEvent::Opened { peer, .. } if self.config.paused => peer.close(),
