@@ -458,6 +458,7 @@ impl Daemon {
             seeders: Vec::new(),
             contacts: Vec::new(),
             discarded: Vec::new(),
+            adopted: Vec::new(),
             changes: 0,
         };
         let mut ops: Vec<SignedOp> = log.ops().cloned().collect();

@@ -84,6 +84,9 @@ pub(crate) struct FolderConfig {
     /// Changes of people who were sent away that are put out of sight here: the ids of their heads.
     #[serde(default)]
     pub discarded: Vec<String>,
+    /// ... and those that are to be taken in, until a head that counts has done so.
+    #[serde(default)]
+    pub adopted: Vec<String>,
     /// How often they were changed since the start: of two, those that were changed more often are the later ones.
     #[serde(skip)]
     pub changes: u64,

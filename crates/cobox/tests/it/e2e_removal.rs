@@ -164,7 +164,12 @@ fn m2_what_the_removed_wrote_unseen_is_held_aside_and_can_be_taken_in() {
     carol.json(&["quarantine", "discard", "docs"]);
     assert!(carol.json(&["quarantine", "list", "docs"])["held_aside"].as_array().unwrap().is_empty());
 
+    // Taken in while nobody has the content, and the service stops before it comes: it is not forgotten.
+    shed.down();
     ana.json(&["quarantine", "adopt", "docs", held["id"].as_str().unwrap()]);
+    ana.restart();
+    assert!(!mine.join("unseen by Ana").exists());
+    shed.up();
     let tree = same_and(&[&mine, &hers], "it is in the folder", |tree| tree.files() == 2);
     assert!(crate::e2e_world::holds(&tree, "unseen by Ana", &noise(3, 50_000)));
     assert!(ana.json(&["quarantine", "list", "docs"])["held_aside"].as_array().unwrap().is_empty());

@@ -192,6 +192,7 @@ impl Daemon {
             seeders,
             contacts,
             discarded: Vec::new(),
+            adopted: Vec::new(),
             changes: 0,
         };
         let Entered { genesis, ops, envelopes } = entered;

@@ -22,8 +22,9 @@ impl FolderActor {
             entropy: self.around.random(),
             standing: self.standing(),
         };
-        let heads: Vec<_> =
-            self.replica.heads().iter().filter(|head| self.replica.heads().counts(&head.id())).cloned().collect();
+        let graph = self.replica.heads();
+        let counting = graph.iter().filter(|head| graph.counts(&head.id())).cloned();
+        let heads: Vec<_> = counting.chain(self.adopted()).collect();
         let remembered = self.db.remembered().ok().flatten();
         let engine = remembered.and_then(|remembered| {
             let (state, tree) = load(&*self.blocks, remembered.root, &keys)?;

@@ -581,6 +581,7 @@ impl FolderActor {
                 if let Err(why) = self.records.put_head(&head, HeadState::Accepted, self.around.now_ms()) {
                     return self.not_kept(why);
                 }
+                self.adoption_is_done(&id);
                 self.tell_engine(Input::Head(Box::new(head)));
             }
             O::HeadQuarantined(id) => {

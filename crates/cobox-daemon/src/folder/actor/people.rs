@@ -52,14 +52,41 @@ impl FolderActor {
         heads
     }
 
-    /// Takes what was held aside into the folder after all: the next head of this device vouches for it.
+    /// Takes what was held aside into the folder after all: the next head of this device vouches for it. Its blocks may be long in
+    /// coming; a stop meanwhile changes nothing.
     pub(crate) fn adopt(&mut self, head: HeadId) {
-        let heads = self.replica.heads();
-        // With what it rests on and that does not count either, the oldest first.
-        let held = heads.past(&head, |head| !heads.counts(&head.id()));
-        let held: Vec<SignedHead> = held.iter().rev().filter_map(|id| heads.get(id)).cloned().collect();
-        for head in held {
+        let adopted = head.to_string();
+        if !self.config.adopted.contains(&adopted) {
+            self.config.adopted.push(adopted);
+            self.save_config();
+        }
+        for head in self.held_at(&head) {
             self.tell_engine(Input::Head(Box::new(head)));
+        }
+    }
+
+    /// A head with what it rests on and that does not count either, the oldest first.
+    fn held_at(&self, head: &HeadId) -> Vec<SignedHead> {
+        let heads = self.replica.heads();
+        let held = heads.past(head, |head| !heads.counts(&head.id()));
+        held.iter().rev().filter_map(|id| heads.get(id)).cloned().collect()
+    }
+
+    /// What was taken in and does not count yet, the oldest first.
+    pub(super) fn adopted(&self) -> Vec<SignedHead> {
+        let adopted = self.config.adopted.iter().filter_map(|id| id.parse().ok());
+        adopted.flat_map(|id: HeadId| self.held_at(&id)).collect()
+    }
+
+    /// A head counts now: if it was to be taken in, it is.
+    pub(super) fn adoption_is_done(&mut self, head: &HeadId) {
+        if !self.config.adopted.is_empty() {
+            let before = self.config.adopted.len();
+            let head = head.to_string();
+            self.config.adopted.retain(|adopted| *adopted != head);
+            if self.config.adopted.len() < before {
+                self.save_config();
+            }
         }
     }
 
