@@ -19,6 +19,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::epochs::{EpochError, grant_after};
 use super::names::{Label, LabelError};
 use super::ops::{Author, frontier, propose, propose_labelled, unsigned};
+use super::places::{put_tickets, tickets, tickets_fit};
 use crate::keys::hpke::{EnvelopeError, Purpose, open_contact, seal_contact};
 use crate::keys::{ContactKey, ContactSecret, DeviceSecret, FolderKeys, InviteSecret, Slot, labels};
 
@@ -177,10 +178,7 @@ impl InviteCode {
 impl Canonical for InviteCode {
     fn encode(&self, w: &mut Writer) {
         w.u8(CODE_VERSION).put(&self.folder).put(&self.invite).fixed(&self.seed);
-        w.varint(self.tickets.len() as u64);
-        for ticket in &self.tickets {
-            w.bytes(ticket);
-        }
+        put_tickets(w, &self.tickets);
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let version = r.u8()?;
@@ -188,10 +186,7 @@ impl Canonical for InviteCode {
             return Err(DecodeError::UnknownVersion { what: "invite code", found: version.into() });
         }
         let (folder, invite, seed) = (r.get()?, r.get()?, r.fixed()?);
-        let count = r.varint_max(INVITE_TICKETS_MAX as u64, "tickets of an invite")?;
-        let tickets = (0..count).map(|_| Ok(r.bytes(TICKET_BYTES_MAX, "ticket")?.to_vec()));
-        let tickets = tickets.collect::<Result<_, DecodeError>>()?;
-        Ok(Self { folder, invite, seed, tickets })
+        Ok(Self { folder, invite, seed, tickets: tickets(r, "tickets of an invite")? })
     }
 }
 
@@ -222,7 +217,7 @@ pub fn invite_labelled(
     label: Option<Label<'_>>,
     random: &InviteRandom,
 ) -> Result<Invitation, InviteError> {
-    if tickets.len() > INVITE_TICKETS_MAX || tickets.iter().any(|ticket| ticket.len() > TICKET_BYTES_MAX) {
+    if !tickets_fit(&tickets) {
         return Err(InviteError::TooManyTickets);
     }
     let public = InviteSecret::from_seed(&random.seed).public();

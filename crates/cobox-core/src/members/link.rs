@@ -12,10 +12,10 @@
 
 use cobox_proto::codec::{Canonical, DecodeError, Reader, Writer};
 use cobox_proto::id::FolderId;
-use cobox_proto::limits::{INVITE_TICKETS_MAX, TICKET_BYTES_MAX};
 use cobox_proto::text::{self, TextError};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::places::{put_tickets, tickets, tickets_that_fit};
 use crate::keys::hpke::{EnvelopeError, Purpose, open_xwing, seal_xwing};
 use crate::keys::{DeviceSecret, RootSecret, labels};
 
@@ -49,10 +49,8 @@ impl std::fmt::Debug for LinkCode {
 
 impl LinkCode {
     /// A new code. `seed` are 16 fresh random bytes; of `tickets` the first that fit are taken.
-    pub fn new(vault: FolderId, seed: [u8; 16], expires_ms: u64, mut tickets: Vec<Vec<u8>>) -> Self {
-        tickets.retain(|ticket| ticket.len() <= TICKET_BYTES_MAX);
-        tickets.truncate(INVITE_TICKETS_MAX);
-        Self { vault, seed, expires_ms, tickets }
+    pub fn new(vault: FolderId, seed: [u8; 16], expires_ms: u64, tickets: Vec<Vec<u8>>) -> Self {
+        Self { vault, seed, expires_ms, tickets: tickets_that_fit(tickets) }
     }
 
     /// The seed of the linking key: a device of the vault until the code was used.
@@ -102,10 +100,7 @@ impl std::str::FromStr for LinkCode {
 impl Canonical for LinkCode {
     fn encode(&self, w: &mut Writer) {
         w.u8(CODE_VERSION).put(&self.vault).fixed(&self.seed).u64(self.expires_ms);
-        w.varint(self.tickets.len() as u64);
-        for ticket in &self.tickets {
-            w.bytes(ticket);
-        }
+        put_tickets(w, &self.tickets);
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let version = r.u8()?;
@@ -113,10 +108,7 @@ impl Canonical for LinkCode {
             return Err(DecodeError::UnknownVersion { what: "device link code", found: version.into() });
         }
         let (vault, seed, expires_ms) = (r.get()?, r.fixed()?, r.u64()?);
-        let count = r.varint_max(INVITE_TICKETS_MAX as u64, "tickets of a device link code")?;
-        let tickets = (0..count).map(|_| Ok(r.bytes(TICKET_BYTES_MAX, "ticket")?.to_vec()));
-        let tickets = tickets.collect::<Result<_, DecodeError>>()?;
-        Ok(Self { vault, seed, expires_ms, tickets })
+        Ok(Self { vault, seed, expires_ms, tickets: tickets(r, "tickets of a device link code")? })
     }
 }
 

@@ -12,6 +12,7 @@ mod invite;
 mod link;
 mod names;
 mod ops;
+mod places;
 mod removals;
 
 pub use duties::{

@@ -12,6 +12,7 @@ mod history;
 mod invite_stories;
 mod invite_vectors;
 mod key_vectors;
+mod link_vectors;
 mod note_vectors;
 mod path_vectors;
 mod removal_stories;
