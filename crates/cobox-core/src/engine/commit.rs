@@ -6,13 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cobox_proto::guard::Guard;
 
 use super::brake::Before;
-use super::io::Synced;
-use super::plan::shown;
 use super::scan::{Finding, Found};
-use super::writing::{Behind, Writing};
-use super::{Engine, Event, Held, Output, StepError};
+use super::writing::Writing;
+use super::{Engine, Event, Held, Output};
 use crate::path::FolderPath;
-use crate::state::{Kind, ViewEntry};
+use crate::state::Kind;
 
 impl Engine {
     /// Commits one finished look. Publishes if anything was written.
@@ -174,36 +172,6 @@ impl Engine {
             finding.found.iter().filter_map(|(path, what)| Some((path.clone(), known_at(path, what)?))).collect();
         self.seen_twice.clone_from(&half_seen);
         half_seen
-    }
-
-    /// A look whose findings this device may not publish. What equals the folder is noted; what was changed or added stays
-    /// on disk and stands in the way of nothing but itself; what was removed comes back.
-    fn take_back(&mut self, finding: &Finding) {
-        let mut dirty = BTreeSet::new();
-        for path in &finding.gone {
-            self.unplace(path, &mut dirty);
-        }
-        for (path, what) in &finding.found {
-            match (what, self.view.lookup(path)) {
-                (Found::Dir(id), Some(ViewEntry::Dir { inodes })) => {
-                    self.place(path.clone(), Synced::dir(inodes[0], *id), &mut dirty);
-                }
-                (Found::Leaf(kind, stamp, body), Some(ViewEntry::File(leaf) | ViewEntry::Symlink(leaf)))
-                    if shown(&self.state, &leaf.inode, &leaf.dot)
-                        .is_some_and(|(k, theirs)| k == *kind && theirs.plain_digest == body.plain_digest) =>
-                {
-                    let behind = Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() };
-                    self.place(path.clone(), behind.synced(*kind, *stamp, body.plain_digest), &mut dirty);
-                }
-                _ => {
-                    let why = "it was changed here, and this device may only read the folder".to_owned();
-                    self.stuck.insert(path.clone(), StepError::Failed(why));
-                }
-            }
-        }
-        if !dirty.is_empty() {
-            self.remember(dirty);
-        }
     }
 
     /// Commits deletions that a person has approved.

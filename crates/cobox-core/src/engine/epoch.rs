@@ -28,6 +28,9 @@ impl Engine {
         let could = self.may_publish();
         self.standing = standing;
         self.take_up_epoch();
+        if self.standing.can_write {
+            self.edits_here.clear();
+        }
         if self.may_publish() && !could {
             // What was changed here before is published now.
             self.out.push_back(Output::Rescan(Vec::new()));

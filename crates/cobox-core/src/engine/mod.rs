@@ -26,6 +26,7 @@ mod noise;
 mod note;
 mod plan;
 mod publish;
+mod reading;
 mod scan;
 mod settling;
 mod steps;
@@ -176,6 +177,8 @@ pub struct Engine {
     /// Whose value a write under way writes, as the view had it when it was planned.
     intended: BTreeMap<StepId, (Inode, SmallVec<[Dot; 1]>)>,
     stuck: BTreeMap<FolderPath, StepError>,
+    /// What a person changed here while this device may only read.
+    edits_here: BTreeSet<FolderPath>,
     /// How often in a row something else stood at a place than expected.
     tries: BTreeMap<FolderPath, u8>,
     /// What is no content here; nothing is planned before it is known.
@@ -247,6 +250,7 @@ impl Engine {
             called_off: BTreeSet::new(),
             intended: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            edits_here: BTreeSet::new(),
             tries: BTreeMap::new(),
             rules: None,
             rules_may_have_changed: true,
@@ -474,8 +478,11 @@ impl Engine {
             self.leave_out_own_steps(&mut finding);
             let whole = finding.is_whole();
             // The watcher tells of our own steps, too: most looks find nothing that was not known, and change no plan.
-            let news =
-                whole || !finding.is_empty() || self.waiting().next().is_some() || self.stuck.len() < stuck_before;
+            let news = whole
+                || !finding.is_empty()
+                || self.waiting().next().is_some()
+                || self.stuck.len() < stuck_before
+                || self.edits_here.iter().any(|path| finding.covers(path));
             self.settle_adoptions(&finding);
             if news {
                 self.commit_finding(now_ms, finding);

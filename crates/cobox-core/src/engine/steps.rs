@@ -67,8 +67,12 @@ impl Engine {
 
     /// What is to be done now, as far as nothing stands against it.
     fn plan_now(&self, rules: &dyn IgnoreRules) -> Plan {
-        let skip =
-            |path: &FolderPath| self.busy.contains_key(path) || self.stuck.contains_key(path) || self.is_held(path);
+        let skip = |path: &FolderPath| {
+            self.busy.contains_key(path)
+                || self.stuck.contains_key(path)
+                || self.is_held(path)
+                || self.is_edited_here(path)
+        };
         let making = self.jobs.values().filter_map(|step| match step {
             Step::MakeDir { path } => Some(path.clone()),
             _ => None,
@@ -196,6 +200,7 @@ impl Engine {
                         self.place(now, entry, &mut dirty);
                     }
                 }
+                self.edits_moved(from, to);
                 // It may have brought along what nobody had looked at yet.
                 self.out.push_back(Output::Rescan(vec![to.clone()]));
             }

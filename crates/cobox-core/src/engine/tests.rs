@@ -19,6 +19,7 @@ use crate::seal::SealedBlock;
 use crate::state::{Commit, Content, CtxRow, Ref, ViewEntry};
 
 mod costs;
+mod reading;
 
 /// Alice's engine, and the keys that Mallory has too.
 struct Folder {

@@ -3,6 +3,7 @@
 
 mod backups;
 mod devices;
+mod edits;
 mod events;
 mod files;
 mod history;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 
 pub use backups::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups};
 pub use devices::{DeviceLink, DeviceNameRequest, DeviceRemoved, DeviceStatus, Devices, Linked, UseLinkRequest};
+pub use edits::{Edit, EditSetAside, Edits, EditsReset, NotReset, ResetRequest};
 pub use events::{Event, EventKind};
 pub use files::{
     BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules,

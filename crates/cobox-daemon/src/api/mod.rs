@@ -11,6 +11,7 @@ mod backups;
 mod conflicts;
 mod devices;
 pub mod dto;
+mod edits;
 mod error;
 mod events;
 mod files;
@@ -162,6 +163,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(held::held_reject))
         .routes(routes!(missing::missing))
         .routes(routes!(missing::missing_drop))
+        .routes(routes!(edits::edits))
+        .routes(routes!(edits::edits_reset))
         .routes(routes!(recovery::recovery_kit))
         .routes(routes!(recovery::recover))
 }

@@ -53,6 +53,8 @@ words! {
     HeldAside = "held_aside";
     /// A file was changed here and did not reach the folder before this device was sent away.
     Unsent = "unsent";
+    /// A file was changed here by somebody who may only read the folder.
+    OnlyHere = "only_here";
 }
 
 impl From<ProblemCode> for String {

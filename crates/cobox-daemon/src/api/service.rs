@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 
 use super::dto::{
     BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, DeviceLink,
-    DeviceNameRequest, DeviceRemoved, Devices, Differences, FileAdded, FileList, FolderReply, Folders, HeldChanges,
-    HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites,
-    JoinRequest, LeaveReply, LeaveRequest, Linked, MemberChange, Members, MissingFiles, MissingRequest, PageSettings,
-    Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest,
-    RenameRequest, RestoreRequest, Restored, RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest,
-    UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList, FolderReply,
+    Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
+    InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, Linked, MemberChange, Members, MissingFiles,
+    MissingRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
+    RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettleRequest,
+    Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -125,6 +125,11 @@ pub trait Service: Send + Sync + 'static {
     fn missing(&self, folder: String) -> Answer<'_, MissingFiles>;
     /// Gives up a missing file; answers with what was known of it.
     fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles>;
+
+    /// What was changed on this device where one may only read.
+    fn edits(&self, folder: String) -> Answer<'_, Edits>;
+    /// Sets it aside beside the folder, which then is as everybody's.
+    fn edits_reset(&self, folder: String, request: ResetRequest) -> Answer<'_, EditsReset>;
 
     /// What happened, a page at a time.
     fn history(&self, folder: String, query: HistoryQuery) -> Answer<'_, History>;

@@ -79,6 +79,13 @@ impl Daemon {
                 EventKind::Problem,
                 format!("{name}: you are no member of this folder any more; your files stay as they are"),
             ),
+            Happened::SetAside { path, to } => {
+                let text = format!(
+                    "{name}: {path} was changed here, where you may only read, and by others; yours is in {}",
+                    to.display()
+                );
+                news(EventKind::Conflict, text).path(path.to_string())
+            }
             Happened::MemberJoined { name: who, key } => {
                 news(EventKind::MemberJoined, format!("{name}: {who} belongs to it now")).who(key.to_string())
             }

@@ -3,6 +3,7 @@
 pub(super) mod backups;
 mod conflicts;
 mod devices;
+mod edits;
 mod entering;
 mod files;
 mod folders;
@@ -25,12 +26,13 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::{Daemon, Running};
 use crate::api::dto::{
     BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, DeviceLink,
-    DeviceNameRequest, DeviceRemoved, Devices, Differences, FileAdded, FileList, FolderName, FolderReply, FolderRow,
-    FolderState, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite,
-    InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, Linked, MemberChange, Members,
-    MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest,
-    Recovered, RecoveryKit, RemoveRequest, RenameRequest, RestoreRequest, Restored, RoleRequest, SettleRequest,
-    Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList, FolderName,
+    FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest,
+    IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, Linked,
+    MemberChange, Members, MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine,
+    QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest,
+    RestoreRequest, Restored, RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest,
+    UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -169,6 +171,12 @@ impl Service for Daemon {
     }
     fn missing_drop(&self, folder: String, request: MissingRequest) -> Answer<'_, MissingFiles> {
         self.drop_missing(folder, request).boxed()
+    }
+    fn edits(&self, folder: String) -> Answer<'_, Edits> {
+        self.list_edits(folder).boxed()
+    }
+    fn edits_reset(&self, folder: String, request: ResetRequest) -> Answer<'_, EditsReset> {
+        self.reset_edits(folder, request).boxed()
     }
     fn history(&self, folder: String, query: HistoryQuery) -> Answer<'_, History> {
         self.read_history(folder, query).boxed()

@@ -13,6 +13,7 @@
 
 mod apply;
 mod beneath;
+mod beside;
 mod ignore;
 mod kept;
 mod names;

@@ -372,6 +372,21 @@ impl Service for Scripted {
         let missing = self.missing.iter().filter(|file| file.path == request.path).cloned().collect();
         self.change(format!("drop {folder} {}", request.path), Ok(MissingFiles { missing, more: 0 }))
     }
+    fn edits(&self, folder: String) -> Answer<'_, Edits> {
+        let edits = vec![Edit { path: "mine.txt".into() }];
+        look(self.named(&folder).map(|_| Edits { edits, more: 0 }))
+    }
+    fn edits_reset(&self, folder: String, request: ResetRequest) -> Answer<'_, EditsReset> {
+        let answer = self.named(&folder).map(|_| EditsReset {
+            dry_run: request.dry_run,
+            set_aside: vec![EditSetAside {
+                path: "mine.txt".into(),
+                to: (!request.dry_run).then(|| "/home/ana/docs (changed here)/mine.txt".into()),
+            }],
+            problems: vec![],
+        });
+        self.change(format!("reset {folder} {:?} dry={}", request.paths, request.dry_run), answer)
+    }
     fn history(&self, folder: String, _: HistoryQuery) -> Answer<'_, History> {
         look(self.named(&folder).map(|_| History { entries: vec![], next: None, thinned: false }))
     }

@@ -671,9 +671,8 @@ fn removal_frames(ops: &[Vec<u8>]) -> Option<Vec<Vec<Vec<u8>>>> {
     let mut frames: Vec<Vec<Vec<u8>>> = vec![vec![]];
     let mut bytes = 0;
     for op in ops {
-        let is_full = |frame: &Vec<Vec<u8>>| {
-            frame.len() >= INTRODUCTION_OPS_MAX || bytes + op.len() > INTRODUCTION_BYTES_MAX
-        };
+        let is_full =
+            |frame: &Vec<Vec<u8>>| frame.len() >= INTRODUCTION_OPS_MAX || bytes + op.len() > INTRODUCTION_BYTES_MAX;
         if frames.last().is_some_and(is_full) {
             frames.push(vec![]);
             bytes = 0;

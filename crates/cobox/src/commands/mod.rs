@@ -8,6 +8,7 @@ mod create;
 mod demo;
 mod devices;
 mod down;
+mod edits;
 mod events;
 mod folders;
 mod held;
@@ -73,6 +74,7 @@ verbs! {
     Members(members);
     Devices(devices);
     Quarantine(quarantine);
+    Edits(edits);
     Rekey(rekey);
     Backup(backup);
     Conflicts(conflicts);

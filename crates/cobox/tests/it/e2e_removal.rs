@@ -199,10 +199,42 @@ fn m8_who_may_only_read_is_told_so_and_changes_nothing_for_others() {
     });
     until("Ben is told of his file", PATIENCE, || {
         let status = ben.status("docs");
-        if has_problem(&status, "not_written") { Ok(()) } else { Err(status) }
+        if has_problem(&status, "only_here") { Ok(()) } else { Err(status) }
     });
     assert_eq!(fs::read_to_string(theirs.join("from Ben")).unwrap(), "mine alone");
     assert!(!mine.join("from Ben").exists());
+
+    // What both change: hers comes, and his is beside the folder. What he alone changed stays until he wants the folder as it is.
+    let aside = theirs.with_file_name("docs (changed here)");
+    fs::write(theirs.join("song"), "Ben's own song").unwrap();
+    let edits = |count: usize| {
+        until("his changes are known", PATIENCE, || {
+            let edits = ben.json(&["edits", "list", "docs"]);
+            if edits["edits"].as_array().unwrap().len() == count { Ok(()) } else { Err(edits) }
+        });
+    };
+    edits(2);
+    fs::write(mine.join("song"), "la la la").unwrap();
+    until("hers comes", PATIENCE, || {
+        let song = fs::read_to_string(theirs.join("song")).unwrap_or_default();
+        if song == "la la la" { Ok(()) } else { Err(song) }
+    });
+    assert_eq!(fs::read_to_string(aside.join("song")).unwrap(), "Ben's own song");
+    edits(1);
+    assert_eq!(ben.refused(&["edits", "reset", "docs", "song"]), (6, "file_not_found".into()));
+    let preview = ben.json(&["edits", "reset", "docs", "--dry-run"]);
+    assert_eq!((&preview["set_aside"][0]["path"], theirs.join("from Ben").exists()), (&"from Ben".into(), true));
+    let reset = ben.json(&["edits", "reset", "docs"]);
+    assert_eq!(reset["set_aside"][0]["to"], aside.join("from Ben").to_str().unwrap());
+    assert_eq!(fs::read_to_string(aside.join("from Ben")).unwrap(), "mine alone");
+    same_and(&[&mine, &theirs], "the folder is as everybody's", |tree| tree.files() == 1);
+    edits(0);
+    until("nothing is the matter", PATIENCE, || {
+        let status = ben.status("docs");
+        if status["problems"].as_array().unwrap().is_empty() { Ok(()) } else { Err(status) }
+    });
+    fs::write(theirs.join("from Ben"), "mine alone").unwrap();
+    edits(1);
 
     // Back again, it is published.
     ana.json(&["members", "role", "docs", "Ben", "editor"]);

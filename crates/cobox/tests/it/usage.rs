@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 28] = [
     "up",
     "down",
     "status",
@@ -24,6 +24,7 @@ const VERBS: [&str; 27] = [
     "members",
     "devices",
     "quarantine",
+    "edits",
     "rekey",
     "backup",
     "conflicts",
@@ -55,6 +56,8 @@ fn help_is_plain_english_and_goes_to_stdout() {
         "quarantine list",
         "quarantine adopt",
         "quarantine discard",
+        "edits list",
+        "edits reset",
         "backup add",
         "backup list",
         "backup remove",

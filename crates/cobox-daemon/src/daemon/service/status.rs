@@ -25,6 +25,9 @@ const ROUND: Duration = Duration::from_millis(25);
 /// A wait that has time looks the disk through at most this long before it goes on looking at peers.
 const LOOK_MAX: Duration = Duration::from_secs(600);
 
+/// Changes of somebody who may only read that are named in a status.
+const EDITS_NAMED_MAX: usize = 20;
+
 /// What a folder's thread says of itself.
 pub(super) struct Snapshot {
     summary: Summary,
@@ -219,6 +222,19 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
                 "ask its owner for a larger offer, and add that with `cobox backup add`; or for room, if its disk is full",
             ));
         }
+    }
+    let edits = actor.edits_here();
+    for path in edits.iter().take(EDITS_NAMED_MAX) {
+        all.push(problem(
+            ProblemCode::OnlyHere,
+            Some(path.to_string()),
+            format!("{path} was changed here, and you may only read this folder: nobody else has it"),
+            "`cobox edits reset` sets it aside beside the folder and brings the folder's own back",
+        ));
+    }
+    if edits.len() > EDITS_NAMED_MAX {
+        let why = format!("{} more were changed here and are nobody else's", edits.len() - EDITS_NAMED_MAX);
+        all.push(problem(ProblemCode::OnlyHere, None, why, "`cobox edits list` names them"));
     }
     for (path, why) in &actor.left_out.unreadable {
         all.push(problem(

@@ -2,6 +2,7 @@
 //! the last comparison and the rename; where only chance would find the moment, threads race.
 
 mod applying;
+mod beside;
 mod crashes;
 mod folding;
 mod full_disk;

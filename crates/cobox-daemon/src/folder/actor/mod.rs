@@ -8,6 +8,7 @@ mod brain;
 mod collect;
 mod disk;
 mod membership;
+mod own_edits;
 mod parted;
 mod peers;
 mod people;
@@ -116,6 +117,11 @@ pub(crate) enum Happened {
     ConfigChanged,
     /// This device is no member's any more.
     Out,
+    /// Something that was changed here, where one may only read, gave way to what others have there.
+    SetAside {
+        path: FolderPath,
+        to: std::path::PathBuf,
+    },
     /// Somebody belongs to the folder now.
     MemberJoined {
         name: String,
@@ -297,6 +303,8 @@ pub(crate) struct FolderActor {
     epochless_since_ms: Option<u64>,
     /// When there may be something to do for the folder unasked.
     duty_again_ms: Option<u64>,
+    /// What could not be set aside, and when it is tried again.
+    no_room_beside: BTreeMap<FolderPath, u64>,
     /// The time when it last looked.
     clock_ms: u64,
     stopping: bool,
@@ -375,6 +383,7 @@ pub(crate) fn start(
         known_members: None,
         epochless_since_ms: None,
         duty_again_ms: None,
+        no_room_beside: BTreeMap::new(),
         clock_ms: 0,
         stopping: false,
     };
@@ -530,6 +539,7 @@ impl FolderActor {
                 break;
             }
         }
+        self.make_way();
         self.give_up_seeking();
         self.keep_memory();
         self.tell_progress();
