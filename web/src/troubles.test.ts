@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Failure, GONE } from './api/failure';
-import { KNOWN, told } from './troubles';
+import { KNOWN, problemTold, PROBLEMS, told } from './troubles';
 
 test('every code with words here is one of the service', () => {
   const documented = readFileSync(new URL('../../docs/api.md', import.meta.url), 'utf8');
-  for (const code of KNOWN) expect(documented, code).toContain(`| \`${code}\` |`);
+  for (const code of [...KNOWN, ...PROBLEMS]) expect(documented, code).toContain(`| \`${code}\` |`);
 });
 
 test('a known refusal is in plain words, with the own words of the service beneath; an unknown one is as it came', () => {
@@ -18,4 +18,10 @@ test('a known refusal is in plain words, with the own words of the service benea
   expect(told(new Failure('from_the_future', 'no', 'do it', 409))).toEqual({ what: 'no', hint: 'do it', own: null });
   expect(told(new Failure(GONE, '')).what).toBe('cobox does not answer.');
   expect(told(new Error('broken')).what).toBe('broken');
+});
+
+test('a known problem is in plain words and leads to where something can be done; an unknown one is as it came', () => {
+  const held = problemTold({ code: 'held_aside', message: 'changes of Ben are held aside', hint: '`cobox quarantine list`' });
+  expect([held.what.startsWith('Somebody who was removed'), held.own, held.hint, held.at]).toEqual([true, 'changes of Ben are held aside', null, 'people']);
+  expect(problemTold({ code: 'from_the_future', message: 'no', hint: 'do it' })).toEqual({ what: 'no', hint: 'do it', own: null, at: null });
 });

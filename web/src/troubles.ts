@@ -34,3 +34,34 @@ export function told(why: unknown): { what: string; hint: string | null; own: st
   if (!known) return { what: why.message, hint: why.hint, own: null };
   return { what: t(`trouble.${known}`), hint: t(`trouble.${known}Hint`), own: why.message };
 }
+
+/** Problems of a folder that have words of their own here; docs/api.md says what each means. */
+export const PROBLEMS = [
+  'folder_vanished',
+  'disk_full',
+  'quota',
+  'unreadable',
+  'skipped',
+  'waiting',
+  'not_empty',
+  'not_written',
+  'duplicated',
+  'removed',
+  'held_aside',
+] as const;
+
+/** Where in the folder's screens something can be done about a problem. */
+const WHERE: Readonly<Record<string, string>> = { held_aside: 'people', waiting: 'missing', not_written: 'missing', quota: 'backups', removed: 'settings' };
+
+/** What is the matter with a folder, and where to do something about it. */
+export function problemTold(problem: { code: string; message: string; hint?: string | null }): {
+  what: string;
+  hint: string | null;
+  own: string | null;
+  at: string | null;
+} {
+  const at = WHERE[problem.code] ?? null;
+  const known = PROBLEMS.find((code) => code === problem.code);
+  if (!known) return { what: problem.message, hint: problem.hint ?? null, own: null, at };
+  return { what: t(`problem.${known}`), hint: null, own: problem.message, at };
+}

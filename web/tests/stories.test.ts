@@ -1,5 +1,6 @@
 // What people do with the page, with real programs behind it: from the first day to the lost laptop.
 
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
@@ -176,6 +177,25 @@ test('held change: rejected brings the files back, approved deletes them', async
   await page.getByText('Nothing is held back.').waitFor();
   await until('five songs are left', async () => (await ana.type('status')).folders[0].files === 5);
   expect(songs.some((song) => existsSync(song))).toBe(false);
+  expect(wrong).toEqual([]);
+});
+
+test('files that became noise wait, and come back as they were', async () => {
+  const ana = await world.person('Ana');
+  await choir(ana, 60);
+  const { page, wrong } = await open(browser, ana);
+  const songs = Array.from({ length: 55 }, (_, i) => join(ana.folder('Choir'), `song ${i}.txt`));
+  for (const song of songs) writeFileSync(song, randomBytes(4_000));
+  await card(page, 'Choir').getByRole('link', { name: 'One change is held back' }).click();
+  await page.getByRole('heading', { name: /files became unreadable/ }).waitFor();
+  await shot(page, '4-held-noise');
+  await page.getByRole('button', { name: 'Yes, that was meant' }).click();
+  await page.getByRole('dialog', { name: /^Let \d+ files change like that everywhere\?/ }).waitFor();
+  await shot(page, '4-noise-sure');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'No, bring them back' }).click();
+  await until('the songs can be read', async () => songs.every((song, i) => readFileSync(song, 'utf8') === `song ${i}\n`));
+  await page.getByText('Nothing is held back.').waitFor();
   expect(wrong).toEqual([]);
 });
 

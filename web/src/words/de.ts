@@ -161,7 +161,7 @@ export const de: Words = {
   'verdict.shared': 'Gleich wie bei anderen, ohne Sicherung',
   'verdict.safe': { one: 'Sicher: eine Kopie an einem anderen Ort', other: 'Sicher: Kopien an {n} anderen Orten' },
 
-  'why.waiting': 'Sehr viele Dateien wurden auf einmal gelöscht. Bevor sie auch bei den anderen verschwinden, sagen Sie, ob das gewollt war.',
+  'why.waiting': 'Sehr viele Dateien wurden auf einmal gelöscht oder unlesbar. Bevor das auch bei den anderen geschieht, sagen Sie, ob es gewollt war.',
   'why.waitingDo': 'Ansehen',
   'why.paused': 'Nichts wird gesendet oder empfangen, bis Sie fortfahren.',
   'why.pausedDo': 'Fortfahren',
@@ -251,8 +251,7 @@ export const de: Words = {
   'conflicts.liesAt': 'Liegt unter',
 
   'held.title': 'Zurückgehaltene Änderungen',
-  'held.lead':
-    'Verschwinden sehr viele Dateien auf einmal, kann es ein Versehen sein oder eine fehlende Festplatte. cobox wartet, bevor es sie überall löscht.',
+  'held.lead': 'Verschwinden sehr viele Dateien auf einmal oder werden unlesbar, kann es ein Versehen sein, eine fehlende Festplatte oder Schadsoftware. cobox wartet, bevor dasselbe überall geschieht.',
   'held.none': 'Nichts ist zurückgehalten.',
   'held.deleted': { one: '{n} Datei würde gelöscht', other: '{n} Dateien würden gelöscht' },
   'held.here': 'Auf diesem Rechner gelöscht',
@@ -392,10 +391,10 @@ export const de: Words = {
 
   'folder.history': 'Geschichte',
   'time.parts': 'Teile der Geschichte',
-  'time.changes': 'Was sich änderte',
-  'time.changesIn': 'Was sich in {name} änderte',
+  'time.changes': 'Änderungen',
+  'time.changesIn': 'Änderungen in {name}',
   'time.trash': 'Gelöschte Dateien',
-  'time.undo': 'Zurück zu einem Augenblick',
+  'time.undo': 'Zurücksetzen',
   'time.lead': 'Das Neueste zuerst. Wählen Sie eine Datei, um ihre früheren Fassungen zu sehen und eine zurückzuholen.',
   'time.readers': 'Sie dürfen diesen Ordner lesen. Etwas zurückzuholen ist denen vorbehalten, die ihn ändern dürfen.',
   'time.all': 'Alles, was sich in diesem Ordner änderte',
@@ -637,4 +636,25 @@ export const de: Words = {
   'trouble.held_aside_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
   'trouble.stopping': 'cobox wird gerade beendet.',
   'trouble.stoppingHint': 'Starten Sie es wieder, und öffnen Sie diese Seite neu.',
+
+  'held.noise': { one: '{n} Datei wurde unlesbar', other: '{n} Dateien wurden unlesbar' },
+  'held.onThis': 'Auf diesem Rechner',
+  'held.noiseText': 'Was zu lesen war, ist jetzt Rauschen. So hinterlässt Schadsoftware Dateien; so auch, wer sie verschlüsselt oder packt.',
+  'held.approveAny': 'Ja, das war gewollt',
+  'held.sureAny': { one: '{n} Datei überall so ändern?', other: '{n} Dateien überall so ändern?' },
+  'held.sureNoise': 'Die Rechner der anderen bekommen die unlesbaren Dateien auch. Was vorher darin war, bleibt in der Geschichte.',
+  'held.approvedAny': 'Die Änderung geht an alle.',
+
+  'problem.folder_vanished': 'Der Platz des Ordners auf diesem Rechner ist fort, oder etwas anderes liegt dort. Solange wird nichts gelöscht. Liegt er auf einer anderen Festplatte, schließen Sie sie an.',
+  'problem.disk_full': 'Die Festplatte ist voll. Schaffen Sie Platz; was wartet, kommt dann von selbst.',
+  'problem.quota': 'Eine Sicherung hat keinen Platz für den neuesten Stand. Was sie hatte, bleibt dort. Bitten Sie um mehr, oder fügen Sie eine weitere hinzu.',
+  'problem.unreadable': 'Diese Datei ist nicht zu lesen, also reisen ihre Änderungen nicht. Sehen Sie nach, ob ein anderes Programm sie festhält, oder ob Sie sie lesen dürfen.',
+  'problem.skipped': 'Dies wird nicht abgeglichen.',
+  'problem.waiting': 'Niemand, der verbunden ist, hat, was in dieser Datei steht. Sie kommt, wenn jemand da ist, der sie hat.',
+  'problem.not_empty': 'Andere haben dieses Verzeichnis gelöscht, aber es liegt etwas darin, das nicht abgeglichen wird. Es bleibt.',
+  'problem.not_written': 'Diese Datei kam an und ließ sich nicht schreiben.',
+  'problem.duplicated': 'Eine Kopie des cobox dieses Rechners läuft anderswo unter demselben Schlüssel. Die Arbeit beider ist erhalten; beenden Sie eines und verbinden es neu.',
+  'problem.removed': 'Sie, oder dieser Rechner, gehören nicht mehr zu diesem Ordner. Ihre Dateien bleiben, wie sie sind.',
+  'problem.held_aside': 'Jemand, der entfernt wurde, hatte etwas geschrieben, das niemand gesehen hatte. Entscheiden Sie, ob es aufgenommen wird.',
+  'problem.look': 'Ansehen',
 };

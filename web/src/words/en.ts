@@ -151,7 +151,7 @@ export const en = {
   'verdict.shared': 'In step with others, no backup',
   'verdict.safe': { one: 'Safe: a copy in one other place', other: 'Safe: copies in {n} other places' },
 
-  'why.waiting': 'Many files were deleted at once. Before the others delete them too, say whether that was meant.',
+  'why.waiting': 'Many files were deleted or became unreadable at once. Before that happens at the others too, say whether it was meant.',
   'why.waitingDo': 'Look at it',
   'why.paused': 'Nothing is sent or received until you resume it.',
   'why.pausedDo': 'Resume',
@@ -239,7 +239,7 @@ export const en = {
   'conflicts.liesAt': 'Lies at',
 
   'held.title': 'Held changes',
-  'held.lead': 'When very many files vanish at once, it may be a mistake or a disk that is missing. cobox waits before it deletes them everywhere.',
+  'held.lead': 'When very many files vanish or become unreadable at once, it may be a mistake, a disk that is missing, or malware. cobox waits before the same happens everywhere.',
   'held.none': 'Nothing is held back.',
   'held.deleted': { one: '{n} file would be deleted', other: '{n} files would be deleted' },
   'held.here': 'Deleted on this computer',
@@ -619,4 +619,25 @@ export const en = {
   'trouble.held_aside_not_foundHint': 'Look at the list again.',
   'trouble.stopping': 'cobox is about to stop.',
   'trouble.stoppingHint': 'Start it again, and open this page anew.',
+
+  'held.noise': { one: '{n} file became unreadable', other: '{n} files became unreadable' },
+  'held.onThis': 'On this computer',
+  'held.noiseText': 'What could be read is noise now. Malware leaves files like that; so does somebody who encrypts or packs them.',
+  'held.approveAny': 'Yes, that was meant',
+  'held.sureAny': { one: 'Let {n} file change like that everywhere?', other: 'Let {n} files change like that everywhere?' },
+  'held.sureNoise': 'The others’ computers get the unreadable files too. What was in them before stays in the history.',
+  'held.approvedAny': 'The change goes to everybody.',
+
+  'problem.folder_vanished': 'The folder’s place on this computer is gone, or something else lies there. Nothing is deleted meanwhile. If it lies on another disk, connect that disk.',
+  'problem.disk_full': 'The disk is full. Make room on it; what waits then comes by itself.',
+  'problem.quota': 'A backup has no room for the newest state. What it had stays there. Ask whoever keeps it for more, or add another backup.',
+  'problem.unreadable': 'This file can not be read, so its changes do not travel. See whether another program holds it, or whether you may read it.',
+  'problem.skipped': 'This is not synced.',
+  'problem.waiting': 'Nobody who is connected has what is in this file. It comes when somebody who has it is there.',
+  'problem.not_empty': 'Others deleted this directory, but things that are not synced lie in it. It stays.',
+  'problem.not_written': 'This file came, and could not be written.',
+  'problem.duplicated': 'A copy of this computer’s cobox runs somewhere else under the same key. The work of both is kept; stop one of them and link it anew.',
+  'problem.removed': 'You, or this computer, do not belong to this folder any more. Your files stay as they are.',
+  'problem.held_aside': 'Somebody who was removed had written something that nobody had seen. Decide whether it is taken in.',
+  'problem.look': 'Look at it',
 } as const;

@@ -153,7 +153,7 @@ export const es: Words = {
   'verdict.shared': 'Al día con otros, sin copia de seguridad',
   'verdict.safe': { one: 'A salvo: una copia en otro lugar', other: 'A salvo: copias en otros {n} lugares' },
 
-  'why.waiting': 'Se borraron muchísimos archivos a la vez. Antes de que se borren en los demás equipos, di si era lo que querías.',
+  'why.waiting': 'Muchísimos archivos se borraron o quedaron ilegibles a la vez. Antes de que pase también en los demás equipos, di si era lo que querías.',
   'why.waitingDo': 'Mirarlo',
   'why.paused': 'Nada se envía ni se recibe hasta que la reanudes.',
   'why.pausedDo': 'Reanudar',
@@ -241,7 +241,7 @@ export const es: Words = {
   'conflicts.liesAt': 'Está en',
 
   'held.title': 'Cambios retenidos',
-  'held.lead': 'Cuando desaparecen muchísimos archivos a la vez, puede ser un error o un disco que falta. cobox espera antes de borrarlos en todas partes.',
+  'held.lead': 'Cuando muchísimos archivos desaparecen o quedan ilegibles a la vez, puede ser un error, un disco que falta o un programa malicioso. cobox espera antes de que pase lo mismo en todas partes.',
   'held.none': 'No hay nada retenido.',
   'held.deleted': { one: 'Se borraría {n} archivo', other: 'Se borrarían {n} archivos' },
   'held.here': 'Borrado en este equipo',
@@ -625,4 +625,25 @@ export const es: Words = {
   'trouble.held_aside_not_foundHint': 'Mira la lista otra vez.',
   'trouble.stopping': 'cobox está a punto de detenerse.',
   'trouble.stoppingHint': 'Arráncalo otra vez y abre esta página de nuevo.',
+
+  'held.noise': { one: '{n} archivo quedó ilegible', other: '{n} archivos quedaron ilegibles' },
+  'held.onThis': 'En este equipo',
+  'held.noiseText': 'Lo que se podía leer es ahora ruido. Así deja los archivos un programa malicioso; también quien los cifra o comprime.',
+  'held.approveAny': 'Sí, era lo que quería',
+  'held.sureAny': { one: '¿Cambiar así {n} archivo en todas partes?', other: '¿Cambiar así {n} archivos en todas partes?' },
+  'held.sureNoise': 'Los equipos de los demás reciben también los archivos ilegibles. Lo que contenían antes sigue en la historia.',
+  'held.approvedAny': 'El cambio llega a todos.',
+
+  'problem.folder_vanished': 'El lugar de la carpeta en este equipo no está, o hay otra cosa allí. Mientras tanto no se borra nada. Si está en otro disco, conéctalo.',
+  'problem.disk_full': 'El disco está lleno. Haz sitio; lo que espera llega entonces solo.',
+  'problem.quota': 'Una copia de seguridad no tiene sitio para el estado más nuevo. Lo que tenía sigue allí. Pide más a quien la guarda o añade otra.',
+  'problem.unreadable': 'Este archivo no se puede leer, así que sus cambios no viajan. Mira si lo retiene otro programa o si puedes leerlo.',
+  'problem.skipped': 'Esto no se sincroniza.',
+  'problem.waiting': 'Nadie que esté conectado tiene lo que hay en este archivo. Llega cuando esté alguien que lo tenga.',
+  'problem.not_empty': 'Otros borraron este directorio, pero contiene cosas que no se sincronizan. Se queda.',
+  'problem.not_written': 'Este archivo llegó y no se pudo escribir.',
+  'problem.duplicated': 'Una copia del cobox de este equipo funciona en otro sitio con la misma clave. Se guarda el trabajo de los dos; detén uno y vincúlalo de nuevo.',
+  'problem.removed': 'Tú, o este equipo, ya no sois de esta carpeta. Tus archivos se quedan como están.',
+  'problem.held_aside': 'Alguien a quien se quitó había escrito algo que nadie había visto. Decide si se incorpora.',
+  'problem.look': 'Mirarlo',
 };
