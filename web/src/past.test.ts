@@ -10,6 +10,7 @@ const change = (change: Change['change'], path: string, from_path: string | null
   kind: 'file',
   size_bytes: 1,
   from_path,
+  state: '',
 });
 
 test('a version is found under the name its file has now, through all renames since', () => {

@@ -18,4 +18,4 @@ pub use changes::{Change, Entry, changes};
 pub use chronicle::{Chronicle, Told};
 pub use pages::{Cursor, Dated, Page, PageOf, page};
 pub use past::{Nodes, Past, PastError};
-pub use restoration::{Restoration, Then, Version, state_at};
+pub use restoration::{Restoration, Then, Version, state_at, state_of};

@@ -77,6 +77,30 @@ pub fn state_at(
     Ok(found.map(|(at_ms, state)| Then { at_ms, is_exact, view: view(&state), state }))
 }
 
+/// The folder as one head says it was, with all that the head rests on and nothing beside it. `None`: the head is not known, or its
+/// state is kept by nobody. `past` is moved.
+///
+/// Two who write at the same time make two states, and the join of both, which [`state_at`] tells, shows one of them only: this has the
+/// other.
+///
+/// Errors: the state is kept and not as it should be.
+pub fn state_of(
+    chronicle: &Chronicle,
+    id: &HeadId,
+    past: &mut Past,
+    nodes: &mut dyn Nodes,
+    keys: &FolderKeys,
+) -> Result<Option<Then>, PastError> {
+    let Some(head) = chronicle.head(id) else { return Ok(None) };
+    match past.differences(head.root, nodes, keys) {
+        Ok(remote) => past.become_remote(remote),
+        Err(PastError::NotKept { .. }) => return Ok(None),
+        Err(why) => return Err(why),
+    }
+    let (at_ms, state) = (chronicle.at_ms(id).unwrap_or(0), past.state().clone());
+    Ok(Some(Then { at_ms, is_exact: true, view: view(&state), state }))
+}
+
 /// A version of a file or symlink at its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_core::engine::HeadNote;
 use cobox_core::history::{
-    Change, Chronicle, Cursor, Dated, Nodes, Page, PageOf, Past, Restoration, Then, Told, page, state_at,
+    Change, Chronicle, Cursor, Dated, Nodes, Page, PageOf, Past, Restoration, Then, Told, page, state_at, state_of,
 };
 use cobox_core::keys::{EpochSecret, FolderKeys, Profile, ShapeKey};
 use cobox_core::path::{FolderPath, Name};
@@ -330,6 +330,26 @@ impl Story {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn each_head_has_its_own_state_again_whatever_others_wrote_beside_it(seed in any::<u64>(), steps in 1usize..40) {
+        let story = Story::random(seed, steps);
+        let (chronicle, mut past) = (story.chronicle(), story.now());
+        for head in &story.heads {
+            let mut kept = Kept(&story.blocks);
+            let then = state_of(&chronicle, &head.id(), &mut past, &mut kept, &story.keys).unwrap().unwrap();
+            prop_assert!(then.is_exact);
+            prop_assert_eq!(&files(&then.state, &then.view), &story.shown[&head.id()]);
+        }
+        // One that is not known, and one whose state nobody keeps.
+        let last = story.heads.last().unwrap().id();
+        prop_assert!(state_of(&chronicle, &HeadId([9; 32]), &mut past, &mut Kept(&story.blocks), &story.keys).unwrap().is_none());
+        let mut elsewhere = Story::new(1).now();
+        if story.heads.last().unwrap().head().root != elsewhere.root() {
+            let nobody = BTreeMap::new();
+            prop_assert!(state_of(&chronicle, &last, &mut elsewhere, &mut Kept(&nobody), &story.keys).unwrap().is_none());
+        }
+    }
 
     #[test]
     fn what_is_told_is_what_was_done_whoever_joined_whom_and_however_it_is_paged(seed: u64, steps in 1usize..70, page in 1usize..9) {

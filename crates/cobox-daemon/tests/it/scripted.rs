@@ -391,7 +391,8 @@ impl Service for Scripted {
         look(self.named(&folder).map(|_| History { entries: vec![], next: None, thinned: false }))
     }
     fn restore(&self, folder: String, request: RestoreRequest) -> Answer<'_, Restored> {
-        let what = format!("restore {folder} {:?} {} {:?} {}", request.paths, request.at, request.to, request.dry_run);
+        let then = request.at.map(|at| at.to_string()).or(request.state).unwrap_or_default();
+        let what = format!("restore {folder} {:?} {then} {:?} {}", request.paths, request.to, request.dry_run);
         self.change(what, self.named(&folder).map(|_| restored(request.dry_run)))
     }
     fn undo(&self, folder: String, request: UndoRequest) -> Answer<'_, Restored> {

@@ -19,8 +19,11 @@ pub(crate) struct Args {
     /// Files or directories within the folder, as they were called then; everything when left out
     paths: Vec<String>,
     /// The time: 2026-11-22T14:00:00Z, "2026-11-22 14:00", or 2h or 3d for so long ago
-    #[arg(long, value_name = "TIME")]
-    at: String,
+    #[arg(long, value_name = "TIME", required_unless_present = "state", conflicts_with = "state")]
+    at: Option<String>,
+    /// In place of a time, the state of one entry, as `history --json` names it: exact where several people wrote at the same time
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
     /// Write them below this directory instead of into the folder; nothing there is overwritten
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -33,8 +36,9 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         let to = self.to.as_ref().map(|to| place::absolute(to)).transpose()?;
+        let at = self.at.as_deref().map(moment).transpose()?;
         let address = format!("folders/{}/restore", part(&place::folder(&self.folder)?));
-        let request = RestoreRequest { paths: self.paths, at: moment(&self.at)?, to, dry_run: self.dry_run };
+        let request = RestoreRequest { paths: self.paths, at, state: self.state, to, dry_run: self.dry_run };
         let progress = context.out.progress();
         progress.say("looking for the files");
         let restored: Restored = client.post(&address, &request)?;

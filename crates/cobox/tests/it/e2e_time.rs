@@ -393,6 +393,18 @@ fn c1_a_conflict_is_compared_and_settled_for_everybody() {
     ana.json(&["conflicts", "settle", "docs", "plan.txt", "--keep", keep]);
     same_and(&[&mine, &theirs], "one is left", |tree| tree.files() == 3);
     assert_eq!(fs::read_to_string(theirs.join("plan.txt")).unwrap(), lost);
+    // The one that left is in the history, and comes back although both were written at the same time.
+    let said = ana.json(&["history", "docs", "plan.txt"])["entries"].clone();
+    let left = versions[0]["by"].as_str().unwrap();
+    let entry =
+        said.as_array().unwrap().iter().skip(1).find(|entry| entry["by"] == left && entry["change"] == "edited");
+    let state = entry.unwrap()["state"].as_str().unwrap();
+    ana.json(&["restore", "docs", "plan.txt", "--state", state]);
+    same_and(&[&mine, &theirs], "it is back", |_| {
+        fs::read_to_string(theirs.join("plan.txt")).is_ok_and(|text| text == format!("one\n{left}\nthree\n"))
+    });
+    assert_eq!(ana.refused(&["restore", "docs", "plan.txt", "--state", "x"]), (2, "bad_request".into()));
+    assert_eq!(ana.refused(&["restore", "docs", "plan.txt", "--state", &"0".repeat(64)]), (6, "not_in_history".into()));
     ben.json(&["conflicts", "settle", "docs", "list.txt", "--keep", "both"]);
     until("no conflict is left", PATIENCE, || {
         let left = [&ana, &ben].map(|who| who.json(&["conflicts", "list", "docs"])["conflicts"].clone());

@@ -50,6 +50,8 @@ pub struct HistoryEntry {
     pub size_bytes: Option<u64>,
     /// Where it was before, if it was renamed.
     pub from_path: Option<String>,
+    /// Names the state of the folder in which it stands so, for `restore`.
+    pub state: String,
 }
 
 /// `GET folders/{folder}/history`: a page of it.
@@ -63,15 +65,17 @@ pub struct History {
     pub thinned: bool,
 }
 
-/// `POST folders/{folder}/restore`: have files again as they were at a time.
+/// `POST folders/{folder}/restore`: have files again as they were at a time, or in a state. One of both is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreRequest {
     /// Files and directories within the folder, as they were called then; everything when empty.
     #[serde(default)]
     pub paths: Vec<String>,
-    /// The time.
-    pub at: Time,
+    /// The time. Of what several wrote at one time, that is what the folder showed.
+    pub at: Option<Time>,
+    /// A state, as an entry of `history` names it: what its author had before them, whatever others wrote at the same time.
+    pub state: Option<String>,
     /// An absolute path of a directory to write them below; into the folder itself when left out.
     pub to: Option<String>,
     /// Only say what would be done.

@@ -72,7 +72,7 @@ pub(super) fn folder_path(typed: &str) -> Result<FolderPath, ApiError> {
 }
 
 pub(super) fn entry(look_back: &LookBack, dated: Dated) -> HistoryEntry {
-    let Dated { at_ms, entry, .. } = dated;
+    let Dated { head, at_ms, entry } = dated;
     let writer = look_back.writer(entry.device.as_ref());
     HistoryEntry {
         at: Time::from_ms(at_ms.try_into().unwrap_or(i64::MAX)),
@@ -92,5 +92,6 @@ pub(super) fn entry(look_back: &LookBack, dated: Dated) -> HistoryEntry {
         },
         size_bytes: entry.body.map(|body| body.size),
         from_path: entry.from.map(|from| from.to_string()),
+        state: head.to_string(),
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cobox_core::engine::Synced;
-use cobox_core::history::{Cursor, PageOf, Restoration, Then, Version, state_at};
+use cobox_core::history::{Cursor, PageOf, Restoration, Then, Version, state_at, state_of};
 use cobox_core::path::FolderPath;
 use cobox_core::state::{View, ViewEntry, view};
-use cobox_proto::id::SigKey;
+use cobox_proto::id::{HeadId, SigKey};
 
 use super::super::{Daemon, Running};
 use super::history::{entry, folder_path, on_a_thread, page_of};
@@ -60,12 +60,12 @@ impl Daemon {
         let paths = request.paths.iter().map(|path| folder_path(path)).collect::<Result<Vec<_>, _>>()?;
         let paths: Vec<FolderPath> = paths.into_iter().filter(|path| !path.is_root()).collect();
         let to = request.to.as_deref().map(directory).transpose()?;
+        let moment = moment(&request)?;
         self.look_first(&running).await;
-        let at_ms = to_ms(request.at);
         let elsewhere = to.is_some();
         let (look_back, planned) = self
             .planned(&running, move |look_back| {
-                let then = then(look_back, at_ms)?;
+                let then = then(look_back, moment)?;
                 // Elsewhere nothing is there yet.
                 let shows = if elsewhere { view(&cobox_core::state::State::new()) } else { view(&look_back.state) };
                 let plan = Restoration::plan((&look_back.state, &shows), &then, &paths, false);
@@ -85,10 +85,10 @@ impl Daemon {
     pub(super) async fn undo_folder(&self, folder: String, request: UndoRequest) -> Result<Restored, ApiError> {
         let running = self.find(&folder)?;
         self.look_first(&running).await;
-        let at_ms = to_ms(request.to);
+        let moment = Moment::At(to_ms(request.to));
         let (look_back, planned) = self
             .planned(&running, move |look_back| {
-                let then = then(look_back, at_ms)?;
+                let then = then(look_back, moment)?;
                 let plan = Restoration::plan((&look_back.state, &view(&look_back.state)), &then, &[], true);
                 Ok(Planned { plan, state_at_ms: Some(then.at_ms), exact: then.is_exact })
             })
@@ -184,13 +184,38 @@ impl Daemon {
     }
 }
 
+/// Which state of the folder is meant.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// What stood at a time, milliseconds since 1970.
+    At(u64),
+    /// What one head says.
+    Of(HeadId),
+}
+
+fn moment(request: &RestoreRequest) -> Result<Moment, ApiError> {
+    let bad = |what: &str, hint: &str| Err(ApiError::new(ErrorCode::BadRequest, what).hint(hint));
+    match (request.at, &request.state) {
+        (Some(at), None) => Ok(Moment::At(to_ms(at))),
+        (None, Some(state)) => match state.parse() {
+            Ok(head) => Ok(Moment::Of(head)),
+            Err(_) => bad("this names no state", "an entry of the history names the state in which it stands"),
+        },
+        _ => bad("either a time or a state is to be restored", "give one of `at` and `state`"),
+    }
+}
+
 /// The folder as it was.
-fn then(look_back: &mut LookBack, at_ms: u64) -> Result<Then, ApiError> {
+fn then(look_back: &mut LookBack, moment: Moment) -> Result<Then, ApiError> {
     let chronicle = look_back.chronicle().map_err(failed)?;
     let mut past = look_back.past();
     let (keys, standing) = (look_back.keys.clone(), look_back.standing().clone());
-    let then = state_at(&chronicle, at_ms, &mut past, &mut look_back.reach, &keys, &standing).map_err(failed)?;
-    then.ok_or_else(|| {
+    let nodes = &mut look_back.reach;
+    let then = match moment {
+        Moment::At(at_ms) => state_at(&chronicle, at_ms, &mut past, nodes, &keys, &standing),
+        Moment::Of(head) => state_of(&chronicle, &head, &mut past, nodes, &keys),
+    };
+    then.map_err(failed)?.ok_or_else(|| {
         ApiError::new(ErrorCode::NotInHistory, "no state of that time is kept by anybody who can be reached")
             .hint("`cobox history FOLDER` shows how far back it goes; seeders that are connected keep more")
     })
