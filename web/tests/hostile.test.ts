@@ -1,13 +1,14 @@
 // What strangers try through the browser (failures B.11): names that want to be programs, pages from elsewhere, another name for this
 // machine. In real Chromium, against the real service.
 
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { launch, open } from './browser';
+import { bothWrite, inStep, joins } from './story';
 import { World } from './world';
 
 /** Each would say so if it ran. A name can hold no slash. */
@@ -124,6 +125,48 @@ test('w8 x11: forty names and contents that want to be programs are only shown',
   }
   expect(ran).toBe(0);
   expect(wrong.filter((what) => !what.includes("frame") || !what.includes('sandboxed'))).toEqual([]);
+});
+
+test('w8 x11: in history, among deleted files, and line by line in a comparison they are only shown, too', async () => {
+  const [ana, ben] = await Promise.all([world.person('<img src=x onerror=pwned()>'), world.person('Ben"><script>pwned()</script>')]);
+  const place = ana.folder('Choir');
+  mkdirSync(place);
+  PAYLOADS.forEach((payload, i) => writeFileSync(join(place, `${i} ${payload}`), payload));
+  writeFileSync(join(place, PAYLOADS[1] ?? ''), 'first\n');
+  await ana.type('create', place);
+  await inStep(ana);
+  await joins(ana, ben);
+  PAYLOADS.slice(0, 20).forEach((payload, i) => rmSync(join(place, `${i} ${payload}`)));
+  await inStep(ana, ben);
+  const spoilt = (word: string) => `${PAYLOADS.map((payload) => `${payload} ${word}`).join('\n')}\n`;
+  await bothWrite(ana, ben, PAYLOADS[1] ?? '', spoilt('hers'), spoilt('his'));
+
+  const { page, wrong } = await open(browser, ana);
+  let ran = 0;
+  await page.exposeFunction('pwned', () => (ran += 1));
+  page.on('dialog', (dialog) => (wrong.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
+  const { folders } = await ana.type('folders');
+  const go = (part: string) => page.goto(`${new URL(page.url()).origin}/#/folder/${folders[0].id}/${part}`);
+  await go('conflicts');
+  for (const payload of PAYLOADS) await page.getByRole('deletion').or(page.getByRole('insertion')).getByText(`${payload} his`, { exact: true }).first().waitFor();
+  await page.getByRole('button', { name: /^Keep this one/ }).first().click();
+  await page.getByRole('dialog').getByText('leaves the folder').waitFor();
+  await page.keyboard.press('Escape');
+  await go('trash');
+  await page.getByText(`19 ${PAYLOADS[19]}`).first().waitFor();
+  await page.getByRole('button', { name: /^Bring all back/ }).click();
+  await page.getByRole('dialog').getByText('files are written as they were then').waitFor();
+  await page.keyboard.press('Escape');
+  await go('history');
+  await page.getByText(`added 39 ${PAYLOADS[39]}`).first().waitFor();
+  await go(`versions/${encodeURIComponent(PAYLOADS[1] ?? '')}`);
+  await page.getByText('as it is now').or(page.getByText('Changed by')).first().waitFor();
+  await go('people');
+  await page.getByRole('button', { name: /^Remove Ben/ }).click();
+  await page.getByRole('dialog').getByText('What Ben').first().waitFor();
+  await page.keyboard.press('Escape');
+  expect(ran).toBe(0);
+  expect(wrong).toEqual([]);
 });
 
 test('w1 w3 w4 w5: a page from elsewhere can neither act nor read nor frame', async () => {
