@@ -14,9 +14,9 @@ use cobox_core::path::{FolderPath, Name};
 use cobox_core::seal::BlockKind;
 use cobox_core::state::{Body, Commit, Content, Kind, State, view};
 use cobox_core::tree::Tree;
-use cobox_proto::id::{ActorId, EpochTag, Inode};
+use cobox_proto::id::{ActorId, EpochTag, Inode, SigKey};
 use cobox_proto::members::{FolderKind, Policy};
-use cobox_proto::sign::{SecretKey, SigKey};
+use cobox_proto::sign::SecretKey;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 

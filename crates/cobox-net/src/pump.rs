@@ -79,7 +79,7 @@ pub enum FolderEvent {
 #[derive(Debug)]
 pub enum Answer {
     /// Come in.
-    Enter(Pass),
+    Enter(Box<Pass>),
     /// You were sent away: these ops say so. Without any it is a no like any other.
     Removed(Vec<Vec<u8>>),
 }
@@ -455,7 +455,7 @@ impl Pump {
         let introduction = self.link.introduction(&folder);
         inbox.send(FolderEvent::MayEnter { who, introduction, answer }).await.ok()?;
         let admitted = match answered.await.ok()? {
-            Answer::Enter(pass) => Ok(Admitted { pass, inbox }),
+            Answer::Enter(pass) => Ok(Admitted { pass: *pass, inbox }),
             Answer::Removed(ops) => Err(ops),
         };
         Some((folder, who, admitted))

@@ -132,12 +132,13 @@ impl Daemon {
             }
             let Some(folder) = running.config.folder() else { continue };
             let known = running.handle.ask(|actor| {
+                let called = actor.whom_to_call();
                 let with_peer = |ticket: Ticket| {
                     let addrs = to_endpoint(&ticket);
                     let has_peer = actor.has_peer_at(&addrs.key);
                     (addrs, has_peer)
                 };
-                actor.to_be_called().into_iter().map(with_peer).collect::<Vec<_>>()
+                called.into_iter().map(with_peer).collect::<Vec<_>>()
             });
             for (addrs, has_peer) in known.await.into_iter().flatten() {
                 if addrs.key == self.endpoint.id() {

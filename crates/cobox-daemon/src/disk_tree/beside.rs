@@ -53,7 +53,7 @@ impl DiskTree {
         let names: Vec<String> = path.iter().map(|name| name.as_str().to_owned()).collect();
         let names = match names.split_last() {
             // What this disk calls it.
-            Some((_, dirs)) => [dirs, &[place.name.clone()]].concat(),
+            Some((_, dirs)) => [dirs, std::slice::from_ref(&place.name)].concat(),
             None => return Ok(None),
         };
         for n in 1..=ASIDE_MAX {

@@ -247,9 +247,11 @@ impl Actor {
                 }
                 let replica = brain.tenant.replica();
                 let told = match replica.reach(&who, now_ms) {
-                    Some(_) => {
-                        Answer::Enter(Pass { kind: KeyKind::Seeder, key: self.setup.key.clone(), introduction: vec![] })
-                    }
+                    Some(_) => Answer::Enter(Box::new(Pass {
+                        kind: KeyKind::Seeder,
+                        key: self.setup.key.clone(),
+                        introduction: vec![],
+                    })),
                     None => Answer::Removed(replica.removal_of(&who)),
                 };
                 let _gone = answer.send(told);

@@ -29,7 +29,7 @@ pub(crate) struct Unsent {
 
 impl FolderActor {
     /// Whom to call about this folder. Who was sent away asks now and then.
-    pub(crate) fn to_be_called(&mut self) -> Vec<Ticket> {
+    pub(crate) fn whom_to_call(&mut self) -> Vec<Ticket> {
         if self.is_out() {
             let now = self.around.now_ms();
             if now < self.next_call_ms {

@@ -19,7 +19,7 @@ impl FolderActor {
                 }
                 if !self.config.paused {
                     let told = match self.replica.reach(&who, now) {
-                        Some(_) => Answer::Enter(self.pass()),
+                        Some(_) => Answer::Enter(Box::new(self.pass())),
                         None => Answer::Removed(self.replica.removal_of(&who)),
                     };
                     let _ = answer.send(told);
