@@ -8,6 +8,7 @@ mod commands;
 mod error;
 mod interrupt;
 mod output;
+mod pace;
 mod place;
 mod prompt;
 mod text;

@@ -1,5 +1,7 @@
 //! Durations, sizes and times as people type and read them.
 
+use std::time::Duration;
+
 use cobox_daemon::api::dto::Time;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -88,6 +90,17 @@ pub(crate) fn show_ago(at: Time, now: Time) -> String {
     if s < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
 }
 
+/// How long something still takes, for people: `4 minutes`.
+pub(crate) fn show_rest(rest: Duration) -> String {
+    // Rounded up: nobody minds if it is done sooner.
+    match rest.as_secs() {
+        s @ 0..100 => count((s / 10 + 1) * 10, "second"),
+        s @ 100..7200 => count(s.div_ceil(60), "minute"),
+        s @ 7200..172_800 => count(s.div_ceil(3600), "hour"),
+        s => count(s.div_ceil(86_400), "day"),
+    }
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn count(number: u64, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
@@ -114,6 +127,15 @@ mod tests {
         {
             assert!(duration_s(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_rest_of_the_time_is_told_in_the_unit_people_would_use_and_never_too_short() {
+        let told = |s| show_rest(Duration::from_secs(s));
+        assert_eq!([told(0), told(9), told(95)], ["10 seconds", "10 seconds", "100 seconds"]);
+        assert_eq!([told(100), told(240), told(7199)], ["2 minutes", "4 minutes", "120 minutes"]);
+        assert_eq!([told(7200), told(86_400 * 3)], ["2 hours", "3 days"]);
+        assert_eq!(show_rest(Duration::MAX).split(' ').next_back(), Some("days"));
     }
 
     #[test]

@@ -79,6 +79,11 @@ fn show(recovered: &Recovered) -> String {
     for folder in &recovered.folders {
         text.push_str(&format!("  {} in {}\n", clean(&folder.name), clean(&folder.path)));
     }
+    if !recovered.folders.is_empty() {
+        text.push_str(
+            "Their files follow; `cobox status --wait` says how far they are, and it goes on after any interruption.\n",
+        );
+    }
     text
 }
 

@@ -7,8 +7,9 @@ use cobox_daemon::api::dto::{BackupStatus, FolderState, FolderStatus, MemberStat
 
 use crate::client::{Client, part};
 use crate::error::Failure;
+use crate::pace::Pace;
 use crate::text::clean;
-use crate::units::{count, show_ago, show_bytes};
+use crate::units::{count, show_ago, show_bytes, show_rest};
 use crate::{Context, place};
 
 /// How long one question waits before progress is shown.
@@ -55,6 +56,7 @@ impl Args {
 fn wait(context: &Context, client: &Client, folder: Option<String>, timeout_s: Option<u64>) -> Result<Status, Failure> {
     let until = timeout_s.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
     let progress = context.out.progress();
+    let (begun, mut pace) = (Instant::now(), Pace::default());
     let mut rescan = true;
     loop {
         let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()).min(SLICE));
@@ -64,7 +66,9 @@ fn wait(context: &Context, client: &Client, folder: Option<String>, timeout_s: O
             return Ok(status);
         }
         rescan = false;
-        progress.say(&format!("waiting for {}", behind(&status)));
+        pace.note(begun.elapsed(), status.folders.iter().map(|folder| folder.pending_bytes).sum());
+        let rest = pace.rest().map(|rest| format!("; about {} left", show_rest(rest))).unwrap_or_default();
+        progress.say(&format!("waiting for {}{rest}", behind(&status)));
     }
 }
 

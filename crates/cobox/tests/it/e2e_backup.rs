@@ -357,3 +357,34 @@ fn s4_an_empty_folder_with_a_backup_is_in_step_until_something_is_in_it() {
     let status = ana.wait("docs");
     assert_eq!((&status["state"], &status["files"]), (&"in_step".into(), &0.into()), "{status}");
 }
+
+/// The tree is there at once and the contents follow. Whoever pulls the plug meanwhile loses nothing that had come.
+#[test]
+fn k1_a_recovery_shows_the_tree_first_and_goes_on_after_every_interruption() {
+    const FILES: u64 = 30;
+    let world = World::new();
+    let (ana, the_box) = (world.person("Ana"), world.seeder("box"));
+    fs::create_dir_all(ana.folder("docs")).unwrap();
+    for n in 0..FILES {
+        fs::write(ana.folder("docs").join(format!("film {n}")), noise(n, 2 << 20)).unwrap();
+    }
+    ana.create("docs");
+    ana.back_up("docs", &the_box);
+    let whole = Tree::read(&ana.folder("docs")).unwrap();
+    let (_, words, tickets) = ana.kit();
+    gone([ana]);
+
+    let mut new = world.person("new");
+    recovered(&new, &words, &[&tickets[0]]);
+    assert_eq!(new.status("docs")["files"], FILES, "what there is, is known before it has come");
+    let back = new.folder("back").join("docs");
+    let arrived = || fs::read_dir(&back).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count();
+    for times in 0..3 {
+        until("some more has come", PATIENCE, || if arrived() > times * 4 { Ok(()) } else { Err(new.status("docs")) });
+        new.crash();
+        new.up();
+    }
+    becomes(&back, &whole);
+    let received = new.wait("docs")["received_blocks"].as_u64().unwrap();
+    assert!(received < the_box.blocks(), "the last of four runs fetched all {received} blocks anew");
+}
