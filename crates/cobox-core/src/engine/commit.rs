@@ -32,7 +32,7 @@ impl Engine {
             .cloned()
             .collect();
         let mut gone_before: BTreeSet<FolderPath> = waiting.flat_map(|held| &held.paths).cloned().collect();
-        let half_seen = self.half_seen(&finding);
+        let half_seen = self.half_seen(&finding, &gone_before);
         let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, noise, .. } = finding;
         let mut gone_lately = std::mem::take(&mut self.gone_lately);
@@ -155,7 +155,8 @@ impl Engine {
 
     /// Files that were found at one place, and are remembered at another that was not looked at, or stood there a moment earlier:
     /// `to -> from`. Without both places in one look this can not be told from a copy. What stands at both once more is a hard link.
-    fn half_seen(&mut self, finding: &Finding) -> BTreeMap<FolderPath, FolderPath> {
+    /// What is gone and waits needs no other look.
+    fn half_seen(&mut self, finding: &Finding, waits: &BTreeSet<FolderPath>) -> BTreeMap<FolderPath, FolderPath> {
         if !Guard::HalfAMoveIsNoCopy.stands() {
             return BTreeMap::new();
         }
@@ -165,7 +166,10 @@ impl Engine {
             let from = self.ids.get(&stamp.id).filter(|from| *from != path)?;
             self.synced.get(from).filter(|old| old.digest == body.plain_digest)?;
             let stands_there = !finding.gone.contains(from) && !finding.found.contains_key(from);
-            let is_new = !finding.went_to(from) || stands_there && seen_twice.get(path) != Some(from);
+            let is_new = match finding.went_to(from) {
+                true => stands_there && seen_twice.get(path) != Some(from),
+                false => !waits.contains(from),
+            };
             is_new.then(|| from.clone())
         };
         let half_seen: BTreeMap<FolderPath, FolderPath> =

@@ -139,7 +139,10 @@ fn take(desk: &mut Desk, numbers: std::ops::Range<usize>) {
 
 /// Looks as a watcher has it: at these places.
 fn look_under(desk: &mut Desk, numbers: std::ops::Range<usize>) -> Answer {
-    let under: Vec<FolderPath> = numbers.map(|n| at(&name(n))).collect();
+    look_at(desk, numbers.map(|n| at(&name(n))).collect())
+}
+
+fn look_at(desk: &mut Desk, under: Vec<FolderPath>) -> Answer {
     let there = under.iter().filter_map(|path| Some((path.clone(), desk.disk.get(path)?)));
     let listed = there.map(|(path, (number, content))| (path, Stat::File(Desk::stamp(*number, content)))).collect();
     desk.folder.alice.handle(desk.now_ms, Input::ScanBegun { under });
@@ -272,6 +275,21 @@ fn t2_a_clock_that_is_set_back_keeps_no_burst_waiting() {
     assert_eq!(answer.published, 0, "more may follow");
     assert_eq!(desk.wake(answer.wakes_ms.unwrap()).published, 1);
     assert!(desk.now_ms < START_MS + 1_000);
+}
+
+#[test]
+fn h2_a_file_whose_old_place_waits_is_taken_up_at_its_new_place_at_once() {
+    let mut desk = Desk::with(100);
+    let moved = desk.disk.remove(&at(&name(0))).unwrap();
+    let answer = look_under(&mut desk, 0..1);
+    assert_eq!((answer.published, desk.shown()), (0, 100));
+    let passes_ms = answer.wakes_ms.unwrap();
+    desk.disk.insert(at("moved"), moved);
+    let answer = look_at(&mut desk, vec![at("moved")]);
+    assert_eq!((answer.published, answer.looks_again, desk.shown()), (1, vec![], 101));
+    desk.wake(passes_ms);
+    assert_eq!(desk.shown(), 100);
+    assert!(desk.folder.alice.view().lookup(&at("moved")).is_some());
 }
 
 #[test]
