@@ -145,12 +145,12 @@ pub struct ChunkNote {
 /// Seals a chunk to learn its name.
 pub fn note_chunk(keys: &FolderKeys, epoch: EpochTag, chunk: &[u8]) -> ChunkNote {
     let digest = keys.shape().digest(chunk);
-    let sealed = keys
-        .seal_digested(&epoch, BlockKind::Chunk, &[], chunk, digest)
+    let cid = keys
+        .sealed_name(&epoch, BlockKind::Chunk, chunk, digest)
         .expect("the epoch is one of the keys and a chunk is at most 2 MiB");
     let mut mark = [0; 16];
     mark.copy_from_slice(&digest[..16]);
-    ChunkNote { listed: Listed { chunk: Ref { cid: sealed.cid, len: chunk.len() as u32, epoch }, mark }, digest }
+    ChunkNote { listed: Listed { chunk: Ref { cid, len: chunk.len() as u32, epoch }, mark }, digest }
 }
 
 /// `plain_digest` of content that stands in the record.

@@ -16,6 +16,9 @@
 //! Invariant: what `open` returns is the only content its bytes can have. The salt is recomputed from the opened content and
 //! compared before anything is returned; this is the key commitment that GCM alone does not give.
 
+#[cfg(debug_assertions)]
+mod remembered;
+
 use std::ops::Range;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -27,6 +30,9 @@ use cobox_proto::limits::{BLOCK_BYTES_MAX, BLOCK_LINKS_MAX, BLOCK_PAYLOAD_BYTES_
 use crate::keys::{EpochKeys, FolderKeys};
 use crate::padding;
 use crate::state::Ref;
+
+#[cfg(debug_assertions)]
+pub use remembered::remember_sealed;
 
 /// The payload is stored as it is.
 pub const CODEC_RAW: u8 = 0;
@@ -154,6 +160,38 @@ impl FolderKeys {
         payload: &[u8],
         digest: [u8; 32],
     ) -> Result<SealedBlock, SealError> {
+        let Framed { keys, header, ad, frame } = self.framed(epoch, kind, links, payload, digest)?;
+        let at = header.len();
+        let bytes = seal(keys, &ad, frame, header, payload);
+        Ok(SealedBlock { cid: name(&bytes, at), bytes })
+    }
+
+    /// The name of the block that [`Self::seal_digested`] makes, for a caller who throws the block away.
+    pub(crate) fn sealed_name(
+        &self,
+        epoch: &EpochTag,
+        kind: BlockKind,
+        payload: &[u8],
+        digest: [u8; 32],
+    ) -> Result<Cid, SealError> {
+        #[cfg(debug_assertions)]
+        if remembered::is_asked_for() {
+            let Framed { keys, ad, frame, .. } = self.framed(epoch, kind, &[], payload, digest)?;
+            if let Some(cid) = remembered::name(frame.salt(keys, &ad, payload.len()).as_bytes()) {
+                return Ok(cid);
+            }
+        }
+        Ok(self.seal_digested(epoch, kind, &[], payload, digest)?.cid)
+    }
+
+    fn framed(
+        &self,
+        epoch: &EpochTag,
+        kind: BlockKind,
+        links: &[Cid],
+        payload: &[u8],
+        digest: [u8; 32],
+    ) -> Result<Framed<'_>, SealError> {
         let keys = self.usable(epoch)?;
         if links.windows(2).any(|pair| pair[0] >= pair[1]) || (kind == BlockKind::Chunk && !links.is_empty()) {
             return Err(SealError::Links);
@@ -168,9 +206,7 @@ impl FolderKeys {
         let header = BlockHeader { epoch: *epoch, links: links.to_vec() }.to_bytes();
         let ad = self.associated("block", &header);
         let total = block_total(keys, kind, header.len(), payload.len()).ok_or(too_large)?;
-        let frame = Frame { kind: kind as u8, total, digest };
-        let bytes = seal(keys, &ad, frame, header, payload);
-        Ok(SealedBlock { cid: Cid::of(&bytes), bytes })
+        Ok(Framed { keys, header, ad, frame: Frame { kind: kind as u8, total, digest } })
     }
 
     /// Opens a block; that its bytes have the name they were asked for by is the caller's to check.
@@ -256,7 +292,16 @@ impl FolderKeys {
     }
 }
 
+/// What a block is sealed with and beside.
+struct Framed<'k> {
+    keys: &'k EpochKeys,
+    header: Vec<u8>,
+    ad: Vec<u8>,
+    frame: Frame,
+}
+
 /// What is sealed besides the payload.
+#[derive(Clone, Copy)]
 struct Frame {
     kind: u8,
     total: usize,
@@ -272,6 +317,7 @@ impl Frame {
     }
 }
 
+#[derive(Clone)]
 struct Opened {
     kind: u8,
     payload: Vec<u8>,
@@ -307,6 +353,12 @@ fn zero_nonce() -> Nonce {
 /// Appends salt, ciphertext and tag to `before`; the payload is copied once and encrypted in place.
 fn seal(keys: &EpochKeys, ad: &[u8], frame: Frame, before: Vec<u8>, payload: &[u8]) -> Vec<u8> {
     let salt = frame.salt(keys, ad, payload.len());
+    #[cfg(debug_assertions)]
+    if let Some(known) = remembered::sealed(salt.as_bytes()) {
+        return known.bytes.clone();
+    }
+    #[cfg(debug_assertions)]
+    let salt_at = before.len();
     let mut bytes = before;
     bytes.reserve_exact(frame.total - bytes.len());
     bytes.extend_from_slice(salt.as_bytes());
@@ -319,11 +371,30 @@ fn seal(keys: &EpochKeys, ad: &[u8], frame: Frame, before: Vec<u8>, payload: &[u
         .seal_in_place_separate_tag(zero_nonce(), Aad::from(ad), &mut bytes[plain_at..])
         .expect("GCM takes 64 GiB, a block is a few MiB");
     bytes.extend_from_slice(tag.as_ref());
+    #[cfg(debug_assertions)]
+    if remembered::is_asked_for() {
+        let opened = Opened { kind: frame.kind, payload: payload.to_vec(), digest: frame.digest };
+        remembered::note(keys.id(), ad, &bytes, salt_at, opened);
+    }
     bytes
+}
+
+/// The name of a block that was just sealed; its salt stands at `salt_at`.
+#[cfg_attr(not(debug_assertions), allow(unused_variables))]
+fn name(block: &[u8], salt_at: usize) -> Cid {
+    #[cfg(debug_assertions)]
+    if let Some(cid) = block[salt_at..].first_chunk().and_then(remembered::name) {
+        return cid;
+    }
+    Cid::of(block)
 }
 
 /// Opens `salt | ct | tag`, all checks but the size class, which only the caller knows.
 fn open(folder: &FolderKeys, keys: &EpochKeys, ad: &[u8], sealed: &[u8], total: usize) -> Result<Opened, SealError> {
+    #[cfg(debug_assertions)]
+    if let Some(known) = remembered::opened(&keys.id(), ad, sealed) {
+        return Ok(known);
+    }
     let mut r = Reader::new(sealed);
     let salt: [u8; SALT_BYTES] = r.fixed()?;
     let Some(inside) = r.left().checked_sub(TAG_BYTES + FRAME_BYTES) else {

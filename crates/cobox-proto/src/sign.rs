@@ -84,15 +84,17 @@ mod remembered {
     use crate::id::SigKey;
 
     /// Verdicts that are kept; beyond that, all are forgotten.
-    const KEPT_MAX: usize = 100_000;
+    const KEPT_MAX: usize = 20_000;
 
     thread_local! {
         static VERDICTS: RefCell<Option<BTreeMap<[u8; 32], bool>>> = const { RefCell::new(None) };
     }
 
-    /// From here on this thread remembers which signatures hold.
+    /// From here on this thread remembers which signatures hold; what it remembers already, it goes on to.
     pub fn remember_verified() {
-        VERDICTS.with_borrow_mut(|verdicts| *verdicts = Some(BTreeMap::new()));
+        VERDICTS.with_borrow_mut(|verdicts| {
+            verdicts.get_or_insert_default();
+        });
     }
 
     fn name(key: &SigKey, bytes: &[u8], signature: &Signature) -> [u8; 32] {

@@ -128,9 +128,26 @@ impl World<'_> {
         }
     }
 
+    fn has_nothing_to_say(&self, node: usize) -> bool {
+        match node.checked_sub(HOSTS_FROM) {
+            Some(host) => {
+                let host = &self.hosts[host];
+                host.events.is_empty() && host.outbox.is_empty() && host.close.is_empty()
+            }
+            None => {
+                let member = &self.members[node];
+                member.events.is_empty() && member.outbox.is_empty() && member.close.is_empty()
+            }
+        }
+    }
+
     /// Takes what machines have to say; closes the channels of the stopped.
     pub(crate) fn tidy(&mut self) {
-        for node in self.nodes() {
+        for n in 0..self.members.len() + self.hosts.len() {
+            let node = n.checked_sub(self.members.len()).map_or(n, |host| HOSTS_FROM + host);
+            if self.options.follow.is_none() && self.is_running(node) && self.has_nothing_to_say(node) {
+                continue;
+            }
             let name = self.name(node);
             let follow = self.options.follow.clone();
             let (events, outbox, close) = match node.checked_sub(HOSTS_FROM) {

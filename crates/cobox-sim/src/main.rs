@@ -87,6 +87,9 @@ struct Campaign {
     /// How many at once; as many as there are cores if it is not said.
     #[arg(long)]
     threads: Option<usize>,
+    /// Print the trace of each world: what made it quicker must not make it another one.
+    #[arg(long)]
+    traces: bool,
 }
 
 /// Seeds whose failure is known and not mended yet, each with a word on it. They are told of and do not count.
@@ -177,6 +180,9 @@ fn go_through(cast: &Cast, campaign: &Campaign) -> u64 {
             let report = run(cast, seed, &options);
             add(&tried, 1);
             add(&contents, report.contents);
+            if campaign.traces {
+                println!("{seed} traces {}", blake3::Hash::from_bytes(report.trace).to_hex());
+            }
             let again = seed.is_multiple_of(TWICE_EVERY).then(|| run(cast, seed, &options));
             let differs = again.filter(|again| *again != report).map(|_| "O10: it tells another story".to_owned());
             if let Some(why) = report.failure.or(differs) {

@@ -26,18 +26,21 @@ use crate::scan::Scan;
 /// Of a folder with so many files, it is never believed that it was emptied.
 const EMPTIED_MIN: u64 = 3;
 
+/// A sealed block; all who have it share its bytes.
+pub(crate) type Block = Arc<Vec<u8>>;
+
 /// What a member sends over a channel.
 #[derive(Debug, Clone)]
 pub(crate) enum Packet {
     Message(Message),
-    Block(Cid, Vec<u8>),
+    Block(Cid, Block),
 }
 
 /// What a stop leaves.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Durable {
     pub(crate) disk: Disk,
-    pub(crate) blocks: BTreeMap<Cid, Vec<u8>>,
+    pub(crate) blocks: BTreeMap<Cid, Block>,
     heads: BTreeMap<HeadId, SignedHead>,
     receipts: Vec<SignedReceipt>,
     pub(crate) memory: Option<(Cid, BTreeSet<HeadId>)>,
@@ -291,7 +294,7 @@ impl<'c> Member<'c> {
                     self.durable.blocks.insert(cid, bytes.clone());
                     let Some(live) = &mut self.live else { return };
                     if live.wants.remove(&cid) {
-                        live.engine.handle(clock_ms, Input::Block { cid, bytes });
+                        live.engine.handle(clock_ms, Input::Block { cid, bytes: bytes.to_vec() });
                     }
                     let waiting = std::mem::take(&mut live.waiting);
                     live.steps.extend(waiting);
@@ -372,7 +375,7 @@ impl<'c> Member<'c> {
             }
             Output::Store(blocks) => {
                 if !self.stops_now() {
-                    self.durable.blocks.extend(blocks.into_iter().map(|block| (block.cid, block.bytes)));
+                    self.durable.blocks.extend(blocks.into_iter().map(|block| (block.cid, Arc::new(block.bytes))));
                 }
             }
             Output::Remember(memory) => {
@@ -400,7 +403,7 @@ impl<'c> Member<'c> {
                 let mut missing = Vec::new();
                 for cid in cids {
                     match self.durable.blocks.get(&cid) {
-                        Some(bytes) => live.engine.handle(clock_ms, Input::Block { cid, bytes: bytes.clone() }),
+                        Some(bytes) => live.engine.handle(clock_ms, Input::Block { cid, bytes: bytes.to_vec() }),
                         None => {
                             live.wants.insert(cid);
                             missing.push(cid);
@@ -468,14 +471,14 @@ impl<'c> Member<'c> {
     }
 
     /// A block as it is kept, or made again from a file that has the bytes.
-    pub(crate) fn block(&self, cid: &Cid) -> Option<Vec<u8>> {
+    pub(crate) fn block(&self, cid: &Cid) -> Option<Block> {
         if let Some(bytes) = self.durable.blocks.get(cid) {
             return Some(bytes.clone());
         }
         let (_, start, piece) = self.durable.pieces.get(cid)?;
         let plain = self.plain(cid)?;
         debug_assert!(*start < usize::MAX);
-        cobox_core::content::reseal(&self.person.keys, piece, &plain).map(|sealed| sealed.bytes)
+        cobox_core::content::reseal(&self.person.keys, piece, &plain).map(|sealed| Arc::new(sealed.bytes))
     }
 
     /// The bytes of a chunk from a file here that holds them, or from one that was set aside.

@@ -97,11 +97,11 @@ impl World<'_> {
     }
 
     /// O8 and O1 of seeders: each has all of the newest state and has said so, and has what it says that it has.
-    fn hosts_have_all(&self) -> Result<(), String> {
+    fn hosts_have_all(&mut self) -> Result<(), String> {
         let Some(live) = &self.members[0].live else { return Ok(()) };
         let heads = live.replica.heads();
+        self.hosts.iter_mut().try_for_each(Host::keeps_its_word)?;
         for host in &self.hosts {
-            host.keeps_its_word()?;
             for id in heads.maximal().map(|head| head.id()).filter(|id| heads.counts(id)) {
                 let is_receipted = live.replica.receipts().any(|signed| {
                     let receipt = signed.receipt();

@@ -78,7 +78,7 @@ impl Member<'_> {
         }
         match read(self.person, &self.cutter, self.epoch, &self.durable.disk, &path) {
             Some(read) => {
-                self.durable.blocks.extend(read.blocks.into_iter().map(|block| (block.cid, block.bytes)));
+                self.durable.blocks.extend(read.blocks.into_iter().map(|block| (block.cid, Arc::new(block.bytes))));
                 self.note_pieces(&read.content, &read.chunks);
                 Input::Hashed { path, stamp: read.stamp, body: Box::new(read.body) }
             }

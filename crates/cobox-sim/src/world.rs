@@ -47,7 +47,10 @@ pub struct Report {
 /// Runs one seed.
 pub fn run(cast: &Cast, seed: u64, options: &Options) -> Report {
     #[cfg(debug_assertions)]
-    cobox_proto::sign::remember_verified();
+    {
+        cobox_proto::sign::remember_verified();
+        cobox_core::seal::remember_sealed();
+    }
     let world = || World::new(cast, seed, options.clone()).run();
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(world)) {
         Ok(report) => report,
