@@ -190,6 +190,8 @@ pub struct Engine {
     plan_due: bool,
     /// Whether a plan was wanted while the disk was looked at.
     plan_waits: bool,
+    /// Whether anything was told since a plan found nothing to do: else the next one would find as much.
+    may_have_work: bool,
     next_step: u64,
     pending: (u64, u64),
     /// Blocks and bytes that the last update of the tree brought: what a head announces.
@@ -257,6 +259,7 @@ impl Engine {
             cut_off: false,
             plan_due: false,
             plan_waits: false,
+            may_have_work: true,
             // Where an earlier engine's steps end is not known: their ids are not ours.
             next_step: u64::from_le_bytes(first_step) >> 1,
             pending: (0, 0),
@@ -299,6 +302,7 @@ impl Engine {
         if let Some(due_ms) = self.own.note_time(now_ms) {
             self.out.push_back(Output::WakeAt(due_ms));
         }
+        self.may_have_work = true;
         match input {
             Input::ScanBegun { under } => {
                 self.unsettled = self.busy.clone();

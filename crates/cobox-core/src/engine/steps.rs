@@ -25,6 +25,7 @@ impl Engine {
     /// Compares view and disk and asks for what is missing, once all other outputs are out.
     pub fn replan(&mut self) {
         self.plan_due = true;
+        self.may_have_work = true;
     }
 
     /// Nothing is written before the disk was looked at once: what lies there may be newer than what is remembered.
@@ -50,6 +51,7 @@ impl Engine {
         };
         self.pending = (plan.pending_files, plan.pending_bytes);
         self.cut_off = plan.cut_off;
+        self.may_have_work = plan.cut_off || !plan.steps.is_empty() || !plan.adopt.is_empty() || !self.jobs.is_empty();
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
             if let Some(before) = self.synced.insert(path.clone(), entry)
@@ -300,9 +302,12 @@ impl Engine {
         self.replan_if_idle();
     }
 
-    /// Paths that could not be written are tried again: a disk has room, a holder appeared.
+    /// Paths that could not be written are tried again: a disk has room, a holder appeared. In a folder where nothing was stuck and nothing
+    /// happened since the last plan, this costs nothing.
     pub fn retry_stuck(&mut self) {
-        self.stuck.clear();
-        self.replan();
+        let was_stuck = !std::mem::take(&mut self.stuck).is_empty();
+        if was_stuck || self.may_have_work {
+            self.replan();
+        }
     }
 }

@@ -139,3 +139,15 @@ fn what_goes_to_others_is_handed_out_before_anything_is_planned_here() {
     let planned = said.iter().position(|output| matches!(output, Output::Do(_))).expect("a step");
     assert!(published < planned, "{published} {planned}");
 }
+
+#[test]
+fn a_folder_in_which_nothing_happens_is_not_planned_again() {
+    let mut desk = Desk::full();
+    desk.carry_out();
+    let engine = &mut desk.folder.alice;
+    engine.retry_stuck();
+    assert!(!engine.plan_due, "the last plan found nothing to do");
+    engine.handle(2_000, Input::Woken);
+    engine.retry_stuck();
+    assert!(engine.plan_due, "something was told");
+}
