@@ -117,6 +117,8 @@ pub struct Tenant {
     refused: BTreeMap<HeadId, Holding>,
     /// Heads that came as far as there was room, and the room, what is here of them included.
     overran: BTreeMap<HeadId, u64>,
+    /// The last look found no garbage, and nothing was told since: it would find none again.
+    is_swept: bool,
     outputs: VecDeque<TenantOutput>,
 }
 
@@ -149,6 +151,7 @@ impl Tenant {
             coming: BTreeMap::new(),
             refused: BTreeMap::new(),
             overran: BTreeMap::new(),
+            is_swept: false,
             outputs: VecDeque::new(),
         };
         let heads = tenant.replica.heads();
@@ -178,6 +181,7 @@ impl Tenant {
     }
     /// What was kept of [`Self::agreed`].
     pub fn remember_agreed(&mut self, agreed: Agreed) {
+        self.is_swept = false;
         self.agreed = Some(agreed);
     }
     /// What the folder's history takes of the room: bytes that none of the newest states needs. Worked out by [`Self::sweep`].
@@ -196,17 +200,20 @@ impl Tenant {
     /// The host promises more, or something else.
     pub fn promise(&mut self, now_ms: u64, promise: Promise, shelf: &mut dyn Shelf) {
         self.promise = promise;
+        self.is_swept = false;
         self.follow(now_ms, shelf);
     }
 
     /// The members' vaults beside the folder take so much of its room.
     pub fn charge_beside(&mut self, bytes: u64) {
+        self.is_swept &= self.beside_bytes == bytes;
         self.beside_bytes = bytes;
     }
 
     /// The disk takes no more blocks. Whoever waits for a receipt is told, once for each head; the head stays wanted, and a receipt
     /// that says complete follows when it is.
     pub fn disk_full(&mut self, now_ms: u64) {
+        self.is_swept = false;
         for head in self.coming.keys().copied().collect::<Vec<_>>() {
             if self.refused.insert(head, Holding::NoRoom) != Some(Holding::NoRoom) {
                 self.outputs.push_back(TenantOutput::Refused { head, holding: Holding::NoRoom });
@@ -226,6 +233,7 @@ impl Tenant {
 
     /// Something happened.
     pub fn handle(&mut self, now_ms: u64, input: TenantInput, shelf: &mut dyn Shelf) {
+        self.is_swept &= matches!(input, TenantInput::Replica(replicate::Input::Tick));
         match input {
             TenantInput::Replica(input) => self.tell_replica(now_ms, input, shelf),
             TenantInput::BlockStored(cid) => self.block_stored(now_ms, &cid, shelf),
@@ -241,6 +249,9 @@ impl Tenant {
         agreed.hear(now_ms, &terms.retention);
         let retention = *agreed.terms();
         let kept = self.heads_to_keep(now_ms, &retention);
+        if self.is_swept && self.complete.keys().all(|head| kept.contains(head)) {
+            return vec![];
+        }
         for head in self.complete.keys().filter(|head| !kept.contains(head)).copied().collect::<Vec<_>>() {
             self.complete.remove(&head);
             self.outputs.push_back(TenantOutput::Released(head));
@@ -252,7 +263,9 @@ impl Tenant {
             // What lies beneath a lost block is not known before it is here again, and may be nowhere else.
             return vec![];
         }
-        shelf.cids().into_iter().filter(|cid| !reached.contains(cid)).collect()
+        let garbage: Vec<Cid> = shelf.cids().into_iter().filter(|cid| !reached.contains(cid)).collect();
+        self.is_swept = garbage.is_empty();
+        garbage
     }
 
     fn tell_replica(&mut self, now_ms: u64, input: replicate::Input, shelf: &mut dyn Shelf) {

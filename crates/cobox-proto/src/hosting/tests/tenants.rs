@@ -191,6 +191,20 @@ fn s10_a_receipt_is_given_when_the_last_block_is_here_and_not_before() {
 }
 
 #[test]
+fn an_idle_folder_is_looked_through_once() {
+    let mut host = host();
+    let root = host.tree(1000, 0..20);
+    host.publish(1, None, root, 21);
+    assert_eq!(host.sweep(), 0);
+    // Put there behind the tenant's back, to see whether it looks.
+    host.shelf.put(cid(999), vec![], BLOCK_BYTES);
+    host.now_ms += HOUR_MS;
+    assert_eq!(host.sweep(), 0, "nothing has happened since");
+    host.meet();
+    assert_eq!(host.sweep(), 1, "somebody came");
+}
+
+#[test]
 fn only_the_newest_head_of_an_actor_is_fetched() {
     let mut host = host();
     let roots = [host.tree(1000, 0..10), host.tree(1001, 5..15), host.tree(1002, 10..20)];
