@@ -249,7 +249,7 @@ impl Writing<'_> {
         moves: &[(FolderPath, FolderPath)],
         stayed: &BTreeSet<FolderPath>,
     ) {
-        for (to, from) in moves {
+        for (to, from) in in_order(moves) {
             let Some(Found::Dir(id)) = found.get(to) else { continue };
             let id = *id;
             let left = gone.contains(from) || found.contains_key(from);
@@ -572,6 +572,28 @@ impl Writing<'_> {
         }
         self.unset(path);
     }
+}
+
+/// Moves of directories so that each finds its places as it needs them: whatever stood above its new place has left, if it leaves, and what
+/// left from within a directory has done so before the directory goes.
+fn in_order(moves: &[(FolderPath, FolderPath)]) -> Vec<&(FolderPath, FolderPath)> {
+    let mut left: Vec<&(FolderPath, FolderPath)> = moves.iter().collect();
+    let mut leaving: BTreeSet<&FolderPath> = left.iter().map(|(_, from)| from).collect();
+    let mut ordered = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let waits = |(to, from): &(FolderPath, FolderPath)| {
+            let mut above = std::iter::successors(to.parent(), FolderPath::parent);
+            let goes_from_within =
+                leaving.range::<FolderPath, _>(from..).nth(1).is_some_and(|next| next.starts_with(from));
+            goes_from_within || above.any(|dir| dir != *from && leaving.contains(&dir))
+        };
+        // Two that were moved into what was made anew in each other's places wait for each other.
+        let next = left.iter().position(|one| !waits(one)).unwrap_or(0);
+        let one = left.remove(next);
+        leaving.remove(&one.1);
+        ordered.push(one);
+    }
+    ordered
 }
 
 /// What stands at how many places. At two, what happens to one place must not touch the other.

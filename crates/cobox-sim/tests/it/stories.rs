@@ -56,6 +56,31 @@ fn l1_a_case_only_rename_is_a_rename() {
 }
 
 #[test]
+fn a_directory_moved_into_one_that_was_made_anew_is_in_that_one() {
+    let mut world = pair(&["d/e/old", "f/inside"]);
+    world.rename(ALICE, "d/e", "d/f");
+    world.make_dir(ALICE, "d/e");
+    world.rename(ALICE, "f", "d/e/d");
+    world.agree();
+    assert_eq!(world.paths(BOB), ["d", "d/e", "d/e/d", "d/e/d/inside", "d/f", "d/f/old"]);
+    assert_eq!((world.set_aside(ALICE), world.set_aside(BOB)), (0, 0), "they were moved");
+}
+
+#[test]
+fn what_was_moved_out_of_a_directory_that_moves_too_is_where_it_was_put() {
+    let mut world = pair(&["z/inner/file", "z/other"]);
+    world.rename(ALICE, "z/inner", "a");
+    world.rename(ALICE, "z", "b");
+    world.agree();
+    assert_eq!(world.paths(BOB), ["a", "a/file", "b", "b/other"]);
+    world.make_dir(ALICE, "x");
+    world.rename(ALICE, "a", "x/a");
+    world.rename(ALICE, "b", "a");
+    world.agree();
+    assert_eq!(world.paths(BOB), ["a", "a/other", "x", "x/a", "x/a/file"]);
+}
+
+#[test]
 fn c1_two_edits_at_once_give_one_winner_and_one_copy_of_one_name_everywhere() {
     let mut world = pair(&["a.txt"]);
     world.part();
