@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     handled: BTreeMap<[u8; 32], BTreeSet<char>>,
     /// Contents that were copied.
     copied: BTreeSet<[u8; 32]>,
+    /// Contents that may be among what the program set aside: a machine that went back with its disk believes what it had told others since.
+    aside: BTreeSet<[u8; 32]>,
     /// Contents that a person moved to where they are ignored, and so out of the folder.
     taken_out: BTreeSet<[u8; 32]>,
     /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
@@ -72,6 +74,11 @@ impl Ledger {
         let lost =
             newer.tree.values().filter_map(Node::content).chain(newer.kept_contents()).map(|content| content.hash);
         self.let_go.extend(lost.filter(|hash| !old.contains(hash)));
+    }
+
+    /// These need only be among what was set aside: a machine went back to before it told others that they are gone.
+    pub(crate) fn may_be_aside(&mut self, contents: impl IntoIterator<Item = Bytes>) {
+        self.aside.extend(contents.into_iter().map(|content| content.hash));
     }
 
     /// What this disk holds may be unknown to the memory beside it: then it is as good as written today.
@@ -170,8 +177,11 @@ impl Ledger {
             return Err(format!("O1: taken from others what {}", self.written[hash]));
         }
         self.shared = shared;
+        let kept: BTreeSet<[u8; 32]> =
+            disks.iter().flat_map(|(disk, _)| disk.kept_contents()).map(|content| content.hash).collect();
         for (hash, story) in &self.written {
-            if !here.contains(hash) && !self.let_go.contains(hash) {
+            let is_aside = self.aside.contains(hash) && kept.contains(hash);
+            if !here.contains(hash) && !self.let_go.contains(hash) && !is_aside {
                 return Err(format!("O1: lost what {story}"));
             }
         }

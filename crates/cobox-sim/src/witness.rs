@@ -155,6 +155,23 @@ impl Member<'_> {
     }
 }
 
+/// Contents that this member remembers and somebody else remembers to be deleted or replaced.
+pub(crate) fn gone_elsewhere(members: &[Member<'_>], member: usize) -> Vec<Bytes> {
+    let others = members.iter().enumerate().filter(|(n, _)| *n != member);
+    let others: Vec<State> = others.filter_map(|(_, other)| other.state()).collect();
+    let Some(own) = members[member].state() else { return Vec::new() };
+    let mut contents = Vec::new();
+    for (key, item) in own.iter() {
+        for (dot, body) in &item.body {
+            let has = |state: &State| state.get(&key.inode).is_some_and(|item| item.body.iter().any(|(d, _)| d == dot));
+            if others.iter().any(|state| state.ctx.covers(*dot) && !has(state)) {
+                contents.extend(members.iter().find_map(|member| member.assemble(body).ok()));
+            }
+        }
+    }
+    contents
+}
+
 /// Contents that somebody remembers and nobody remembers to be deleted or replaced.
 pub(crate) fn forgotten_deletions(members: &[Member<'_>]) -> Vec<Bytes> {
     let states: Vec<State> = members.iter().filter_map(Member::state).collect();

@@ -294,6 +294,7 @@ impl<'c> World<'c> {
                 let newer = std::mem::replace(&mut self.members[member].durable, old);
                 if with_disk {
                     self.ledger.set_back(&newer.disk, &self.members[member].durable.disk);
+                    self.ledger.may_be_aside(witness::gone_elsewhere(&self.members, member));
                 } else {
                     // A file on its way from one name to another may be in what was set aside alone.
                     self.ledger.let_go_kept(&newer.disk);
