@@ -130,7 +130,7 @@ pub(super) async fn check(State(api): State<Api>, At(at): At<FolderParam>) -> Re
     path = "/folders/{folder}/show",
     tag = "folders",
     params(FolderParam),
-    responses((status = 200, body = FolderReply), (status = 404, body = ErrorBody), (status = 500, body = ErrorBody))
+    responses((status = 200, body = FolderReply), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub(super) async fn show(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<FolderReply>, ApiError> {
     api.service.show(at.folder).await.map(Json)

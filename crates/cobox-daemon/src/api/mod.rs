@@ -48,6 +48,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -179,7 +180,21 @@ fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
         OpenApiRouter::with_openapi(Document::openapi()).nest(BASE, routes()).split_for_parts();
     let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    may_refuse(&mut document);
     (router, document)
+}
+
+/// Every route may refuse for reasons that are not its own: no token, a body that can not be read, a service that stops. Each refusal has
+/// one shape, so it is said once, as what is answered otherwise.
+fn may_refuse(document: &mut utoipa::openapi::OpenApi) {
+    let shape = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+    let refusal =
+        ResponseBuilder::new().description("Refused: `code` says why").content("application/json", shape).build();
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {
+            operation.responses.responses.entry("default".to_owned()).or_insert_with(|| RefOr::T(refusal.clone()));
+        }
+    }
 }
 
 /// Routes beneath the guard.

@@ -24,7 +24,7 @@ pub(super) struct PlaceFilter {
     path = "/places",
     tag = "page",
     params(PlaceFilter),
-    responses((status = 200, body = Place), (status = 400, body = ErrorBody), (status = 500, body = ErrorBody))
+    responses((status = 200, body = Place), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub(super) async fn place(State(api): State<Api>, Ask(filter): Ask<PlaceFilter>) -> Result<Json<Place>, ApiError> {
     filter.path.as_deref().map_or(Ok(()), absolute)?;
@@ -37,7 +37,7 @@ pub(super) async fn place(State(api): State<Api>, Ask(filter): Ask<PlaceFilter>)
     path = "/places",
     tag = "page",
     request_body = PlaceRequest,
-    responses((status = 200, body = Place), (status = 400, body = ErrorBody), (status = 500, body = ErrorBody))
+    responses((status = 200, body = Place), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub(super) async fn make_place(
     State(api): State<Api>,

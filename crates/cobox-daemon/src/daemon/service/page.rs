@@ -1,6 +1,7 @@
 //! What the web page alone asks for: its own memory, directories to choose from, another name, a look at a folder on this screen.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -66,15 +67,24 @@ impl Daemon {
         let path = folder.path.clone();
         let shown = tokio::task::spawn_blocking(move || desktop::open(OsStr::new(&path))).await.map_err(failed)?;
         shown.map_err(|why| {
-            ApiError::new(ErrorCode::Failed, format!("this computer's screen can not show it: {why}"))
+            ApiError::new(ErrorCode::NoScreen, format!("this computer's screen can not show it: {why}"))
                 .hint(format!("look at {} yourself", folder.path))
         })?;
         Ok(FolderReply { folder, already: false })
     }
 }
 
-fn refused(path: &Path, why: &std::io::Error) -> ApiError {
-    ApiError::new(ErrorCode::Disk, format!("{}: {why}", path.display())).hint("choose another directory")
+/// A place that is another's, or none, is a matter of which place was chosen; anything else is the disk's.
+fn refused(path: &Path, why: &io::Error) -> ApiError {
+    use io::ErrorKind::{
+        AlreadyExists, InvalidFilename, InvalidInput, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+    };
+    let code = match why.kind() {
+        NotFound | NotADirectory | AlreadyExists | PermissionDenied | ReadOnlyFilesystem | InvalidInput
+        | InvalidFilename => ErrorCode::PathUnsuitable,
+        _ => ErrorCode::Disk,
+    };
+    ApiError::new(code, format!("{}: {why}", path.display())).hint("choose another directory")
 }
 
 /// The directories in one, links to directories too. Names that are no text can be no folder of ours and are left out.
@@ -114,6 +124,8 @@ mod tests {
         assert_eq!(place.parent, dir.path().parent().map(|p| p.display().to_string()));
         assert!(!place.more);
         assert_eq!(list(Path::new("/")).unwrap().parent, None);
-        assert_eq!(list(&dir.path().join("none")).unwrap_err().code, ErrorCode::Disk);
+        for none in ["none", "file", "A/none"] {
+            assert_eq!(list(&dir.path().join(none)).unwrap_err().code, ErrorCode::PathUnsuitable, "{none}");
+        }
     }
 }
