@@ -1,5 +1,6 @@
 //! cobox's own automation: `cargo xtask COMMAND`. Everything CI does is here, so that it can be run at home.
 
+mod api;
 mod bench;
 mod campaign;
 mod check;
@@ -18,6 +19,7 @@ cargo xtask COMMAND
   up        build everything, the web page too, and start cobox on this computer
   web       builds the web page, which cobox then carries; needs Node.js; web browser tries it in Chromium
   check     every check and test, as CI runs them; with --tests the tests alone
+  api       asks a running service all that its document allows, and more; needs Python and Linux, takes minutes
   tidy      the house rules alone: borders, module heads, names, the lock file's size
   bench     timings beside rsync, and memory: bench ingest|sync|memory|web
   sim       the simulator: sim run --seed N --verbose tells the story of one seed
@@ -44,6 +46,7 @@ fn asked() -> Result<()> {
         ["web", "browser"] => web::browser(),
         ["check"] => check::check(),
         ["check", "--tests"] => check::tests(),
+        ["api"] => api::api(),
         ["tidy"] => tidy::tidy(),
         ["bench", rest @ ..] => bench::bench(rest),
         ["sim", rest @ ..] => campaign::sim::sim(rest),
