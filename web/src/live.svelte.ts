@@ -8,6 +8,8 @@ import { Pace } from './pace';
 
 /** Events come in crowds; one look serves them all. */
 const GATHER_MS = 150;
+/** What is read of a folder when something happened in it is read no more often than this. */
+const BEAT_MS = 1_000;
 const MOVING_MS = 1_000;
 const RESTING_MS = 10_000;
 const TOLD_MAX = 1_000;
@@ -83,6 +85,7 @@ export function keepLooking(): () => void {
   let due = Infinity;
   let stopped = false;
   const beating = new Map<string, ReturnType<typeof setTimeout>>();
+  const beaten = new Map<string, number>();
   const plan = (wait: number) => {
     const at = performance.now() + wait;
     if (stopped || at >= due) return;
@@ -101,7 +104,13 @@ export function keepLooking(): () => void {
       if (event.kind !== 'missed' && event.kind !== 'folder_changed') told = [event, ...told].slice(0, TOLD_MAX);
       if (event.folder && !beating.has(event.folder)) {
         const folder = event.folder;
-        beating.set(folder, setTimeout(() => (beating.delete(folder), beats.set(folder, (beats.get(folder) ?? 0) + 1)), GATHER_MS * 2));
+        const wait = Math.max(GATHER_MS * 2, (beaten.get(folder) ?? 0) + BEAT_MS - performance.now());
+        const beat = () => {
+          beating.delete(folder);
+          beaten.set(folder, performance.now());
+          beats.set(folder, (beats.get(folder) ?? 0) + 1);
+        };
+        beating.set(folder, setTimeout(beat, wait));
       }
       plan(GATHER_MS);
     },

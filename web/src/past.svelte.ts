@@ -32,9 +32,21 @@ export class Past {
     return this.#next !== null;
   }
 
-  /** Reads from now on, as far back as was read already. What was there stays in sight until the answer is here. */
-  async renew(): Promise<void> {
-    await this.#fill([], null, Math.min(ENTRIES_MAX, Math.max(PAGE, this.entries?.length ?? 0)), false);
+  /** Reads from now on, as far back as was read already. What was there stays in sight until the answer is here. Asked for while it is
+   *  being done, it is done once more afterwards: in a busy folder answers come all the same, one at a time. */
+  renew(): Promise<void> {
+    this.#asked = true;
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+  #asked = false;
+  #renewing: Promise<void> | null = null;
+
+  async #renew(): Promise<void> {
+    while (this.#asked) {
+      this.#asked = false;
+      await this.#fill([], null, Math.min(ENTRIES_MAX, Math.max(PAGE, this.entries?.length ?? 0)), false);
+    }
   }
 
   /** Reads one page further back. */
