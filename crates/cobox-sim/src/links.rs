@@ -19,10 +19,6 @@ pub(crate) struct End {
 }
 
 impl World<'_> {
-    pub(crate) fn nodes(&self) -> Vec<usize> {
-        (0..self.members.len()).chain(HOSTS_FROM..HOSTS_FROM + self.hosts.len()).collect()
-    }
-
     fn is_running(&self, node: usize) -> bool {
         match node.checked_sub(HOSTS_FROM) {
             Some(host) => self.hosts[host].is_live(),
