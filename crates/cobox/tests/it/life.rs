@@ -203,7 +203,7 @@ fn i4_wrong_settings_stop_the_start_with_their_line() {
     place.run(&["up", "--name", "Ana"]);
     place.run(&["down"]);
     let config = place.home().join("config.toml");
-    assert!(fs::read_to_string(&config).unwrap().contains("#rescan_interval_s = 3600"));
+    assert!(fs::read_to_string(&config).unwrap().contains("#rescan_interval_s = 600"));
     fs::write(&config, "lan_discovery = true\nlan_discovry = false\n").unwrap();
     for args in [&["up"][..], &["up", "--foreground"]] {
         let ran = place.run(args);
