@@ -111,6 +111,11 @@ impl FolderActor {
             let _ = disk.applier.send(Order::Stop);
             let _ = disk.hasher.send(Ask::Stop);
         }
+        // With nobody there to do it, a look that waits would never end; whoever comes back is looked at whole. Who waits for it hears
+        // that it is over.
+        self.look_next = None;
+        self.look_later = None;
+        self.scan_requested.clear();
     }
 
     /// Plans a look at these paths; an empty list means everything.
@@ -146,7 +151,8 @@ impl FolderActor {
 
     pub(super) fn look_if_due(&mut self, now: u64) {
         let pace_ms = self.look_pace.due_ms();
-        if self.looking || self.look_next.as_ref().is_none_or(|(due, _)| pace_ms.max(*due) > now) {
+        if self.looking || self.disk.is_none() || self.look_next.as_ref().is_none_or(|(due, _)| pace_ms.max(*due) > now)
+        {
             return;
         }
         // While the disk is looked at nothing is planned: what the last look brought comes first.
