@@ -62,7 +62,12 @@ struct Ran {
 pub(crate) fn wrapped() -> Option<ExitCode> {
     std::env::var_os(WRAPPER)?;
     let mut args = std::env::args_os().skip(1);
-    let status = Command::new(args.next()?).args(args).args(COUNTERS).status();
+    let mut compiler = Command::new(args.next()?);
+    let args: Vec<_> = args.collect();
+    // What runs at build time counts nothing, and has nobody to count for it.
+    let is_build_script = args.iter().any(|arg| arg.to_string_lossy().starts_with("build_script_"));
+    let counters: &[&str] = if is_build_script { &[] } else { &COUNTERS };
+    let status = compiler.args(args).args(counters).status();
     Some(match status {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
