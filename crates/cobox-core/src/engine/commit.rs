@@ -32,6 +32,7 @@ impl Engine {
             .cloned()
             .collect();
         let mut gone_before: BTreeSet<FolderPath> = waiting.flat_map(|held| &held.paths).cloned().collect();
+        let moved = self.moved_from(&finding);
         let half_seen = self.half_seen(&finding, &gone_before);
         let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, noise, .. } = finding;
@@ -39,6 +40,10 @@ impl Engine {
         found.keys().filter(|path| !agreed_noise.contains(*path)).for_each(|path| gone_lately.came_back(path));
         let is_known_file = |path: &&FolderPath| self.synced.get(*path).is_some_and(|s| s.kind != Kind::Dir);
         let met_and_found: BTreeSet<FolderPath> = found.keys().filter(is_known_file).cloned().collect();
+        // What stands elsewhere now has not gone: it leaves its old place with its arrival. Later, equal content would be taken along.
+        for held in held.iter_mut().chain(&mut burst) {
+            gone.extend(held.paths.extract_if(.., |path| moved.contains(path)));
+        }
         let mut writing = self.writing();
         writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
@@ -82,7 +87,7 @@ impl Engine {
         let is_held = something_went && (belongs || is_much);
         if something_went {
             // At the first look, what the folder shows elsewhere by now is no loss to wait for.
-            let waits = |path: &FolderPath| is_held || writing.is_to_be_removed(path);
+            let waits = |path: &FolderPath| !moved.contains(path) && (is_held || writing.is_to_be_removed(path));
             let gone_now: BTreeSet<FolderPath> = gone.extract_if(.., |path| waits(path)).collect();
             found.retain(|path, _| !became_noise.contains_key(path));
             let into = if is_held { &mut held } else { &mut burst };
@@ -151,6 +156,17 @@ impl Engine {
         if let Some(burst) = burst.filter(|burst| !burst.is_empty()) {
             self.wait_for_its_end(burst, before);
         }
+    }
+
+    /// The old places of files that stand, as they were, where something else is known.
+    fn moved_from(&self, finding: &Finding) -> BTreeSet<FolderPath> {
+        let from = |(path, what): (&FolderPath, &Found)| {
+            let Found::Leaf(_, stamp, body) = what else { return None };
+            let from = self.ids.get(&stamp.id).filter(|from| *from != path && !finding.found.contains_key(*from))?;
+            self.synced.get(from).filter(|old| old.digest == body.plain_digest)?;
+            Some(from.clone())
+        };
+        finding.found.iter().filter_map(from).collect()
     }
 
     /// Files that were found at one place, and are remembered at another that was not looked at, or stood there a moment earlier:
