@@ -3,25 +3,13 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launch, open, shot } from './browser';
+import { expect, test } from 'vitest';
+import { open, shot } from './browser';
+import { browser, stage, world } from './stage';
 import { card, choir, inStep, joins, offer, tab } from './story';
-import { until, World, type Computer } from './world';
+import { until, type Computer } from './world';
 
-let browser: Browser;
-let world: World;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
-beforeEach(() => {
-  world = new World();
-});
-afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
-  await world.end();
-});
+stage();
 
 const folderOf = async (computer: Computer) => (await computer.type('status')).folders[0];
 

@@ -2,25 +2,13 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launch, open, shot } from './browser';
+import { expect, test } from 'vitest';
+import { open, shot } from './browser';
+import { browser, stage, world } from './stage';
 import { bothWrite, card, choir, inStep, joins, nextSecond, png, tab } from './story';
-import { until, World } from './world';
+import { until } from './world';
 
-let browser: Browser;
-let world: World;
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser?.close());
-beforeEach(() => {
-  world = new World();
-});
-afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
-  await world.end();
-});
+stage();
 
 test('history and restore: an earlier version comes back as a new change, and nothing of now is lost', async () => {
   const ana = await world.person('Ana');

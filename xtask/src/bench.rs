@@ -41,7 +41,7 @@ cargo xtask bench WHAT [WORKLOAD…] [--quick] [--runs N] [--scale N] [--without
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
   web      the page: first paint, a folder of 100,000 files, its size; alone
   scale    how it grows: 1,000 to 100,000 files, 1 to 100 folders at one seeder, 200 folders of 50 members with an edit a second;
-           with --million up to 1,000,000 files and 1,000 folders, which takes an hour. --record draws the curves, too
+           with --million up to 1,000,000 files and 1,000 folders, which takes long. --record draws the curves, too
   memory   the peak of every process's memory with one file of 4 GiB, and with 100,000 files: each stays below 300 MB
 
   WORKLOAD big (one file of 1 GiB), small (10,000 files, 160 MB), tree100k (100,000 files, 20 MB); what fits if none is named

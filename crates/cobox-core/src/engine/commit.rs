@@ -160,13 +160,16 @@ impl Engine {
 
     /// The old places of files that stand, as they were, where something else is known.
     fn moved_from(&self, finding: &Finding) -> BTreeSet<FolderPath> {
-        let from = |(path, what): (&FolderPath, &Found)| {
-            let Found::Leaf(_, stamp, body) = what else { return None };
-            let from = self.ids.get(&stamp.id).filter(|from| *from != path && !finding.found.contains_key(*from))?;
-            self.synced.get(from).filter(|old| old.digest == body.plain_digest)?;
-            Some(from.clone())
-        };
-        finding.found.iter().filter_map(from).collect()
+        let from = |(path, what)| self.known_elsewhere(path, what).filter(|from| !finding.found.contains_key(*from));
+        finding.found.iter().filter_map(from).cloned().collect()
+    }
+
+    /// The other place at which a file that was found is remembered, as it is.
+    fn known_elsewhere(&self, path: &FolderPath, what: &Found) -> Option<&FolderPath> {
+        let Found::Leaf(_, stamp, body) = what else { return None };
+        let from = self.ids.get(&stamp.id).filter(|from| *from != path)?;
+        self.synced.get(from).filter(|old| old.digest == body.plain_digest)?;
+        Some(from)
     }
 
     /// Files that were found at one place, and are remembered at another that was not looked at, or stood there a moment earlier:
@@ -178,9 +181,7 @@ impl Engine {
         }
         let seen_twice = std::mem::take(&mut self.seen_twice);
         let known_at = |path: &FolderPath, what: &Found| {
-            let Found::Leaf(_, stamp, body) = what else { return None };
-            let from = self.ids.get(&stamp.id).filter(|from| *from != path)?;
-            self.synced.get(from).filter(|old| old.digest == body.plain_digest)?;
+            let from = self.known_elsewhere(path, what)?;
             let stands_there = !finding.gone.contains(from) && !finding.found.contains_key(from);
             let is_new = match finding.went_to(from) {
                 true => stands_there && seen_twice.get(path) != Some(from),
