@@ -7,6 +7,7 @@ mod edits;
 mod events;
 mod files;
 mod history;
+mod joins;
 mod missing;
 mod page;
 mod people;
@@ -26,11 +27,12 @@ pub use history::{
     ChangeKind, EntryKind, History, HistoryEntry, MovedAside, RestoreRequest, Restored, TrashRestoreRequest,
     UndoRequest,
 };
+pub use joins::{ApproveRequest, JoinReply, JoinStatus, Joining, JoiningState, JoiningStatus, Joins, JoinsRefused};
 pub use missing::{MissingFile, MissingFiles, MissingRequest, MissingState};
 pub use page::{Appearance, PageSettings, Place, PlaceRequest};
 pub use people::{
     HeldAside, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, MemberStatus, Members,
-    Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
+    NicknameRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
 };
 pub use values::{Secret, Time};
 
@@ -234,6 +236,9 @@ pub struct FolderStatus {
     pub conflicts: u64,
     /// Changes the brake holds back.
     pub held_changes: u64,
+    /// Who asks to be let in, where one may decide that.
+    #[serde(default)]
+    pub joins_waiting: u64,
     /// What needs a person.
     pub problems: Vec<Problem>,
 }
@@ -245,6 +250,9 @@ pub struct Status {
     pub device: Device,
     /// By name; one alone when asked for one.
     pub folders: Vec<FolderStatus>,
+    /// Folders this device asks to be let into; none when asked for one folder.
+    #[serde(default)]
+    pub joining: Vec<JoiningStatus>,
     /// Whether everything seen is at every reachable member, and the newest state complete and receipted at every reachable
     /// seeder, for all folders of this answer.
     pub in_step: bool,

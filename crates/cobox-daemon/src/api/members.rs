@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::State;
 
 use super::dto::{
-    FolderReply, Invite, InviteRequest, InviteStatus, Invites, MemberChange, Members, RemoveRequest, Role, RoleRequest,
+    FolderReply, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, Members, NicknameRequest,
+    RemoveRequest, Role, RoleRequest,
 };
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body, FolderParam};
@@ -68,6 +69,23 @@ pub(super) async fn role(
     Body(request): Body<RoleRequest>,
 ) -> Result<Json<MemberChange>, ApiError> {
     api.service.member_role(at.folder, at.who, request).await.map(Json)
+}
+
+/// Call a member something else on this device. Nobody else is told, no seeder and no other device.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/members/{who}/nickname",
+    tag = "members",
+    params(MemberParam),
+    request_body = NicknameRequest,
+    responses((status = 200, body = MemberName), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn nickname(
+    State(api): State<Api>,
+    At(at): At<MemberParam>,
+    Body(request): Body<NicknameRequest>,
+) -> Result<Json<MemberName>, ApiError> {
+    api.service.member_nickname(at.folder, at.who, request).await.map(Json)
 }
 
 /// Give the folder new keys: what is written from now on is sealed under them, and all names once more.
@@ -160,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_invitation_must_make_sense() {
-        let good = InviteRequest { to: Some("c1".into()), role: Role::Editor, expires_s: 60, uses: 1 };
+        let good = InviteRequest { to: Some("c1".into()), role: Role::Editor, expires_s: 60, uses: 1, approve: false };
         assert!(sensible(&good).is_ok());
         for bad in [
             InviteRequest { role: Role::Owner, ..good.clone() },

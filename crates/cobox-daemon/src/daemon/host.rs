@@ -89,6 +89,10 @@ impl Daemon {
             Happened::MemberJoined { name: who, key } => {
                 news(EventKind::MemberJoined, format!("{name}: {who} belongs to it now")).who(key.to_string())
             }
+            Happened::JoinWaiting { name: who, key } => {
+                let text = format!("{name}: {who} asks to be let in: `cobox joins list`");
+                news(EventKind::JoinWaiting, text).who(key.to_string())
+            }
             Happened::BackupComplete { seeder } => {
                 news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
                     .who(seeder.to_string())

@@ -1,6 +1,8 @@
 //! What people decide about people and devices: who is sent away, what becomes of what they wrote meanwhile.
 
-use cobox_core::members::{Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_role};
+use cobox_core::members::{
+    Change, RemovalError, approve_join, cancel_invite, refuse_join, rekey, remove_device, remove_member, set_role,
+};
 
 use super::*;
 
@@ -30,6 +32,27 @@ impl FolderActor {
     pub(crate) fn cancel_invite(&mut self, invite: OpId) -> Result<Change, RemovalError> {
         let change = cancel_invite(&self.seat(), invite, self.around.now_ms(), &self.chances())?;
         Ok(self.changed(change, false))
+    }
+
+    /// Lets somebody in who asks.
+    pub(crate) fn approve_join(&mut self, join: OpId) -> Result<Change, RemovalError> {
+        let change = approve_join(&self.seat(), join, self.around.now_ms(), &self.chances())?;
+        Ok(self.changed(change, false))
+    }
+
+    /// Refuses somebody who asks, and closes the invite.
+    pub(crate) fn refuse_join(&mut self, join: OpId) -> Result<Change, RemovalError> {
+        let change = refuse_join(&self.seat(), join, self.around.now_ms(), &self.chances())?;
+        Ok(self.changed(change, false))
+    }
+
+    /// Calls a member something else on this device, or by their own name again.
+    pub(crate) fn set_nickname(&mut self, member: OpId, nickname: Option<String>) {
+        match nickname {
+            Some(nickname) => self.config.nicknames.insert(member.to_string(), nickname),
+            None => self.config.nicknames.remove(&member.to_string()),
+        };
+        self.save_config();
     }
 
     /// Starts a new epoch because a person wants one.
