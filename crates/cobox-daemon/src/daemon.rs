@@ -463,6 +463,7 @@ impl Daemon {
             contacts: Vec::new(),
             discarded: Vec::new(),
             adopted: Vec::new(),
+            reseal: false,
             nicknames: BTreeMap::new(),
             changes: 0,
         };

@@ -239,8 +239,20 @@ pub struct FolderStatus {
     /// Who asks to be let in, where one may decide that.
     #[serde(default)]
     pub joins_waiting: u64,
+    /// While contents are sealed under new keys: what is left on this device.
+    #[serde(default)]
+    pub resealing: Option<Resealing>,
     /// What needs a person.
     pub problems: Vec<Problem>,
+}
+
+/// What is left to be sealed under new keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resealing {
+    /// Files.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
 }
 
 /// `GET status` and `POST status/wait`.

@@ -100,6 +100,22 @@ pub(super) async fn rekey(State(api): State<Api>, At(at): At<FolderParam>) -> Re
     api.service.rekey(at.folder).await.map(Json)
 }
 
+/// Seal the contents that are on this device under the newest keys. It takes as long as reading them, goes on over restarts, and
+/// backups take all of it once more; the folder's `resealing` in a status says what is left.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/rekey/content",
+    tag = "members",
+    params(FolderParam),
+    responses((status = 200, body = FolderReply), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn rekey_content(
+    State(api): State<Api>,
+    At(at): At<FolderParam>,
+) -> Result<Json<FolderReply>, ApiError> {
+    api.service.rekey_content(at.folder).await.map(Json)
+}
+
 /// Make an invite code.
 #[utoipa::path(
     post,

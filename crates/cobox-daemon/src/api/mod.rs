@@ -148,6 +148,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(joins::joining))
         .routes(routes!(joins::join_withdraw))
         .routes(routes!(members::rekey))
+        .routes(routes!(members::rekey_content))
         .routes(routes!(quarantine::quarantine))
         .routes(routes!(quarantine::adopt))
         .routes(routes!(quarantine::discard))

@@ -97,6 +97,8 @@ pub trait Service: Send + Sync + 'static {
 
     /// Gives the folder new keys.
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply>;
+    /// Seals the contents on this device under the newest keys; answers when it has begun.
+    fn rekey_content(&self, folder: String) -> Answer<'_, FolderReply>;
     /// What people wrote who were sent away, as far as nobody had seen it.
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine>;
     /// Takes it into the folder; answers with what.

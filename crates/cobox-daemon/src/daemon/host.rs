@@ -69,6 +69,15 @@ impl Daemon {
             Happened::Engine(Event::Held { files }) => {
                 news(EventKind::Held, format!("{name}: {files} files look deleted; this is held until you decide"))
             }
+            Happened::Engine(Event::Resealed { left_out: 0 }) => {
+                news(EventKind::FolderChanged, format!("{name}: all that is on this computer is under the new keys"))
+            }
+            Happened::Engine(Event::Resealed { left_out }) => {
+                let text = format!(
+                    "{name}: the contents are under the new keys, but for {left_out} files that could not be read"
+                );
+                news(EventKind::FolderChanged, text)
+            }
             // The folder tells it as a problem, with the device.
             Happened::Engine(Event::BadHead { .. }) => return,
             Happened::Engine(Event::Duplicated { .. }) => news(

@@ -134,6 +134,9 @@ impl Service for Daemon {
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply> {
         self.new_keys(folder).boxed()
     }
+    fn rekey_content(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.reseal_contents(folder).boxed()
+    }
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
         self.list_quarantine(folder).boxed()
     }

@@ -88,6 +88,9 @@ pub(crate) struct FolderConfig {
     /// ... and those that are to be taken in, until a head that counts has done so.
     #[serde(default)]
     pub adopted: Vec<String>,
+    /// Contents are being sealed under the newest keys, because a person wanted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reseal: bool,
     /// What the person calls members here, by the op that admitted them. Never sent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nicknames: BTreeMap<String, String>,

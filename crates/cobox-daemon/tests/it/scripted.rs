@@ -69,6 +69,7 @@ pub(crate) fn folder(id: &str, name: &str, path: &str) -> FolderStatus {
         conflicts: 0,
         held_changes: 0,
         joins_waiting: 0,
+        resealing: None,
         problems: vec![],
     }
 }
@@ -337,6 +338,9 @@ impl Service for Scripted {
     }
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply> {
         self.change(format!("rekey {folder}"), reply(self.named(&folder)))
+    }
+    fn rekey_content(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.change(format!("rekey content {folder}"), reply(self.named(&folder)))
     }
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
         look(self.named(&folder).map(|_| Quarantine { held_aside: self.held_aside.clone() }))

@@ -163,6 +163,9 @@ fn show_folder(folder: &FolderStatus, now: Time) -> String {
     if folder.held_changes > 0 {
         line(format!("{}: `cobox held list {name}`", count(folder.held_changes, "held change")));
     }
+    if let Some(left) = folder.resealing {
+        line(format!("sealed under new keys: {} to go, {}", count(left.files, "file"), show_bytes(left.bytes)));
+    }
     if folder.joins_waiting > 0 {
         line(format!("waits for you: {} to be let in: `cobox joins list {name}`", asking(folder.joins_waiting)));
     }
@@ -251,6 +254,7 @@ mod tests {
             conflicts: 1,
             held_changes: 2,
             joins_waiting: 1,
+            resealing: None,
             problems: vec![problem],
         };
         let text = show_folder(&folder, Time::from_ms(0));

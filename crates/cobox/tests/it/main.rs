@@ -26,6 +26,7 @@ mod e2e_joins;
 mod e2e_limits;
 mod e2e_loss;
 mod e2e_refusals;
+mod e2e_rekey;
 mod e2e_removal;
 mod e2e_sick_disk;
 mod e2e_silence;

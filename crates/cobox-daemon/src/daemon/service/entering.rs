@@ -278,6 +278,7 @@ impl Daemon {
             contacts,
             discarded: Vec::new(),
             adopted: Vec::new(),
+            reseal: false,
             nicknames: BTreeMap::new(),
             changes: 0,
         };

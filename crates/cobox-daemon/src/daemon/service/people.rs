@@ -114,6 +114,23 @@ impl Daemon {
         }
     }
 
+    pub(super) async fn reseal_contents(&self, folder: String) -> Result<FolderReply, ApiError> {
+        let running = self.find(&folder)?;
+        let begun = running.handle.ask(|actor| {
+            let already = actor.config.reseal;
+            let may = actor.role() >= Some(MemberRole::Editor);
+            if may && !already {
+                actor.reseal_contents();
+            }
+            (may, already)
+        });
+        match begun.await.ok_or_else(stopped)? {
+            (true, already) => Ok(FolderReply { folder: folder_name(&running), already }),
+            (false, _) => Err(ApiError::new(ErrorCode::RoleForbids, "who may only read seals nothing anew")
+                .hint("ask an editor, admin or owner: `cobox members list`")),
+        }
+    }
+
     fn tell_of_member(&self, running: &Running, changed: &MemberChange, text: String) {
         let news = News::new(EventKind::FolderChanged, text).folder(running.config.id.clone());
         self.events.publish(news.who(changed.member.key.clone()));

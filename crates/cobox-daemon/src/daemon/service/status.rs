@@ -14,8 +14,8 @@ use super::super::{Daemon, Running, Unopened};
 use super::missing::missing_of;
 use super::{failed, stopped};
 use crate::api::dto::{
-    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem, Role,
-    Status, Time, WaitRequest, Whoami,
+    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem,
+    Resealing, Role, Status, Time, WaitRequest, Whoami,
 };
 use crate::api::{ApiError, ProblemCode};
 use crate::folder::{FolderActor, Sort};
@@ -405,6 +405,7 @@ impl Daemon {
             held_changes: u64::from(snapshot.summary.held_files > 0)
                 + u64::from(snapshot.summary.held_incoming_files > 0),
             joins_waiting: snapshot.joins_waiting as u64,
+            resealing: snapshot.summary.resealing.map(|left| Resealing { files: left.files, bytes: left.bytes }),
             problems: snapshot.problems,
         }
     }
@@ -463,6 +464,7 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
         conflicts: 0,
         held_changes: 0,
         joins_waiting: 0,
+        resealing: None,
         problems: vec![Problem {
             code: ProblemCode::NotOpened.into(),
             path: None,

@@ -61,6 +61,19 @@ impl FolderActor {
         Ok(self.changed(change, false))
     }
 
+    /// Seals the contents of this disk under the newest keys; it goes on over restarts until it is done.
+    pub(crate) fn reseal_contents(&mut self) {
+        self.config.reseal = true;
+        self.save_config();
+        self.tell_engine(Input::ResealContents);
+    }
+
+    /// It is done, or has ended with files left out.
+    pub(super) fn resealed(&mut self) {
+        self.config.reseal = false;
+        self.save_config();
+    }
+
     fn changed(&mut self, change: Change, dry_run: bool) -> Change {
         if !dry_run {
             self.carry_out_deed(change.deed.clone());
