@@ -6,6 +6,7 @@
 
 mod data;
 mod http;
+mod members;
 mod meter;
 mod place;
 mod report;
@@ -39,6 +40,7 @@ cargo xtask bench WHAT [WORKLOAD…] [--quick] [--runs N] [--scale N] [--without
   all      sync and daily
   time     looking back in a folder with a thousand states: a page of history, one file as it was, what history takes at a seeder
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
+  members  a membership log of 10,000 ops resolved, an epoch started for 200 devices, names sealed anew; alone
   web      the page: first paint, a folder of 100,000 files, its size; alone
   scale    how it grows: 1,000 to 100,000 files, 1 to 100 folders at one seeder, 200 folders of 50 members with an edit a second;
            with --million up to 1,000,000 files and 1,000 folders, which takes long. --record draws the curves, too
@@ -70,8 +72,10 @@ struct Asked {
 
 pub(crate) fn bench(args: &[&str]) -> Result<()> {
     let (what, rest) = args.split_first().context(USAGE)?;
-    if *what == "web" && rest.is_empty() {
-        return web::bench();
+    match (*what, rest) {
+        ("web", []) => return web::bench(),
+        ("members", []) => return members::bench(),
+        _ => {}
     }
     let asked = Asked::parse(rest)?;
     let (parts, workloads): (&[&str], &[Workload]) = match *what {
