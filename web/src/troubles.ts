@@ -48,20 +48,52 @@ export const PROBLEMS = [
   'duplicated',
   'removed',
   'held_aside',
+  'only_here',
+  'unsent',
+  'not_kept',
+  'not_opened',
 ] as const;
 
 /** Where in the folder's screens something can be done about a problem. */
-const WHERE: Readonly<Record<string, string>> = { held_aside: 'people', waiting: 'missing', not_written: 'missing', quota: 'backups', removed: 'settings' };
+const WHERE: Readonly<Record<string, string>> = {
+  held_aside: 'people',
+  waiting: 'missing',
+  not_written: 'missing',
+  quota: 'backups',
+  removed: 'settings',
+  skipped: 'settings',
+  only_here: 'edits',
+};
+
+type Problem = { code: string; path?: string | null; message: string; hint?: string | null };
 
 /** What is the matter with a folder, and where to do something about it. */
-export function problemTold(problem: { code: string; message: string; hint?: string | null }): {
+export interface ProblemTold {
+  code: string;
   what: string;
   hint: string | null;
-  own: string | null;
+  /** What it is about, each with the service's own words where they say more. */
+  of: { path: string | null; own: string | null }[];
   at: string | null;
-} {
-  const at = WHERE[problem.code] ?? null;
-  const known = PROBLEMS.find((code) => code === problem.code);
-  if (!known) return { what: problem.message, hint: problem.hint ?? null, own: null, at };
-  return { what: t(`problem.${known}`), hint: null, own: problem.message, at };
+}
+
+/** All that is the matter: what has words of its own here is said once, however many files it is about. */
+export function problemsTold(problems: readonly Problem[]): ProblemTold[] {
+  const all: ProblemTold[] = [];
+  for (const problem of problems) {
+    const path = problem.path ?? null;
+    const known = PROBLEMS.find((code) => code === problem.code);
+    const same = known && all.find((one) => one.code === known);
+    if (same) same.of.push({ path, own: problem.message });
+    else {
+      all.push({
+        code: problem.code,
+        what: known ? t(`problem.${known}`) : problem.message,
+        hint: known ? null : (problem.hint ?? null),
+        of: [{ path, own: known ? problem.message : null }],
+        at: WHERE[problem.code] ?? null,
+      });
+    }
+  }
+  return all;
 }

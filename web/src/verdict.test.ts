@@ -54,3 +54,32 @@ test('the verdict over all folders is the worst', () => {
   expect(worst([])).toBe('safe');
   expect(worst([folder({ backups: [backup] }), folder({ state: 'held' }), folder()])).toBe('waiting');
 });
+
+test('what is held aside needs nobody: the folder is as safe as it is', () => {
+  const aside = { code: 'held_aside', path: null, message: 'm', hint: null };
+  expect(verdictOf(folder({ backups: [backup], problems: [aside] }))).toBe('safe');
+  expect(waitingFor(folder({ problems: [aside] }))).toBe(0);
+});
+
+test('what a reader changed here waits for them, as one thing', () => {
+  const here = { code: 'only_here', path: 'a', message: 'm', hint: null };
+  const edited = folder({ state: 'problem', backups: [backup], problems: [here, { ...here, path: 'b' }] });
+  expect([verdictOf(edited), waitingFor(edited)]).toEqual(['waiting', 1]);
+  const full = { code: 'disk_full', path: null, message: 'm', hint: null };
+  expect(verdictOf(folder({ state: 'problem', problems: [here, full] }))).toBe('problem');
+});
+
+test('of who was sent away, one thing is told, however many files did not go', () => {
+  const problems = [
+    { code: 'removed', path: null, message: 'm', hint: null },
+    { code: 'unsent', path: 'a', message: 'm', hint: null },
+    { code: 'unsent', path: 'b', message: 'm', hint: null },
+  ];
+  const out = folder({ state: 'problem', problems });
+  expect([verdictOf(out), waitingFor(out)]).toEqual(['problem', 1]);
+});
+
+test('nothing is on its way while nobody is connected', () => {
+  expect(verdictOf(folder({ backups: [backup], state: 'offline', pending_files: 3 }))).toBe('apart');
+  expect(verdictOf(folder({ backups: [backup], state: 'offline' }))).toBe('safe');
+});
