@@ -20,8 +20,13 @@ const GROUP_OF: Partial<Record<Told['kind'], Group>> = {
   problem: 'attention',
 };
 
+/** What kind of thing it is; what has no group of its own is in all alone. */
+export function groupOf(event: Told): Group {
+  return GROUP_OF[event.kind] ?? 'all';
+}
+
 export function isIn(event: Told, group: Group): boolean {
-  return group === 'all' || GROUP_OF[event.kind] === group;
+  return group === 'all' || groupOf(event) === group;
 }
 
 /** So much of a key is shown; as everywhere else a seeder is called. */
@@ -59,4 +64,18 @@ export function sentence(event: Told, folder: string | null, names: ReadonlyMap<
     default:
       return event.message;
   }
+}
+
+/** The part of the folder's screens in which one sees more of it. */
+const PART: Partial<Record<Told['kind'], string>> = {
+  files_received: 'history',
+  member_joined: 'people',
+  backup_complete: 'backups',
+  conflict: 'conflicts',
+  held: 'held',
+};
+
+export function partOf(event: Told): string[] {
+  const part = PART[event.kind];
+  return part === undefined ? [] : [part];
 }

@@ -70,7 +70,7 @@ export function headlineWhy(folder: FolderStatus): { text: string; at: string | 
     case 'apart':
       return { text: t('why.apart'), at: 'missing', label: t('missing.see') };
     case 'paused':
-      return { text: t('why.paused'), at: 'settings', label: t('why.pausedDo') };
+      return { text: t('why.paused'), at: null, label: '' };
     case 'alone':
       return folder.backups.length > 0
         ? { text: t('why.aloneBehind'), at: null, label: '' }
