@@ -63,7 +63,12 @@ const WHERE: Readonly<Record<string, string>> = {
   removed: 'settings',
   skipped: 'settings',
   only_here: 'edits',
+  unsent: 'edits',
 };
+
+/** Of these the service's own words say nothing that is not said already, as long as they are about one file or none. */
+const REPEATS = new Set(['removed', 'held_aside', 'only_here', 'unsent', 'waiting']);
+const MORE = /^\d+ more /;
 
 type Problem = { code: string; path?: string | null; message: string; hint?: string | null };
 
@@ -82,15 +87,16 @@ export function problemsTold(problems: readonly Problem[]): ProblemTold[] {
   const all: ProblemTold[] = [];
   for (const problem of problems) {
     const path = problem.path ?? null;
+    const own = REPEATS.has(problem.code) && !MORE.test(problem.message) ? null : problem.message;
     const known = PROBLEMS.find((code) => code === problem.code);
     const same = known && all.find((one) => one.code === known);
-    if (same) same.of.push({ path, own: problem.message });
+    if (same) same.of.push({ path, own });
     else {
       all.push({
         code: problem.code,
         what: known ? t(`problem.${known}`) : problem.message,
         hint: known ? null : (problem.hint ?? null),
-        of: [{ path, own: known ? problem.message : null }],
+        of: [{ path, own: known ? own : null }],
         at: WHERE[problem.code] ?? null,
       });
     }
