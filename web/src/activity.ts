@@ -18,6 +18,8 @@ const GROUP_OF: Partial<Record<Told['kind'], Group>> = {
   conflict: 'attention',
   held: 'attention',
   problem: 'attention',
+  join_waiting: 'attention',
+  join_refused: 'attention',
 };
 
 /** What kind of thing it is; what has no group of its own is in all alone. */
@@ -61,6 +63,10 @@ export function sentence(event: Told, folder: string | null, names: ReadonlyMap<
       return event.path ? t('activity.conflict', { path: event.path, name }) : event.message;
     case 'held':
       return t('activity.held', { name });
+    case 'join_waiting':
+      return t('activity.joinWaiting', { name });
+    case 'join_refused':
+      return t('activity.joinRefused');
     default:
       return event.message;
   }
@@ -73,6 +79,7 @@ const PART: Partial<Record<Told['kind'], string>> = {
   backup_complete: 'backups',
   conflict: 'conflicts',
   held: 'held',
+  join_waiting: 'people',
 };
 
 export function partOf(event: Told): string[] {

@@ -20,6 +20,7 @@ function folder(change: Partial<FolderStatus> = {}): FolderStatus {
     backups: [],
     conflicts: 0,
     held_changes: 0,
+    joins_waiting: 0,
     problems: [],
     ...change,
   };
@@ -77,6 +78,11 @@ test('of who was sent away, one thing is told, however many files did not go', (
   ];
   const out = folder({ state: 'problem', problems });
   expect([verdictOf(out), waitingFor(out)]).toEqual(['problem', 1]);
+});
+
+test('who asks to be let in waits for a person, and leaves the folder as safe as it is', () => {
+  const asked = folder({ backups: [backup], joins_waiting: 2 });
+  expect([verdictOf(asked), waitingFor(asked)]).toEqual(['safe', 2]);
 });
 
 test('nothing is on its way while nobody is connected', () => {

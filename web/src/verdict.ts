@@ -59,7 +59,7 @@ export function verdictOf(folder: FolderStatus): Verdict {
 
 /** What a person has to decide. */
 export function waitingFor(folder: FolderStatus): number {
-  return folder.conflicts + folder.held_changes + seriousProblems(folder).length + (hasOwnEdits(folder) ? 1 : 0);
+  return folder.conflicts + folder.held_changes + (folder.joins_waiting ?? 0) + seriousProblems(folder).length + (hasOwnEdits(folder) ? 1 : 0);
 }
 
 const ORDER: readonly Verdict[] = ['problem', 'waiting', 'alone', 'paused', 'apart', 'moving', 'shared', 'safe'];

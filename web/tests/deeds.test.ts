@@ -128,7 +128,7 @@ test('what a reader changed is theirs alone: the page says so, and sets it aside
   await page.getByRole('heading', { name: 'Yours alone' }).waitFor();
   await page.getByText(at('solo.txt')).waitFor();
   await shot(page, '11-edits');
-  await page.getByRole('button', { name: 'Set aside solo.txt' }).click();
+  await page.getByRole('button', { name: 'Set it aside: solo.txt' }).click();
   const one = page.getByRole('dialog', { name: 'Set aside what you did to solo.txt?' });
   await one.getByText('Nothing of yours is lost.').waitFor();
   await shot(page, '11-edits-sure');
