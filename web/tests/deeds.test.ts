@@ -177,6 +177,12 @@ test('link a device, name it, and send it away when it is lost', async () => {
   expect(await anas.page.content()).not.toContain(code.slice(0, 30));
   await anas.page.getByRole('button', { name: 'Done' }).click();
 
+  await anas.page.getByRole('button', { name: 'Change your name' }).click();
+  await anas.page.getByLabel('Your name').fill('Ana María');
+  await shot(anas.page, '9-name');
+  await anas.page.getByRole('dialog').getByRole('button', { name: 'Change it' }).click();
+  await anas.page.getByRole('heading', { name: 'You are Ana María' }).waitFor();
+
   await anas.page.getByRole('button', { name: 'Rename old laptop' }).click();
   await anas.page.getByLabel('Its name').fill('travel laptop');
   await shot(anas.page, '9-rename');
