@@ -20,6 +20,7 @@ export const KNOWN = [
   'file_not_found',
   'member_not_found',
   'invite_not_found',
+  'join_not_found',
   'device_not_found',
   'held_not_found',
   'held_aside_not_found',

@@ -5,6 +5,7 @@
 
 mod dial;
 mod host;
+mod joining;
 mod leaving;
 mod links;
 mod listing;
@@ -176,6 +177,8 @@ pub(crate) struct Daemon {
     unopened: RwLock<Vec<Unopened>>,
     /// Folders being entered: not ours yet.
     guests: RwLock<BTreeMap<FolderId, Inbox>>,
+    /// Folders it is asked to be let into.
+    joinings: joining::Joinings,
     links: links::Links,
     /// Whom to call about which folders; filled by `dial`.
     dialing: RwLock<BTreeSet<SigKey>>,
@@ -227,6 +230,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         folders: RwLock::new(BTreeMap::new()),
         unopened: RwLock::new(Vec::new()),
         guests: RwLock::new(BTreeMap::new()),
+        joinings: joining::Joinings::default(),
         dialing: RwLock::new(BTreeSet::new()),
         last_seen_ms: RwLock::new(BTreeMap::new()),
         seeders_changed: Arc::default(),
@@ -359,7 +363,7 @@ impl Daemon {
         if !has_vault {
             self.found_vault()?;
         }
-        Ok(())
+        Ok(self.open_joinings()?)
     }
 
     fn open_folder(&self, config: FolderConfig) -> Result<FolderHandle, StartError> {
@@ -459,6 +463,8 @@ impl Daemon {
             contacts: Vec::new(),
             discarded: Vec::new(),
             adopted: Vec::new(),
+            reseal: false,
+            nicknames: BTreeMap::new(),
             changes: 0,
         };
         let mut ops: Vec<SignedOp> = log.ops().cloned().collect();
@@ -491,6 +497,15 @@ impl Daemon {
         self.unopened.read().expect("no thread panics while it holds this lock").clone()
     }
 
+    /// Whether the person has folders here, or asked for one: their member slots grow from the identity that is here.
+    fn has_folders(&self) -> bool {
+        self.running().iter().any(|running| running.config.sort == Sort::Folder) || self.joinings.is_waiting()
+    }
+
+    fn unopened_folder(&self, id: &FolderId) -> bool {
+        self.unopened().iter().any(|unopened| unopened.config.folder() == Some(*id))
+    }
+
     /// The next member slot that no folder here uses or used. A slot is for one stay in one folder: its key would be known again in another
     /// one, and in the same one it is spent.
     pub(crate) fn free_slot(&self) -> u16 {
@@ -498,7 +513,8 @@ impl Daemon {
         let unopened = self.unopened().into_iter().map(|unopened| unopened.config.slot);
         let left = self.store.value(&FolderId::ZERO, SLOT_LEFT).ok().flatten();
         let left = left.and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
-        slots.chain(unopened).chain(left).max().unwrap_or(VAULT_SLOT) + 1
+        let asked = self.joinings.slots().into_iter();
+        slots.chain(unopened).chain(left).chain(asked).max().unwrap_or(VAULT_SLOT) + 1
     }
 
     /// A folder with this slot is about to be left.

@@ -2,6 +2,8 @@
 //! key after a loss. Receives the log, verifies it from the folder id, and hands in the ops that make this device a member.
 //! Nothing is kept until that is done; whoever gives up leaves nothing half-made.
 
+use std::time::Duration;
+
 use cobox_core::members::Author;
 use cobox_net::{FolderEvent, INBOX_MAX, Inbox, Peer};
 use cobox_proto::id::FolderId;
@@ -88,6 +90,11 @@ impl Guest {
         }
     }
 
+    /// What is told after a closed door, within this time.
+    pub(crate) async fn told(&mut self, within: Duration) -> Option<FolderEvent> {
+        tokio::time::timeout(within, self.events.recv()).await.ok()?
+    }
+
     fn arrived(&mut self, now: u64, mut replica: Replica) {
         if let Some((peer, who)) = &self.peer {
             replica.handle(now, Input::PeerOpened { peer: peer.id, who: *who, ours: self.ours });
@@ -136,13 +143,18 @@ impl Guest {
         }
     }
 
+    /// All that was learnt so far.
+    pub(crate) fn learnt(&self) -> Option<Entered> {
+        let log = self.replica.as_ref()?.membership().log();
+        let envelopes = self.op_envelopes();
+        Some(Entered { genesis: log.genesis().clone(), ops: log.ops().cloned().collect(), envelopes })
+    }
+
     /// Leaves with all that was learnt. What was handed in is ahead of the close on the same channel.
     pub(crate) fn leave(self) -> Option<Entered> {
-        let envelopes = self.op_envelopes();
         if let Some((peer, _)) = &self.peer {
             peer.close();
         }
-        let log = self.replica.as_ref()?.membership().log();
-        Some(Entered { genesis: log.genesis().clone(), ops: log.ops().cloned().collect(), envelopes })
+        self.learnt()
     }
 }

@@ -38,6 +38,8 @@ pub const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 pub const OP_SEALED_BYTES_MAX: usize = 512;
 /// Heads in the cut of a removal (rule R18): one per actor of the removed member that was not merged yet.
 pub const OP_CUT_HEADS_MAX: usize = 256;
+/// Joins by one invite that wait for approval and are shown; whoever has its code could write more than anybody compares.
+pub const JOINS_WAITING_MAX: usize = 16;
 /// Times one invite may be used.
 pub const INVITE_USES_MAX: u16 = 1000;
 /// Grants from the genesis down to a member, and device certificates within a member. Seniority compares such paths.

@@ -719,6 +719,8 @@ export const de: Words = {
   'trouble.member_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
   'trouble.invite_not_found': 'Diese Einladung ist schon geschlossen.',
   'trouble.invite_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
+  'trouble.join_not_found': 'Niemand dieses Namens bittet noch um Einlass.',
+  'trouble.join_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
   'trouble.device_not_found': 'Dies ist keiner Ihrer Rechner mehr.',
   'trouble.device_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
   'trouble.held_not_found': 'Das ist schon entschieden.',

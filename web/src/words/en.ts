@@ -701,6 +701,8 @@ export const en = {
   'trouble.member_not_foundHint': 'Look at the list again.',
   'trouble.invite_not_found': 'This invite is closed already.',
   'trouble.invite_not_foundHint': 'Look at the list again.',
+  'trouble.join_not_found': 'Nobody of this name asks to be let in any more.',
+  'trouble.join_not_foundHint': 'Look at the list again.',
   'trouble.device_not_found': 'This is none of your computers any more.',
   'trouble.device_not_foundHint': 'Look at the list again.',
   'trouble.held_not_found': 'This is decided already.',

@@ -706,6 +706,8 @@ export const es: Words = {
   'trouble.member_not_foundHint': 'Mira la lista otra vez.',
   'trouble.invite_not_found': 'Esta invitación ya está cerrada.',
   'trouble.invite_not_foundHint': 'Mira la lista otra vez.',
+  'trouble.join_not_found': 'Nadie con ese nombre pide ya entrar.',
+  'trouble.join_not_foundHint': 'Mira la lista otra vez.',
   'trouble.device_not_found': 'Este ya no es uno de tus equipos.',
   'trouble.device_not_foundHint': 'Mira la lista otra vez.',
   'trouble.held_not_found': 'Esto ya está decidido.',

@@ -298,6 +298,9 @@ pub enum Input {
     Agreed(BTreeSet<FolderPath>),
     /// The newest head of the person's own vault, to be named in every head from now on.
     Vault(VaultMark),
+    /// A person wants contents sealed under the newest keys, as far as they are on this disk; told again after every start until
+    /// [`Event::Resealed`].
+    ResealContents,
     /// The time of [`Output::WakeAt`] has come.
     Woken,
     /// Somebody is at work in the folder, and what they did is not looked at yet: a burst may go on.
@@ -366,6 +369,11 @@ pub enum Event {
         head: HeadId,
         /// Why.
         why: String,
+    },
+    /// Contents on this disk are under the newest keys.
+    Resealed {
+        /// Files that could not be read, or were not what the state says.
+        left_out: u64,
     },
     /// Somebody else writes with this device's key: it seems to be duplicated (N8). Told once in a run.
     Duplicated {

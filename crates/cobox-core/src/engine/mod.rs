@@ -27,6 +27,7 @@ mod note;
 mod plan;
 mod publish;
 mod reading;
+mod resealing;
 mod scan;
 mod settling;
 mod steps;
@@ -51,6 +52,7 @@ pub use missing::GiveUpError;
 pub use noise::{SAMPLE_BYTES, is_noise};
 pub use note::{HeadNote, VaultMark};
 pub use plan::same_time;
+pub use resealing::Resealing;
 pub use settling::{Keep, SettleError, version_name};
 
 use crate::content::symlink_body;
@@ -65,6 +67,7 @@ use figures::Figures;
 use holding::Burst;
 use merge::Merging;
 use publish::OwnChain;
+use resealing::Reseal;
 use scan::{Finding, Found, Known, Scan};
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
@@ -118,6 +121,8 @@ pub struct Summary {
     pub outside: Vec<FolderPath>,
     /// How many more there are.
     pub outside_more: u64,
+    /// While contents are sealed anew: what is left.
+    pub resealing: Option<Resealing>,
 }
 
 /// The brain of one folder. See the module.
@@ -194,6 +199,8 @@ pub struct Engine {
     may_have_work: bool,
     next_step: u64,
     pending: (u64, u64),
+    /// Contents are to be sealed under the newest keys.
+    resealing: Option<Reseal>,
     /// Blocks and bytes that the last update of the tree brought: what a head announces.
     new_nodes: (u64, u64),
     out: VecDeque<Output>,
@@ -263,6 +270,7 @@ impl Engine {
             // Where an earlier engine's steps end is not known: their ids are not ours.
             next_step: u64::from_le_bytes(first_step) >> 1,
             pending: (0, 0),
+            resealing: None,
             new_nodes: (0, 0),
             out: VecDeque::new(),
         };
@@ -346,6 +354,7 @@ impl Engine {
                 }
             }
             Input::Agreed(paths) => self.agreed = paths,
+            Input::ResealContents => self.reseal_contents(),
             Input::Vault(mark) => self.own.vault = Some(mark),
             Input::Heard => self.heard_somebody(now_ms),
             Input::Woken => {
@@ -419,6 +428,7 @@ impl Engine {
             stuck: self.stuck.iter().map(|(path, why)| (path.clone(), why.clone())).collect(),
             outside,
             outside_more,
+            resealing: self.resealing_left(),
         }
     }
 
@@ -433,8 +443,9 @@ impl Engine {
     }
 
     fn listed(&mut self, entries: Vec<(FolderPath, Stat)>) {
+        let reseal = self.asked_to_reseal();
         let Some(scan) = &mut self.scan else { return };
-        let known = Known { synced: &self.synced, ids: &self.ids };
+        let known = Known { synced: &self.synced, ids: &self.ids, reseal: &reseal };
         let (read, links) = scan.listed(&known, entries);
         for (path, stamp, target) in links {
             if !stays_inside(&path, &target) {
@@ -488,6 +499,7 @@ impl Engine {
                 || self.stuck.len() < stuck_before
                 || self.edits_here.iter().any(|path| finding.covers(path));
             self.settle_adoptions(&finding);
+            self.take_resealed(&finding);
             if news {
                 self.commit_finding(now_ms, finding);
             }
@@ -496,6 +508,7 @@ impl Engine {
                 // Of places that a step keeps from being looked at, it is still to be judged what happened there.
                 self.set_aside.retain(|id, _| self.ids.contains_key(id));
             }
+            self.go_on_resealing();
             self.publish_merge_soon(now_ms);
             match news || std::mem::take(&mut self.plan_waits) {
                 true => self.replan(),

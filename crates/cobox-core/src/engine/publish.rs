@@ -268,7 +268,7 @@ impl Engine {
 
 /// How many blocks and bytes of sealed content the touched items refer to, at most: what a head announces. A seeder refuses a head
 /// that brings more.
-fn announced_bytes(state: &State, keys: &FolderKeys, inodes: impl Iterator<Item = Inode>) -> (u64, u64) {
+pub(super) fn announced_bytes(state: &State, keys: &FolderKeys, inodes: impl Iterator<Item = Inode>) -> (u64, u64) {
     let (mut blocks, mut bytes) = (0, 0);
     let items = inodes.filter_map(|inode| state.get(&inode));
     for (_, body) in items.flat_map(|item| &item.body) {

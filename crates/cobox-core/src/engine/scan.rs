@@ -128,6 +128,8 @@ impl Tops {
 pub(super) struct Known<'a> {
     pub(super) synced: &'a BTreeMap<FolderPath, Arc<Synced>>,
     pub(super) ids: &'a BTreeMap<FileId, FolderPath>,
+    /// Files to be read although they seem unchanged.
+    pub(super) reseal: &'a BTreeSet<FolderPath>,
 }
 
 impl Scan {
@@ -146,7 +148,8 @@ impl Scan {
             match stat {
                 Stat::Dir(id) => self.dir(known, path, id),
                 Stat::File(stamp) => {
-                    if known.synced.get(&path).is_some_and(|s| s.kind == Kind::File && s.stamp == Some(stamp)) {
+                    let is_unchanged = |s: &Arc<Synced>| s.kind == Kind::File && s.stamp == Some(stamp);
+                    if !known.reseal.contains(&path) && known.synced.get(&path).is_some_and(is_unchanged) {
                         self.unchanged.insert(path);
                     } else if self.before(known, &path).is_some_and(|s| s.kind == Kind::File && s.stamp == Some(stamp))
                     {

@@ -20,6 +20,7 @@ use crate::state::{Commit, Content, CtxRow, Ref, ViewEntry};
 
 mod costs;
 mod reading;
+mod resealing;
 
 /// Alice's engine, and the keys that Mallory has too.
 struct Folder {

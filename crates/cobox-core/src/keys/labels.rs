@@ -29,6 +29,12 @@ pub(crate) const INVITE: &str = "cobox v1 invite seed";
 pub(crate) const LINK: &str = "cobox v1 link seed";
 /// The randomness of one encapsulation from the caller's seed and what is sealed to whom.
 pub(crate) const ENCAPSULATION: &str = "cobox v1 hpke randomness";
+/// The key of joiners' names from the seed in an invite's code, and what is sealed with from that key.
+pub(crate) const JOIN_NAME: &str = "cobox v1 joiner's name";
+/// See [`JOIN_NAME`].
+pub(crate) const JOIN_NAME_SECRET: &str = "cobox v1 secret of joiners' names";
+/// Six words from the keys of a join; no secret.
+pub(crate) const JOIN_WORDS: &str = "cobox v1 join words";
 /// HPKE purpose: an epoch's secret to a recipient of its bundle.
 pub(crate) const BUNDLE_ENVELOPE: &str = "cobox v1 bundle envelope";
 /// HPKE purpose: epochs handed to one recipient later.
@@ -39,7 +45,7 @@ pub(crate) const SEALED_INVITE: &str = "cobox v1 sealed invite";
 pub(crate) const LINKED_ROOT: &str = "cobox v1 linked root";
 
 /// All of the above: no blind program contains any of these texts.
-pub const MEMBER_ONLY: [&str; 16] = [
+pub const MEMBER_ONLY: [&str; 19] = [
     DIGEST,
     GEAR,
     SHAPE_ID,
@@ -56,6 +62,9 @@ pub const MEMBER_ONLY: [&str; 16] = [
     SEALED_INVITE,
     LINK,
     LINKED_ROOT,
+    JOIN_NAME,
+    JOIN_NAME_SECRET,
+    JOIN_WORDS,
 ];
 
 #[cfg(test)]

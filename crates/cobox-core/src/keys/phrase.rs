@@ -54,6 +54,12 @@ fn maybe_swapped(swaps: &[(usize, usize)]) -> String {
     if pairs.is_empty() { String::new() } else { format!(" (perhaps {})", pairs.join(", or ")) }
 }
 
+/// A word of the list, for 11 bits that are no secret.
+pub(crate) fn listed_word(number: usize) -> &'static str {
+    let list = Language::English.word_list();
+    list[number % list.len()]
+}
+
 impl Words {
     /// For 16 secret bytes.
     pub fn from_entropy(entropy: &[u8; 16]) -> Self {

@@ -17,6 +17,7 @@ use cobox_proto::text::{self, TextError};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::epochs::{EpochError, grant_after};
+use super::joins::{name_keys, name_label, waiting_label};
 use super::names::{Label, LabelError};
 use super::ops::{Author, frontier, propose, propose_labelled, unsigned};
 use super::places::{put_tickets, tickets, tickets_fit};
@@ -66,7 +67,7 @@ pub struct Terms {
     pub max_uses: u16,
     /// Until when, by the witness's clock, milliseconds since 1970.
     pub expires_ms: u64,
-    /// Whether the code opens the folder's keys. If not, a member must come online and approve.
+    /// Whether the code opens the folder's keys. If not, an owner or admin must approve whoever joins; so it is for admins always.
     pub grant: bool,
 }
 
@@ -205,7 +206,8 @@ pub fn invite(
     invite_labelled(log, roster, keys, author, terms, tickets, None, random)
 }
 
-/// [`invite`] with a label in the op, for whoever the code opens the keys to: the folder's name.
+/// [`invite`] with a label in the op, for whoever has the folder's keys, or gets them by the code: the folder's name. In an invite without
+/// keys it holds what opens the joiners' names as well.
 #[allow(clippy::too_many_arguments)] // the facts of an invite; a struct would name them once more
 pub fn invite_labelled(
     log: &Log,
@@ -224,7 +226,11 @@ pub fn invite_labelled(
     let Terms { role, max_uses, expires_ms, grant } = terms;
     let body = OpBody::Invite { sig: public.sig, hpke: public.hpke.clone(), role, max_uses, expires_ms, grant };
     let op = match label {
-        Some(label) => propose_labelled(log, author, body, label)?,
+        Some(label) if grant => propose_labelled(log, author, body, label)?,
+        Some(label) => {
+            let text = Zeroizing::new(waiting_label(&random.seed, label.text));
+            propose_labelled(log, author, body, Label { text: &text, ..label })?
+        }
         None => propose(log, author, body)?,
     };
     let code = InviteCode { folder: log.folder(), invite: op.id(), seed: random.seed, tickets };
@@ -238,6 +244,20 @@ pub fn invite_labelled(
         envelopes.push(granted.envelope);
     }
     Ok(Invitation { ops, envelopes, code })
+}
+
+/// [`join`] by an invite that carries no keys: the name is sealed so that only members read it, and who holds the same code.
+///
+/// Errors: the log is not the one the code is for; the name is too long.
+pub fn join_waiting(
+    log: &Log,
+    code: &InviteCode,
+    slot: &Slot,
+    device: &DeviceSecret,
+    name: &str,
+) -> Result<SignedOp, InviteError> {
+    let keys = name_keys(code.folder, &code.seed);
+    join(log, code, slot, device, Some(name_label(&keys, name)))
 }
 
 /// Uses an invite: a `Join` with the joiner's member slot and first device, signed by invite and device. It takes effect with

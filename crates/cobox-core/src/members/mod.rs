@@ -9,6 +9,7 @@ mod duties;
 mod epochs;
 mod founding;
 mod invite;
+mod joins;
 mod link;
 mod names;
 mod ops;
@@ -22,7 +23,11 @@ pub use epochs::{EpochError, Granted, NewEpoch, OpenedEpochs, grant_epochs, mint
 pub use founding::{Founded, Founding, FoundingError, FoundingRandom, found};
 pub use invite::{
     INVITE_PREFIX, Invitation, InviteCode, InviteError, InviteRandom, InviteText, SealedInvite, Terms, invite,
-    invite_labelled, join,
+    invite_labelled, join, join_waiting,
+};
+pub use joins::{
+    JOIN_WORDS, WaitingJoin, approve_join, invited_name, join_words, joiner_name, refuse_join, same_words,
+    waiting_joins,
 };
 pub use link::{LINK_PREFIX, LinkCode};
 pub use names::{Label, LabelError, open_label};

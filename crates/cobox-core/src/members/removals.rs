@@ -113,7 +113,7 @@ pub fn rekey(seat: &Seat<'_>, random: &[u8; 64]) -> Result<Change, RemovalError>
     Ok(Change { deed, gone: Vec::new(), closed_invites: Vec::new() })
 }
 
-fn change(seat: &Seat<'_>, body: OpBody, random: &[u8; 64]) -> Result<Change, RemovalError> {
+pub(super) fn change(seat: &Seat<'_>, body: OpBody, random: &[u8; 64]) -> Result<Change, RemovalError> {
     let author = seat.author().ok_or(RemovalError::NotMember)?;
     let op = propose(seat.log, author, body)?;
     let id = op.id();

@@ -102,6 +102,23 @@ impl State {
         (self.adopt(changes, other_ctx, other_forks), alarms)
     }
 
+    /// Puts another sealing of the same content in the place of a value's, if joining would prefer it. No dot is written: whoever joins this
+    /// state comes to the same. `None` if nothing changed.
+    pub fn refine(&mut self, inode: Inode, dot: Dot, content: &Content, epochs: &dyn EpochDepth) -> Option<Touched> {
+        let item = self.get(&inode)?;
+        let at = item.body.iter().position(|(known, _)| *known == dot)?;
+        let old = &item.body[at].1;
+        let new = Body { content: content.clone(), ..old.clone() };
+        if core(old) != core(&new) || sealing(&new, epochs) <= sealing(old, epochs) {
+            return None;
+        }
+        let mut item = item.clone();
+        item.body[at].1 = new;
+        let mut touched = Touched::new();
+        touched.note(inode, self.put(inode, Some(Arc::new(item))));
+        Some(touched)
+    }
+
     fn adopt(&mut self, changes: Vec<(Inode, Option<Arc<Item>>)>, ctx: &Ctx, forks: &BTreeSet<HeadId>) -> Touched {
         let mut touched = Touched::new();
         for (inode, item) in changes {

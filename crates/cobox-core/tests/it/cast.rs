@@ -2,8 +2,8 @@
 
 use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret, Profile, RootSecret, Slot};
 use cobox_core::members::{
-    Author, Founding, FoundingRandom, InviteCode, InviteRandom, Label, NewEpoch, OpenedEpochs, Terms, found, invite,
-    join, mint_epoch, open_epochs, propose, witness,
+    Author, Founding, FoundingRandom, InviteCode, InviteRandom, Label, NewEpoch, OpenedEpochs, Terms, found,
+    invite_labelled, join, mint_epoch, open_epochs, propose, witness,
 };
 use cobox_proto::id::OpId;
 use cobox_proto::members::{Added, Envelope, FolderKind, Log, OpBody, Policy, Role, Roster, SignedOp, resolve};
@@ -87,7 +87,9 @@ impl Folder {
     pub(crate) fn invites(&mut self, who: &Person, grant: bool) -> InviteCode {
         let terms = Terms { role: Role::Editor, max_uses: 1, expires_ms: 1000, grant };
         let random = InviteRandom { seed: self.random(), encapsulation: self.random() };
-        let made = invite(&self.log, &self.roster(), who.keys(), who.author(), terms, vec![], &random).unwrap();
+        let (roster, keys) = (self.roster(), who.keys());
+        let label = roster.writable_epoch().map(|epoch| Label { keys, epoch: epoch.tag(), text: "Choir" });
+        let made = invite_labelled(&self.log, &roster, keys, who.author(), terms, vec![], label, &random).unwrap();
         for op in made.ops {
             assert!(self.add(op));
         }

@@ -2,12 +2,13 @@
 
 use cobox_core::keys::RootSecret;
 use cobox_core::members::{
-    Author, InviteCode, InviteError, InviteRandom, InviteText, Terms, invite, join, open_label, propose, seeder_grant,
-    witness,
+    Author, InviteCode, InviteError, InviteRandom, InviteText, JOIN_WORDS, RemovalError, Seat, Terms, approve_join,
+    invite, invited_name, join, join_waiting, join_words, joiner_name, open_label, propose, refuse_join, repair_grants,
+    seeder_grant, waiting_joins, witness,
 };
 use cobox_proto::codec::Canonical;
-use cobox_proto::id::{Hash, OpId};
-use cobox_proto::members::{OpBody, Policy, Retention, Role};
+use cobox_proto::id::{FolderId, Hash, OpId};
+use cobox_proto::members::{KeyPair, Op, OpBody, Policy, Retention, Role};
 use cobox_proto::sign::SecretKey;
 use cobox_proto::text::TextError;
 
@@ -54,6 +55,110 @@ fn a_code_without_keys_lets_bob_in_but_not_read_until_somebody_grants() {
     folder.refreshes(&mut bob);
     assert!(bob.keys().has_epoch(&epoch.id.tag()));
     assert_eq!(bob.keys().epochs().count(), 2, "the epoch before comes by its history");
+}
+
+#[test]
+fn m6_who_waits_shows_six_words_that_no_interceptor_has_and_reads_nothing() {
+    let (mut alice, mut bob, mut eve) = (Person::new(1), Person::new(2), Person::new(3));
+    let mut folder = Folder::founded_by(&mut alice);
+    let code = folder.invites(&alice, false);
+    assert!(folder.opens(&[&code.secret().hpke], None).keys.is_none(), "the code opens nothing");
+    let mut asks = |who: &mut Person, name: &str| {
+        let op = join_waiting(&folder.log, &code, &who.slot, &who.device, name).unwrap();
+        who.grant = op.id();
+        let words = join_words(&folder.log.folder(), op.op()).unwrap();
+        assert!(!folder.add(op));
+        words
+    };
+    // Somebody read the mail and was first.
+    let (eves, bobs) = (asks(&mut eve, "Bob"), asks(&mut bob, "Bob"));
+    assert_ne!(eves, bobs);
+    assert_eq!(bobs.split(' ').count(), JOIN_WORDS);
+    let roster = folder.roster();
+    let seat = Seat { log: &folder.log, roster: &roster, keys: alice.keys.as_ref(), device: &alice.device.sig };
+    let waiting = waiting_joins(&seat, 5);
+    let said: Vec<(&str, Option<&str>)> = waiting.iter().map(|w| (w.words.as_str(), w.name.as_deref())).collect();
+    assert_eq!(said, [(eves.as_str(), Some("Bob")), (bobs.as_str(), Some("Bob"))], "only the words tell them apart");
+    assert_eq!(invited_name(alice.keys(), folder.log.get(&code.invite).unwrap().op()), Some("Choir".into()));
+    let change = approve_join(&seat, bob.grant, 5, &[9; 64]).unwrap();
+    assert_eq!(approve_join(&seat, alice.grant, 5, &[9; 64]).unwrap_err(), RemovalError::NoTarget);
+    for op in change.deed.ops {
+        assert!(folder.add(op));
+    }
+    assert!(folder.roster().can_write(&bob.device.sig.public()));
+    assert!(!folder.roster().is_reader(&eve.device.sig.public()));
+    let roster = folder.roster();
+    let missing: Vec<OpId> = roster.missing_grants().iter().map(|missing| missing.recipient.member).collect();
+    assert_eq!(missing, [bob.grant, bob.grant], "keys are due to Bob's device and words alone");
+    let granted = repair_grants(&folder.log, &roster, alice.keys(), alice.author(), &[8; 32]).unwrap();
+    for given in granted {
+        assert!(folder.add(given.op));
+        folder.envelopes.push(given.envelope);
+    }
+    folder.refreshes(&mut bob);
+    folder.refreshes(&mut eve);
+    assert!(bob.keys.is_some() && eve.keys.is_none());
+    assert_eq!(
+        joiner_name(bob.keys(), folder.log.get(&code.invite).unwrap().op(), folder.log.get(&bob.grant).unwrap().op()),
+        Some("Bob".into())
+    );
+}
+
+#[test]
+fn m6_a_refusal_closes_the_code_for_all_who_wait_by_it() {
+    let (mut alice, bob, eve) = (Person::new(1), Person::new(2), Person::new(3));
+    let mut folder = Folder::founded_by(&mut alice);
+    let code = folder.invites(&alice, false);
+    let mut joins = Vec::new();
+    for who in [&bob, &eve] {
+        let op = join_waiting(&folder.log, &code, &who.slot, &who.device, "Bob").unwrap();
+        joins.push(op.id());
+        folder.add(op);
+    }
+    let before = folder.roster();
+    let seat = Seat { log: &folder.log, roster: &before, keys: alice.keys.as_ref(), device: &alice.device.sig };
+    let change = refuse_join(&seat, joins[1], 5, &[9; 64]).unwrap();
+    assert_eq!(change.closed_invites, [code.invite]);
+    assert!(change.deed.keys.is_none(), "nobody had keys: none are changed");
+    for op in change.deed.ops {
+        assert!(folder.add(op));
+    }
+    let roster = folder.roster();
+    let seat = Seat { log: &folder.log, roster: &roster, keys: alice.keys.as_ref(), device: &alice.device.sig };
+    assert!(waiting_joins(&seat, 5).is_empty());
+    assert_eq!(approve_join(&seat, joins[0], 5, &[9; 64]).unwrap_err(), RemovalError::NoTarget);
+}
+
+#[test]
+fn m6_words_cover_the_folder_the_invite_and_every_key() {
+    let (mut alice, bob) = (Person::new(1), Person::new(2));
+    let mut folder = Folder::founded_by(&mut alice);
+    let code = folder.invites(&alice, false);
+    let op = join_waiting(&folder.log, &code, &bob.slot, &bob.device, "Bob").unwrap();
+    let words = |op: &Op| join_words(&folder.log.folder(), op).unwrap();
+    let op = op.op();
+    let mut all = vec![words(op), join_words(&FolderId([1; 32]), op).unwrap()];
+    let OpBody::Join { invite, member, device } = &op.body else { panic!("a join") };
+    let (invite, member, device, other) = (*invite, member.clone(), device.clone(), Person::new(4).slot.public());
+    let other = |f: fn(&KeyPair, &KeyPair) -> KeyPair, keys: &KeyPair| f(keys, &other);
+    let signs = |keys: &KeyPair, other: &KeyPair| KeyPair { sig: other.sig, hpke: keys.hpke.clone() };
+    let opens = |keys: &KeyPair, other: &KeyPair| KeyPair { sig: keys.sig, hpke: other.hpke.clone() };
+    for body in [
+        OpBody::Join { invite: OpId([1; 32]), member: member.clone(), device: device.clone() },
+        OpBody::Join { invite, member: other(signs, &member), device: device.clone() },
+        OpBody::Join { invite, member: other(opens, &member), device: device.clone() },
+        OpBody::Join { invite, member: member.clone(), device: other(signs, &device) },
+        OpBody::Join { invite, member: member.clone(), device: other(opens, &device) },
+        OpBody::Join { invite, member: device, device: member },
+    ] {
+        all.push(words(&Op { body, ..op.clone() }));
+    }
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "{all:?}");
+    assert_eq!(words(&Op { sealed: vec![], deps: vec![], ..op.clone() }), words(op), "and nothing else");
+    assert_eq!(join_words(&folder.log.folder(), folder.log.get(&code.invite).unwrap().op()), None);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod edits;
 mod events;
 mod files;
 mod history;
+mod joins;
 mod missing;
 mod page;
 mod people;
@@ -26,11 +27,12 @@ pub use history::{
     ChangeKind, EntryKind, History, HistoryEntry, MovedAside, RestoreRequest, Restored, TrashRestoreRequest,
     UndoRequest,
 };
+pub use joins::{ApproveRequest, JoinReply, JoinStatus, Joining, JoiningState, JoiningStatus, Joins, JoinsRefused};
 pub use missing::{MissingFile, MissingFiles, MissingRequest, MissingState};
 pub use page::{Appearance, PageSettings, Place, PlaceRequest};
 pub use people::{
     HeldAside, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, MemberStatus, Members,
-    Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
+    NicknameRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
 };
 pub use values::{Secret, Time};
 
@@ -234,8 +236,23 @@ pub struct FolderStatus {
     pub conflicts: u64,
     /// Changes the brake holds back.
     pub held_changes: u64,
+    /// Who asks to be let in, where one may decide that.
+    #[serde(default)]
+    pub joins_waiting: u64,
+    /// While contents are sealed under new keys: what is left on this device.
+    #[serde(default)]
+    pub resealing: Option<Resealing>,
     /// What needs a person.
     pub problems: Vec<Problem>,
+}
+
+/// What is left to be sealed under new keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resealing {
+    /// Files.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
 }
 
 /// `GET status` and `POST status/wait`.
@@ -245,6 +262,9 @@ pub struct Status {
     pub device: Device,
     /// By name; one alone when asked for one.
     pub folders: Vec<FolderStatus>,
+    /// Folders this device asks to be let into; none when asked for one folder.
+    #[serde(default)]
+    pub joining: Vec<JoiningStatus>,
     /// Whether everything seen is at every reachable member, and the newest state complete and receipted at every reachable
     /// seeder, for all folders of this answer.
     pub in_step: bool,

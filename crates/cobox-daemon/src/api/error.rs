@@ -154,6 +154,8 @@ codes! {
     InviteNotFound = "invite_not_found", 404, NotFound;
     /// The person has no device of this name or key, or several.
     DeviceNotFound = "device_not_found", 404, NotFound;
+    /// Nobody of this name or key asks to be let in, or this device does not ask there.
+    JoinNotFound = "join_not_found", 404, NotFound;
     /// This computer has no screen, or no program that shows directories.
     NoScreen = "no_screen", 409, Failed;
 }

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::dto::{CheckReport, CreateRequest, FolderReply, FolderRow, Folders, JoinRequest, LeaveReply, LeaveRequest};
+use super::dto::{
+    CheckReport, CreateRequest, FolderReply, FolderRow, Folders, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
+};
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body, FolderParam};
 
@@ -55,18 +57,18 @@ pub(super) async fn create(
     api.service.create(request).await.map(Json)
 }
 
-/// Join with an invite code.
+/// Join with an invite code. If the answer is `waiting`, an owner or admin has to approve; the service goes on asking.
 #[utoipa::path(
     post,
     path = "/join",
     tag = "folders",
     request_body = JoinRequest,
-    responses((status = 200, body = FolderReply), (status = 409, body = ErrorBody), (status = 504, body = ErrorBody))
+    responses((status = 200, body = JoinReply), (status = 409, body = ErrorBody), (status = 504, body = ErrorBody))
 )]
 pub(super) async fn join(
     State(api): State<Api>,
     Body(request): Body<JoinRequest>,
-) -> Result<Json<FolderReply>, ApiError> {
+) -> Result<Json<JoinReply>, ApiError> {
     request.path.as_deref().map_or(Ok(()), absolute)?;
     api.service.join(request).await.map(Json)
 }

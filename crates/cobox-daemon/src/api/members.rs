@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::State;
 
 use super::dto::{
-    FolderReply, Invite, InviteRequest, InviteStatus, Invites, MemberChange, Members, RemoveRequest, Role, RoleRequest,
+    FolderReply, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, Members, NicknameRequest,
+    RemoveRequest, Role, RoleRequest,
 };
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body, FolderParam};
@@ -70,6 +71,23 @@ pub(super) async fn role(
     api.service.member_role(at.folder, at.who, request).await.map(Json)
 }
 
+/// Call a member something else on this device. Nobody else is told, no seeder and no other device.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/members/{who}/nickname",
+    tag = "members",
+    params(MemberParam),
+    request_body = NicknameRequest,
+    responses((status = 200, body = MemberName), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn nickname(
+    State(api): State<Api>,
+    At(at): At<MemberParam>,
+    Body(request): Body<NicknameRequest>,
+) -> Result<Json<MemberName>, ApiError> {
+    api.service.member_nickname(at.folder, at.who, request).await.map(Json)
+}
+
 /// Give the folder new keys: what is written from now on is sealed under them, and all names once more.
 #[utoipa::path(
     post,
@@ -80,6 +98,22 @@ pub(super) async fn role(
 )]
 pub(super) async fn rekey(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<FolderReply>, ApiError> {
     api.service.rekey(at.folder).await.map(Json)
+}
+
+/// Seal the contents that are on this device under the newest keys. It takes as long as reading them, goes on over restarts, and
+/// backups take all of it once more; the folder's `resealing` in a status says what is left.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/rekey/content",
+    tag = "members",
+    params(FolderParam),
+    responses((status = 200, body = FolderReply), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn rekey_content(
+    State(api): State<Api>,
+    At(at): At<FolderParam>,
+) -> Result<Json<FolderReply>, ApiError> {
+    api.service.rekey_content(at.folder).await.map(Json)
 }
 
 /// Make an invite code.
@@ -160,7 +194,7 @@ mod tests {
 
     #[test]
     fn an_invitation_must_make_sense() {
-        let good = InviteRequest { to: Some("c1".into()), role: Role::Editor, expires_s: 60, uses: 1 };
+        let good = InviteRequest { to: Some("c1".into()), role: Role::Editor, expires_s: 60, uses: 1, approve: false };
         assert!(sensible(&good).is_ok());
         for bad in [
             InviteRequest { role: Role::Owner, ..good.clone() },

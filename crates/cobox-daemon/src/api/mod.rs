@@ -19,6 +19,7 @@ mod folders;
 mod guard;
 mod held;
 mod history;
+mod joins;
 mod login;
 mod members;
 mod missing;
@@ -138,9 +139,16 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(members::members))
         .routes(routes!(members::remove))
         .routes(routes!(members::role))
+        .routes(routes!(members::nickname))
         .routes(routes!(members::invite, members::invites))
         .routes(routes!(members::invite_cancel))
+        .routes(routes!(joins::joins))
+        .routes(routes!(joins::join_approve))
+        .routes(routes!(joins::join_refuse))
+        .routes(routes!(joins::joining))
+        .routes(routes!(joins::join_withdraw))
         .routes(routes!(members::rekey))
+        .routes(routes!(members::rekey_content))
         .routes(routes!(quarantine::quarantine))
         .routes(routes!(quarantine::adopt))
         .routes(routes!(quarantine::discard))

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, DeviceLink,
-    DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList, FolderReply,
-    Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
-    InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, Linked, MemberChange, Members, MissingFiles,
-    MissingRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
+    ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
+    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
+    FolderReply, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite,
+    InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins,
+    JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest,
+    NicknameRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
     RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettleRequest,
     Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
@@ -40,8 +41,13 @@ pub trait Service: Send + Sync + 'static {
     fn create(&self, request: CreateRequest) -> Answer<'_, FolderReply>;
     /// All folders, by name.
     fn folders(&self) -> Answer<'_, Folders>;
-    /// Joins; answers when admitted and the tree is known. Nothing half-made stays behind a failure.
-    fn join(&self, request: JoinRequest) -> Answer<'_, FolderReply>;
+    /// Joins; answers when admitted and the tree is known, or when it is asked and somebody has to approve. Nothing half-made stays
+    /// behind a failure.
+    fn join(&self, request: JoinRequest) -> Answer<'_, JoinReply>;
+    /// Folders this device asks to be let into.
+    fn joining(&self) -> Answer<'_, Joining>;
+    /// Stops asking. `folder` is the beginning of its id, or what the list calls it.
+    fn join_withdraw(&self, folder: String) -> Answer<'_, JoiningStatus>;
     /// Stops taking part.
     fn leave(&self, folder: String, request: LeaveRequest) -> Answer<'_, LeaveReply>;
     /// Stops sending and receiving, not looking.
@@ -73,6 +79,12 @@ pub trait Service: Send + Sync + 'static {
     fn invites(&self, folder: String) -> Answer<'_, Invites>;
     /// Closes one; `invite` is the beginning of its id.
     fn invite_cancel(&self, folder: String, invite: String) -> Answer<'_, InviteStatus>;
+    /// Who asks to be let in.
+    fn joins(&self, folder: String) -> Answer<'_, Joins>;
+    /// Lets somebody in. `who` is a name or the beginning of a key.
+    fn join_approve(&self, folder: String, who: String, request: ApproveRequest) -> Answer<'_, JoinStatus>;
+    /// Refuses somebody, and closes the invite.
+    fn join_refuse(&self, folder: String, who: String) -> Answer<'_, JoinsRefused>;
     /// Who belongs.
     fn members(&self, folder: String) -> Answer<'_, Members>;
     /// Sends a member away. `who` is a name or the beginning of a key.
@@ -80,8 +92,13 @@ pub trait Service: Send + Sync + 'static {
     /// Changes what a member may do.
     fn member_role(&self, folder: String, who: String, request: RoleRequest) -> Answer<'_, MemberChange>;
 
+    /// Calls a member something else on this device.
+    fn member_nickname(&self, folder: String, who: String, request: NicknameRequest) -> Answer<'_, MemberName>;
+
     /// Gives the folder new keys.
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply>;
+    /// Seals the contents on this device under the newest keys; answers when it has begun.
+    fn rekey_content(&self, folder: String) -> Answer<'_, FolderReply>;
     /// What people wrote who were sent away, as far as nobody had seen it.
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine>;
     /// Takes it into the folder; answers with what.

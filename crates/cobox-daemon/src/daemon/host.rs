@@ -69,6 +69,15 @@ impl Daemon {
             Happened::Engine(Event::Held { files }) => {
                 news(EventKind::Held, format!("{name}: {files} files look deleted; this is held until you decide"))
             }
+            Happened::Engine(Event::Resealed { left_out: 0 }) => {
+                news(EventKind::FolderChanged, format!("{name}: all that is on this computer is under the new keys"))
+            }
+            Happened::Engine(Event::Resealed { left_out }) => {
+                let text = format!(
+                    "{name}: the contents are under the new keys, but for {left_out} files that could not be read"
+                );
+                news(EventKind::FolderChanged, text)
+            }
             // The folder tells it as a problem, with the device.
             Happened::Engine(Event::BadHead { .. }) => return,
             Happened::Engine(Event::Duplicated { .. }) => news(
@@ -88,6 +97,10 @@ impl Daemon {
             }
             Happened::MemberJoined { name: who, key } => {
                 news(EventKind::MemberJoined, format!("{name}: {who} belongs to it now")).who(key.to_string())
+            }
+            Happened::JoinWaiting { name: who, key } => {
+                let text = format!("{name}: {who} asks to be let in: `cobox joins list`");
+                news(EventKind::JoinWaiting, text).who(key.to_string())
             }
             Happened::BackupComplete { seeder } => {
                 news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))

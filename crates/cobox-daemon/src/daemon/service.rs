@@ -4,19 +4,20 @@ pub(super) mod backups;
 mod conflicts;
 mod devices;
 mod edits;
-mod entering;
+pub(super) mod entering;
 mod files;
 mod folders;
 mod held;
 mod history;
 mod invites;
+mod joins;
 mod missing;
 mod page;
 mod people;
 mod quarantine;
 mod recovery;
 mod restoring;
-mod status;
+pub(super) mod status;
 
 use std::sync::Arc;
 
@@ -25,14 +26,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Daemon, Running};
 use crate::api::dto::{
-    BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest, DeviceLink,
-    DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList, FolderName,
-    FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest,
-    IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinRequest, LeaveReply, LeaveRequest, Linked,
-    MemberChange, Members, MissingFiles, MissingRequest, PageSettings, Place, PlaceRequest, Quarantine,
-    QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest,
-    RestoreRequest, Restored, RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest,
-    UseLinkRequest, WaitRequest, Whoami,
+    ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
+    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
+    FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History, IgnoreMatches,
+    IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus,
+    Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members,
+    MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest,
+    RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored,
+    RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -58,8 +59,23 @@ impl Service for Daemon {
     fn folders(&self) -> Answer<'_, Folders> {
         async { Ok(Folders { folders: self.rows().await }) }.boxed()
     }
-    fn join(&self, request: JoinRequest) -> Answer<'_, FolderReply> {
+    fn join(&self, request: JoinRequest) -> Answer<'_, JoinReply> {
         self.join_folder(request).boxed()
+    }
+    fn joining(&self) -> Answer<'_, Joining> {
+        async { Ok(Joining { joins: self.list_joining() }) }.boxed()
+    }
+    fn join_withdraw(&self, folder: String) -> Answer<'_, JoiningStatus> {
+        async move { self.withdraw_join(&folder) }.boxed()
+    }
+    fn joins(&self, folder: String) -> Answer<'_, Joins> {
+        self.list_joins(folder).boxed()
+    }
+    fn join_approve(&self, folder: String, who: String, request: ApproveRequest) -> Answer<'_, JoinStatus> {
+        self.approve_join(folder, who, request).boxed()
+    }
+    fn join_refuse(&self, folder: String, who: String) -> Answer<'_, JoinsRefused> {
+        self.refuse_join(folder, who).boxed()
     }
     fn leave(&self, folder: String, request: LeaveRequest) -> Answer<'_, LeaveReply> {
         self.leave_folder(folder, request).boxed()
@@ -112,8 +128,14 @@ impl Service for Daemon {
     fn member_role(&self, folder: String, who: String, request: RoleRequest) -> Answer<'_, MemberChange> {
         self.change_role(folder, who, request).boxed()
     }
+    fn member_nickname(&self, folder: String, who: String, request: NicknameRequest) -> Answer<'_, MemberName> {
+        self.nickname_member(folder, who, request).boxed()
+    }
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply> {
         self.new_keys(folder).boxed()
+    }
+    fn rekey_content(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.reseal_contents(folder).boxed()
     }
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
         self.list_quarantine(folder).boxed()
@@ -224,7 +246,7 @@ fn stopped() -> ApiError {
     ApiError::new(ErrorCode::Stopping, "this folder is being stopped").hint("try again in a moment")
 }
 
-fn failed(why: impl std::fmt::Display) -> ApiError {
+pub(super) fn failed(why: impl std::fmt::Display) -> ApiError {
     ApiError::new(ErrorCode::Failed, why.to_string())
 }
 

@@ -1,6 +1,7 @@
 //! What this device knows of one of its folders beside keys and log: where it lies, what it is called, which seeders keep it.
 //! A small JSON file, replaced whole.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cobox_proto::hosting::Ticket;
@@ -87,6 +88,12 @@ pub(crate) struct FolderConfig {
     /// ... and those that are to be taken in, until a head that counts has done so.
     #[serde(default)]
     pub adopted: Vec<String>,
+    /// Contents are being sealed under the newest keys, because a person wanted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reseal: bool,
+    /// What the person calls members here, by the op that admitted them. Never sent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nicknames: BTreeMap<String, String>,
     /// How often they were changed since the start: of two, those that were changed more often are the later ones.
     #[serde(skip)]
     pub changes: u64,

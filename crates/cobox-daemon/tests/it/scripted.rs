@@ -68,6 +68,8 @@ pub(crate) fn folder(id: &str, name: &str, path: &str) -> FolderStatus {
         backups: vec![],
         conflicts: 0,
         held_changes: 0,
+        joins_waiting: 0,
+        resealing: None,
         problems: vec![],
     }
 }
@@ -101,7 +103,7 @@ impl Scripted {
             received_bytes: 0,
             connections: 0,
         };
-        Ok(Status { device, folders, in_step: self.in_step.load(Ordering::Relaxed) })
+        Ok(Status { device, folders, joining: vec![], in_step: self.in_step.load(Ordering::Relaxed) })
     }
 
     /// Records a change, and refuses it if so scripted.
@@ -151,6 +153,32 @@ fn an_invite() -> InviteStatus {
         used: 0,
         expires_at: Time::from_ms(0),
         expired: true,
+        approve: false,
+    }
+}
+
+fn a_join() -> JoinStatus {
+    JoinStatus {
+        key: "bb77cc88dd".into(),
+        name: Some("Ben".into()),
+        role: Role::Editor,
+        words: "legal winner thank year wave sausage".into(),
+        invite: "aa11".into(),
+        invited_by: "Ana".into(),
+        expires_at: Time::from_ms(0),
+    }
+}
+
+fn a_joining() -> JoiningStatus {
+    JoiningStatus {
+        folder: "ee".into(),
+        name: "joined".into(),
+        path: None,
+        role: Role::Editor,
+        words: "legal winner thank year wave sausage".into(),
+        state: JoiningState::Waiting,
+        asked_at: Time::from_ms(0),
+        expires_at: Time::from_ms(0),
     }
 }
 
@@ -159,6 +187,7 @@ fn changed(who: &str, role: Option<Role>, dry_run: bool) -> MemberChange {
         dry_run,
         member: MemberName { name: who.into(), key: "bb".into(), role: Role::Editor },
         role,
+        words: None,
         devices: 1,
         also_gone: vec![],
         closed_invites: 0,
@@ -201,10 +230,29 @@ impl Service for Scripted {
     fn folders(&self) -> Answer<'_, Folders> {
         look(Ok(Folders { folders: self.rows() }))
     }
-    fn join(&self, request: JoinRequest) -> Answer<'_, FolderReply> {
+    fn join(&self, request: JoinRequest) -> Answer<'_, JoinReply> {
         let folder =
             FolderName { id: "ee".into(), name: "joined".into(), path: request.path.clone().unwrap_or_default() };
-        self.change(format!("join {} {}", request.code, request.timeout_ms), reply(Ok(folder)))
+        let waiting = (request.code == "cbi1waits").then(a_joining);
+        let joined = JoinReply { folder, already: false, waiting };
+        self.change(format!("join {} {}", request.code, request.timeout_ms), Ok(joined))
+    }
+    fn joining(&self) -> Answer<'_, Joining> {
+        look(Ok(Joining { joins: vec![a_joining()] }))
+    }
+    fn join_withdraw(&self, folder: String) -> Answer<'_, JoiningStatus> {
+        self.change(format!("withdraw {folder}"), Ok(a_joining()))
+    }
+    fn joins(&self, folder: String) -> Answer<'_, Joins> {
+        look(self.named(&folder).map(|_| Joins { joins: vec![a_join()] }))
+    }
+    fn join_approve(&self, folder: String, who: String, request: ApproveRequest) -> Answer<'_, JoinStatus> {
+        let asked = format!("let in {folder} {who} {:?}", request.words);
+        self.change(asked, self.named(&folder).map(|_| a_join()))
+    }
+    fn join_refuse(&self, folder: String, who: String) -> Answer<'_, JoinsRefused> {
+        let refused = JoinsRefused { refused: vec![a_join()] };
+        self.change(format!("refuse {folder} {who}"), self.named(&folder).map(|_| refused))
     }
     fn leave(&self, folder: String, request: LeaveRequest) -> Answer<'_, LeaveReply> {
         let files_deleted = request.delete_files;
@@ -259,10 +307,10 @@ impl Service for Scripted {
         look(self.named(&folder).map(|_| matches))
     }
     fn invite(&self, folder: String, request: InviteRequest) -> Answer<'_, Invite> {
-        let InviteRequest { to, role, expires_s, uses } = request;
+        let InviteRequest { to, role, expires_s, uses, approve } = request;
         let (code, id, anybody) = ("cbi1code".into(), "aa11".into(), to.is_none());
         let expires_at = Time::from_ms(expires_s as i64 * 1000);
-        let invite = Invite { code, role, expires_at, uses, id, anybody };
+        let invite = Invite { code, role, expires_at, uses, id, anybody, approve };
         self.change(format!("invite {folder} {to:?} {role:?}"), self.named(&folder).map(|_| invite))
     }
     fn invites(&self, folder: String) -> Answer<'_, Invites> {
@@ -283,8 +331,16 @@ impl Service for Scripted {
         let asked = format!("role {folder} {who} {:?} {}", request.role, request.dry_run);
         self.change(asked, self.named(&folder).map(|_| change))
     }
+    fn member_nickname(&self, folder: String, who: String, request: NicknameRequest) -> Answer<'_, MemberName> {
+        let name = request.name.clone().unwrap_or("Ben".into());
+        let named = MemberName { name, key: "bb".into(), role: Role::Editor };
+        self.change(format!("nickname {folder} {who} {:?}", request.name), self.named(&folder).map(|_| named))
+    }
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply> {
         self.change(format!("rekey {folder}"), reply(self.named(&folder)))
+    }
+    fn rekey_content(&self, folder: String) -> Answer<'_, FolderReply> {
+        self.change(format!("rekey content {folder}"), reply(self.named(&folder)))
     }
     fn quarantine(&self, folder: String) -> Answer<'_, Quarantine> {
         look(self.named(&folder).map(|_| Quarantine { held_aside: self.held_aside.clone() }))

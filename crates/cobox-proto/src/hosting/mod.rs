@@ -31,4 +31,4 @@ pub use receipt::{Holding, RECEIPT_VERSION, Receipt, ReceiptError, SignedReceipt
 pub use tenant::{Tenant, TenantInput, TenantOutput};
 pub use ticket::{Address, TICKET_PREFIX, TICKET_VERSION, Ticket};
 pub use trash::{LARGE_TRASH_MS, Look, TRASH_MS, Trash};
-pub use witness::joins_to_witness;
+pub use witness::{joins_to_witness, joins_waiting};

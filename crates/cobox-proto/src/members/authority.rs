@@ -4,10 +4,10 @@
 //! | op | who | and |
 //! |---|---|---|
 //! | `Grant` | admin | role at most its own; keys not known yet |
-//! | `Invite` | admin | role at most its own; no keys in it where joins need approval |
+//! | `Invite` | admin | role at most its own; no keys in it where joins need approval, or if it makes admins |
 //! | `CancelInvite` | admin, the inviter, or an editor after expiry | the invite is not closed |
 //! | `Join` | invite key and new device | the invite is open; keys not known yet |
-//! | `Witness` | a seeder or any member; a member where joins need approval | in time, the invite is open, the join seen |
+//! | `Witness` | a seeder or any member; where the join needs approval, who could have made the invite | in time, the invite is open, the join seen |
 //! | `AddDevice` | the member's key or one of its devices | key not known yet; not while key updates compete |
 //! | `RemoveDevice` | the member's key or one of its devices | it is the member's and in force |
 //! | `SetRole`, `Remove`, one signer | admin | below admin: any; an admin: signer strictly more senior and of no lower role; new role at most its own; not itself. Who is not an admin may remove itself |
@@ -69,6 +69,9 @@ pub enum Void {
     /// The invite is used up, expired, closed or does not fit the policy.
     #[error("the invite was closed, used up or expired")]
     InviteClosed,
+    /// It lets somebody in, or gives them keys, who has to wait for an owner or admin.
+    #[error("an owner or admin has to approve this join first")]
+    NeedsApproval,
     /// Recipients, parents or id of an epoch do not fit.
     #[error("the epoch does not fit the ones before it, or is sealed to somebody outside")]
     BadEpoch,
@@ -157,8 +160,8 @@ impl Judge<'_> {
             }
             OpBody::Invite { role, hpke, grant, .. } => {
                 let needs = at_least(Role::Admin.max(*role))?;
-                if *grant && self.st.policy(self.log).approve_joins {
-                    return Err(Void::InviteClosed);
+                if *grant && (self.st.policy(self.log).approve_joins || *role >= Role::Admin) {
+                    return Err(Void::NeedsApproval);
                 }
                 self.fresh_keys([], [&hpke.id()])?;
                 Ok(needs)
@@ -299,10 +302,13 @@ impl Judge<'_> {
             return Err(Void::NoTarget);
         }
         let invite = self.seen(invite).ok_or(Void::InviteClosed)?;
-        let Some(OpBody::Invite { expires_ms, .. }) = self.log.node(invite).body() else { return Err(Void::NoTarget) };
+        let Some(OpBody::Invite { expires_ms, role, .. }) = self.log.node(invite).body() else {
+            return Err(Void::NoTarget);
+        };
         if !self.st.invite_open(self.log, invite) || at_ms > *expires_ms {
             return Err(Void::InviteClosed);
         }
+        let waits = self.st.waits_for_approval(self.log, invite);
         let grant = self.seen(&signer.grant).ok_or(Void::NotMember)?;
         let mut valid = if let Some(ended) = self.st.seeders.get(&grant) {
             let Some(OpBody::SeederGrant { seeder, .. }) = self.log.node(grant).body() else {
@@ -311,16 +317,21 @@ impl Judge<'_> {
             if *ended || *seeder != signer.key {
                 return Err(Void::NotMember);
             }
-            if self.st.policy(self.log).approve_joins {
-                return Err(Void::InviteClosed);
+            if waits {
+                return Err(Void::NeedsApproval);
             }
             Valid { supports: vec![grant], ..Valid::default() }
         } else {
             let author = self.author(signer)?;
+            // To approve is to invite: it needs the same right.
+            let needs = if waits { Role::Admin.max(*role) } else { Role::Reader };
+            if author.role < needs {
+                return Err(Void::NeedsApproval);
+            }
             let acks = self.acks(author.member);
             Valid {
                 supports: author.supports,
-                needs: Some(Role::Reader),
+                needs: Some(needs),
                 signer_device: author.device,
                 acks,
                 ..Valid::default()

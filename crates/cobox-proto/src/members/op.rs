@@ -180,7 +180,8 @@ pub enum OpBody {
         max_uses: u16,
         /// Until when, by the witness's clock, milliseconds since 1970.
         expires_ms: u64,
-        /// Whether the invite carries the keys, so that a joiner can read with nobody but a seeder online.
+        /// Whether the invite carries the keys, so that a joiner can read with nobody but a seeder online. Without, and always for
+        /// admins, who joins waits until an owner or admin approves.
         grant: bool,
     },
     /// Kind 3. Closes an invite. Its key counts as a removed recipient from then on.

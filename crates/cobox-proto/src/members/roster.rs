@@ -81,6 +81,8 @@ pub struct InviteInfo {
     pub expires_ms: u64,
     /// Whether it carries keys.
     pub grant: bool,
+    /// Whether who joins by it waits until an owner or admin approves: the folder wants that of all, or it carries no keys.
+    pub approve: bool,
     /// Neither closed nor used up. It may have expired: no clock decides here.
     pub open: bool,
 }
@@ -352,6 +354,7 @@ fn invite(log: &Log, st: &Standing, at: At) -> Option<InviteInfo> {
         used: st.invites[&at].joins.len(),
         expires_ms: *expires_ms,
         grant: *grant,
+        approve: st.waits_for_approval(log, at),
         open: st.invite_open(log, at),
     })
 }

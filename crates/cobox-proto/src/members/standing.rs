@@ -295,6 +295,11 @@ impl Standing {
         self.invites.get(&at).is_some_and(|s| !s.closed && s.joins.len() < usize::from(*max_uses))
     }
 
+    /// Whether who joins by it has to be approved: the folder wants that of all, or the invite carries no keys.
+    pub(super) fn waits_for_approval(&self, log: &Log, invite: At) -> bool {
+        self.policy(log).approve_joins || !self.carries_keys(log, invite)
+    }
+
     pub(super) fn carries_keys(&self, log: &Log, invite: At) -> bool {
         matches!(log.node(invite).body(), Some(OpBody::Invite { grant: true, .. }))
     }

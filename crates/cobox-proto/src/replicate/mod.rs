@@ -30,6 +30,7 @@ pub use heads::{HeadEvent, HeadGraph, MissingHead, Refusal, Rights};
 pub use io::{Closed, Input, Output, PeerId};
 pub use membership::{Membership, Reach};
 pub use newcomer::{Newcomer, NewcomerError};
+pub use parting::tells_refusal;
 pub use serving::{AsksTooMuch, Serving};
 pub use wanted::{Asks, BLOCK_TIMEOUT_MS, Priority, STRANDED_RETRY_MS, Wanted};
 

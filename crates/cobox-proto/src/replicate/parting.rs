@@ -1,5 +1,5 @@
 //! How a device that was away when it was sent away comes to know: whoever refuses it tells it the ops that say so. It proves the key
-//! that was a member's; everybody else is refused as if nothing were here.
+//! that was a member's, or that asked in a join and waited; everybody else is refused as if nothing were here.
 //!
 //! Must hold: a key is told of its own removal and of nothing that came after it; what is told is believed only if, by all that is known
 //! at the device and these ops, it is out. Should that be undone, by somebody more senior, it hears of it like any member.
@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 
 use crate::id::{OpId, SigKey};
 use crate::limits::{INTRODUCTION_OPS_MAX, REMOVAL_FRAMES_MAX};
-use crate::members::{OpBody, SignedOp};
+use crate::members::{Log, OpBody, SignedOp};
 use crate::replicate::{Membership, Replica};
 use crate::wire::proof::{KeyKind, Who};
 
 impl Replica {
-    /// The ops by which a device was sent away, and all that they rest on, each after those it depends on. Empty for whoever was never
-    /// here, and for whoever is.
+    /// The ops by which a device was sent away, or by which a join of it was refused, and all that they rest on, each after those it
+    /// depends on. Empty for whoever was never here, and for whoever is.
     pub fn removal_of(&self, who: &Who) -> Vec<Vec<u8>> {
         if who.kind != KeyKind::Device || self.membership.is_device(&who.key) {
             return vec![];
@@ -25,9 +25,34 @@ impl Replica {
             let body = log.get(op).map(|op| &op.op().body);
             matches!(body, Some(OpBody::Remove { .. } | OpBody::RemoveDevice { .. }))
         };
-        let removals: BTreeSet<OpId> = removals.filter(sends_away).collect();
+        let mut removals: BTreeSet<OpId> = removals.filter(sends_away).collect();
+        removals.extend(self.refusals_of(&who.key));
         let told = |op: &&SignedOp| removals.iter().any(|r| *r == op.id() || log.precedes(&op.id(), r));
         log.ops().filter(told).map(|op| op.bytes().to_vec()).collect()
+    }
+
+    /// The ops that ended the waiting of this device's joins: they closed the invite, or gave its last use to somebody else.
+    fn refusals_of(&self, device: &SigKey) -> BTreeSet<OpId> {
+        let (log, roster) = (self.membership.log(), self.membership.roster());
+        let asked = log.ops().filter_map(|op| match &op.op().body {
+            OpBody::Join { invite, device: by, .. } if by.sig == *device => Some(*invite),
+            _ => None,
+        });
+        let over = asked.filter(|invite| roster.invite(invite).is_some_and(|invite| !invite.open));
+        let over: BTreeSet<OpId> = over.collect();
+        let inviters: BTreeSet<OpId> =
+            over.iter().filter_map(|invite| log.get(invite)).map(|op| op.op().signers[0].grant).collect();
+        let by_it = |join: &OpId| match log.get(join).map(|op| &op.op().body) {
+            Some(OpBody::Join { invite, .. }) => over.contains(invite),
+            _ => false,
+        };
+        let ends = |op: &&SignedOp| match &op.op().body {
+            OpBody::CancelInvite { invite, .. } => over.contains(invite),
+            OpBody::Witness { join, .. } => by_it(join),
+            OpBody::Remove { grant, .. } | OpBody::SetRole { grant, .. } => inviters.contains(grant),
+            _ => false,
+        };
+        log.ops().filter(ends).map(SignedOp::id).filter(|op| roster.accepted(op)).collect()
     }
 
     /// See the module's text.
@@ -44,6 +69,21 @@ impl Replica {
             self.add_ops(None, ops.into_iter().filter(|op| then.contains(&op.id())).collect());
         }
     }
+}
+
+/// Whether ops that somebody told who refused a join's device say, on top of a log, that the join will not take effect any more: the
+/// invite stands no longer, or is used up by others. What can not be read, or does not fit the log, says nothing.
+pub fn tells_refusal(log: &Log, join: &SignedOp, told: &[Vec<u8>]) -> bool {
+    let OpBody::Join { invite, .. } = &join.op().body else { return false };
+    if told.len() > INTRODUCTION_OPS_MAX * REMOVAL_FRAMES_MAX {
+        return false;
+    }
+    let Ok(told) = told.iter().map(|bytes| SignedOp::from_bytes(bytes)).collect::<Result<Vec<_>, _>>() else {
+        return false;
+    };
+    let known: Vec<SignedOp> = log.ops().cloned().chain([join.clone()]).chain(told).collect();
+    let then = Membership::of(log.genesis().clone(), known);
+    then.roster().invite(invite).is_some_and(|invite| !invite.open) && !then.roster().accepted(&join.id())
 }
 
 #[cfg(test)]
@@ -118,5 +158,43 @@ mod tests {
         assert_eq!(tell(&mut away, 3, &[forged]), 0, "nobody's signature");
         assert!(away.membership().is_device(&key(3).public()));
         assert!(away.membership().log().missing().is_empty(), "nothing is waited for");
+    }
+
+    #[test]
+    fn m6_who_waited_to_be_let_in_is_told_of_the_refusal_and_believes_nothing_less() {
+        let mut folder = Folder::of(&[2, 3]);
+        let invite = folder.invite(60, 1, 1000);
+        let join = folder.join(invite, 60, 7);
+        let waiting = folder.replica();
+        assert!(waiting.removal_of(&device(7)).is_empty(), "it still waits");
+        folder.grant(4);
+        folder.cancel(invite);
+        folder.grant(5);
+        let here = folder.replica();
+        let told = here.removal_of(&device(7));
+        assert!(here.removal_of(&device(8)).is_empty(), "a stranger is told nothing");
+        let log = waiting.membership().log();
+        assert!(tells_refusal(log, &join, &told));
+        assert!(!tells_refusal(log, &join, &[]), "a closed door alone says nothing");
+        let mut damaged = told.clone();
+        *damaged.last_mut().unwrap().last_mut().unwrap() ^= 1;
+        assert!(!tells_refusal(log, &join, &damaged));
+        let mut after = Membership::of(log.genesis().clone(), log.ops().cloned().collect());
+        after.add(told.iter().map(|bytes| SignedOp::from_bytes(bytes).unwrap()).collect());
+        assert!(!after.is_device(&key(5).public()), "and of nothing that came after it");
+    }
+
+    #[test]
+    fn m6_of_two_who_wait_by_one_code_the_other_is_told_that_it_is_used_up() {
+        let mut folder = Folder::of(&[2]);
+        let invite = folder.invite(60, 1, 1000);
+        let (first, second) = (folder.join(invite, 60, 7), folder.join(invite, 60, 8));
+        let log = folder.replica();
+        folder.witness(first.id());
+        let here = folder.replica();
+        assert!(here.removal_of(&device(7)).is_empty(), "a member");
+        let told = here.removal_of(&device(8));
+        assert!(tells_refusal(log.membership().log(), &second, &told));
+        assert!(!tells_refusal(log.membership().log(), &first, &told));
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use cobox_proto::id::OpId;
+use cobox_proto::hosting::{joins_to_witness, joins_waiting};
+use cobox_proto::id::{Hash, OpId};
+use cobox_proto::limits::JOINS_WAITING_MAX;
 use cobox_proto::members::{FolderKind, OpBody, Policy, Role, Void, resolve};
 
-use crate::members_world::{Dice, World, check_invariants, redelivered, remove, set_role};
+use crate::members_world::{Dice, World, check_invariants, hpke, redelivered, remove, set_role};
 
 fn cancel(invite: OpId, at_ms: u64) -> OpBody {
     OpBody::CancelInvite { invite, at_ms }
@@ -116,7 +118,7 @@ fn m9_a_removed_admin_does_not_come_back_through_its_own_invite() {
         let mut world = World::new();
         let (founder, seeder) = (world.founder, world.seeder(world.founder));
         let mallory = world.grant_now(founder, Role::Admin);
-        let (invite, seed) = world.invite(&world.all(), mallory, Role::Admin, 5);
+        let (invite, seed) = world.invite(&world.all(), mallory, Role::Editor, 5);
         let view = world.all();
         world.now(founder, end(mallory));
         // Afterwards, and as if it had been before.
@@ -139,6 +141,81 @@ fn where_joins_need_approval_a_seeders_witness_is_not_enough() {
     assert!(!in_force(&world, join));
     world.witness(&world.all(), founder, join, 5);
     assert!(in_force(&world, join));
+}
+
+#[test]
+fn m6_a_join_without_keys_waits_for_whoever_could_have_invited() {
+    let mut world = World::new();
+    let (founder, seeder) = (world.founder, world.seeder(world.founder));
+    let (admin, editor) = (world.grant_now(founder, Role::Admin), world.grant_now(founder, Role::Editor));
+    let (invite, seed) = world.invite_with(&world.all(), admin, Role::Reader, 1, false);
+    let (stranger, ben) = (world.join(&world.all(), invite, &seed), world.join(&world.all(), invite, &seed));
+    let waiting = |world: &World, now_ms| joins_waiting(&world.log, &world.roster(), now_ms);
+    let mut both = waiting(&world, 5);
+    both.sort();
+    let mut expected = vec![stranger, ben];
+    expected.sort();
+    assert_eq!(both, expected, "both are shown, whoever came first");
+    assert!(joins_to_witness(&world.log, &world.roster(), 5).is_empty(), "nobody lets them in unasked");
+    assert!(waiting(&world, 1001).is_empty(), "the invite has run out");
+    for by in [seeder, editor] {
+        let void = world.witness(&world.all(), by, stranger, 5);
+        assert_eq!(world.log.refusal(&void), Some(Void::NeedsApproval));
+    }
+    assert!(!in_force(&world, stranger) && world.roster().recipients_wanted().len() == 6, "and nobody gives them keys");
+    let (_, epoch) = world.epoch(&world.all(), founder);
+    let to_the_code = OpBody::EpochGrant {
+        epochs: vec![epoch],
+        recipient: hpke(&seed).id(),
+        envelope: Hash([1; 32]),
+        member: invite,
+    };
+    let granted = world.now(admin, to_the_code);
+    assert!(!world.roster().accepted(&granted), "the code opens nothing");
+    world.witness(&world.all(), admin, ben, 5);
+    assert!(in_force(&world, ben) && !in_force(&world, stranger));
+    assert!(waiting(&world, 5).is_empty(), "the one use is used");
+    world.witness(&world.all(), founder, stranger, 5);
+    assert!(!in_force(&world, stranger));
+}
+
+#[test]
+fn m6_nobody_becomes_admin_unseen() {
+    let mut world = World::new();
+    let (founder, seeder) = (world.founder, world.seeder(world.founder));
+    let (with_keys, _) = world.invite_with(&world.all(), founder, Role::Admin, 1, true);
+    assert_eq!(world.log.refusal(&with_keys), Some(Void::NeedsApproval));
+    let (invite, seed) = world.invite_with(&world.all(), founder, Role::Admin, 1, false);
+    let join = world.join(&world.all(), invite, &seed);
+    world.witness(&world.all(), seeder, join, 5);
+    assert!(!in_force(&world, join));
+    world.witness(&world.all(), founder, join, 5);
+    assert_eq!(world.roster().member(&join).map(|member| member.role), Some(Role::Admin));
+}
+
+#[test]
+fn m6_an_approval_falls_with_the_right_of_who_gave_it() {
+    let mut world = World::new();
+    let founder = world.founder;
+    let admin = world.grant_now(founder, Role::Admin);
+    let (invite, seed) = world.invite_with(&world.all(), founder, Role::Editor, 1, false);
+    let join = world.join(&world.all(), invite, &seed);
+    let view = world.all();
+    world.witness(&view, admin, join, 5);
+    assert!(in_force(&world, join));
+    // Made an editor by somebody who had not seen the approval.
+    world.by(&view, &[founder], set_role(admin, Role::Editor));
+    assert!(!in_force(&world, join));
+}
+
+#[test]
+fn m6_of_one_code_only_so_many_who_wait_are_shown() {
+    let mut world = World::new();
+    let (invite, seed) = world.invite_with(&world.all(), world.founder, Role::Editor, 1, false);
+    for _ in 0..JOINS_WAITING_MAX + 5 {
+        world.join(&world.all(), invite, &seed);
+    }
+    assert_eq!(joins_waiting(&world.log, &world.roster(), 5).len(), JOINS_WAITING_MAX);
 }
 
 #[test]
@@ -183,7 +260,7 @@ fn random_history(seed: u64) -> World {
         let seen: Vec<OpId> = joins.iter().filter(|j| base.contains(j)).copied().collect();
         let id = match dice.below(10) {
             0 | 1 if invites.len() < 2 => {
-                let role = dice.pick(&[Role::Editor, Role::Admin]);
+                let role = if dice.chance(12) { Role::Admin } else { Role::Editor };
                 let (id, seed) = world.invite(&base, author, role, 1 + dice.below(2) as u16);
                 invites.push((id, seed));
                 id
@@ -226,7 +303,7 @@ fn random_history(seed: u64) -> World {
 #[test]
 fn admissions_hold_to_the_rules_in_thousands_of_random_histories() {
     let (mut joined, mut cancelled, mut crowded) = (0, 0, 0);
-    for seed in 0..2500 {
+    for seed in 0..3000 {
         let world = random_history(seed);
         let (log, roster) = (&world.log, world.roster());
         check_invariants(log, &seed);

@@ -170,17 +170,24 @@ impl World {
         self.raw(self.maximal(view), &[(member, &secret(by))], body)
     }
 
-    /// The name of an invite's keys doubles as its seed.
+    /// The name of an invite's keys doubles as its seed. It carries keys where it may.
     pub(crate) fn invite(&mut self, view: &BTreeSet<OpId>, author: OpId, role: Role, max_uses: u16) -> (OpId, String) {
+        let grant = !self.log.genesis().policy.approve_joins && role < Role::Admin;
+        self.invite_with(view, author, role, max_uses, grant)
+    }
+
+    /// An invite by which who joins waits for approval, if it carries no keys.
+    pub(crate) fn invite_with(
+        &mut self,
+        view: &BTreeSet<OpId>,
+        author: OpId,
+        role: Role,
+        max_uses: u16,
+        grant: bool,
+    ) -> (OpId, String) {
         let seed = self.fresh("invite");
-        let body = OpBody::Invite {
-            sig: secret(&seed).public(),
-            hpke: hpke(&seed),
-            role,
-            max_uses,
-            expires_ms: 1000,
-            grant: !self.log.genesis().policy.approve_joins,
-        };
+        let body =
+            OpBody::Invite { sig: secret(&seed).public(), hpke: hpke(&seed), role, max_uses, expires_ms: 1000, grant };
         (self.by(view, &[author], body), seed)
     }
 

@@ -89,7 +89,7 @@ impl Folder {
 
     pub(crate) fn invite(&mut self, n: u8, expires_ms: u64) -> OpId {
         let KeyPair { sig, hpke } = pair(n);
-        self.founder(OpBody::Invite { sig, hpke, role: Role::Editor, max_uses: 1, expires_ms, grant: false })
+        self.founder(OpBody::Invite { sig, hpke, role: Role::Editor, max_uses: 1, expires_ms, grant: true })
     }
 
     /// Hires the seeder of an offer, for all it offers.

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// How many may join with it
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     uses: u32,
+    /// Let nobody in with it until an owner or admin approves; for admins it is so always
+    #[arg(long)]
+    approve: bool,
 }
 
 /// The roles one may be invited to.
@@ -55,7 +58,8 @@ impl Args {
             InviteRole::Admin => Role::Admin,
         };
         let folder = part(&place::folder(&self.folder)?);
-        let request = InviteRequest { to: self.to, role, expires_s: self.expires, uses: self.uses };
+        let request =
+            InviteRequest { to: self.to, role, expires_s: self.expires, uses: self.uses, approve: self.approve };
         let invite: Invite = context.client()?.post(&format!("folders/{folder}/invites"), &request)?;
         context.out.data(&invite, |invite| invite.code.clone())?;
         if invite.anybody && io::stderr().is_terminal() {
@@ -69,6 +73,11 @@ impl Args {
 fn told(invite: &Invite) -> String {
     let uses = units::count(invite.uses.into(), "use");
     let good = format!("good until {} for {uses}, as {}", invite.expires_at, role(invite.role));
+    if invite.approve {
+        return format!(
+            "{good}; they type `cobox join` and paste it, and wait until you compare six words and let them in: `cobox joins list`"
+        );
+    }
     if invite.anybody {
         format!(
             "{good}; whoever has this code may join: they type `cobox join` and paste it. `cobox invites cancel` ends it"

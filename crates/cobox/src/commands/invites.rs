@@ -61,8 +61,9 @@ fn show(invites: &Invites) -> String {
             clean(&invite.by),
             format!("{} of {}", invite.used, invite.uses),
             until(invite.expires_at, invite.expired),
+            if invite.approve { "after approval" } else { "at once" }.into(),
         ]
     };
     let rows: Vec<Vec<String>> = invites.invites.iter().map(row).collect();
-    table(&["ID", "ROLE", "BY", "USED", "GOOD UNTIL"], &rows)
+    table(&["ID", "ROLE", "BY", "USED", "GOOD UNTIL", "LETS IN"], &rows)
 }

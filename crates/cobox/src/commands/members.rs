@@ -1,7 +1,9 @@
 //! `members`: who belongs, what they may do, and sending somebody away.
 
 use clap::{Subcommand, ValueEnum};
-use cobox_daemon::api::dto::{MemberChange, MemberStatus, Members, RemoveRequest, Role, RoleRequest, Time};
+use cobox_daemon::api::dto::{
+    MemberChange, MemberName, MemberStatus, Members, NicknameRequest, RemoveRequest, Role, RoleRequest, Time,
+};
 
 use super::status::role;
 use crate::client::{Client, part};
@@ -36,7 +38,20 @@ enum What {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Call somebody something else on this computer
+    ///
+    /// Nobody else is told. Without a name they are called again what they call themselves.
+    Nickname {
+        /// The folder: its name, the beginning of its id, or its path
+        folder: String,
+        /// Their name, or the beginning of their key
+        who: String,
+        /// What to call them
+        name: Option<String>,
+    },
     /// Change what somebody may do
+    ///
+    /// Before somebody becomes an admin, compare the six words that are shown with those on their own screen.
     Role {
         /// The folder: its name, the beginning of its id, or its path
         folder: String,
@@ -74,6 +89,12 @@ impl Args {
             What::Remove { folder, who, dry_run } => {
                 let ask = |dry_run| RemoveRequest { dry_run };
                 change(context, &client, &folder, &who, "remove", dry_run, &ask)
+            }
+            What::Nickname { folder, who, name } => {
+                let address = format!("folders/{}/members/{}/nickname", part(&place::folder(&folder)?), part(&who));
+                let named: MemberName = client.post(&address, &NicknameRequest { name })?;
+                let key = named.key.get(..8).unwrap_or(&named.key);
+                context.out.data(&named, |named| format!("{} is {} here", clean(key), clean(&named.name)))
             }
             What::Role { folder, who, role, dry_run } => {
                 let role = match role {
@@ -119,6 +140,12 @@ fn show_preview(change: &MemberChange) -> String {
         None => format!("{who} ({}, {devices}) is sent away.\n", role(change.member.role)),
         Some(now) => format!("{who} ({}, {devices}) becomes {}.\n", role(change.member.role), role(now)),
     };
+    if let (Some(Role::Admin | Role::Owner), Some(words)) = (change.role, &change.words) {
+        text.push_str(&format!(
+            "Their six words: {}\nGo on only if the same words stand on their screen: `cobox members list` there.\n",
+            clean(words)
+        ));
+    }
     let mut list = |title: &str, lines: &[String]| {
         if !lines.is_empty() {
             text.push_str(&format!("{title}:\n"));
@@ -156,7 +183,12 @@ fn show(members: &Members) -> String {
     };
     let key = |m: &MemberStatus| clean(m.key.get(..8).unwrap_or(&m.key));
     let in_step = |m: &MemberStatus| if m.in_step { "yes" } else { "no" }.to_owned();
-    let row = |m: &MemberStatus| vec![clean(&m.name), role(m.role).into(), seen(m), in_step(m), key(m)];
+    let name = |m: &MemberStatus| match &m.own_name {
+        Some(own) => format!("{} ({})", clean(&m.name), clean(own)),
+        None => clean(&m.name),
+    };
+    let words = |m: &MemberStatus| m.words.as_deref().map(clean).unwrap_or_default();
+    let row = |m: &MemberStatus| vec![name(m), role(m.role).into(), seen(m), in_step(m), key(m), words(m)];
     let rows: Vec<Vec<String>> = members.members.iter().map(row).collect();
-    table(&["MEMBER", "ROLE", "SEEN", "IN STEP", "KEY"], &rows)
+    table(&["MEMBER", "ROLE", "SEEN", "IN STEP", "KEY", "SIX WORDS"], &rows)
 }

@@ -17,6 +17,7 @@ mod ignore;
 mod invite;
 mod invites;
 mod join;
+mod joins;
 mod leave;
 mod members;
 mod missing;
@@ -71,6 +72,7 @@ verbs! {
     Invite(invite);
     Invites(invites);
     Join(join);
+    Joins(joins);
     Members(members);
     Devices(devices);
     Quarantine(quarantine);

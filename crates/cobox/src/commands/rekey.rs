@@ -1,11 +1,16 @@
 //! `rekey`.
 
-use cobox_daemon::api::dto::FolderReply;
+use std::time::Duration;
+
+use cobox_daemon::api::dto::{FolderReply, Resealing, Status};
 
 use super::folder_line;
-use crate::client::part;
+use crate::client::{Client, part};
 use crate::error::Failure;
+use crate::units::{count, show_bytes};
 use crate::{Context, place};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Give a folder new keys
 ///
@@ -15,12 +20,48 @@ use crate::{Context, place};
 pub(crate) struct Args {
     /// The folder: its name, the beginning of its id, or its path
     folder: String,
+    /// Seal the contents of all files that are on this computer anew, too; backups then take all of it once more. Ctrl-C stops waiting, cobox
+    /// goes on
+    #[arg(long)]
+    content: bool,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let folder = part(&place::folder(&self.folder)?);
-        let reply: FolderReply = context.client()?.post(&format!("folders/{folder}/rekey"), &())?;
-        context.out.data(&reply, |reply| folder_line(reply, "has new keys", "has new keys"))
+        let (folder, client) = (part(&place::folder(&self.folder)?), context.client()?);
+        // What has begun goes on under the keys that it began with.
+        let goes_on = self.content && left(&client, &folder)?.is_some();
+        let mut reply = None;
+        if !goes_on {
+            reply = Some(client.post::<FolderReply>(&format!("folders/{folder}/rekey"), &())?);
+        }
+        if self.content {
+            reply = Some(client.post(&format!("folders/{folder}/rekey/content"), &())?);
+            wait(context, &client, &folder)?;
+        }
+        let did = if self.content {
+            "has new keys, and its contents on this computer are under them"
+        } else {
+            "has new keys"
+        };
+        reply.map_or(Ok(()), |reply| context.out.data(&reply, |reply| folder_line(reply, did, did)))
     }
+}
+
+fn left(client: &Client, folder: &str) -> Result<Option<Resealing>, Failure> {
+    let status: Status = client.get(&format!("status?folder={folder}"))?;
+    Ok(status.folders.first().and_then(|folder| folder.resealing))
+}
+
+fn wait(context: &Context, client: &Client, folder: &str) -> Result<(), Failure> {
+    let progress = context.out.progress();
+    while let Some(left) = left(client, folder)? {
+        progress.say(&format!(
+            "sealing contents anew: {} to go, {}",
+            count(left.files, "file"),
+            show_bytes(left.bytes)
+        ));
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use cobox_daemon::api::ErrorCode;
-use cobox_daemon::api::dto::{BackupStatus, FolderState, FolderStatus, MemberStatus, Role, Status, Time, WaitRequest};
+use cobox_daemon::api::dto::{
+    BackupStatus, FolderState, FolderStatus, JoiningState, JoiningStatus, MemberStatus, Role, Status, Time, WaitRequest,
+};
 
 use crate::client::{Client, part};
 use crate::error::Failure;
@@ -112,11 +114,27 @@ pub(super) fn role(role: Role) -> &'static str {
 }
 
 fn show(status: &Status) -> String {
-    if status.folders.is_empty() {
+    let asks: String = status.joining.iter().map(show_joining).collect();
+    if status.folders.is_empty() && asks.is_empty() {
         return format!("{}: no folders yet; make one with `cobox create PATH`\n", clean(&status.device.name));
     }
     let now = Time::now();
-    status.folders.iter().map(|folder| show_folder(folder, now)).collect::<Vec<_>>().join("\n")
+    let folders = status.folders.iter().map(|folder| show_folder(folder, now));
+    folders.chain((!asks.is_empty()).then_some(asks)).collect::<Vec<_>>().join("\n")
+}
+
+/// A folder that one asks to be let into, in a line.
+fn show_joining(join: &JoiningStatus) -> String {
+    let name = clean(&join.name);
+    match join.state {
+        JoiningState::Waiting => {
+            format!("{name}: waits until an owner or admin lets you in; your words: {}\n", clean(&join.words))
+        }
+        JoiningState::Refused => format!("{name}: you were not let in; `cobox joins withdraw` puts it out of sight\n"),
+        JoiningState::Expired => {
+            format!("{name}: nobody let you in in time; `cobox joins withdraw` puts it out of sight\n")
+        }
+    }
 }
 
 fn show_folder(folder: &FolderStatus, now: Time) -> String {
@@ -145,12 +163,22 @@ fn show_folder(folder: &FolderStatus, now: Time) -> String {
     if folder.held_changes > 0 {
         line(format!("{}: `cobox held list {name}`", count(folder.held_changes, "held change")));
     }
+    if let Some(left) = folder.resealing {
+        line(format!("sealed under new keys: {} to go, {}", count(left.files, "file"), show_bytes(left.bytes)));
+    }
+    if folder.joins_waiting > 0 {
+        line(format!("waits for you: {} to be let in: `cobox joins list {name}`", asking(folder.joins_waiting)));
+    }
     for problem in &folder.problems {
         let path = problem.path.as_ref().map(|path| format!("{}: ", clean(path))).unwrap_or_default();
         let hint = problem.hint.as_ref().map(|hint| format!(" ({})", clean(hint))).unwrap_or_default();
         line(format!("problem: {path}{}{hint}", clean(&problem.message)));
     }
     text
+}
+
+fn asking(people: u64) -> String {
+    if people == 1 { "somebody asks".into() } else { format!("{people} people ask") }
 }
 
 /// A member in a line.
@@ -191,7 +219,9 @@ mod tests {
         };
         let who = MemberStatus {
             name: hostile.into(),
+            own_name: Some(hostile.into()),
             key: hostile.into(),
+            words: None,
             role: Role::Editor,
             you: false,
             online: true,
@@ -223,10 +253,12 @@ mod tests {
             backups: vec![backup],
             conflicts: 1,
             held_changes: 2,
+            joins_waiting: 1,
+            resealing: None,
             problems: vec![problem],
         };
         let text = show_folder(&folder, Time::from_ms(0));
-        assert_eq!(text.lines().count(), 8, "{text}");
+        assert_eq!(text.lines().count(), 9, "{text}");
         assert!(!text.chars().any(|c| c != '\n' && crate::text::misleads(c)), "{text}");
     }
 }

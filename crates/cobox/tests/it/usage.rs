@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 29] = [
     "up",
     "down",
     "status",
@@ -21,6 +21,7 @@ const VERBS: [&str; 28] = [
     "invite",
     "invites",
     "join",
+    "joins",
     "members",
     "devices",
     "quarantine",
@@ -53,6 +54,12 @@ fn help_is_plain_english_and_goes_to_stdout() {
         "devices remove",
         "members remove",
         "members role",
+        "members nickname",
+        "joins list",
+        "joins approve",
+        "joins refuse",
+        "joins mine",
+        "joins withdraw",
         "quarantine list",
         "quarantine adopt",
         "quarantine discard",

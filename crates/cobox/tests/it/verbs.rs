@@ -15,6 +15,10 @@ use zeroize::Zeroizing;
 use crate::scripted::{Scripted, Server, TOKEN, folder};
 use crate::sealed::{Place, finished, ran};
 
+const JOIN_WAITS: &str = "joined: waits until an owner or admin lets you in, by 1970-01-01T00:00:00Z; your words: legal winner thank year \
+    wave sausage. It is asked on by itself: `cobox joins mine`\n";
+const JOINS: &str = "SAYS  ROLE    INVITED BY  GOOD UNTIL            KEY       SIX WORDS\n\
+    Ben   editor  Ana         1970-01-01T00:00:00Z  bb77cc88  legal winner thank year wave sausage\n";
 const HOSTILE: &str = "a\u{1b}[2J\u{202e}b\nok: in step";
 
 /// A place whose service is scripted.
@@ -73,16 +77,28 @@ fn the_verbs_as_transcripts() {
         ("join cbi1abc /new/joined", "joined: joined (/new/joined)\n".into()),
         ("invite docs --to c1ben --role reader -q", "cbi1code\n".into()),
         ("members list docs", String::new()),
-        ("invites list docs", "ID    ROLE    BY   USED    GOOD UNTIL\naa11  editor  Ana  0 of 1  expired\n".into()),
+        ("invites list docs", "ID    ROLE    BY   USED    GOOD UNTIL  LETS IN\naa11  editor  Ana  0 of 1  expired     at once\n".into()),
         ("invites cancel docs aa11", "aa11: closed; nobody joins with it\n".into()),
         ("members remove docs Ben --dry-run", "Ben (editor, 1 device) is sent away.\nWhat is written from then on has new keys.\n".into()),
         ("members remove docs Ben --yes -q", "Ben was sent away; what is written from now on has new keys\n".into()),
         ("members role docs Ben reader --yes -q", "Ben is reader now\n".into()),
+        ("members nickname docs Ben Benny", "bb is Benny here\n".into()),
+        ("members nickname docs Ben", "bb is Ben here\n".into()),
+        ("join cbi1waits --timeout 1", JOIN_WAITS.into()),
+        ("joins list docs", JOINS.into()),
+        ("joins approve docs Ben --yes", "Ben (bb77cc88) was let in as editor\n".into()),
+        ("joins approve docs bb77cc --words other", "Ben (bb77cc88) was let in as editor\n".into()),
+        ("joins refuse docs Ben --yes", "Ben (bb77cc88): not let in; the invite is closed\n".into()),
+        ("joins withdraw joined", "joined: not asked any more\n".into()),
         ("quarantine list docs -q", String::new()),
         ("edits list docs", "mine.txt\n".into()),
         ("edits reset docs --dry-run", "mine.txt would be set aside beside the folder\n".into()),
         ("edits reset docs mine.txt", "mine.txt is in /home/ana/docs (changed here)/mine.txt now\n".into()),
         ("rekey docs", "docs: has new keys (/home/ana/docs)\n".into()),
+        (
+            "rekey docs --content",
+            "docs: has new keys, and its contents on this computer are under them (/home/ana/docs)\n".into(),
+        ),
         ("devices list", "DEVICE  SEEN      FOLDERS  KEY\nlaptop  this one  2        dd\n".into()),
         ("devices link -q", "cbl1code\n".into()),
         ("devices name laptop desk", "DEVICE  SEEN      FOLDERS  KEY\nlaptop  this one  2        dd\n".into()),
@@ -114,9 +130,18 @@ fn the_verbs_as_transcripts() {
         "remove docs Ben false",
         "role docs Ben Reader true",
         "role docs Ben Reader false",
+        "nickname docs Ben Some(\"Benny\")",
+        "nickname docs Ben None",
+        "join cbi1waits 1000",
+        "let in docs bb77cc88dd Some(\"legal winner thank year wave sausage\")",
+        "let in docs bb77cc88dd Some(\"other\")",
+        "refuse docs bb77cc88dd",
+        "withdraw joined",
         "reset docs [] dry=true",
         "reset docs [\"mine.txt\"] dry=false",
         "rekey docs",
+        "rekey docs",
+        "rekey content docs",
         "link",
         "name laptop desk",
         "remove laptop true",
@@ -134,17 +159,32 @@ fn the_verbs_as_transcripts() {
 fn json_has_the_keys_of_the_contract() {
     let scene = Scene::with_docs();
     for (args, keys) in [
-        ("status", &["device", "folders", "in_step"][..]),
+        ("status", &["device", "folders", "in_step", "joining"][..]),
         ("folders", &["folders"]),
         ("whoami", &["addresses", "api", "cobox_key", "device_key", "name"]),
         ("create /x", &["already", "folder"]),
-        ("join code", &["already", "folder"]),
-        ("invite docs", &["anybody", "code", "expires_at", "id", "role", "uses"]),
+        ("join code", &["already", "folder", "waiting"]),
+        ("joins list docs", &["joins"]),
+        ("joins mine", &["joins"]),
+        ("joins approve docs Ben", &["expires_at", "invite", "invited_by", "key", "name", "role", "words"]),
+        ("joins refuse docs Ben", &["refused"]),
+        ("invite docs", &["anybody", "approve", "code", "expires_at", "id", "role", "uses"]),
         ("invites list docs", &["invites"]),
         ("members list docs", &["members"]),
         (
             "members remove docs Ben",
-            &["also_gone", "closed_invites", "devices", "dry_run", "keeps", "loses", "member", "new_keys", "role"],
+            &[
+                "also_gone",
+                "closed_invites",
+                "devices",
+                "dry_run",
+                "keeps",
+                "loses",
+                "member",
+                "new_keys",
+                "role",
+                "words",
+            ],
         ),
         ("quarantine list docs", &["held_aside"]),
         ("edits list docs", &["edits", "more"]),

@@ -33,6 +33,10 @@ pub enum EventKind {
     Problem,
     /// Events are missing before this one: read the status again.
     Missed,
+    /// Somebody asks to be let into a folder, and one may decide that.
+    JoinWaiting,
+    /// One was not let in.
+    JoinRefused,
 }
 
 /// One thing that happened, oldest first in the stream.

@@ -22,10 +22,16 @@ pub enum Role {
 /// A member of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberStatus {
-    /// What they call themselves.
+    /// What one calls them: what they call themselves, or a nickname that nobody else knows.
     pub name: String,
+    /// What they call themselves, where `name` is a nickname.
+    #[serde(default)]
+    pub own_name: Option<String>,
     /// The key in this folder.
     pub key: String,
+    /// Six words that stand for the keys they joined with; they stand on their own screen too. None for who founded the folder.
+    #[serde(default)]
+    pub words: Option<String>,
     /// What they may do.
     pub role: Role,
     /// Whether it is oneself.
@@ -57,6 +63,9 @@ pub struct InviteRequest {
     pub expires_s: u64,
     /// How many may join with it.
     pub uses: u32,
+    /// Whether who joins waits until an owner or admin approves. For admins it is so always.
+    #[serde(default)]
+    pub approve: bool,
 }
 
 /// An invite code.
@@ -74,6 +83,9 @@ pub struct Invite {
     pub id: String,
     /// Whether whoever has the code may join: it was made for nobody in particular, and is to be kept like a key.
     pub anybody: bool,
+    /// Whether who joins waits until an owner or admin approves.
+    #[serde(default)]
+    pub approve: bool,
 }
 
 // ---- backups -----------------------------------------------------------------------------------------------------
@@ -102,6 +114,9 @@ pub struct InviteStatus {
     pub expires_at: Time,
     /// Whether that time is over.
     pub expired: bool,
+    /// Whether who joins by it waits until an owner or admin approves.
+    #[serde(default)]
+    pub approve: bool,
 }
 
 // ---- going -------------------------------------------------------------------------------------------------------
@@ -126,6 +141,14 @@ pub struct RoleRequest {
     pub dry_run: bool,
 }
 
+/// `POST folders/{folder}/members/{who}/nickname`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NicknameRequest {
+    /// What to call them on this device; their own name again when left out.
+    pub name: Option<String>,
+}
+
 /// A member, named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberName {
@@ -146,6 +169,9 @@ pub struct MemberChange {
     pub member: MemberName,
     /// What they may do now; none if they are gone.
     pub role: Option<Role>,
+    /// Six words that stand for the keys they joined with. Before somebody becomes an admin, compare them.
+    #[serde(default)]
+    pub words: Option<String>,
     /// How many devices of theirs it concerns.
     pub devices: u64,
     /// Others who go with them, because nobody else let them in.

@@ -69,9 +69,12 @@ impl Daemon {
                 .hint("make one with `cobox devices link` on a device that you have already")
         };
         let code: LinkCode = request.code.0.parse().map_err(unreadable)?;
-        if self.running().iter().any(|running| running.config.sort == Sort::Folder) {
-            return Err(ApiError::new(ErrorCode::IdentityInUse, "this device has folders of its own already")
-                .hint("link into another home: `cobox --home DIR up --link CODE`"));
+        if self.has_folders() {
+            return Err(ApiError::new(
+                ErrorCode::IdentityInUse,
+                "this device has folders of its own already, or asks to join one",
+            )
+            .hint("link into another home: `cobox --home DIR up --link CODE`"));
         }
         let tickets: Vec<Ticket> = code.tickets.iter().filter_map(|bytes| Ticket::from_bytes(bytes).ok()).collect();
         let vault = self.enter_vault(&code, &tickets).await?;

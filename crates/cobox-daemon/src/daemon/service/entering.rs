@@ -1,10 +1,11 @@
 //! Coming into folders by an invite, and what every way into a folder shares.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret};
-use cobox_core::members::{Author, InviteCode, InviteText, Label, join, open_epochs, open_label};
+use cobox_core::members::{Author, InviteCode, InviteText, Label, invited_name, join, join_waiting, open_epochs};
 use cobox_net::{Opener, Pass};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::Ticket;
@@ -14,21 +15,44 @@ use cobox_proto::wire::proof::KeyKind;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::super::joining::Asked;
 use super::super::{Daemon, NewFolder, now_ms, random};
-use super::folder_name;
-use crate::api::dto::{FolderName, FolderReply, JoinRequest};
+use super::{failed, folder_name};
+use crate::api::dto::{FolderName, JoinReply, JoinRequest, JoiningStatus};
 use crate::api::{ApiError, ErrorCode, EventKind, News};
 use crate::disk_tree::DiskTree;
 use crate::folder::{FolderConfig, FolderHandle, SeederConfig, Sort};
 use crate::guest::{Entered, Guest};
 
 /// How long one step of entering may take once somebody answers.
-pub(super) const STEP_WAIT: Duration = Duration::from_secs(30);
+pub(in crate::daemon) const STEP_WAIT: Duration = Duration::from_secs(30);
 /// How long is waited for a folder's newest state before the answer says what there is.
 pub(super) const TREE_WAIT: Duration = Duration::from_secs(20);
 
+/// Into which folder, and how.
+pub(in crate::daemon) struct Entering<'a> {
+    /// The invite.
+    pub(in crate::daemon) code: &'a InviteCode,
+    /// The directory that the person named.
+    pub(in crate::daemon) typed: Option<&'a Path>,
+    /// The member slot that joined.
+    pub(in crate::daemon) slot: u16,
+    /// To somebody who lets this device in.
+    pub(in crate::daemon) link: Opener,
+    /// Until when the newest state is waited for.
+    pub(in crate::daemon) deadline: Instant,
+}
+
+/// What came of a code that somebody answered to.
+enum Came {
+    /// One is a member.
+    In(Box<Entered>, FolderKeys, Zeroizing<[u8; 32]>, Opener),
+    /// Somebody has to approve first.
+    Waits(JoiningStatus),
+}
+
 impl Daemon {
-    pub(super) async fn join_folder(&self, request: JoinRequest) -> Result<FolderReply, ApiError> {
+    pub(super) async fn join_folder(&self, request: JoinRequest) -> Result<JoinReply, ApiError> {
         let unreadable = |why: String| {
             ApiError::new(ErrorCode::CodeUnreadable, why).hint("copy the whole code again, or ask for a new one")
         };
@@ -41,20 +65,42 @@ impl Daemon {
             })?,
         };
         if let Some(running) = self.running_folder(&code.folder) {
-            return Ok(FolderReply { folder: folder_name(&running), already: true });
+            return Ok(JoinReply { folder: folder_name(&running), already: true, waiting: None });
+        }
+        if let Some(waiting) = self.asks_by(&code) {
+            return Ok(JoinReply { already: true, ..waits(waiting) });
         }
         // Looked at before anything is asked of anybody, so that a wrong path costs no invite.
         let typed = request.path.as_deref().map(Path::new);
-        if let Some(path) = typed {
-            self.prepare_root(path)?;
-        }
+        let root = typed.map(|path| self.prepare_root(path)).transpose()?;
+        // By another code: what was asked by the one before is over.
+        self.forget_joining(&code.folder).map_err(failed)?;
         let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
-        let (entered, keys, device_seed, link, tickets) = self.enter_by_invite(&code, deadline).await?;
+        let slot = self.free_slot();
+        match self.enter_by_invite(&code, root.as_deref(), slot, deadline).await? {
+            Came::In(entered, keys, device_seed, link) => {
+                let entering = Entering { code: &code, typed, slot, link, deadline };
+                let folder = self.enter(entering, *entered, keys, device_seed).await?;
+                Ok(JoinReply { folder, already: false, waiting: None })
+            }
+            Came::Waits(waiting) => Ok(waits(waiting)),
+        }
+    }
+
+    /// Makes a folder this device's in which one is a member since a moment ago.
+    pub(in crate::daemon) async fn enter(
+        &self,
+        entering: Entering<'_>,
+        entered: Entered,
+        keys: FolderKeys,
+        device_seed: Zeroizing<[u8; 32]>,
+    ) -> Result<FolderName, ApiError> {
+        let Entering { code, typed, slot, link, deadline } = entering;
         let name = typed
             .and_then(|path| path.file_name().map(|n| n.to_string_lossy().into_owned()))
             .or_else(|| {
                 let invite = entered.ops.iter().find(|op| op.id() == code.invite)?;
-                open_label(&keys, invite.op()).ok().flatten()
+                invited_name(&keys, invite.op())
             })
             .unwrap_or_else(|| format!("folder {}", code.folder.short()));
         let name = self.free_name(&name);
@@ -62,8 +108,7 @@ impl Daemon {
             Some(path) => self.prepare_root(path)?,
             None => self.make_root(&self.default_place(None), &name)?,
         };
-        let contacts = tickets.iter().map(Ticket::to_text).collect();
-        let slot = self.free_slot();
+        let contacts = tickets(code).iter().map(Ticket::to_text).collect();
         let handle = self.settle_in(
             code.folder,
             entered,
@@ -81,17 +126,18 @@ impl Daemon {
         self.write_vault().await;
         self.events
             .publish(News::new(EventKind::FolderAdded, format!("{name} was joined")).folder(code.folder.to_string()));
-        let folder = FolderName { id: code.folder.to_string(), name, path: root.display().to_string() };
-        Ok(FolderReply { folder, already: false })
+        Ok(FolderName { id: code.folder.to_string(), name, path: root.display().to_string() })
     }
 
-    /// Becomes a member by an invite, through the first of its places that answers.
+    /// Becomes a member by an invite, or asks to become one, through the first of its places that answers.
     async fn enter_by_invite(
         &self,
         code: &InviteCode,
+        root: Option<&Path>,
+        slot: u16,
         deadline: Instant,
-    ) -> Result<(Entered, FolderKeys, Zeroizing<[u8; 32]>, Opener, Vec<Ticket>), ApiError> {
-        let tickets: Vec<Ticket> = code.tickets.iter().filter_map(|bytes| Ticket::from_bytes(bytes).ok()).collect();
+    ) -> Result<Came, ApiError> {
+        let tickets = tickets(code);
         let secret = code.secret();
         let mut spent = None;
         loop {
@@ -105,11 +151,18 @@ impl Daemon {
                     );
                     continue;
                 };
-                let joined = self.join_as(&mut guest, code, deadline.min(Instant::now() + STEP_WAIT)).await;
+                let step = deadline.min(Instant::now() + STEP_WAIT);
+                if guest.until(step, |guest| approved_first(guest, code)).await == Some(true) {
+                    let asked = self.ask_as(&mut guest, code, root, slot);
+                    self.guests.write().expect("no thread panics while it holds this lock").remove(&code.folder);
+                    guest.leave();
+                    return Ok(Came::Waits(self.begin_asking(asked?)));
+                }
+                let joined = self.join_as(&mut guest, code, slot, step).await;
                 self.guests.write().expect("no thread panics while it holds this lock").remove(&code.folder);
                 let left = guest.leave();
                 if let (Some((keys, device_seed)), Some(entered)) = (joined, left) {
-                    return Ok((entered, keys, device_seed, link, tickets));
+                    return Ok(Came::In(Box::new(entered), keys, device_seed, link));
                 }
             }
             if let Some(spent) = spent {
@@ -126,8 +179,39 @@ impl Daemon {
         }
     }
 
+    /// Asks to be let in: what was asked is kept before anybody hears of it.
+    fn ask_as(&self, guest: &mut Guest, code: &InviteCode, root: Option<&Path>, slot: u16) -> Result<Asked, ApiError> {
+        let device_seed = Zeroizing::new(random::<32>());
+        let device = DeviceSecret::from_seed(&device_seed);
+        let (person, name) = (self.identity().slot(slot), self.identity().name);
+        let learnt = guest.learnt().ok_or_else(|| failed("the folder's members could not be read"))?;
+        let membership = guest.replica().ok_or_else(super::stopped)?.membership();
+        let info = membership.roster().invite(&code.invite).ok_or_else(super::stopped)?;
+        let (role, expires_ms) = (info.role, info.expires_ms);
+        let join = join_waiting(membership.log(), code, &person, &device, &name).map_err(failed)?;
+        let asked = Asked {
+            code: code.clone(),
+            device_seed,
+            slot,
+            path: root.map(Path::to_path_buf),
+            join,
+            role,
+            expires_ms,
+            asked_ms: now_ms(),
+        };
+        self.keep_joining(&asked, &learnt)?;
+        guest.hand_in(vec![asked.join.clone()], Vec::new());
+        Ok(asked)
+    }
+
     /// Asks at a folder's door with a key; `None` if it is not opened.
-    pub(super) async fn knock(&self, link: &Opener, folder: FolderId, pass: Pass, ours: KeyKind) -> Option<Guest> {
+    pub(in crate::daemon) async fn knock(
+        &self,
+        link: &Opener,
+        folder: FolderId,
+        pass: Pass,
+        ours: KeyKind,
+    ) -> Option<Guest> {
         let (guest, inbox) = Guest::new(folder, ours, now_ms);
         self.guests.write().expect("no thread panics while it holds this lock").insert(folder, inbox);
         if link.open_and_wait(folder, pass).await {
@@ -143,13 +227,14 @@ impl Daemon {
         &self,
         guest: &mut Guest,
         code: &InviteCode,
+        slot: u16,
         deadline: Instant,
     ) -> Option<(FolderKeys, Zeroizing<[u8; 32]>)> {
         let invite = code.secret();
         let keys = guest.until(deadline, |guest| open(guest, &[&invite.hpke])).await?;
         let device_seed = Zeroizing::new(random::<32>());
         let device = DeviceSecret::from_seed(&device_seed);
-        let slot = self.identity().slot(self.free_slot());
+        let slot = self.identity().slot(slot);
         let name = self.identity().name;
         let membership = guest.replica()?.membership();
         let epoch = membership.roster().writable_epoch()?.tag();
@@ -193,6 +278,8 @@ impl Daemon {
             contacts,
             discarded: Vec::new(),
             adopted: Vec::new(),
+            reseal: false,
+            nicknames: BTreeMap::new(),
             changes: 0,
         };
         let Entered { genesis, ops, envelopes } = entered;
@@ -255,8 +342,28 @@ impl Daemon {
     }
 }
 
+/// Whether who joins by this code has to be approved, once the log is here.
+fn approved_first(guest: &Guest, code: &InviteCode) -> Option<bool> {
+    let roster = guest.replica()?.membership().roster();
+    Some(roster.invite(&code.invite).is_some_and(|invite| invite.approve))
+}
+
+/// Where the folder is found.
+fn tickets(code: &InviteCode) -> Vec<Ticket> {
+    code.tickets.iter().filter_map(|bytes| Ticket::from_bytes(bytes).ok()).collect()
+}
+
+fn waits(waiting: JoiningStatus) -> JoinReply {
+    let folder = FolderName {
+        id: waiting.folder.clone(),
+        name: waiting.name.clone(),
+        path: waiting.path.clone().unwrap_or_default(),
+    };
+    JoinReply { folder, already: false, waiting: Some(waiting) }
+}
+
 /// The folder's keys, once the log and an envelope for one of these keys are here.
-pub(super) fn open(guest: &Guest, secrets: &[&HpkeSecret]) -> Option<FolderKeys> {
+pub(in crate::daemon) fn open(guest: &Guest, secrets: &[&HpkeSecret]) -> Option<FolderKeys> {
     let membership = guest.replica()?.membership();
     let writable = membership.roster().writable_epoch()?.tag();
     let opened = open_epochs(membership.log(), membership.roster(), &guest.envelopes(), secrets, None);

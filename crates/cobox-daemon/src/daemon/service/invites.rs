@@ -3,6 +3,7 @@
 use cobox_core::keys::ContactKey;
 use cobox_core::members::{InviteCode, InviteRandom, RemovalError, Terms, grant_envelope, invite_labelled};
 use cobox_proto::codec::Canonical;
+use cobox_proto::id::OpId;
 use cobox_proto::limits::INVITE_TICKETS_MAX;
 use cobox_proto::members::{InviteInfo, Role as MemberRole, Void};
 
@@ -15,7 +16,7 @@ use crate::api::{ApiError, ErrorCode};
 use crate::folder::FolderActor;
 
 /// Characters of an id that are shown.
-const ID_CHARS: usize = 12;
+pub(super) const ID_CHARS: usize = 12;
 
 impl Daemon {
     pub(super) async fn make_invite(&self, folder: String, request: InviteRequest) -> Result<Invite, ApiError> {
@@ -37,10 +38,10 @@ impl Daemon {
                     .hint("for example --uses 1")
             })?;
         let expires_ms = now_ms().saturating_add(request.expires_s.saturating_mul(1000));
-        let terms = Terms { role, max_uses, expires_ms, grant: true };
+        let terms = Terms { role, max_uses, expires_ms, grant: !request.approve };
         let own = self.ticket().to_bytes();
         let made = running.handle.ask(move |actor| invite_by(actor, terms, own)).await.ok_or_else(stopped)?;
-        let made = made?;
+        let (made, approve) = made?;
         let code = match &to {
             Some(to) => made.seal_to(to, &random()).map_err(failed)?,
             None => made.to_text().to_string(),
@@ -52,6 +53,7 @@ impl Daemon {
             uses: request.uses,
             id: made.invite.to_string()[..ID_CHARS].to_owned(),
             anybody: to.is_none(),
+            approve,
         })
     }
 
@@ -71,17 +73,22 @@ impl Daemon {
 }
 
 fn shown(actor: &FolderActor, invite: &InviteInfo) -> InviteStatus {
-    let by = actor.replica.membership().op(&invite.id).map(|op| op.op().signers[0].grant);
-    let by = by.and_then(|grant| actor.member_name(&grant));
     InviteStatus {
         id: invite.id.to_string()[..ID_CHARS].to_owned(),
         role: shown_role(invite.role),
-        by: by.unwrap_or_default(),
+        by: invited_by(actor, &invite.id).unwrap_or_default(),
         uses: invite.max_uses.into(),
         used: u32::try_from(invite.used).unwrap_or(u32::MAX),
         expires_at: Time::from_ms(i64::try_from(invite.expires_ms).unwrap_or(i64::MAX)),
         expired: now_ms() > invite.expires_ms,
+        approve: invite.approve,
     }
+}
+
+/// Who made an invite.
+pub(super) fn invited_by(actor: &FolderActor, invite: &OpId) -> Option<String> {
+    let op = actor.replica.membership().op(invite)?;
+    actor.member_name(&op.op().signers[0].grant)
 }
 
 fn cancel(actor: &mut FolderActor, typed: &str) -> Result<InviteStatus, ApiError> {
@@ -105,12 +112,15 @@ fn cancel(actor: &mut FolderActor, typed: &str) -> Result<InviteStatus, ApiError
     }
 }
 
-/// Makes the invite on the folder's own thread. The code names seeders first: they are there when people are not.
-fn invite_by(actor: &mut FolderActor, terms: Terms, own: Vec<u8>) -> Result<InviteCode, ApiError> {
+/// Makes the invite on the folder's own thread; answers with whether its joins wait for approval: if it was asked for, if the folder wants it
+/// of all, and always for admins. The code names seeders first: they are there when people are not.
+fn invite_by(actor: &mut FolderActor, terms: Terms, own: Vec<u8>) -> Result<(InviteCode, bool), ApiError> {
     if actor.role().is_none_or(|role| role < MemberRole::Admin) {
         return Err(ApiError::new(ErrorCode::RoleForbids, "only owners and admins of a folder invite")
             .hint("ask one of them: `cobox members list`"));
     }
+    let wants_approval = actor.replica.membership().roster().policy().approve_joins;
+    let terms = Terms { grant: terms.grant && !wants_approval && terms.role < MemberRole::Admin, ..terms };
     let seeders = actor.config.seeders.iter().filter_map(|seeder| seeder.ticket()).map(|ticket| ticket.to_bytes());
     let tickets: Vec<Vec<u8>> = seeders.take(INVITE_TICKETS_MAX - 1).chain([own]).collect();
     let chances = InviteRandom { seed: random(), encapsulation: random() };
@@ -127,5 +137,5 @@ fn invite_by(actor: &mut FolderActor, terms: Terms, own: Vec<u8>) -> Result<Invi
         _ => Vec::new(),
     };
     actor.add_ops(made.ops, envelopes);
-    Ok(made.code)
+    Ok((made.code, !terms.grant))
 }

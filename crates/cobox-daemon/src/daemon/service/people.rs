@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use cobox_core::members::{Change, RemovalError};
 use cobox_proto::id::OpId;
+use cobox_proto::limits::LABEL_BYTES_MAX;
 use cobox_proto::members::{Member, Role as MemberRole, Void};
 
 use super::super::{Daemon, Running};
 use super::status::role as shown_role;
 use super::{failed, folder_name, stopped};
-use crate::api::dto::{FolderReply, MemberChange, MemberName, Members, RecoveryKit, RemoveRequest, Role, RoleRequest};
+use crate::api::dto::{
+    FolderReply, MemberChange, MemberName, Members, NicknameRequest, RecoveryKit, RemoveRequest, Role, RoleRequest,
+};
 use crate::api::{ApiError, ErrorCode, EventKind, News};
 use crate::folder::FolderActor;
 
 /// The fewest characters of a key that name a member.
-const KEY_CHARS_MIN: usize = 6;
+pub(super) const KEY_CHARS_MIN: usize = 6;
 
 impl Daemon {
     pub(super) async fn list_members(&self, folder: String) -> Result<Members, ApiError> {
@@ -34,7 +37,7 @@ impl Daemon {
             let member = find_member(actor, &who)?;
             let before = member_names(actor);
             let change = actor.remove_member(member.grant, dry_run).map_err(|why| refused(&member, &why))?;
-            Ok::<_, ApiError>(told(&member, None, &before, &change, dry_run))
+            Ok::<_, ApiError>(told(actor, &member, None, &before, &change, dry_run))
         });
         let changed = changed.await.ok_or_else(stopped)??;
         if !dry_run {
@@ -56,8 +59,10 @@ impl Daemon {
             let member = find_member(actor, &who)?;
             let before = member_names(actor);
             match actor.set_role(member.grant, meant_role(role), dry_run) {
-                Ok(change) => Ok(told(&member, Some(role), &before, &change, dry_run)),
-                Err(RemovalError::SameRole) => Ok(told(&member, Some(role), &before, &Change::default(), dry_run)),
+                Ok(change) => Ok(told(actor, &member, Some(role), &before, &change, dry_run)),
+                Err(RemovalError::SameRole) => {
+                    Ok(told(actor, &member, Some(role), &before, &Change::default(), dry_run))
+                }
                 Err(why) => Err(refused(&member, &why)),
             }
         });
@@ -69,6 +74,34 @@ impl Daemon {
         Ok(changed)
     }
 
+    pub(super) async fn nickname_member(
+        &self,
+        folder: String,
+        who: String,
+        request: NicknameRequest,
+    ) -> Result<MemberName, ApiError> {
+        let running = self.find(&folder)?;
+        let nickname = request.name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        if nickname.as_ref().is_some_and(|name| name.len() > LABEL_BYTES_MAX || name.chars().any(char::is_control)) {
+            return Err(ApiError::new(
+                ErrorCode::BadRequest,
+                "a nickname has 1 to 128 bytes and no control characters",
+            )
+            .hint("choose another"));
+        }
+        let named = running.handle.ask(move |actor| {
+            let member = find_member(actor, &who)?;
+            actor.set_nickname(member.grant, nickname);
+            let name = actor.member_name(&member.grant).unwrap_or_else(|| member.sig.short());
+            Ok::<_, ApiError>(MemberName { name, key: member.sig.to_string(), role: shown_role(member.role) })
+        });
+        let named = named.await.ok_or_else(stopped)??;
+        let text = format!("{}: a member is called {} here", running.config.name, named.name);
+        let news = News::new(EventKind::FolderChanged, text).folder(running.config.id.clone());
+        self.events.publish(news.who(named.key.clone()));
+        Ok(named)
+    }
+
     pub(super) async fn new_keys(&self, folder: String) -> Result<FolderReply, ApiError> {
         let running = self.find(&folder)?;
         match running.handle.ask(FolderActor::rekey).await.ok_or_else(stopped)? {
@@ -78,6 +111,23 @@ impl Daemon {
                     .hint("ask one of them: `cobox members list`"))
             }
             Err(why) => Err(failed(why)),
+        }
+    }
+
+    pub(super) async fn reseal_contents(&self, folder: String) -> Result<FolderReply, ApiError> {
+        let running = self.find(&folder)?;
+        let begun = running.handle.ask(|actor| {
+            let already = actor.config.reseal;
+            let may = actor.role() >= Some(MemberRole::Editor);
+            if may && !already {
+                actor.reseal_contents();
+            }
+            (may, already)
+        });
+        match begun.await.ok_or_else(stopped)? {
+            (true, already) => Ok(FolderReply { folder: folder_name(&running), already }),
+            (false, _) => Err(ApiError::new(ErrorCode::RoleForbids, "who may only read seals nothing anew")
+                .hint("ask an editor, admin or owner: `cobox members list`")),
         }
     }
 
@@ -109,7 +159,11 @@ pub(super) fn meant_role(role: Role) -> MemberRole {
 pub(super) fn find_member(actor: &FolderActor, typed: &str) -> Result<Member, ApiError> {
     let roster = actor.replica.membership().roster();
     let named = |member: &&Member| actor.member_name(&member.grant).as_deref() == Some(typed);
+    let own = |member: &&Member| actor.own_name(&member.grant).as_deref() == Some(typed);
     let mut found: Vec<&Member> = roster.members().filter(named).collect();
+    if found.is_empty() {
+        found = roster.members().filter(own).collect();
+    }
     if found.is_empty() && typed.len() >= KEY_CHARS_MIN {
         let prefix = typed.to_ascii_lowercase();
         found = roster.members().filter(|member| member.sig.to_string().starts_with(&prefix)).collect();
@@ -133,6 +187,7 @@ fn member_names(actor: &FolderActor) -> BTreeMap<OpId, MemberName> {
 
 /// What a change did, or would do, for people to read.
 fn told(
+    actor: &FolderActor,
     member: &Member,
     role: Option<Role>,
     before: &BTreeMap<OpId, MemberName>,
@@ -172,6 +227,7 @@ fn told(
         dry_run,
         member: name,
         role,
+        words: actor.member_words(&member.grant),
         devices: member.devices.len() as u64,
         also_gone: also_gone.cloned().collect(),
         closed_invites: change.closed_invites.len() as u64,

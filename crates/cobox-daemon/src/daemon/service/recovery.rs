@@ -22,7 +22,7 @@ use super::entering::{STEP_WAIT, TREE_WAIT, open};
 use super::failed;
 use crate::api::dto::{FolderName, FoundState, RecoverRequest, Recovered, Time};
 use crate::api::{ApiError, ErrorCode};
-use crate::folder::{FolderActor, FolderHandle, Sort};
+use crate::folder::{FolderActor, FolderHandle};
 use crate::guest::Entered;
 
 /// How long is waited until each seeder has said what it has, once the newest state is here.
@@ -58,9 +58,12 @@ impl Daemon {
             ApiError::new(ErrorCode::WordsWrong, why.to_string())
                 .hint("compare them with your recovery kit, word by word")
         })?;
-        if self.running().iter().any(|running| running.config.sort == Sort::Folder) {
-            return Err(ApiError::new(ErrorCode::IdentityInUse, "this device has folders of its own already")
-                .hint("recover into another home: `cobox --home DIR up`, then `cobox --home DIR recover`"));
+        if self.has_folders() {
+            return Err(ApiError::new(
+                ErrorCode::IdentityInUse,
+                "this device has folders of its own already, or asks to join one",
+            )
+            .hint("recover into another home: `cobox --home DIR up`, then `cobox --home DIR recover`"));
         }
         let tickets: Vec<Ticket> =
             request.seeders.iter().map(|text| Ticket::from_text(text)).collect::<Result<_, _>>().map_err(|why| {

@@ -14,8 +14,8 @@ use super::super::{Daemon, Running, Unopened};
 use super::missing::missing_in_vain;
 use super::{failed, stopped};
 use crate::api::dto::{
-    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem, Role,
-    Status, Time, WaitRequest, Whoami,
+    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem,
+    Resealing, Role, Status, Time, WaitRequest, Whoami,
 };
 use crate::api::{ApiError, ProblemCode};
 use crate::folder::{FolderActor, Sort};
@@ -36,6 +36,8 @@ pub(super) struct Snapshot {
     pub(super) backups: Vec<BackupStatus>,
     peers: usize,
     problems: Vec<Problem>,
+    /// Who asks to be let in, for whoever may decide.
+    joins_waiting: usize,
     /// Sent and received.
     blocks: (u64, u64),
     online: Vec<SigKey>,
@@ -48,7 +50,7 @@ impl Snapshot {
     }
 }
 
-pub(super) fn role(role: MemberRole) -> Role {
+pub(in crate::daemon) fn role(role: MemberRole) -> Role {
     match role {
         MemberRole::Reader => Role::Reader,
         MemberRole::Editor => Role::Editor,
@@ -79,7 +81,10 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
             let you = member.devices.iter().any(|device| device.sig == own);
             let states: Vec<Option<bool>> =
                 member.devices.iter().filter_map(|d| progress.get(&d.sig).copied()).collect();
+            let nickname = actor.nickname(&member.grant).is_some();
             MemberStatus {
+                own_name: actor.own_name(&member.grant).filter(|_| nickname && !you),
+                words: actor.member_words(&member.grant),
                 name: if you {
                     String::new()
                 } else {
@@ -104,6 +109,7 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
         backups: backups(actor),
         peers: actor.peers.len(),
         problems: problems(actor, &summary),
+        joins_waiting: if actor.role() >= Some(MemberRole::Admin) { actor.waiting_joins().len() } else { 0 },
         blocks: (actor.sent_blocks, actor.received_blocks),
         online: actor.peers.values().map(|row| row.who.key).collect(),
         summary,
@@ -347,11 +353,11 @@ impl Daemon {
     }
 
     pub(super) async fn status_of(&self, folder: Option<String>) -> Result<Status, ApiError> {
-        let (wanted, mut folders) = match folder {
-            Some(typed) => (vec![self.find(&typed)?], Vec::new()),
+        let (wanted, mut folders, joining) = match folder {
+            Some(typed) => (vec![self.find(&typed)?], Vec::new(), Vec::new()),
             None => {
                 let running = self.running().into_iter().filter(|r| r.config.sort == Sort::Folder).collect();
-                (running, self.unopened_folders().collect())
+                (running, self.unopened_folders().collect(), self.list_joining())
             }
         };
         let mut in_step = folders.is_empty();
@@ -370,7 +376,7 @@ impl Daemon {
             received_bytes: traffic.received_bytes,
             connections: self.links.count() as u64,
         };
-        Ok(Status { device, folders, in_step })
+        Ok(Status { device, folders, joining, in_step })
     }
 
     fn folder_status(&self, running: &Running, snapshot: Snapshot) -> FolderStatus {
@@ -398,6 +404,8 @@ impl Daemon {
             conflicts: snapshot.summary.conflicts,
             held_changes: u64::from(snapshot.summary.held_files > 0)
                 + u64::from(snapshot.summary.held_incoming_files > 0),
+            joins_waiting: snapshot.joins_waiting as u64,
+            resealing: snapshot.summary.resealing.map(|left| Resealing { files: left.files, bytes: left.bytes }),
             problems: snapshot.problems,
         }
     }
@@ -455,6 +463,8 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
         backups: Vec::new(),
         conflicts: 0,
         held_changes: 0,
+        joins_waiting: 0,
+        resealing: None,
         problems: vec![Problem {
             code: ProblemCode::NotOpened.into(),
             path: None,

@@ -55,6 +55,9 @@ impl FolderActor {
         }
         self.engine = Some(engine);
         self.look_at(Vec::new());
+        if self.config.reseal {
+            self.tell_engine(Input::ResealContents);
+        }
     }
 
     /// Heads that a stop kept from being published: what they say stands in the remembered state already.
@@ -154,6 +157,10 @@ impl FolderActor {
                 let device = self.replica.heads().get(&head).map(|signed| signed.head().device.short());
                 let device = device.unwrap_or_default();
                 self.trouble(format!("a change of device {device} was refused: {why} (head {})", head.short()));
+            }
+            Output::Tell(event @ Event::Resealed { .. }) => {
+                self.resealed();
+                self.around.tell(&self.config, Happened::Engine(event));
             }
             Output::Tell(event) => self.around.tell(&self.config, Happened::Engine(event)),
             Output::WakeAt(at) => self.wake_ms = Some(self.wake_ms.map_or(at, |due| due.min(at))),

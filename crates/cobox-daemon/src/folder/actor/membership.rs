@@ -42,6 +42,7 @@ impl FolderActor {
         self.do_duty();
         self.mind_being_out();
         self.tell_who_came();
+        self.tell_who_asks();
         self.start_engine();
         let standing = self.standing();
         self.tell_engine(Input::Standing(standing));
@@ -131,6 +132,22 @@ impl FolderActor {
         }
     }
 
+    /// Who asks to be let in is told of at once, to whoever may decide.
+    fn tell_who_asks(&mut self) {
+        let waiting = if self.role() >= Some(Role::Admin) { self.waiting_joins() } else { Vec::new() };
+        let now: BTreeSet<OpId> = waiting.iter().map(|join| join.join).collect();
+        let Some(before) = self.known_asking.replace(now) else { return };
+        for join in waiting.into_iter().filter(|join| !before.contains(&join.join)) {
+            let name = join.name.unwrap_or_else(|| join.member.short());
+            self.around.tell(&self.config, Happened::JoinWaiting { name, key: join.member });
+        }
+    }
+
+    /// Who asks to be let in, the first to ask first.
+    pub(crate) fn waiting_joins(&self) -> Vec<WaitingJoin> {
+        waiting_joins(&self.seat(), self.around.now_ms())
+    }
+
     /// Whoever was sent away keeps the files as they are: nothing is written or taken back there any more.
     fn mind_being_out(&mut self) {
         if self.is_out() && self.disk.is_some() {
@@ -186,12 +203,26 @@ impl FolderActor {
         self.replica.handle(now, replicate::Input::LocalOps { ops, envelopes });
     }
 
-    /// The names members gave themselves, by the op that admitted them.
+    /// What the person here calls a member: a nickname, or else what they call themselves. By the op that admitted them.
     pub(crate) fn member_name(&self, grant: &OpId) -> Option<String> {
+        self.nickname(grant).map(str::to_owned).or_else(|| self.own_name(grant))
+    }
+
+    /// What the person here calls a member, where that is not what they call themselves.
+    pub(crate) fn nickname(&self, grant: &OpId) -> Option<&str> {
+        self.config.nicknames.get(&grant.to_string()).map(String::as_str)
+    }
+
+    /// The names members gave themselves.
+    pub(crate) fn own_name(&self, grant: &OpId) -> Option<String> {
         let membership = self.replica.membership();
         let keys = self.keys.as_deref()?;
         if let Some(op) = membership.op(grant) {
-            return open_label(keys, op.op()).ok().flatten();
+            let by_code = |invite: &OpId| joiner_name(keys, membership.op(invite)?.op(), op.op());
+            return match &op.op().body {
+                OpBody::Join { invite, .. } => by_code(invite).or_else(|| open_label(keys, op.op()).ok().flatten()),
+                _ => open_label(keys, op.op()).ok().flatten(),
+            };
         }
         // The founder came in by the genesis, which has no room for a name: their first policy says it.
         let named = |op: &&SignedOp| {
@@ -199,6 +230,12 @@ impl FolderActor {
         };
         let op = membership.log().ops().find(named)?;
         open_label(keys, op.op()).ok().flatten()
+    }
+
+    /// Six words for the keys that a member joined with; none if they did not come by an invite.
+    pub(crate) fn member_words(&self, grant: &OpId) -> Option<String> {
+        let membership = self.replica.membership();
+        join_words(&membership.log().folder(), membership.op(grant)?.op())
     }
 
     /// Writes an op of our own.

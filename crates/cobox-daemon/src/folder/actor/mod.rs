@@ -27,7 +27,10 @@ use cobox_core::engine::{
     Brake, Engine, Event, GiveUpError, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark,
 };
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
-use cobox_core::members::{Author, Deed, Duty, Label, Moment, Seat, duty, open_epochs, open_label, propose};
+use cobox_core::members::{
+    Author, Deed, Duty, Label, Moment, Seat, WaitingJoin, duty, join_words, joiner_name, open_epochs, open_label,
+    propose, waiting_joins,
+};
 use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
@@ -124,6 +127,11 @@ pub(crate) enum Happened {
     },
     /// Somebody belongs to the folder now.
     MemberJoined {
+        name: String,
+        key: SigKey,
+    },
+    /// Somebody asks to be let in.
+    JoinWaiting {
         name: String,
         key: SigKey,
     },
@@ -299,6 +307,7 @@ pub(crate) struct FolderActor {
     next_upkeep_ms: u64,
     /// Who belonged to the folder when that was last looked at; nothing before the first look.
     known_members: Option<BTreeSet<OpId>>,
+    known_asking: Option<BTreeSet<OpId>>,
     /// Since when nothing may be written because no epoch is usable.
     epochless_since_ms: Option<u64>,
     /// When there may be something to do for the folder unasked.
@@ -381,6 +390,7 @@ pub(crate) fn start(
         next_attach_ms: 0,
         next_upkeep_ms: u64::MAX,
         known_members: None,
+        known_asking: None,
         epochless_since_ms: None,
         duty_again_ms: None,
         no_room_beside: BTreeMap::new(),

@@ -1,6 +1,8 @@
 //! What people decide about people and devices: who is sent away, what becomes of what they wrote meanwhile.
 
-use cobox_core::members::{Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_role};
+use cobox_core::members::{
+    Change, RemovalError, approve_join, cancel_invite, refuse_join, rekey, remove_device, remove_member, set_role,
+};
 
 use super::*;
 
@@ -32,10 +34,44 @@ impl FolderActor {
         Ok(self.changed(change, false))
     }
 
+    /// Lets somebody in who asks.
+    pub(crate) fn approve_join(&mut self, join: OpId) -> Result<Change, RemovalError> {
+        let change = approve_join(&self.seat(), join, self.around.now_ms(), &self.chances())?;
+        Ok(self.changed(change, false))
+    }
+
+    /// Refuses somebody who asks, and closes the invite.
+    pub(crate) fn refuse_join(&mut self, join: OpId) -> Result<Change, RemovalError> {
+        let change = refuse_join(&self.seat(), join, self.around.now_ms(), &self.chances())?;
+        Ok(self.changed(change, false))
+    }
+
+    /// Calls a member something else on this device, or by their own name again.
+    pub(crate) fn set_nickname(&mut self, member: OpId, nickname: Option<String>) {
+        match nickname {
+            Some(nickname) => self.config.nicknames.insert(member.to_string(), nickname),
+            None => self.config.nicknames.remove(&member.to_string()),
+        };
+        self.save_config();
+    }
+
     /// Starts a new epoch because a person wants one.
     pub(crate) fn rekey(&mut self) -> Result<Change, RemovalError> {
         let change = rekey(&self.seat(), &self.chances())?;
         Ok(self.changed(change, false))
+    }
+
+    /// Seals the contents of this disk under the newest keys; it goes on over restarts until it is done.
+    pub(crate) fn reseal_contents(&mut self) {
+        self.config.reseal = true;
+        self.save_config();
+        self.tell_engine(Input::ResealContents);
+    }
+
+    /// It is done, or has ended with files left out.
+    pub(super) fn resealed(&mut self) {
+        self.config.reseal = false;
+        self.save_config();
     }
 
     fn changed(&mut self, change: Change, dry_run: bool) -> Change {

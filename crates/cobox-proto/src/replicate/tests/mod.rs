@@ -105,7 +105,7 @@ impl Folder {
 
     pub(crate) fn invite(&mut self, n: u8, max_uses: u16, expires_ms: u64) -> OpId {
         let KeyPair { sig, hpke } = pair(n);
-        self.founder(OpBody::Invite { sig, hpke, role: Role::Editor, max_uses, expires_ms, grant: false })
+        self.founder(OpBody::Invite { sig, hpke, role: Role::Editor, max_uses, expires_ms, grant: true })
     }
 
     pub(crate) fn join(&mut self, invite: OpId, invite_key: u8, n: u8) -> SignedOp {
@@ -123,6 +123,14 @@ impl Folder {
         self.log.add(signed.clone()).unwrap();
         self.ops.push(signed.clone());
         signed
+    }
+
+    pub(crate) fn cancel(&mut self, invite: OpId) -> OpId {
+        self.founder(OpBody::CancelInvite { invite, at_ms: 0 })
+    }
+
+    pub(crate) fn witness(&mut self, join: OpId) -> OpId {
+        self.founder(OpBody::Witness { join, at_ms: 5 })
     }
 
     pub(crate) fn remove(&mut self, n: u8, cut: Vec<HeadId>) -> OpId {
