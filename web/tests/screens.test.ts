@@ -120,6 +120,7 @@ test.each([
     ['keep', 'conflicts', (page) => page.getByRole('button', { name: /^Keep this one: song 12.txt/ }).first().click()],
     ['keep-both', 'conflicts', (page) => page.getByRole('button', { name: 'Keep both' }).first().click()],
     ['invite', 'people', (page) => page.getByRole('button', { name: 'Invite', exact: true }).click()],
+    ['keys', 'settings', (page) => page.getByRole('button', { name: 'Give new keys' }).click()],
     ['leave', 'settings', (page) => page.getByRole('button', { name: 'Leave' }).click()],
   ];
   for (const [name, at, ask] of questions) {

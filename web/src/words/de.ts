@@ -690,6 +690,17 @@ export const de: Words = {
   'nickname.do': 'So nennen',
   'nickname.named': '{name} anders nennen',
 
+  'keys.title': 'Neue Schlüssel',
+  'keys.text': 'Sie kommen von selbst, wenn jemand entfernt wird. Geben Sie neue, wenn Sie fürchten, dass jemand die alten kopiert hat.',
+  'keys.do': 'Neue Schlüssel geben',
+  'keys.sure': '{name} neue Schlüssel geben?',
+  'keys.will': 'Was von jetzt an geschrieben wird, und die Namen aller Dateien, sind mit Schlüsseln verschlossen, die nur die Mitglieder von jetzt bekommen.',
+  'keys.contents': 'Auch den Inhalt der Dateien von jetzt neu verschließen',
+  'keys.contentsText': 'Alle {size} werden noch einmal gelesen und gehen noch einmal zu den Sicherungen. Es läuft von selbst weiter und kann lange dauern.',
+  'keys.done': 'Der Ordner hat neue Schlüssel.',
+  'keys.going': 'Der Inhalt der Dateien wird neu verschlossen',
+  'keys.left': { one: 'Der Inhalt wird neu verschlossen: noch {n} Datei, {size}.', other: 'Der Inhalt wird neu verschlossen: noch {n} Dateien, {size}.' },
+
   'trouble.own': 'Mit den Worten von cobox',
   'trouble.not_in_history': 'Diesen Augenblick, oder diese Datei in ihm, hat niemand, der erreichbar ist.',
   'trouble.not_in_historyHint': 'Wählen Sie einen späteren. Eine Sicherung, die verbunden ist, behält mehr von früher.',

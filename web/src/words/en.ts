@@ -672,6 +672,17 @@ export const en = {
   'nickname.do': 'Call them that',
   'nickname.named': 'Call {name} something else',
 
+  'keys.title': 'New keys',
+  'keys.text': 'They come by themselves when somebody is removed. Give new ones when you fear that somebody copied the old.',
+  'keys.do': 'Give new keys',
+  'keys.sure': 'Give {name} new keys?',
+  'keys.will': 'What anybody writes from now on, and the names of all files, are locked with keys that only the members of now get.',
+  'keys.contents': 'Lock what is in the files of now anew, too',
+  'keys.contentsText': 'All {size} are read again, and go to the backups once more. It goes on by itself, and may take long.',
+  'keys.done': 'The folder has new keys.',
+  'keys.going': 'What is in the files is locked anew',
+  'keys.left': { one: 'What is in the files is locked anew: {n} file, {size}, to go.', other: 'What is in the files is locked anew: {n} files, {size}, to go.' },
+
   'trouble.own': 'In cobox’s own words',
   'trouble.not_in_history': 'That moment, or that file at that moment, is kept by nobody who can be reached.',
   'trouble.not_in_historyHint': 'Choose a later moment. A backup that is connected keeps more of the past.',

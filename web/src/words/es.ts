@@ -677,6 +677,17 @@ export const es: Words = {
   'nickname.do': 'Llamarla así',
   'nickname.named': 'Llamar de otra manera a {name}',
 
+  'keys.title': 'Claves nuevas',
+  'keys.text': 'Llegan solas cuando se quita a alguien. Da claves nuevas si temes que alguien copió las de antes.',
+  'keys.do': 'Dar claves nuevas',
+  'keys.sure': '¿Dar claves nuevas a {name}?',
+  'keys.will': 'Lo que se escriba desde ahora, y los nombres de todos los archivos, quedan cerrados con claves que solo reciben los miembros de ahora.',
+  'keys.contents': 'Cerrar de nuevo también el contenido de los archivos de ahora',
+  'keys.contentsText': 'Se leen otra vez los {size} y van otra vez a las copias de seguridad. Sigue por sí solo y puede tardar mucho.',
+  'keys.done': 'La carpeta tiene claves nuevas.',
+  'keys.going': 'Cerrando de nuevo el contenido de los archivos',
+  'keys.left': { one: 'El contenido se cierra de nuevo: queda {n} archivo, {size}.', other: 'El contenido se cierra de nuevo: quedan {n} archivos, {size}.' },
+
   'trouble.own': 'Con las palabras de cobox',
   'trouble.not_in_history': 'Ese momento, o ese archivo en ese momento, no lo guarda nadie a quien se alcance.',
   'trouble.not_in_historyHint': 'Elige un momento posterior. Una copia de seguridad conectada guarda más del pasado.',
