@@ -178,7 +178,7 @@ test('link a device, name it, and send it away when it is lost', async () => {
   await anas.page.getByRole('button', { name: 'Done' }).click();
 
   await anas.page.getByRole('button', { name: 'Change your name' }).click();
-  await anas.page.getByLabel('Your name').fill('Ana María');
+  await anas.page.getByRole('textbox', { name: 'Your name' }).fill('Ana María');
   await shot(anas.page, '9-name');
   await anas.page.getByRole('dialog').getByRole('button', { name: 'Change it' }).click();
   await anas.page.getByRole('heading', { name: 'You are Ana María' }).waitFor();
