@@ -138,14 +138,16 @@ impl Burst {
         self.passes_ms = self.passes_ms.max(latest_ms.min(now_ms + BURST_QUIET_MS));
     }
 
-    /// If the clock was set back, as if the last of it had just gone (T2).
-    fn note_time(&mut self, now_ms: u64) {
-        if self.went.last_ms > now_ms {
-            self.went.since_ms = self.went.since_ms.min(now_ms);
-            self.went.last_ms = now_ms;
-            self.passes_ms = now_ms + BURST_QUIET_MS;
-            self.ends_ms = self.passes_ms;
+    /// If the clock was set back, as if the last of it had just gone (T2): when it passes then.
+    pub(super) fn note_time(&mut self, now_ms: u64) -> Option<u64> {
+        if self.went.last_ms <= now_ms {
+            return None;
         }
+        self.went.since_ms = self.went.since_ms.min(now_ms);
+        self.went.last_ms = now_ms;
+        self.passes_ms = now_ms + BURST_QUIET_MS;
+        self.ends_ms = self.passes_ms;
+        Some(self.passes_ms)
     }
 }
 
@@ -207,7 +209,6 @@ impl Engine {
     pub(super) fn pass_what_was_no_disaster(&mut self, now_ms: u64) {
         let may_publish = self.may_publish();
         let Some(burst) = &mut self.burst else { return };
-        burst.note_time(now_ms);
         if burst.passes_ms > now_ms {
             return self.out.push_back(Output::WakeAt(burst.passes_ms));
         }
@@ -231,6 +232,19 @@ impl Engine {
             self.let_out(now_ms, went);
             self.replan();
         }
+    }
+
+    /// New rules name these. What of them went before the rules came was a deletion, and can be said now or never.
+    pub(super) fn pass_what_went_before(&mut self, now_ms: u64, ignored: &[FolderPath]) {
+        let may_publish = self.may_publish();
+        let Some(burst) = self.burst.as_mut().filter(|_| may_publish) else { return };
+        let gone: BTreeSet<FolderPath> = ignored.iter().filter(|path| burst.went.paths.remove(path)).cloned().collect();
+        if gone.is_empty() {
+            return;
+        }
+        let is_file = |path: &&FolderPath| self.synced.get(*path).is_some_and(|known| known.kind != Kind::Dir);
+        self.gone_lately.note(now_ms, gone.iter().filter(is_file).cloned());
+        self.commit_gone(now_ms, gone);
     }
 
     /// A person decided about what this device wants to send.

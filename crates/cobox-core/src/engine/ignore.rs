@@ -43,7 +43,7 @@ impl Engine {
     }
 
     /// New rules: what they name is forgotten, and left alone from now on.
-    pub(super) fn rules_arrived(&mut self, rules: Arc<dyn IgnoreRules>) {
+    pub(super) fn rules_arrived(&mut self, now_ms: u64, rules: Arc<dyn IgnoreRules>) {
         self.rules_may_have_changed = false;
         if self.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, &rules)) {
             return;
@@ -59,6 +59,7 @@ impl Engine {
                 top = Some(path);
             }
         }
+        self.pass_what_went_before(now_ms, &ignored);
         let mut dirty = BTreeSet::new();
         for path in ignored.iter().filter(|_| Guard::IgnoredIsNotDeleted.stands()) {
             self.unplace(path, &mut dirty);

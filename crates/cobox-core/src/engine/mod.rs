@@ -307,9 +307,9 @@ impl Engine {
 
     /// Takes one input. Poll the outputs afterwards.
     pub fn handle(&mut self, now_ms: u64, input: Input) {
-        if let Some(due_ms) = self.own.note_time(now_ms) {
-            self.out.push_back(Output::WakeAt(due_ms));
-        }
+        let merge_due_ms = self.own.note_time(now_ms);
+        let burst_passes_ms = self.burst.as_mut().and_then(|burst| burst.note_time(now_ms));
+        self.out.extend(merge_due_ms.into_iter().chain(burst_passes_ms).map(Output::WakeAt));
         self.may_have_work = true;
         match input {
             Input::ScanBegun { under } => {
@@ -319,7 +319,7 @@ impl Engine {
             Input::SetAside(versions) => {
                 self.set_aside = versions.into_iter().map(|version| (version.id, version)).collect();
             }
-            Input::Rules(rules) => self.rules_arrived(rules),
+            Input::Rules(rules) => self.rules_arrived(now_ms, rules),
             Input::Listed(entries) => self.listed(entries),
             Input::Hashed { path, stamp, body } => self.hashed(now_ms, path, stamp, body),
             Input::HashFailed { path } => {

@@ -221,8 +221,13 @@ impl Writing<'_> {
         }
     }
 
-    /// Whether the folder has this value anywhere.
-    fn is_known(&self, kind: Kind, body: &Body) -> bool {
+    /// Whether the folder has this value anywhere, and keeps it. What a person moved here is missed where it stood, and what came in its
+    /// place replaces it there.
+    fn is_known(&self, path: &FolderPath, kind: Kind, stamp: &Stamp, body: &Body) -> bool {
+        let from = self.ids.get(&stamp.id).filter(|from| *from != path).and_then(|from| self.synced.get(from));
+        if from.is_some_and(|from| from.digest == body.plain_digest) {
+            return false;
+        }
         let has = |item: &crate::state::Item| item.kind == kind && item.body.iter().any(|(_, b)| b.same_value(body));
         self.commit.state().iter().any(|(_, item)| has(item))
     }
@@ -398,7 +403,7 @@ impl Writing<'_> {
                     there
                 } else if self.was_set_aside(&old) {
                     // A step of an earlier run put something else here. If it is that no more, somebody edited it since.
-                    match self.is_known(kind, &body) {
+                    match self.is_known(path, kind, &stamp, &body) {
                         true => Behind { inode: old.inode, seen: SmallVec::new(), twins: Vec::new() },
                         false => {
                             let old = Arc::unwrap_or_clone(old);
@@ -409,7 +414,7 @@ impl Writing<'_> {
                     self.edit(path, &old, body)
                 }
             }
-            Some(old) if self.was_set_aside(&old) && self.is_known(kind, &body) => {
+            Some(old) if self.was_set_aside(&old) && self.is_known(path, kind, &stamp, &body) => {
                 let nobodys = Behind { inode: Inode::ZERO, seen: SmallVec::new(), twins: Vec::new() };
                 self.shown_already(path, kind, &body).unwrap_or(nobodys)
             }

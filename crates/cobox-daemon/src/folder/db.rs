@@ -14,6 +14,7 @@ use cobox_core::path::FolderPath;
 use cobox_proto::codec::{Reader, Writer};
 use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, HeadId, SigKey};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(crate) use self::error::DbError;
@@ -140,6 +141,8 @@ impl FolderDb {
 
     fn prepare(&self) -> Result<(), DbError> {
         self.run(|db| {
+            // Without it SQLite plans a statement anew for each value that is bound.
+            db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "FULL")?;
             db.busy_timeout(std::time::Duration::from_secs(10))

@@ -541,3 +541,36 @@ fn h2_a_file_in_the_place_of_a_directory_waits_with_what_was_in_that() {
     assert!(leaf.is_some_and(|leaf| leaf.conflict.is_none()), "{:?}", folder.shows());
     assert_eq!(folder.shows().len(), 11);
 }
+
+/// What begins with "page" is no content.
+#[derive(Debug)]
+struct NoPages;
+
+impl IgnoreRules for NoPages {
+    fn matches(&self, path: &FolderPath, _: bool) -> bool {
+        path.as_str().starts_with("page")
+    }
+}
+
+#[test]
+fn l15_what_was_deleted_before_new_rules_named_it_is_deleted_for_all() {
+    let mut desk = Desk::with(30);
+    take(&mut desk, 0..1);
+    assert_eq!(desk.look().published, 0, "more may follow");
+    desk.input(Input::Rules(Arc::new(NoPages)));
+    assert_eq!(desk.shown(), 29, "what stands here, and is ignored, is deleted for nobody");
+    assert!(desk.folder.alice.view().lookup(&at(&name(0))).is_none());
+}
+
+#[test]
+fn t2_a_burst_passes_though_the_clock_was_set_back_by_a_year() {
+    let mut desk = Desk::with(30);
+    desk.now_ms += 365 * 24 * 3_600_000;
+    take(&mut desk, 0..1);
+    desk.look();
+    desk.now_ms = START_MS;
+    let passes_ms = desk.look().wakes_ms.expect("it is known when it passes");
+    assert!(passes_ms < START_MS + 10_000);
+    assert_eq!(desk.wake(passes_ms).published, 1);
+    assert_eq!(desk.shown(), 29);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cobox_core::content::ManifestReader;
-use cobox_core::engine::{Engine, GiveUpError, StepError};
+use cobox_core::engine::{Engine, GiveUpError, StepError, Summary};
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Body, Content, Dot};
 use cobox_proto::id::Cid;
@@ -59,6 +59,12 @@ fn missing(actor: &FolderActor, alone: bool) -> MissingFiles {
     });
     let missing = named.collect();
     MissingFiles { missing, more: all.count() as u64 }
+}
+
+/// Whether any of what is missing may not come: asked with every status, while thousands of files are on their way.
+pub(super) fn may_stay_missing(actor: &FolderActor, summary: &Summary) -> bool {
+    let is_unusable = |(_, why): &(FolderPath, StepError)| matches!(why, StepError::Unusable(_));
+    summary.stuck.iter().any(is_unusable) || actor.replica.wanted().stranded().next().is_some()
 }
 
 /// Whether somebody was asked for a piece of it and nobody has it.

@@ -11,7 +11,7 @@ use cobox_proto::wire::proof::KeyKind;
 use tokio::time::Instant;
 
 use super::super::{Daemon, Running, Unopened};
-use super::missing::missing_in_vain;
+use super::missing::{may_stay_missing, missing_in_vain};
 use super::{failed, stopped};
 use crate::api::dto::{
     BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem,
@@ -292,7 +292,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         };
         all.push(problem(code, Some(path.to_string()), message, hint));
     }
-    if summary.pending_files > 0 {
+    if summary.pending_files > 0 && may_stay_missing(actor, summary) {
         all.extend(missing_in_vain(actor).missing.into_iter().filter_map(missing_problem));
     }
     all
