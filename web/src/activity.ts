@@ -18,10 +18,17 @@ const GROUP_OF: Partial<Record<Told['kind'], Group>> = {
   conflict: 'attention',
   held: 'attention',
   problem: 'attention',
+  join_waiting: 'attention',
+  join_refused: 'attention',
 };
 
+/** What kind of thing it is; what has no group of its own is in all alone. */
+export function groupOf(event: Told): Group {
+  return GROUP_OF[event.kind] ?? 'all';
+}
+
 export function isIn(event: Told, group: Group): boolean {
-  return group === 'all' || GROUP_OF[event.kind] === group;
+  return group === 'all' || groupOf(event) === group;
 }
 
 /** So much of a key is shown; as everywhere else a seeder is called. */
@@ -56,7 +63,26 @@ export function sentence(event: Told, folder: string | null, names: ReadonlyMap<
       return event.path ? t('activity.conflict', { path: event.path, name }) : event.message;
     case 'held':
       return t('activity.held', { name });
+    case 'join_waiting':
+      return t('activity.joinWaiting', { name });
+    case 'join_refused':
+      return t('activity.joinRefused');
     default:
       return event.message;
   }
+}
+
+/** The part of the folder's screens in which one sees more of it. */
+const PART: Partial<Record<Told['kind'], string>> = {
+  files_received: 'history',
+  member_joined: 'people',
+  backup_complete: 'backups',
+  conflict: 'conflicts',
+  held: 'held',
+  join_waiting: 'people',
+};
+
+export function partOf(event: Told): string[] {
+  const part = PART[event.kind];
+  return part === undefined ? [] : [part];
 }

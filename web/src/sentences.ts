@@ -1,6 +1,6 @@
 // How a folder stands, in sentences. What is counted where is `verdict.ts`'s; this puts it into words.
 
-import { copies, verdictOf, type FolderStatus } from './verdict';
+import { copies, hasOwnEdits, isOut, verdictOf, type FolderStatus } from './verdict';
 import { ago, list, t } from './words/words.svelte';
 
 const NAMED_MAX = 3;
@@ -10,11 +10,13 @@ export function headline(folder: FolderStatus): string {
   const { backups, members } = copies(folder);
   switch (verdictOf(folder)) {
     case 'problem':
-      return t('verdict.problem');
+      return isOut(folder) ? t('verdict.out') : t('verdict.problem');
     case 'waiting':
       return t('verdict.waiting');
     case 'paused':
       return t('verdict.paused');
+    case 'apart':
+      return t('verdict.apart');
     case 'moving':
       return t('verdict.moving');
     case 'alone':
@@ -62,9 +64,13 @@ export function whereCopiesLie(folder: FolderStatus): string {
 export function headlineWhy(folder: FolderStatus): { text: string; at: string | null; label: string } | null {
   switch (verdictOf(folder)) {
     case 'waiting':
-      return { text: t('why.waiting'), at: 'held', label: t('why.waitingDo') };
+      return hasOwnEdits(folder) && folder.held_changes === 0
+        ? { text: t('why.edits'), at: 'edits', label: t('why.waitingDo') }
+        : { text: t('why.waiting'), at: 'held', label: t('why.waitingDo') };
+    case 'apart':
+      return { text: t('why.apart'), at: 'missing', label: t('missing.see') };
     case 'paused':
-      return { text: t('why.paused'), at: 'settings', label: t('why.pausedDo') };
+      return { text: t('why.paused'), at: null, label: '' };
     case 'alone':
       return folder.backups.length > 0
         ? { text: t('why.aloneBehind'), at: null, label: '' }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Failure, GONE } from './api/failure';
-import { KNOWN, problemTold, PROBLEMS, told } from './troubles';
+import { KNOWN, PROBLEMS, problemsTold, told } from './troubles';
 
 test('every code with words here is one of the service', () => {
   const documented = readFileSync(new URL('../../docs/api.md', import.meta.url), 'utf8');
@@ -21,7 +21,26 @@ test('a known refusal is in plain words, with the own words of the service benea
 });
 
 test('a known problem is in plain words and leads to where something can be done; an unknown one is as it came', () => {
-  const held = problemTold({ code: 'held_aside', message: 'changes of Ben are held aside', hint: '`cobox quarantine list`' });
-  expect([held.what.startsWith('Somebody who was removed'), held.own, held.hint, held.at]).toEqual([true, 'changes of Ben are held aside', null, 'people']);
-  expect(problemTold({ code: 'from_the_future', message: 'no', hint: 'do it' })).toEqual({ what: 'no', hint: 'do it', own: null, at: null });
+  const [held] = problemsTold([{ code: 'held_aside', message: 'changes of Ben are held aside', hint: '`cobox quarantine list`' }]);
+  expect([held?.what.startsWith('Somebody who was removed'), held?.hint, held?.at]).toEqual([true, null, 'people']);
+  expect(problemsTold([{ code: 'from_the_future', message: 'no', hint: 'do it' }])).toEqual([
+    { code: 'from_the_future', what: 'no', hint: 'do it', of: [{ path: null, own: null }], at: null },
+  ]);
+});
+
+test('what is the matter with many files is said once; what has no words here, each time', () => {
+  const skipped = ['a', 'b', 'c'].map((path) => ({ code: 'skipped', path, message: `${path} is not synced: a socket` }));
+  const strange = [1, 2].map((n) => ({ code: 'from_the_future', message: `no ${n}` }));
+  const all = problemsTold([...skipped, ...strange]);
+  expect(all.map((one) => one.of.length)).toEqual([3, 1, 1]);
+  expect(all[0]?.of.map((one) => one.path)).toEqual(['a', 'b', 'c']);
+  expect(all[0]?.of[1]?.own).toBe('b is not synced: a socket');
+});
+
+test('what the service says itself stands there only if it says more', () => {
+  const here = [
+    { code: 'only_here', path: 'a', message: 'a was changed here, and you may only read this folder: nobody else has it' },
+    { code: 'only_here', message: '12 more were changed here and are nobody else\'s' },
+  ];
+  expect(problemsTold(here)[0]?.of.map((one) => one.own)).toEqual([null, here[1]?.message]);
 });

@@ -20,6 +20,7 @@ export const KNOWN = [
   'file_not_found',
   'member_not_found',
   'invite_not_found',
+  'join_not_found',
   'device_not_found',
   'held_not_found',
   'held_aside_not_found',
@@ -48,20 +49,58 @@ export const PROBLEMS = [
   'duplicated',
   'removed',
   'held_aside',
+  'only_here',
+  'unsent',
+  'not_kept',
+  'not_opened',
 ] as const;
 
 /** Where in the folder's screens something can be done about a problem. */
-const WHERE: Readonly<Record<string, string>> = { held_aside: 'people', waiting: 'missing', not_written: 'missing', quota: 'backups', removed: 'settings' };
+const WHERE: Readonly<Record<string, string>> = {
+  held_aside: 'people',
+  waiting: 'missing',
+  not_written: 'missing',
+  quota: 'backups',
+  removed: 'settings',
+  skipped: 'settings',
+  only_here: 'edits',
+  unsent: 'edits',
+};
+
+/** Of these the service's own words say nothing that is not said already, as long as they are about one file or none. */
+const REPEATS = new Set(['removed', 'held_aside', 'only_here', 'unsent', 'waiting']);
+const MORE = /^\d+ more /;
+
+type Problem = { code: string; path?: string | null; message: string; hint?: string | null };
 
 /** What is the matter with a folder, and where to do something about it. */
-export function problemTold(problem: { code: string; message: string; hint?: string | null }): {
+export interface ProblemTold {
+  code: string;
   what: string;
   hint: string | null;
-  own: string | null;
+  /** What it is about, each with the service's own words where they say more. */
+  of: { path: string | null; own: string | null }[];
   at: string | null;
-} {
-  const at = WHERE[problem.code] ?? null;
-  const known = PROBLEMS.find((code) => code === problem.code);
-  if (!known) return { what: problem.message, hint: problem.hint ?? null, own: null, at };
-  return { what: t(`problem.${known}`), hint: null, own: problem.message, at };
+}
+
+/** All that is the matter: what has words of its own here is said once, however many files it is about. */
+export function problemsTold(problems: readonly Problem[]): ProblemTold[] {
+  const all: ProblemTold[] = [];
+  for (const problem of problems) {
+    const path = problem.path ?? null;
+    const own = REPEATS.has(problem.code) && !MORE.test(problem.message) ? null : problem.message;
+    const known = PROBLEMS.find((code) => code === problem.code);
+    const same = known && all.find((one) => one.code === known);
+    if (same) same.of.push({ path, own });
+    else {
+      all.push({
+        code: problem.code,
+        what: known ? t(`problem.${known}`) : problem.message,
+        hint: known ? null : (problem.hint ?? null),
+        of: [{ path, own: known ? own : null }],
+        at: WHERE[problem.code] ?? null,
+      });
+    }
+  }
+  return all;
 }

@@ -20,6 +20,7 @@ function folder(change: Partial<FolderStatus> = {}): FolderStatus {
     backups: [],
     conflicts: 0,
     held_changes: 0,
+    joins_waiting: 0,
     problems: [],
     ...change,
   };
@@ -53,4 +54,38 @@ test('what was only skipped is no trouble', () => {
 test('the verdict over all folders is the worst', () => {
   expect(worst([])).toBe('safe');
   expect(worst([folder({ backups: [backup] }), folder({ state: 'held' }), folder()])).toBe('waiting');
+});
+
+test('what is held aside needs nobody: the folder is as safe as it is', () => {
+  const aside = { code: 'held_aside', path: null, message: 'm', hint: null };
+  expect(verdictOf(folder({ backups: [backup], problems: [aside] }))).toBe('safe');
+  expect(waitingFor(folder({ problems: [aside] }))).toBe(0);
+});
+
+test('what a reader changed here waits for them, as one thing', () => {
+  const here = { code: 'only_here', path: 'a', message: 'm', hint: null };
+  const edited = folder({ state: 'problem', backups: [backup], problems: [here, { ...here, path: 'b' }] });
+  expect([verdictOf(edited), waitingFor(edited)]).toEqual(['waiting', 1]);
+  const full = { code: 'disk_full', path: null, message: 'm', hint: null };
+  expect(verdictOf(folder({ state: 'problem', problems: [here, full] }))).toBe('problem');
+});
+
+test('of who was sent away, one thing is told, however many files did not go', () => {
+  const problems = [
+    { code: 'removed', path: null, message: 'm', hint: null },
+    { code: 'unsent', path: 'a', message: 'm', hint: null },
+    { code: 'unsent', path: 'b', message: 'm', hint: null },
+  ];
+  const out = folder({ state: 'problem', problems });
+  expect([verdictOf(out), waitingFor(out)]).toEqual(['problem', 1]);
+});
+
+test('who asks to be let in waits for a person, and leaves the folder as safe as it is', () => {
+  const asked = folder({ backups: [backup], joins_waiting: 2 });
+  expect([verdictOf(asked), waitingFor(asked)]).toEqual(['safe', 2]);
+});
+
+test('nothing is on its way while nobody is connected', () => {
+  expect(verdictOf(folder({ backups: [backup], state: 'offline', pending_files: 3 }))).toBe('apart');
+  expect(verdictOf(folder({ backups: [backup], state: 'offline' }))).toBe('safe');
 });

@@ -88,8 +88,11 @@ test('what somebody who was removed wrote unseen waits, and is taken in', async 
   await ana.up();
 
   const { page, wrong } = await open(browser, ana);
-  await card(page, 'Choir').getByRole('link', { name: 'Choir' }).click();
-  await tab(page, 'People').click();
+  // Nothing is wrong with the folder, and nothing has to be done.
+  await card(page, 'Choir').getByText('Needs you').waitFor({ state: 'detached' });
+  await card(page, 'Choir').getByText('Safe:').waitFor();
+  await shot(page, '8-home-aside');
+  await card(page, 'Choir').getByRole('link', { name: 'Something of a removed member is held aside' }).click();
   await page.getByRole('heading', { name: 'Held aside' }).waitFor();
   await page.getByText('By Ben').waitFor();
   await shot(page, '8-aside');
@@ -101,6 +104,48 @@ test('what somebody who was removed wrote unseen waits, and is taken in', async 
   await sure.getByRole('button', { name: 'Take it in' }).click();
   await page.getByText('What Ben wrote is a part of the folder now.').waitFor();
   await until('it is here', async () => existsSync(join(ana.folder('Choir'), 'solo.txt')));
+  expect(wrong).toEqual([]);
+});
+
+test('what a reader changed is theirs alone: the page says so, and sets it aside', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  await choir(ana);
+  await joins(ana, ben);
+  await ana.type('members', 'role', 'Choir', 'Ben', 'reader');
+  await until('Ben knows', async () => (await folderOf(ben)).members.find((one: { you: boolean }) => one.you)?.role === 'reader');
+  const at = (name: string) => join(ben.folder('Choir'), name);
+  writeFileSync(at('song 1.txt'), 'as Ben sings it\n');
+  writeFileSync(at('solo.txt'), 'Ben alone\n');
+
+  const { page, wrong } = await open(browser, ben);
+  await card(page, 'Choir').getByText('Waits for you').waitFor();
+  await page.getByText('One thing waits for you.').waitFor();
+  await shot(page, '11-home-edits');
+  await card(page, 'Choir').getByRole('link', { name: 'Choir', exact: true }).click();
+  await page.getByText('You changed something here, and may only read this folder.').waitFor();
+  await shot(page, '11-overview-edits');
+  await page.getByRole('link', { name: 'Look at it' }).first().click();
+  await page.getByRole('heading', { name: 'Yours alone' }).waitFor();
+  await page.getByText(at('solo.txt')).waitFor();
+  await shot(page, '11-edits');
+  await page.getByRole('button', { name: 'Set it aside: solo.txt' }).click();
+  const one = page.getByRole('dialog', { name: 'Set aside what you did to solo.txt?' });
+  await one.getByText('Nothing of yours is lost.').waitFor();
+  await shot(page, '11-edits-sure');
+  await one.getByRole('button', { name: 'Set it aside' }).click();
+  const aside = `${ben.folder('Choir')} (changed here)`;
+  await page.getByText(join(aside, 'solo.txt')).waitFor();
+  expect(readFileSync(join(aside, 'solo.txt'), 'utf8')).toBe('Ben alone\n');
+  expect(existsSync(at('solo.txt'))).toBe(false);
+
+  await page.getByRole('button', { name: 'Set all of it aside' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Set all of it aside' }).click();
+  await page.getByText(join(aside, 'song 1.txt')).waitFor();
+  await until('what everybody has is back', async () => existsSync(at('song 1.txt')) && readFileSync(at('song 1.txt'), 'utf8') === 'song 1\n');
+  await page.getByRole('button', { name: 'Set all of it aside' }).waitFor({ state: 'detached' });
+  await shot(page, '11-edits-done');
+  await page.getByRole('link', { name: 'Folders', exact: true }).click();
+  await page.getByText('Nothing waits for you.').waitFor();
   expect(wrong).toEqual([]);
 });
 
@@ -131,6 +176,12 @@ test('link a device, name it, and send it away when it is lost', async () => {
   // The code has served: it is nowhere in the page.
   expect(await anas.page.content()).not.toContain(code.slice(0, 30));
   await anas.page.getByRole('button', { name: 'Done' }).click();
+
+  await anas.page.getByRole('button', { name: 'Change your name' }).click();
+  await anas.page.getByRole('textbox', { name: 'Your name' }).fill('Ana María');
+  await shot(anas.page, '9-name');
+  await anas.page.getByRole('dialog').getByRole('button', { name: 'Change it' }).click();
+  await anas.page.getByRole('heading', { name: 'You are Ana María' }).waitFor();
 
   await anas.page.getByRole('button', { name: 'Rename old laptop' }).click();
   await anas.page.getByLabel('Its name').fill('travel laptop');
@@ -172,11 +223,14 @@ test('a file that nobody brings is seen, and given up', async () => {
     await ben.up();
     return null;
   });
+  await until('nothing is said to be on its way', async () => (await folderOf(ana)).state === 'offline');
   const { page, wrong } = await open(browser, ana);
+  await page.getByRole('heading', { name: 'Some files wait for others to be here' }).waitFor();
+  await shot(page, '10-home-apart');
   await card(page, 'Choir').getByRole('link', { name: 'Choir' }).click();
   await page.getByRole('link', { name: 'See which files' }).first().click();
   await page.getByRole('heading', { name: 'Files that are not here' }).waitFor();
-  await page.getByText('nobody who is connected has it').waitFor();
+  await page.getByText('nobody who has it is here now').waitFor();
   await shot(page, '10-missing');
   await page.getByRole('button', { name: `Give up ${lost}` }).click();
   const sure = page.getByRole('dialog', { name: `Give up ${lost}?` });

@@ -49,6 +49,7 @@ const SCREENS = () => [
   ['overview', `folder/${folder}`],
   ['files', `folder/${folder}/files`],
   ['missing', `folder/${folder}/missing`],
+  ['edits', `folder/${folder}/edits`],
   ['history', `folder/${folder}/history`],
   ['versions', `folder/${folder}/versions/song 9.txt`],
   ['trash', `folder/${folder}/trash`],
@@ -118,6 +119,8 @@ test.each([
     ['close-invite', 'people', (page) => page.getByRole('button', { name: /^Close the invite/ }).click()],
     ['keep', 'conflicts', (page) => page.getByRole('button', { name: /^Keep this one: song 12.txt/ }).first().click()],
     ['keep-both', 'conflicts', (page) => page.getByRole('button', { name: 'Keep both' }).first().click()],
+    ['invite', 'people', (page) => page.getByRole('button', { name: 'Invite', exact: true }).click()],
+    ['keys', 'settings', (page) => page.getByRole('button', { name: 'Give new keys' }).click()],
     ['leave', 'settings', (page) => page.getByRole('button', { name: 'Leave' }).click()],
   ];
   for (const [name, at, ask] of questions) {
@@ -140,6 +143,9 @@ test.each([
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: /^Rename/ }).first().click();
   await shot(page, `question-rename-${look}`);
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Change your name' }).click();
+  await shot(page, `question-name-${look}`);
   expect(wrong).toEqual([]);
 });
 

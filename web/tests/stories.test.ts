@@ -106,9 +106,41 @@ test('invite and join on two pages, and a file travels', async () => {
   // A name that is taken is not lost to the newcomer.
   await bens.page.getByLabel('Add files').last().setInputFiles({ name: 'greeting.txt', mimeType: 'text/plain', buffer: Buffer.from('other\n') });
   await bens.page.getByRole('button', { name: 'greeting~2.txt' }).waitFor();
+  await bens.page.getByText('greeting.txt was there already: yours is greeting~2.txt.').waitFor();
   expect(readFileSync(arrived, 'utf8')).toBe('hello\n');
   expect((await ana.type('status', id)).folders[0].members.length).toBe(2);
   expect([...anas.wrong, ...bens.wrong]).toEqual([]);
+});
+
+test('files are dropped, a directory with all that is in it too, and whoever has enough ends it', async () => {
+  const ana = await world.person('Ana');
+  await choir(ana);
+  const away = join(ana.directory, 'away');
+  mkdirSync(join(away, 'Sheets', 'old'), { recursive: true });
+  writeFileSync(join(away, 'Sheets', 'alto.txt'), 'alto\n');
+  writeFileSync(join(away, 'Sheets', 'old', 'bass.txt'), 'bass\n');
+  const { page, wrong } = await open(browser, ana);
+  await card(page, 'Choir').getByRole('link', { name: 'Choir' }).click();
+  await tab(page, 'Files').click();
+  const table = page.getByRole('table');
+  await table.getByRole('button', { name: 'song 1.txt' }).waitFor();
+  // As the browser has it from the desktop: playwright has no word for that.
+  const box = await table.boundingBox();
+  const [x, y] = [(box?.x ?? 0) + 100, (box?.y ?? 0) + 100];
+  const wire = await page.context().newCDPSession(page);
+  const data = { items: [], files: [join(away, 'Sheets')], dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) await wire.send('Input.dispatchDragEvent', { type, x, y, data });
+  await page.getByText('2 files were added.').waitFor();
+  await shot(page, '2-dropped');
+  const here = (...path: string[]) => join(ana.folder('Choir'), 'Sheets', ...path);
+  expect([readFileSync(here('alto.txt'), 'utf8'), readFileSync(here('old', 'bass.txt'), 'utf8')]).toEqual(['alto\n', 'bass\n']);
+
+  writeFileSync(join(away, 'concert.bin'), Buffer.alloc(400_000_000, 7));
+  await page.getByLabel('Add files').last().setInputFiles(join(away, 'concert.bin'));
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('progressbar', { name: 'Files are being added' }).waitFor({ state: 'detached' });
+  expect(existsSync(join(ana.folder('Choir'), 'concert.bin'))).toBe(false);
+  expect(wrong).toEqual([]);
 });
 
 test('add a backup and watch it complete', async () => {
@@ -131,6 +163,10 @@ test('add a backup and watch it complete', async () => {
   await page.getByRole('link', { name: 'Activity' }).click();
   await page.getByText('has a complete copy of Choir').first().waitFor();
   await shot(page, '3-activity');
+  await page.getByRole('searchbox', { name: 'Search' }).fill('complete');
+  await page.getByText('Choir is a folder now.').waitFor({ state: 'detached' });
+  await page.getByRole('listitem').filter({ hasText: 'has a complete copy of Choir' }).getByRole('link', { name: 'Choir' }).first().click();
+  await page.getByRole('heading', { name: 'Backups' }).waitFor();
   expect(wrong).toEqual([]);
 });
 

@@ -40,7 +40,13 @@ export function save(blob: Blob, name: string): void {
 }
 
 /** Puts a file into the folder. fetch does not tell how much of a body has gone, so this is the older way. */
-export function upload(folder: string, path: string, file: Blob, progress: (part: number) => void): Promise<Schemas['FileAdded']> {
+export function upload(
+  folder: string,
+  path: string,
+  file: Blob,
+  progress: (part: number) => void,
+  signal: AbortSignal,
+): Promise<Schemas['FileAdded']> {
   return new Promise((done, failed) => {
     const request = new XMLHttpRequest();
     request.open('POST', address(folder, path));
@@ -50,7 +56,8 @@ export function upload(folder: string, path: string, file: Blob, progress: (part
     request.upload.onprogress = (event) => progress(event.loaded / Math.max(1, event.total));
     request.onload = () =>
       request.status === 200 ? done(request.response as Schemas['FileAdded']) : failed(failureOf(request.status, request.response));
-    request.onerror = () => failed(new Failure(GONE, ''));
+    request.onerror = request.onabort = () => failed(new Failure(GONE, ''));
+    signal.addEventListener('abort', () => request.abort());
     request.send(file);
   });
 }

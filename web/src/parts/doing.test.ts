@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Doing, Reading } from './doing.svelte';
+import { Deed, Doing, Reading } from './doing.svelte';
 
 const gate = () => {
   let open = () => {};
@@ -43,4 +43,44 @@ test('a refusal is kept until it works', async () => {
   expect((reading.why as Error).message).toBe('no');
   await reading.read(async () => {});
   expect(reading.why).toBeNull();
+});
+
+test('a deed is done only to what was asked about, and what came of it stays to be seen', async () => {
+  const acts: string[] = [];
+  const deed = new Deed(
+    async (what: string, dryRun) => {
+      acts.push(`${what} ${dryRun}`);
+      return `${what} ${dryRun ? 'would be' : 'is'} done`;
+    },
+    () => acts.push('after'),
+  );
+  expect(await deed.do()).toBe(false);
+  await deed.choose('a');
+  expect([deed.asking, deed.would, deed.did]).toEqual(['a', 'a would be done', null]);
+  expect(await deed.do()).toBe(true);
+  expect([deed.asking, deed.would, deed.did]).toEqual([null, null, 'a is done']);
+  expect(acts).toEqual(['a true', 'a false', 'after']);
+});
+
+test('an answer about what is not asked about any more is not shown, and does not keep the next from being asked', async () => {
+  const { open, opened } = gate();
+  const deed = new Deed(async (what: string) => {
+    if (what === 'slow') await opened;
+    return what;
+  });
+  const first = deed.choose('slow');
+  deed.cancel();
+  await deed.choose('quick');
+  open();
+  await first;
+  expect([deed.asking, deed.would, deed.looking]).toEqual(['quick', 'quick', false]);
+});
+
+test('a deed that is refused stays asked about, with the refusal', async () => {
+  const deed = new Deed(async (_: string, dryRun) => {
+    if (!dryRun) throw new Error('no');
+  });
+  await deed.choose('a');
+  expect(await deed.do()).toBe(false);
+  expect([deed.asking, (deed.why as Error).message, deed.busy]).toEqual(['a', 'no', false]);
 });

@@ -28,8 +28,17 @@ pub(super) fn author(actor: &FolderActor, engine: &Engine, dot: &Dot) -> (String
     (by.unwrap_or_else(|| device.clone()), device)
 }
 
-/// The files that are missing, as far as they are named, and how many more there are.
+/// The files that are missing, as far as they are named, and how many more there are. While nobody is connected none of them is coming.
 pub(super) fn missing_of(actor: &FolderActor) -> MissingFiles {
+    missing(actor, actor.peers.is_empty())
+}
+
+/// The same, told of what was asked for in vain alone: that nobody is connected at the moment is no trouble.
+pub(super) fn missing_in_vain(actor: &FolderActor) -> MissingFiles {
+    missing(actor, false)
+}
+
+fn missing(actor: &FolderActor, alone: bool) -> MissingFiles {
     let Some(engine) = &actor.engine else { return MissingFiles { missing: Vec::new(), more: 0 } };
     let stranded: BTreeSet<Cid> = actor.replica.wanted().stranded().copied().collect();
     let stuck = engine.summary().stuck;
@@ -42,6 +51,7 @@ pub(super) fn missing_of(actor: &FolderActor) -> MissingFiles {
             _ if is_stranded(actor, body, &stranded) => {
                 (MissingState::Waiting, "nobody who is connected has its content".into())
             }
+            _ if alone => (MissingState::Waiting, "nobody who could have its content is connected".into()),
             _ => (MissingState::Coming, "its content is being asked for".into()),
         };
         let at = Some(Time::from_ms(body.mtime_ns / 1_000_000));

@@ -11,7 +11,7 @@ use cobox_proto::wire::proof::KeyKind;
 use tokio::time::Instant;
 
 use super::super::{Daemon, Running, Unopened};
-use super::missing::{may_stay_missing, missing_of};
+use super::missing::{may_stay_missing, missing_in_vain};
 use super::{failed, stopped};
 use crate::api::dto::{
     BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem,
@@ -293,7 +293,7 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
         all.push(problem(code, Some(path.to_string()), message, hint));
     }
     if summary.pending_files > 0 && may_stay_missing(actor, summary) {
-        all.extend(missing_of(actor).missing.into_iter().filter_map(missing_problem));
+        all.extend(missing_in_vain(actor).missing.into_iter().filter_map(missing_problem));
     }
     all
 }
@@ -483,7 +483,8 @@ fn row(running: &Running, snapshot: &Snapshot) -> FolderRow {
         FolderState::Held
     } else if serious {
         FolderState::Problem
-    } else if snapshot.in_step && snapshot.peers == 0 {
+    } else if snapshot.peers == 0 && (snapshot.in_step || summary.pending_files > 0) {
+        // What is missing here is not on its way while nobody is there who could send it.
         FolderState::Offline
     } else if snapshot.in_step {
         FolderState::InStep
