@@ -96,7 +96,7 @@ export function keepLooking(): () => void {
   const run = async () => {
     await look();
     due = Infinity;
-    const moving = status?.folders.some((folder) => folder.state === 'syncing' || folder.pending_files > 0);
+    const moving = status?.folders.some((folder) => folder.state === 'syncing' || (folder.pending_files > 0 && folder.state !== 'offline'));
     plan(document.hidden ? RESTING_MS * 3 : moving ? MOVING_MS : RESTING_MS);
   };
   const stop = follow({
