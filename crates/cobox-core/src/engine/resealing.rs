@@ -35,6 +35,8 @@ pub(super) struct Reseal {
     left: BTreeSet<FolderPath>,
     bytes: u64,
     asked: BTreeSet<FolderPath>,
+    /// ... to seal them under these keys.
+    epoch: Option<EpochTag>,
     /// Read and not what was expected, or not to be read: left as they are.
     failed: BTreeSet<FolderPath>,
 }
@@ -100,12 +102,14 @@ impl Engine {
             // Keys may have changed again meanwhile.
             self.look_what_is_behind();
         }
-        let mut batch = BTreeSet::new();
-        let mut bytes = 0;
-        let left = self.resealing.as_ref().map(|reseal| reseal.left.clone()).unwrap_or_default();
-        for path in left {
+        let epoch = self.epoch_in_use();
+        let Some(reseal) = &mut self.resealing else { return };
+        reseal.epoch = epoch;
+        let (mut batch, mut bytes) = (BTreeSet::new(), 0);
+        while let Some(path) = reseal.left.pop_first() {
             let size = self.synced.get(&path).and_then(|entry| entry.stamp).map_or(0, |stamp| stamp.size);
             if !batch.is_empty() && (batch.len() >= BATCH_FILES_MAX || bytes + size > BATCH_BYTES_MAX) {
+                reseal.left.insert(path);
                 break;
             }
             bytes += size;
@@ -116,10 +120,7 @@ impl Engine {
             self.out.push_back(Output::Tell(Event::Resealed { left_out: failed }));
             return;
         }
-        if let Some(reseal) = &mut self.resealing {
-            reseal.left.retain(|path| !batch.contains(path));
-            reseal.asked.clone_from(&batch);
-        }
+        reseal.asked.clone_from(&batch);
         self.out.push_back(Output::Rescan(batch.into_iter().collect()));
     }
 
@@ -159,7 +160,8 @@ impl Engine {
         self.remember(BTreeSet::new());
     }
 
-    /// Puts the new blocks of a file behind every value that has its content; whether there was one, or nothing to do.
+    /// Puts the new blocks of a file behind every value that has its content; whether there was one, or nothing to do. A value that stays as
+    /// it was, because the folder prefers it to what is sealed under these keys, would be read for ever.
     fn refine(&mut self, path: &FolderPath, body: &Body, touched: &mut Touched) -> bool {
         let Some(entry) = self.synced.get(path).cloned().filter(|entry| entry.digest == body.plain_digest) else {
             // Edited meanwhile: the edit is sealed under the newest keys anyway.
@@ -177,7 +179,9 @@ impl Engine {
                 }
             }
         }
-        has_value
+        let is_for_these_keys = self.resealing.as_ref().is_some_and(|reseal| reseal.epoch == self.epoch_in_use());
+        let is_behind = |epoch| self.is_behind(&entry, epoch).is_some();
+        has_value && !(is_for_these_keys && self.epoch_in_use().is_some_and(is_behind))
     }
 
     /// After a look: goes on, if there is something to go on with.
