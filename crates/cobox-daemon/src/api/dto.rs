@@ -533,6 +533,8 @@ mod tests {
             backups: vec![],
             conflicts: 0,
             held_changes: 0,
+            joins_waiting: 0,
+            resealing: None,
             problems: vec![],
         };
         let json = serde_json::to_value(&folder).unwrap();
@@ -552,6 +554,8 @@ mod tests {
             "backups",
             "conflicts",
             "held_changes",
+            "joins_waiting",
+            "resealing",
             "problems",
         ];
         wanted.sort_unstable();
