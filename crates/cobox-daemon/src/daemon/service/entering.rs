@@ -188,7 +188,15 @@ impl Daemon {
         let membership = guest.replica().ok_or_else(super::stopped)?.membership();
         let info = membership.roster().invite(&code.invite).ok_or_else(super::stopped)?;
         let (role, expires_ms) = (info.role, info.expires_ms);
-        let join = join_waiting(membership.log(), code, &person, &device, &name).map_err(failed)?;
+        // Where the folder wants all joins approved, an older code may have keys in it all the same.
+        let opened = membership.roster().writable_epoch().zip(open(guest, &[&code.secret().hpke]));
+        let join = match &opened {
+            Some((epoch, keys)) => {
+                join(membership.log(), code, &person, &device, Some(Label { keys, epoch: epoch.tag(), text: &name }))
+            }
+            None => join_waiting(membership.log(), code, &person, &device, &name),
+        };
+        let join = join.map_err(failed)?;
         let asked = Asked {
             code: code.clone(),
             device_seed,
