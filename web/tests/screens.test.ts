@@ -242,5 +242,5 @@ test('the choice of language and look outlives the page, and so a restart', asyn
   expect(await page.evaluate(() => [document.documentElement.lang, document.documentElement.dataset.look])).toEqual(['de', 'dark']);
   await visit(page, 'computer');
   await page.getByRole('combobox', { name: 'Sprache', exact: true }).selectOption('en');
-  await page.getByRole('heading', { name: 'This computer' }).waitFor();
+  await page.getByRole('heading', { name: 'This computer', level: 1 }).waitFor();
 });
