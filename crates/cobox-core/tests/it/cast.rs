@@ -88,7 +88,9 @@ impl Folder {
         let terms = Terms { role: Role::Editor, max_uses: 1, expires_ms: 1000, grant };
         let random = InviteRandom { seed: self.random(), encapsulation: self.random() };
         let (roster, keys) = (self.roster(), who.keys());
-        let label = roster.writable_epoch().map(|epoch| Label { keys, epoch: epoch.tag(), text: "Choir" });
+        // Who waits to be let in finds in the label what to seal a name with.
+        let epoch = roster.writable_epoch().filter(|_| !grant);
+        let label = epoch.map(|epoch| Label { keys, epoch: epoch.tag(), text: "Choir" });
         let made = invite_labelled(&self.log, &roster, keys, who.author(), terms, vec![], label, &random).unwrap();
         for op in made.ops {
             assert!(self.add(op));
