@@ -150,7 +150,8 @@ fn k2_a_receiver_killed_in_the_middle_of_a_large_file_completes_it() {
     let (ana, mut ben) = ana_and_ben(&world, |root| fs::write(root.join("small.txt"), "hello").unwrap());
     let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
     fs::write(mine.join("recording.raw"), noise(7, LARGE)).unwrap();
-    for part in [3, 4] {
+    // Early: on a busy machine much comes between seeing that it is under way and the kill.
+    for part in [16, 12] {
         // Of a file on its way the status names the whole until it is done; what came over the wire tells how far it is.
         until("the receiver is in the middle", Duration::from_secs(90), || {
             let received_bytes = ben.traffic("docs").received_bytes;
