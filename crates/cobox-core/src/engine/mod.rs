@@ -508,7 +508,7 @@ impl Engine {
                 // Of places that a step keeps from being looked at, it is still to be judged what happened there.
                 self.set_aside.retain(|id, _| self.ids.contains_key(id));
             }
-            self.go_on_resealing();
+            self.reseal_more();
             self.publish_merge_soon(now_ms);
             match news || std::mem::take(&mut self.plan_waits) {
                 true => self.replan(),

@@ -55,7 +55,7 @@ impl Engine {
         Some(Resealing { files: (reseal.left.len() + reseal.asked.len()) as u64, bytes: reseal.bytes })
     }
 
-    /// Whether a look is to read this file although it seems unchanged.
+    /// What a look is to read although it seems unchanged.
     pub(super) fn asked_to_reseal(&self) -> BTreeSet<FolderPath> {
         self.resealing.as_ref().map(|reseal| reseal.asked.clone()).unwrap_or_default()
     }
@@ -92,8 +92,8 @@ impl Engine {
         values.filter(|(_, body)| body.plain_digest == entry.digest).map(|(dot, body)| (*dot, body))
     }
 
-    /// Asks for the next files, or says that it is done.
-    fn reseal_more(&mut self) {
+    /// Asks for the next files, or says that it is done. Nothing while a look at the last ones is under way.
+    pub(super) fn reseal_more(&mut self) {
         let Some(reseal) = &self.resealing else { return };
         if !reseal.asked.is_empty() || !self.may_publish() {
             return;
@@ -182,11 +182,6 @@ impl Engine {
         let is_for_these_keys = self.resealing.as_ref().is_some_and(|reseal| reseal.epoch == self.epoch_in_use());
         let is_behind = |epoch| self.is_behind(&entry, epoch).is_some();
         has_value && !(is_for_these_keys && self.epoch_in_use().is_some_and(is_behind))
-    }
-
-    /// After a look: goes on, if there is something to go on with.
-    pub(super) fn go_on_resealing(&mut self) {
-        self.reseal_more();
     }
 }
 

@@ -272,13 +272,14 @@ impl Daemon {
     /// Gives a join up for good, if there is one: its slot is spent, its secrets and what was learnt go.
     pub(super) fn forget_joining(&self, folder: &FolderId) -> Result<(), super::StartError> {
         let Some((asked, _, _)) = self.joinings.get(folder) else { return Ok(()) };
-        self.note_slot(asked.slot)?;
-        self.drop_kept(folder)?;
+        self.spend(&asked)?;
         self.joinings.remove(folder);
         Ok(())
     }
 
-    fn drop_kept(&self, folder: &FolderId) -> Result<(), super::StartError> {
+    fn spend(&self, asked: &Asked) -> Result<(), super::StartError> {
+        let folder = &asked.code.folder;
+        self.note_slot(asked.slot)?;
         self.keystore.remove(&kept_name(folder))?;
         if self.running_folder(folder).is_none() {
             Records::new(self.store.clone(), *folder).delete()?;
@@ -309,7 +310,7 @@ impl Daemon {
                 guest.hand_in(vec![asked.join.clone()], Vec::new());
             }
             let decided = guest.until(Instant::now() + SESSION, |guest| decided(guest, asked)).await;
-            self.guests.write().expect("no thread panics while it holds this lock").remove(&folder);
+            self.forget_guest(&folder);
             if let Some(replica) = guest.replica() {
                 introduction = replica.introduction(&me);
                 let log = replica.membership().log();
@@ -324,8 +325,7 @@ impl Daemon {
         }
         // The invite's door may be closed because this very join stands: then the device's is open.
         let pass = Pass { kind: KeyKind::Device, key: device.sig.clone(), introduction };
-        let (mut guest, inbox) = Guest::new(folder, KeyKind::Device, now_ms);
-        self.guests.write().expect("no thread panics while it holds this lock").insert(folder, inbox);
+        let mut guest = self.seat_guest(folder, KeyKind::Device);
         let answer = match link.open_and_wait(folder, pass).await {
             true => {
                 let slot = self.identity().slot(asked.slot);
@@ -341,7 +341,7 @@ impl Daemon {
                 false => Answer::Nothing,
             },
         };
-        self.guests.write().expect("no thread panics while it holds this lock").remove(&folder);
+        self.forget_guest(&folder);
         answer
     }
 
@@ -379,7 +379,7 @@ async fn keep_asking(daemon: Weak<Daemon>, folder: FolderId) {
         let answer = tokio::select! {
             answer = daemon.ask_everywhere(&asked) => answer,
             () = over.notified() => {
-                daemon.guests.write().expect("no thread panics while it holds this lock").remove(&folder);
+                daemon.forget_guest(&folder);
                 return;
             }
         };
@@ -420,7 +420,7 @@ impl Daemon {
 
     fn end_asking(&self, asked: &Asked, state: JoiningState) {
         let folder = asked.code.folder;
-        if let Err(why) = self.note_slot(asked.slot).and_then(|()| self.drop_kept(&folder)) {
+        if let Err(why) = self.spend(asked) {
             tracing::warn!(%why, "a join that is over could not be forgotten");
         }
         self.joinings.end(&folder, state);

@@ -121,7 +121,7 @@ impl Daemon {
                     continue;
                 };
                 let keys = guest.until(Instant::now() + STEP_WAIT, |guest| open(guest, &[&device.hpke])).await;
-                self.guests.write().expect("no thread panics while it holds this lock").remove(&code.vault);
+                self.forget_guest(&code.vault);
                 let (Some(keys), Some(entered)) = (keys, guest.leave()) else { continue };
                 if let Some(own) = self.vault() {
                     // The vault that was made here has nothing yet; it gives way.

@@ -154,12 +154,12 @@ impl Daemon {
                 let step = deadline.min(Instant::now() + STEP_WAIT);
                 if guest.until(step, |guest| approved_first(guest, code)).await == Some(true) {
                     let asked = self.ask_as(&mut guest, code, root, slot);
-                    self.guests.write().expect("no thread panics while it holds this lock").remove(&code.folder);
+                    self.forget_guest(&code.folder);
                     guest.leave();
                     return Ok(Came::Waits(self.begin_asking(asked?)));
                 }
                 let joined = self.join_as(&mut guest, code, slot, step).await;
-                self.guests.write().expect("no thread panics while it holds this lock").remove(&code.folder);
+                self.forget_guest(&code.folder);
                 let left = guest.leave();
                 if let (Some((keys, device_seed)), Some(entered)) = (joined, left) {
                     return Ok(Came::In(Box::new(entered), keys, device_seed, link));
@@ -212,6 +212,18 @@ impl Daemon {
         Ok(asked)
     }
 
+    /// A guest of a folder, to whom from now on goes what is told of it.
+    pub(in crate::daemon) fn seat_guest(&self, folder: FolderId, ours: KeyKind) -> Guest {
+        let (guest, inbox) = Guest::new(folder, ours, now_ms);
+        self.guests.write().expect("no thread panics while it holds this lock").insert(folder, inbox);
+        guest
+    }
+
+    /// Nothing goes to the folder's guest any more.
+    pub(in crate::daemon) fn forget_guest(&self, folder: &FolderId) {
+        self.guests.write().expect("no thread panics while it holds this lock").remove(folder);
+    }
+
     /// Asks at a folder's door with a key; `None` if it is not opened.
     pub(in crate::daemon) async fn knock(
         &self,
@@ -220,12 +232,11 @@ impl Daemon {
         pass: Pass,
         ours: KeyKind,
     ) -> Option<Guest> {
-        let (guest, inbox) = Guest::new(folder, ours, now_ms);
-        self.guests.write().expect("no thread panics while it holds this lock").insert(folder, inbox);
+        let guest = self.seat_guest(folder, ours);
         if link.open_and_wait(folder, pass).await {
             return Some(guest);
         }
-        self.guests.write().expect("no thread panics while it holds this lock").remove(&folder);
+        self.forget_guest(&folder);
         None
     }
 

@@ -225,7 +225,7 @@ impl Daemon {
         let pass = Pass { kind: KeyKind::Member, key: self.identity().slot(slot).sig.clone(), introduction: vec![] };
         let Some(mut guest) = self.knock(link, id, pass, KeyKind::Member).await else { return };
         let arrived = guest.until(Instant::now() + STEP_WAIT, |guest| guest.replica().map(|_| ())).await;
-        self.guests.write().expect("no thread panics while it holds this lock").remove(&id);
+        self.forget_guest(&id);
         if arrived.is_some() {
             guest.hand_in(entered.ops.clone(), entered.envelopes.clone());
         }
@@ -238,7 +238,7 @@ impl Daemon {
         let pass = Pass { kind: KeyKind::Member, key: slot.sig.clone(), introduction: vec![] };
         let mut guest = self.knock(link, id, pass, KeyKind::Member).await?;
         let keys = guest.until(deadline, |guest| open(guest, &[&slot.hpke])).await;
-        self.guests.write().expect("no thread panics while it holds this lock").remove(&id);
+        self.forget_guest(&id);
         let keys = keys?;
         let device_seed = Zeroizing::new(random::<32>());
         let device = DeviceSecret::from_seed(&device_seed);
