@@ -24,7 +24,7 @@ export default defineConfig({
           include: ['tests/**/*.test.ts'],
           // Each story starts real programs; they share two cores with whatever else runs.
           fileParallelism: false,
-          testTimeout: 90_000,
+          testTimeout: 150_000,
           hookTimeout: 90_000,
         },
       },

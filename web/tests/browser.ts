@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
-import { expect } from 'vitest';
+import { expect, type TestContext } from 'vitest';
 import type { Computer } from './world';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -24,7 +24,7 @@ export interface Watched {
 /** A page of a person's, signed in. */
 export async function open(browser: Browser, computer: Computer, options: BrowserContextOptions = {}): Promise<Watched> {
   const context = await browser.newContext({ viewport: { width: 1180, height: 820 }, locale: 'en-US', timezoneId: 'UTC', ...options });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const wrong: string[] = [];
   const failed: string[] = [];
@@ -60,4 +60,18 @@ export async function shot(page: Page, name: string): Promise<void> {
   const found = await page.evaluate(`${AXE};axe.run({runOnly:['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']})`);
   const broken = (found as { violations: { id: string; nodes: { html: string }[] }[] }).violations;
   expect(broken.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`)), name).toEqual([]);
+}
+
+/** Closes all pages after a story. Of one that failed it is first said and kept what they showed: the same may not come again soon. */
+export async function leave(browser: Browser, { task }: Pick<TestContext, 'task'>): Promise<void> {
+  const pages = browser.contexts().flatMap((context) => context.pages());
+  if (task.result?.state === 'fail') {
+    mkdirSync(SHOTS, { recursive: true });
+    for (const [i, page] of pages.entries()) {
+      const focus = await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 300)).catch(String);
+      console.log(`${task.name}\n${page.url().replace(/.*#/, '#')}, the focus on ${focus}\n${await page.locator('body').innerText().catch(String)}`);
+      await page.screenshot({ path: join(SHOTS, `failed-${task.name.replace(/\W+/g, '-').slice(0, 60)}-${i}.png`) }).catch(() => {});
+    }
+  }
+  await Promise.all(browser.contexts().map((context) => context.close()));
 }

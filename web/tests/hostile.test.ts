@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { launch, open } from './browser';
+import { launch, leave, open } from './browser';
 import { bothWrite, inStep, joins } from './story';
 import { World } from './world';
 
@@ -75,8 +75,8 @@ afterAll(async () => {
 beforeEach(() => {
   world = new World();
 });
-afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
+afterEach(async (story) => {
+  await leave(browser, story);
   await world.end();
 });
 

@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch, open, shot } from './browser';
+import { launch, leave, open, shot } from './browser';
 import { bothWrite, inStep, joins, nextSecond, png } from './story';
 import { World } from './world';
 
@@ -38,7 +38,7 @@ beforeAll(async () => {
   people.ana = ana;
 });
 const people: { ana?: Awaited<ReturnType<World['person']>> } = {};
-afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
+afterEach((story) => leave(browser, story));
 afterAll(async () => {
   await browser?.close();
   await world?.end();

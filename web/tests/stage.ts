@@ -2,7 +2,7 @@
 
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import { launch } from './browser';
+import { launch, leave } from './browser';
 import { World } from './world';
 
 export let browser: Browser;
@@ -17,8 +17,8 @@ export function stage(): void {
   beforeEach(() => {
     world = new World();
   });
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()));
+  afterEach(async (story) => {
+    await leave(browser, story);
     await world.end();
   });
 }
