@@ -1,6 +1,7 @@
 //! `cargo xtask check`: all of CI, in the order in which it fails soonest. Tools it needs are installed below `target/tools`.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -23,16 +24,25 @@ type Step = (&'static str, fn() -> Result<()>);
 const DENY: Tool = Tool { krate: "cargo-deny", program: "cargo-deny", version: "0.20.2" };
 
 /// What cargo is asked for to run the tests.
-pub(crate) const TESTS: [&str; 3] = ["test", "--workspace", "--locked"];
+const TESTS: [&str; 3] = ["test", "--workspace", "--locked"];
+/// Tests beside each other for each core: those of real processes mostly wait, for a disk, a quiet moment or each other.
+const TESTS_PER_CORE: usize = 2;
+
+/// Cargo that runs all tests, with more arguments.
+pub(crate) fn tests_with(args: &[&str]) -> Command {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut cargo = command("cargo", &[&TESTS[..], args].concat());
+    cargo.env("RUST_TEST_THREADS", (cores * TESTS_PER_CORE).to_string());
+    cargo
+}
 
 /// `check --tests`: the tests alone, as `check` runs them.
 pub(crate) fn tests() -> Result<()> {
-    run("cargo", &TESTS)
+    run_command(&mut tests_with(&[]))
 }
 
 pub(crate) fn check() -> Result<()> {
     let begun = Instant::now();
-    let mut timed: Vec<(&str, f64)> = Vec::new();
     let steps: [Step; 10] = [
         ("fmt", || run("cargo", &["fmt", "--all", "--check"])),
         ("tidy", tidy),
@@ -52,10 +62,11 @@ pub(crate) fn check() -> Result<()> {
         println!("== {name}");
         let at = Instant::now();
         step()?;
-        timed.push((name, at.elapsed().as_secs_f64()));
-    }
-    for (name, seconds) in timed {
-        println!("{name:>8} {seconds:7.1} s");
+        println!(
+            "== {name}: {:.1} s, {:.1} s since the beginning",
+            at.elapsed().as_secs_f64(),
+            begun.elapsed().as_secs_f64()
+        );
     }
     println!("all checks passed in {:.1} s", begun.elapsed().as_secs_f64());
     Ok(())

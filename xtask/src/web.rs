@@ -43,13 +43,14 @@ pub(crate) fn check() -> Result<()> {
 /// `web browser`: builds the page, and tries it.
 pub(crate) fn browser() -> Result<()> {
     web()?;
+    run("cargo", &["build", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
     stories()
 }
 
-/// Stories in a real browser, with real programs, of the page as it was last built.
+/// Stories in a real browser, of the page and with the programs as they were last built. The tests need those too: what builds the
+/// tests has built them.
 pub(crate) fn stories() -> Result<()> {
     have_chromium()?;
-    run("cargo", &["build", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
     npm(&["run", "--silent", "browser"])
 }
 

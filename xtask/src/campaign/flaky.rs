@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::ledger::{self, Entry};
-use crate::check::TESTS;
+use crate::check::tests_with;
 use crate::run::{command, root, run_command};
 
 /// Spins until it is killed, or its parent is gone.
@@ -71,8 +71,7 @@ impl Drop for Load {
 /// So many runs of the tests; a row in the ledger; an error if any failed.
 pub(super) fn campaign(args: &[&str], usage: &str) -> Result<()> {
     let Asked { runs, loaded } = Asked::of(args, usage)?;
-    let built: Vec<&str> = [&TESTS[..], &["--no-run", "--quiet"]].concat();
-    run_command(&mut command("cargo", &built))?;
+    run_command(&mut tests_with(&["--no-run", "--quiet"]))?;
     let logs = root().join("target/flaky");
     fs::create_dir_all(&logs).with_context(|| format!("could not make {}", logs.display()))?;
     let cpu = ledger::children_cpu_seconds();
@@ -144,7 +143,7 @@ impl Told {
 
 /// All tests once, whichever fail. What they print goes to the log.
 fn one_run(log: &std::path::Path) -> Result<Told> {
-    let mut tests = command("cargo", &[&TESTS[..], &["--no-fail-fast"]].concat());
+    let mut tests = tests_with(&["--no-fail-fast"]);
     let mut child = tests.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut told = Told::default();
     let (out, mut err) = (child.stdout.take().context("it is piped")?, child.stderr.take().context("it is piped")?);
