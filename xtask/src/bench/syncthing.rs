@@ -107,6 +107,8 @@ impl Device {
     pub(super) fn start(&mut self) -> Result<()> {
         let mut command = Command::new("syncthing");
         command.args(["serve", "--no-browser", "--no-restart", "--logflags=0", "--home"]).arg(self.home());
+        // It is its own monitor otherwise, and what it watches goes on when it is ended.
+        command.env("STMONITORED", "yes");
         command.env("STNOUPGRADE", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.service = Some(command.spawn()?);
         super::until("syncthing answers", Duration::from_secs(60), || Ok(self.ask("GET", "/rest/system/ping").is_ok()))
