@@ -56,11 +56,13 @@ pub enum Guard {
     ConflictKeepsBoth,
     /// What changes places by being written there is written only while its old place has it.
     MovedByWritingIsThere,
+    /// An epoch that comes without all its keys is none yet.
+    EpochsComeWhole,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::EmptiedIsHeld,
         Self::SetAsideIsNotDeleted,
         Self::IgnoredIsNotDeleted,
@@ -86,6 +88,7 @@ impl Guard {
         Self::StartDeletesWhatIsShown,
         Self::ConflictKeepsBoth,
         Self::MovedByWritingIsThere,
+        Self::EpochsComeWhole,
     ];
 
     /// Whether it stands: always, but in a rehearsal.

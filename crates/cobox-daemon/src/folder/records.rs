@@ -34,8 +34,8 @@ impl Records {
         envelopes: &[OpEnvelopes],
     ) -> Result<(), StoreError> {
         self.store.put_value(&self.folder, GENESIS, &genesis.to_bytes())?;
-        self.put_ops(ops.iter())?;
-        envelopes.iter().try_for_each(|sent| self.put_envelopes(sent))
+        envelopes.iter().try_for_each(|sent| self.put_envelopes(sent))?;
+        self.put_ops(ops.iter())
     }
 
     pub(crate) fn put_ops<'o>(&self, ops: impl Iterator<Item = &'o SignedOp>) -> Result<(), StoreError> {

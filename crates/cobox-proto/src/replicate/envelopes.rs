@@ -37,6 +37,23 @@ impl Envelopes {
         Some(OpEnvelopes { op: *op, list: of.list.clone(), envelopes: of.by_recipient.values().cloned().collect() })
     }
 
+    /// Whether all that the op promises are here; true for an op that promises none.
+    pub fn are_whole(&self, op: &SignedOp) -> bool {
+        let of = self.by_op.get(&op.id());
+        match &op.op().body {
+            OpBody::EpochBundle { recipients, .. } => {
+                recipients.is_empty() || of.is_some_and(|of| of.by_recipient.len() == recipients.len())
+            }
+            OpBody::EpochGrant { .. } => of.is_some_and(|of| !of.by_recipient.is_empty()),
+            _ => true,
+        }
+    }
+
+    /// Forgets the envelopes of an op.
+    pub fn forget(&mut self, op: &OpId) {
+        self.by_op.remove(op);
+    }
+
     /// Takes what the op covers and returns what of it is new. `None`: something is not covered, which no honest peer sends.
     pub fn add(&mut self, op: &SignedOp, sent: OpEnvelopes) -> Option<OpEnvelopes> {
         let covered = |envelope: &Envelope| match &op.op().body {

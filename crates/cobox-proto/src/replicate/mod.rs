@@ -35,6 +35,7 @@ pub use serving::{AsksTooMuch, Serving};
 pub use wanted::{Asks, BLOCK_TIMEOUT_MS, Priority, STRANDED_RETRY_MS, Wanted};
 
 use gossip::{Receipts, Stale};
+use sync_log::Unsealed;
 
 use crate::guard::Guard;
 use crate::head::SignedHead;
@@ -111,6 +112,7 @@ pub struct Replica {
     folder: FolderId,
     membership: Membership,
     envelopes: Envelopes,
+    unsealed: Unsealed,
     heads: HeadGraph,
     wanted: Wanted,
     serving: Serving,
@@ -141,6 +143,7 @@ impl Replica {
             folder,
             membership: Membership::of(genesis, parents_first(kept.ops, SignedOp::id, |op| op.op().deps.clone())),
             envelopes: Envelopes::default(),
+            unsealed: Unsealed::default(),
             heads: HeadGraph::default(),
             wanted: Wanted::default(),
             serving: Serving::default(),

@@ -1,11 +1,19 @@
 //! Keeping logs equal: a summary each way; if they differ, both name all they have and send what the other lacks. What is new
 //! later is passed on at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::guard::Guard;
 use crate::id::{Hash, OpId};
-use crate::limits::{BATCH_BYTES_TARGET, BATCH_ITEMS_MAX, LOG_OPS_MAX, OPS_FROM_GUEST_MAX};
+use crate::limits::{
+    BATCH_BYTES_TARGET, BATCH_ITEMS_MAX, LOG_OPS_MAX, LOG_PENDING_BYTES_MAX, LOG_PENDING_OPS_MAX, OPS_FROM_GUEST_MAX,
+};
 use crate::members::SignedOp;
 use crate::replicate::{Output, PeerId, Reach, Replica, log_entry};
 use crate::wire::{LogEntry, Message, OpEnvelopes};
+
+/// Ops in a row that may come before the envelopes of the first of them: fewer than may wait anywhere.
+const OPS_BEFORE_ENVELOPES: usize = 256;
 
 impl Replica {
     pub(super) fn summarise_log(&mut self, to: PeerId) {
@@ -58,7 +66,8 @@ impl Replica {
         let ours: Vec<OpId> = self.membership.op_ids_in_order().collect();
         let lacking: Vec<OpId> = ours.iter().filter(|op| !theirs.contains_key(op)).copied().collect();
         self.send_ops(id, &lacking);
-        for op in ours {
+        let lacking: BTreeSet<OpId> = lacking.into_iter().collect();
+        for op in ours.into_iter().filter(|op| !lacking.contains(op)) {
             if self.envelopes.count(&op) > theirs.get(&op).copied().unwrap_or(0)
                 && let Some(envelopes) = self.envelopes.of(&op)
             {
@@ -67,11 +76,16 @@ impl Replica {
         }
     }
 
-    /// Sends ops, in the order given, in messages of bounded size.
+    /// Sends ops, in the order given, in messages of bounded size, with their envelopes right after them.
     pub(super) fn send_ops(&mut self, to: PeerId, ids: &[OpId]) {
-        let found = ids.iter().filter_map(|id| self.membership.op(id)).map(|op| op.bytes().to_vec());
-        for ops in batches(found.collect()) {
-            self.send(to, Message::Ops { ops });
+        for ids in ids.chunks(OPS_BEFORE_ENVELOPES) {
+            let found = ids.iter().filter_map(|id| self.membership.op(id)).map(|op| op.bytes().to_vec());
+            for ops in batches(found.collect()) {
+                self.send(to, Message::Ops { ops });
+            }
+            for sent in ids.iter().filter_map(|id| self.envelopes.of(id)).collect::<Vec<_>>() {
+                self.send_envelopes(to, &sent);
+            }
         }
     }
 
@@ -115,6 +129,9 @@ impl Replica {
                 return self.misbehaved(from.expect("the peer was just found by it"), "a guest brings too many ops");
             }
         }
+        if from.is_some() {
+            ops.retain(|op| !self.waits_for_envelopes(op));
+        }
         let added = self.membership.add(ops);
         if added.is_empty() {
             return;
@@ -137,7 +154,23 @@ impl Replica {
         self.envelopes.add(op, sent)
     }
 
+    /// An op that hands on keys is taken into the log with all its envelopes and not before (rule R19): else everybody would have to
+    /// write under an epoch that nobody can open, should whoever started it never be heard of again. Kept until they come; true if it
+    /// lacks some.
+    fn waits_for_envelopes(&mut self, op: &SignedOp) -> bool {
+        if self.envelopes.are_whole(op) || !Guard::EpochsComeWhole.stands() {
+            return false;
+        }
+        if self.unsealed.ops.len() < LOG_PENDING_OPS_MAX {
+            self.unsealed.ops.insert(op.id(), op.clone());
+        }
+        true
+    }
+
     pub(super) fn add_envelopes(&mut self, from: Option<PeerId>, sent: OpEnvelopes) {
+        if let Some(op) = self.unsealed.ops.get(&sent.op).cloned() {
+            return self.add_envelopes_of_unsealed(from, &op, sent);
+        }
         if self.membership.op(&sent.op).is_none() {
             return; // The op still waits for another; its envelopes come again when logs are next compared.
         }
@@ -152,6 +185,37 @@ impl Replica {
             _ => {}
         }
     }
+
+    fn add_envelopes_of_unsealed(&mut self, from: Option<PeerId>, op: &SignedOp, sent: OpEnvelopes) {
+        let Some(new) = self.envelopes.add(op, sent) else {
+            if let Some(id) = from {
+                self.misbehaved(id, "it sent an envelope that its op does not cover");
+            }
+            return;
+        };
+        self.unsealed.bytes += new.envelopes.iter().map(|envelope| envelope.bytes.len()).sum::<usize>();
+        if self.envelopes.are_whole(op) {
+            self.unsealed.ops.remove(&op.id());
+            // Kept first: an op without its envelopes helps nobody.
+            self.outputs.extend(self.envelopes.of(&op.id()).map(Output::EnvelopesAdded));
+            self.add_ops(from, vec![op.clone()]);
+        } else if self.unsealed.bytes > LOG_PENDING_BYTES_MAX {
+            // What somebody meant to end comes again when logs are next compared.
+            let Unsealed { ops, .. } = std::mem::take(&mut self.unsealed);
+            ops.keys().for_each(|op| self.envelopes.forget(op));
+        }
+        if self.unsealed.ops.is_empty() {
+            self.unsealed.bytes = 0;
+        }
+    }
+}
+
+/// Ops that are no part of the log while some of their envelopes are not here.
+#[derive(Debug, Default)]
+pub(super) struct Unsealed {
+    ops: BTreeMap<OpId, SignedOp>,
+    /// Of their envelopes that are here.
+    bytes: usize,
 }
 
 /// Cuts a list of byte strings into pieces that fit a message.

@@ -189,16 +189,17 @@ impl FolderActor {
         self.keys = Some(keys);
     }
 
-    /// Makes ops durable, then lets everybody have them.
+    /// Makes ops durable, then lets everybody have them. Envelopes first: an op whose envelopes a stop took would keep all others from
+    /// writing, until the one after it.
     pub(crate) fn add_ops(&mut self, ops: Vec<SignedOp>, envelopes: Vec<OpEnvelopes>) {
         let now = self.around.now_ms();
-        if let Err(why) = self.records.put_ops(ops.iter()) {
-            return self.trouble(why.to_string());
-        }
         for sent in &envelopes {
             if let Err(why) = self.records.put_envelopes(sent) {
                 return self.trouble(why.to_string());
             }
+        }
+        if let Err(why) = self.records.put_ops(ops.iter()) {
+            return self.trouble(why.to_string());
         }
         self.replica.handle(now, replicate::Input::LocalOps { ops, envelopes });
     }

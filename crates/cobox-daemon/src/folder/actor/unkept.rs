@@ -74,10 +74,10 @@ impl FolderActor {
     fn keep_all(&self, now: u64) -> Result<(), Unkept> {
         self.db.try_write()?;
         let log = self.replica.membership().log();
-        self.records.put_ops(log.ops())?;
         for sent in log.ops().filter_map(|op| self.replica.envelopes().of(&op.id())) {
             self.records.put_envelopes(&sent)?;
         }
+        self.records.put_ops(log.ops())?;
         let heads = self.replica.heads();
         for head in heads.iter() {
             let state = if heads.counts(&head.id()) { HeadState::Accepted } else { HeadState::Quarantined };

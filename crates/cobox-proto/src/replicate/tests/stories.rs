@@ -41,6 +41,72 @@ fn logs_envelopes_and_heads_become_equal() {
     }
 }
 
+/// Whoever starts an epoch may be gone for good between its op and its keys; the others would have to write with keys nobody has.
+#[test]
+fn m3_an_epoch_is_none_until_all_its_keys_have_come() {
+    let (mut folder, mut net) = trio(21);
+    net.connect(0, 1);
+    net.settle();
+    let count = folder.ops.len();
+    let epoch = folder.epoch();
+    let ops = folder.ops[count..].to_vec();
+    let has = |net: &Net, party: usize| net.ops(party).contains(&epoch);
+    net.tell(0, Input::LocalOps { ops: ops.clone(), envelopes: vec![] });
+    net.settle();
+    assert!(has(&net, 0) && !has(&net, 1), "its author alone has it");
+    let before = net.parties[1].replica.membership().roster().writable_epoch();
+    assert!(before.is_some(), "and the others go on writing under the one before");
+    // Some of the keys are not all.
+    let (whole, mut some) = (folder.envelopes[1].clone(), folder.envelopes[1].clone());
+    some.envelopes.truncate(1);
+    net.tell(0, Input::LocalOps { ops: vec![], envelopes: vec![some] });
+    net.settle();
+    assert!(!has(&net, 1));
+    net.tell(0, Input::LocalOps { ops: vec![], envelopes: vec![whole.clone()] });
+    net.settle();
+    assert!(has(&net, 1));
+    assert_ne!(net.parties[1].replica.membership().roster().writable_epoch(), before);
+    assert_eq!(net.parties[1].replica.envelopes().of(&epoch).map(|sent| sent.envelopes), Some(whole.envelopes));
+    // What is kept is kept in this order: a stop in between leaves keys without an epoch and not the other way round.
+    let kept = net.parties[1].log.iter().filter_map(|output| match output {
+        Output::EnvelopesAdded(sent) if sent.op == epoch => Some("keys"),
+        Output::OpsAdded(ids) if ids.contains(&epoch) => Some("epoch"),
+        _ => None,
+    });
+    assert_eq!(kept.collect::<Vec<_>>(), ["keys", "epoch"]);
+    // Whoever comes later gets both from whoever has both.
+    net.connect(1, 2);
+    net.settle();
+    assert!(has(&net, 2));
+}
+
+#[test]
+fn g8_epochs_whose_keys_never_come_take_no_more_than_their_room() {
+    let (mut folder, mut net) = trio(22);
+    net.connect(0, 1);
+    net.settle();
+    let (count, before) = (folder.ops.len(), net.ops(1));
+    for _ in 0..40 {
+        folder.epoch();
+    }
+    for op in &folder.ops[count..] {
+        net.tell(0, Input::LocalOps { ops: vec![op.clone()], envelopes: vec![] });
+    }
+    let missing: Vec<OpEnvelopes> = folder.envelopes[1..].to_vec();
+    for sent in &missing {
+        let mut some = sent.clone();
+        some.envelopes.truncate(sent.envelopes.len() - 1);
+        net.tell(0, Input::LocalOps { ops: vec![], envelopes: vec![some] });
+    }
+    net.settle();
+    assert_eq!(net.ops(1), before, "none of them is in the log");
+    for sent in missing {
+        net.tell(0, Input::LocalOps { ops: vec![], envelopes: vec![sent] });
+    }
+    net.settle();
+    assert_eq!(net.ops(1), net.ops(0));
+}
+
 #[test]
 fn a_delta_goes_to_devices_before_its_head_and_never_to_a_seeder() {
     let (folder, mut net) = trio(5);
@@ -258,8 +324,8 @@ fn a_removed_members_channel_closes_and_its_later_heads_do_not_count() {
     let count = folder.ops.len();
     folder.remove(2, vec![known.id()]);
     folder.epoch();
-    let ops = folder.ops[count..].to_vec();
-    net.tell(0, Input::LocalOps { ops, envelopes: vec![] });
+    let (ops, envelopes) = (folder.ops[count..].to_vec(), folder.envelopes[1..].to_vec());
+    net.tell(0, Input::LocalOps { ops, envelopes });
     assert!(net.said(0, |o| matches!(o, Output::ClosePeer { .. })) == 1, "at once");
     net.settle();
     assert!(net.parties[2].replica.heads().counts(&known.id()));
