@@ -25,6 +25,9 @@ const FIRST_WITH_NEW_NUMBERS: u64 = 300_000;
 /// From here on some disks keep times to a second or two.
 const FIRST_WITH_COARSE_TIMES: u64 = 310_000;
 
+/// From here on the log of some worlds goes on.
+const FIRST_WITH_MEMBERSHIP: u64 = 400_000;
+
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Faults {
@@ -74,6 +77,8 @@ pub(crate) struct Faults {
     pub(crate) nights: bool,
     /// There are eight people.
     pub(crate) crowd: bool,
+    /// The log goes on: people are sent away and made admins, and keys change.
+    pub(crate) membership: bool,
 }
 
 impl Faults {
@@ -88,8 +93,9 @@ impl Faults {
             (rot, nights) = (hosts > 0 && dice.one_in(2), hosts > 0 && dice.one_in(2));
             crowd = hosts > 0 && dice.one_in(12);
         }
+        let membership = apart(FIRST_WITH_MEMBERSHIP).is_some_and(|mut dice| dice.one_in(2));
         if calm {
-            return Self { cuts, calm, hosts, crowd, ..Self::default() };
+            return Self { cuts, calm, hosts, crowd, membership, ..Self::default() };
         }
         let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
         let twins = apart(FIRST_WITH_TWINS).is_some_and(|mut dice| dice.one_in(2));
@@ -107,13 +113,14 @@ impl Faults {
             coarse_times: apart(FIRST_WITH_COARSE_TIMES).is_some_and(|mut dice| dice.one_in(2)),
             new_numbers: apart(FIRST_WITH_NEW_NUMBERS).is_some_and(|mut dice| dice.one_in(3)),
             streams: half(),
-            // What a neighbour ignores it does not pass on.
-            row: half() && !ignores,
+            // What a neighbour ignores it does not pass on, and who is sent away passes on nothing.
+            row: half() && !ignores && !membership,
             losses: half() && backups,
             hosts,
             rot,
             nights,
             crowd,
+            membership,
             ..known
         }
     }

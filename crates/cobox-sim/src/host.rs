@@ -7,9 +7,10 @@ use cobox_proto::block::BlockHeader;
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Promise, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput, reach};
 use cobox_proto::id::{Cid, HeadId};
+use cobox_proto::members::SignedOp;
 use cobox_proto::replicate::{self, Kept, PeerId};
-use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::{KeyKind, Who};
+use cobox_proto::wire::{Message, OpEnvelopes};
 
 use crate::cast::{Cast, Hired};
 use crate::faults::{Machine, counts_down};
@@ -25,6 +26,9 @@ const RETRY_MS: u64 = 2_000;
 struct Durable {
     heads: BTreeMap<HeadId, SignedHead>,
     receipts: Vec<SignedReceipt>,
+    /// Of the log, what all did not begin with.
+    ops: Vec<SignedOp>,
+    envelopes: Vec<OpEnvelopes>,
     complete: BTreeMap<HeadId, u64>,
     blocks: BTreeMap<Cid, Block>,
     marks: BTreeSet<Cid>,
@@ -89,6 +93,8 @@ enum Word {
 enum Record {
     Head(Box<SignedHead>),
     Receipt(SignedReceipt),
+    Ops(Vec<SignedOp>),
+    Envelopes(OpEnvelopes),
     Complete(HeadId, u64),
     Released(HeadId),
 }
@@ -146,6 +152,11 @@ impl<'c> Host<'c> {
         Who { kind: KeyKind::Seeder, key: self.hired.key.public() }
     }
 
+    /// How somebody who calls was sent away, if they were.
+    pub(crate) fn removal_of(&self, who: &Who) -> Vec<Vec<u8>> {
+        self.live.as_ref().map_or(Vec::new(), |live| live.tenant.replica().removal_of(who))
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         self.live.is_some()
     }
@@ -157,7 +168,8 @@ impl<'c> Host<'c> {
             shelf.add(*cid, bytes);
         }
         let kept = Kept {
-            ops: self.cast.hosted_ops.clone(),
+            ops: self.cast.hosted_ops.iter().chain(&self.durable.ops).cloned().collect(),
+            envelopes: self.durable.envelopes.clone(),
             heads: self.durable.heads.values().cloned().collect(),
             receipts: self.durable.receipts.clone(),
             ..Kept::default()
@@ -262,6 +274,8 @@ impl<'c> Host<'c> {
         match record {
             Record::Head(head) => drop(self.durable.heads.insert(head.id(), *head)),
             Record::Receipt(receipt) => self.durable.receipts.push(receipt),
+            Record::Ops(ops) => self.durable.ops.extend(ops),
+            Record::Envelopes(sent) => self.durable.envelopes.push(sent),
             Record::Complete(head, at_ms) => drop(self.durable.complete.insert(head, at_ms)),
             Record::Released(head) => drop(self.durable.complete.remove(&head)),
         }
@@ -299,6 +313,11 @@ impl<'c> Host<'c> {
                 TenantOutput::Replica(O::HeadAccepted(id) | O::HeadQuarantined(id)) => {
                     live.unkept.extend(replica.heads().get(&id).cloned().map(|head| Record::Head(Box::new(head))));
                 }
+                TenantOutput::Replica(O::OpsAdded(ids)) => {
+                    let ops = ids.iter().filter_map(|id| replica.membership().op(id)).cloned().collect();
+                    live.unkept.push(Record::Ops(ops));
+                }
+                TenantOutput::Replica(O::EnvelopesAdded(sent)) => live.unkept.push(Record::Envelopes(sent)),
                 TenantOutput::Replica(O::ReceiptArrived(receipt)) => live.unkept.push(Record::Receipt(receipt)),
                 TenantOutput::Replica(O::BlockTaken { cid, .. }) => {
                     if let Some(bytes) = block.filter(|_| live.retry_ms.is_none()) {

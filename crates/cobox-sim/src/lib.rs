@@ -14,6 +14,7 @@ mod ignore;
 mod ledger;
 mod links;
 mod member;
+mod membership;
 mod people;
 mod quiet;
 mod scan;

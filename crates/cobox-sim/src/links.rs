@@ -51,6 +51,22 @@ impl World<'_> {
         self.other.iter().any(|(here, there)| here.node == a && there.node == b)
     }
 
+    /// Whether whoever calls was sent away by what is known here; then they are told, as by the shipped sessions.
+    fn turns_away(&mut self, here: usize, caller: usize) -> bool {
+        let who = self.who(caller);
+        let removal = match here.checked_sub(HOSTS_FROM) {
+            Some(host) => self.hosts[host].removal_of(&who),
+            None => self.members[here].removal_of(&who),
+        };
+        let is_removed = !removal.is_empty();
+        if is_removed && caller < HOSTS_FROM {
+            let (a, b) = (self.name(here), self.name(caller));
+            self.note(&format!("{a} turns {b} away"));
+            self.tell(caller, replicate::Input::ToldRemoved { device: who.key, ops: removal });
+        }
+        is_removed
+    }
+
     pub(crate) fn connect_some(&mut self) {
         let (a, b) = (self.dice.below(self.members.len()), self.dice.below(self.members.len()));
         self.connect(a, b);
@@ -63,6 +79,9 @@ impl World<'_> {
             || self.is_linked(a, b)
             || [a, b].iter().any(|n| !self.is_running(*n))
         {
+            return;
+        }
+        if self.turns_away(a, b) | self.turns_away(b, a) {
             return;
         }
         let ends = [a, b].map(|node| {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use cobox_core::chunk::Cutter;
-use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Standing, Step, StepError, StepId, Synced};
+use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Step, StepError, StepId, Synced};
+use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Kind, Ref, State};
 use cobox_core::tree::{Fetch, Tree};
@@ -14,13 +15,14 @@ use cobox_proto::hosting::SignedReceipt;
 use cobox_proto::id::{Cid, EpochTag, HeadId};
 use cobox_proto::members::SignedOp;
 use cobox_proto::replicate::{self, Kept, PeerId, Priority, Replica};
-use cobox_proto::wire::Message;
 use cobox_proto::wire::proof::{KeyKind, Who};
+use cobox_proto::wire::{Message, OpEnvelopes};
 
 use crate::cast::{Cast, Person};
 use crate::disk::Disk;
 use crate::faults::{Machine, counts_down};
 use crate::ignore::Rules;
+use crate::membership::Duties;
 use crate::scan::Scan;
 
 /// Of a folder with so many files, it is never believed that it was emptied.
@@ -43,6 +45,11 @@ pub(crate) struct Durable {
     pub(crate) blocks: BTreeMap<Cid, Block>,
     heads: BTreeMap<HeadId, SignedHead>,
     receipts: Vec<SignedReceipt>,
+    /// Of the log, what all did not begin with.
+    pub(crate) ops: Vec<SignedOp>,
+    pub(crate) envelopes: Vec<OpEnvelopes>,
+    /// The keys, once there are more than all began with.
+    pub(crate) keys: Option<FolderKeys>,
     pub(crate) memory: Option<(Cid, BTreeSet<HeadId>)>,
     /// Remembered and perhaps not yet among the heads.
     head: Option<SignedHead>,
@@ -75,6 +82,7 @@ pub(crate) struct Live {
     pub(crate) rescan: Option<Vec<FolderPath>>,
     pub(crate) wake_ms: Option<u64>,
     pub(crate) wants: BTreeSet<Cid>,
+    pub(crate) duties: Duties,
 }
 
 /// See the module.
@@ -88,8 +96,10 @@ pub(crate) struct Member<'c> {
     pub(crate) index: usize,
     pub(crate) person: &'c Person,
     pub(crate) cutter: Cutter,
-    pub(crate) epoch: EpochTag,
-    standing: Standing,
+    /// What is read is sealed under.
+    pub(crate) epoch: Option<EpochTag>,
+    /// Whether the log goes on.
+    pub(crate) keeps_log: bool,
     pub(crate) durable: Durable,
     pub(crate) live: Option<Live>,
     /// After so many durable things the machine stops.
@@ -111,14 +121,7 @@ impl<'c> Member<'c> {
         let person = &cast.people[index];
         let replica = restored(cast, ops, &Durable::default());
         let membership = replica.membership();
-        let roster = membership.roster();
-        let epoch = roster.writable_epoch().expect("the founder started an epoch").tag();
-        let standing = Standing {
-            auth: membership.frontier(),
-            epoch: Some(epoch),
-            can_write: roster.can_write(&person.device.sig.public()),
-            depths: roster.epochs().map(|epoch| (epoch.id.tag(), epoch.depth.into())).collect(),
-        };
+        let epoch = membership.roster().writable_epoch().expect("the founder started an epoch").tag();
         Self {
             name: (b'A' + index as u8) as char,
             cast,
@@ -126,8 +129,8 @@ impl<'c> Member<'c> {
             index,
             person,
             cutter: Cutter::new(person.keys.shape(), person.keys.profile()),
-            epoch,
-            standing,
+            epoch: Some(epoch),
+            keeps_log: false,
             durable: Durable::default(),
             live: None,
             stop_after: None,
@@ -147,6 +150,11 @@ impl<'c> Member<'c> {
         Self { machine, ..self }
     }
 
+    /// In a world where people come to go.
+    pub(crate) fn with_a_log(self, keeps_log: bool) -> Self {
+        Self { keeps_log, ..self }
+    }
+
     pub(crate) fn who(&self) -> Who {
         Who { kind: KeyKind::Device, key: self.person.device.sig.public() }
     }
@@ -159,17 +167,21 @@ impl<'c> Member<'c> {
             self.durable.disk.number_anew();
             self.events.push("finds its files with other numbers".into());
         }
-        let setup = Setup {
-            folder: self.cast.genesis.folder_id(),
-            keys: self.person.keys.clone(),
-            device: self.person.device.sig.clone(),
-            entropy,
-            standing: self.standing.clone(),
-        };
         if let Some(head) = self.durable.head.clone() {
             self.durable.heads.insert(head.id(), head);
         }
         let replica = self.replica();
+        let standing = self.standing_in(&replica);
+        self.epoch = standing.epoch;
+        let empty_under = self.epoch.or_else(|| self.keys().epochs().map(|(tag, _)| *tag).last());
+        let empty_under = empty_under.expect("everybody began with an epoch");
+        let setup = Setup {
+            folder: self.cast.genesis.folder_id(),
+            keys: self.keys().clone(),
+            device: self.person.device.sig.clone(),
+            entropy,
+            standing,
+        };
         let heads: Vec<SignedHead> =
             replica.heads().iter().filter(|head| replica.heads().counts(&head.id())).cloned().collect();
         let engine = match &self.durable.memory {
@@ -178,7 +190,7 @@ impl<'c> Member<'c> {
                 Engine::new(setup, state, tree, frontier.clone(), &heads, self.durable.synced.clone())
             }
             None => {
-                let mut engine = Engine::empty(setup, self.epoch);
+                let mut engine = Engine::empty(setup, empty_under);
                 for head in heads {
                     engine.handle(clock_ms, Input::Head(Box::new(head)));
                 }
@@ -198,8 +210,12 @@ impl<'c> Member<'c> {
             rescan: Some(Vec::new()),
             wake_ms: None,
             wants: BTreeSet::new(),
+            duties: Duties::default(),
         });
         self.stop_after = None;
+        if self.keeps_log {
+            self.membership_changed(now_ms);
+        }
         self.carry_out(now_ms);
     }
 
@@ -211,12 +227,13 @@ impl<'c> Member<'c> {
                 break;
             }
             for cid in wanted {
-                walk.supply(cid, self.durable.blocks.get(&cid)?, &self.person.keys).ok()?;
+                walk.supply(cid, self.durable.blocks.get(&cid)?, self.keys()).ok()?;
             }
         }
         let mut state = State::new();
-        let remote = walk.done(&state, &self.person.keys).ok()?;
-        state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &self.standing);
+        let remote = walk.done(&state, self.keys()).ok()?;
+        let standing = self.standing_in(&self.replica());
+        state.join_with(&remote.ctx, &remote.forks, &remote.theirs, &standing);
         Some((state, remote.tree))
     }
 
@@ -304,7 +321,8 @@ impl<'c> Member<'c> {
         }
     }
 
-    fn carry_out(&mut self, now_ms: u64) {
+    /// Carries out what both brains ask until neither asks more.
+    pub(crate) fn carry_out(&mut self, now_ms: u64) {
         loop {
             let Some(live) = &mut self.live else { return };
             if let Some(output) = live.replica.poll_output() {
@@ -349,6 +367,26 @@ impl<'c> Member<'c> {
                 if let Some(live) = &mut self.live {
                     live.engine.handle(clock_ms, Input::Head(Box::new(head)));
                 }
+            }
+            O::OpsAdded(ids) => {
+                if self.keep_ops(&ids) {
+                    self.membership_changed(now_ms);
+                }
+            }
+            O::EnvelopesAdded(sent) => {
+                if !self.stops_now() {
+                    self.durable.envelopes.push(sent);
+                    self.membership_changed(now_ms);
+                }
+            }
+            O::Stale { .. } if self.keeps_log => self.membership_changed(now_ms),
+            O::HeadQuarantined(id) => {
+                self.events.push(format!("puts {} aside", id.short()));
+                let Some(live) = &mut self.live else { return };
+                if let Some(head) = live.replica.heads().get(&id) {
+                    self.durable.heads.insert(id, head.clone());
+                }
+                live.engine.handle(clock_ms, Input::Quarantined(id));
             }
             O::ReceiptArrived(receipt) => self.durable.receipts.push(receipt),
             O::SeederRolledBack { seeder, receipt } => {
@@ -414,6 +452,7 @@ impl<'c> Member<'c> {
                     live.replica.handle(clock_ms, replicate::Input::Want { cids: missing, priority: Priority::Tree });
                 }
             }
+            Output::Do(_) if self.is_out() => {}
             Output::Do(steps) => {
                 if let Some(live) = &mut self.live {
                     live.steps.extend(steps);
@@ -478,7 +517,7 @@ impl<'c> Member<'c> {
         let (_, start, piece) = self.durable.pieces.get(cid)?;
         let plain = self.plain(cid)?;
         debug_assert!(*start < usize::MAX);
-        cobox_core::content::reseal(&self.person.keys, piece, &plain).map(|sealed| Arc::new(sealed.bytes))
+        cobox_core::content::reseal(self.keys(), piece, &plain).map(|sealed| Arc::new(sealed.bytes))
     }
 
     /// The bytes of a chunk from a file here that holds them, or from one that was set aside.
@@ -492,6 +531,9 @@ impl<'c> Member<'c> {
 
     /// Plans a look at these places; at everything if there are none.
     pub(crate) fn look_at(&mut self, paths: Vec<FolderPath>) {
+        if self.is_out() {
+            return;
+        }
         let Some(live) = &mut self.live else { return };
         match &mut live.rescan {
             Some(waiting) if waiting.is_empty() || paths.is_empty() => waiting.clear(),
@@ -532,12 +574,14 @@ impl<'c> Member<'c> {
     /// When it wants to be told that time has passed.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let live = self.live.as_ref()?;
-        live.replica.poll_timeout().into_iter().chain(live.wake_ms).min().map(|due| self.machine.world_ms(due))
+        let own = [live.wake_ms, live.duties.due_ms()].into_iter().flatten();
+        live.replica.poll_timeout().into_iter().chain(own).min().map(|due| self.machine.world_ms(due))
     }
 
     pub(crate) fn time_passed(&mut self, now_ms: u64) {
         let clock_ms = self.machine.clock_ms(now_ms);
         self.tell_replica(now_ms, replicate::Input::Tick);
+        self.duty_if_due(now_ms);
         if let Some(live) = &mut self.live
             && live.wake_ms.is_some_and(|due| due <= clock_ms)
         {
@@ -557,7 +601,8 @@ impl<'c> Member<'c> {
 
 fn restored(cast: &Cast, ops: &[SignedOp], durable: &Durable) -> Replica {
     let (heads, receipts) = (durable.heads.values().cloned().collect(), durable.receipts.clone());
-    Replica::restore(cast.genesis.clone(), Kept { ops: ops.to_vec(), heads, receipts, ..Kept::default() })
+    let (ops, envelopes) = (ops.iter().chain(&durable.ops).cloned().collect(), durable.envelopes.clone());
+    Replica::restore(cast.genesis.clone(), Kept { ops, envelopes, heads, receipts, ..Kept::default() })
 }
 
 pub(crate) fn tell(step: &Step) -> String {

@@ -15,6 +15,8 @@ use crate::links::HOSTS_FROM;
 use crate::member::Member;
 use crate::world::World;
 
+/// Steps of a quiet phase for each machine: what is nowhere any more is asked for now and then, by each of each.
+const STEPS_EACH_MAX: usize = 20_000;
 /// Timers that may ring in each round of a quiet phase.
 const TICKS_MAX: usize = 100;
 
@@ -22,6 +24,8 @@ const TICKS_MAX: usize = 100;
 const STUCK_RETRY_MS: u64 = 15_000;
 /// So often that is done also if nothing else is due.
 const EARLY_RETRIES: usize = 5;
+/// What is due later than that is not waited for where keys grow old.
+const SOON_MS: u64 = 3_600_000;
 /// How long it may take until all agree when everything is well again.
 const QUIET_MS_MAX: u64 = 3_600_000;
 
@@ -39,51 +43,54 @@ impl World<'_> {
             self.start_if_stopped(member);
             self.members[member].look_at(Vec::new());
         }
-        for a in 0..self.members.len() {
-            for b in 0..a {
-                self.connect(a, b);
-            }
-        }
         for host in 0..self.hosts.len() {
             self.hosts[host].stop_after = None;
             self.hosts[host].machine.recover();
             self.start_host_if_stopped(host);
-            for member in 0..self.members.len() {
-                self.connect(member, HOSTS_FROM + host);
-            }
         }
-        self.tidy();
+        self.connect_all();
         self.settle()?;
+        if self.faults.membership {
+            // Whoever was sent away meanwhile calls again.
+            self.connect_all();
+            self.settle()?;
+        }
         // What is nowhere any more is asked for now and then, for ever: rest is when no disk changes.
         let quiet_ms = self.changed_ms.saturating_sub(begun_ms);
         if self.faults.weather && quiet_ms > QUIET_MS_MAX {
             return Err(format!("O2: it took {} minutes to agree", quiet_ms / 60_000));
         }
-        if self.content_may_lack() && self.members.iter().any(|member| !member.waits_for().is_empty()) {
+        let waits = |member: &Member<'_>| !member.is_out() && !member.waits_for().is_empty();
+        if self.content_may_lack() && self.members.iter().any(waits) {
             // Content that was published and fetched by nobody, and then lost with the disk that had it, or deleted there
             // while the program was stopped and could not tell why, or while it was ignored: nobody can end up equal.
             self.note("something is nowhere any more");
             return Ok(());
         }
+        self.all_know_who_belongs()?;
         self.members_agree()?;
         if self.faults.weather {
             self.times_agree()?;
         }
         self.note("all agree; once more");
         let published: u64 = self.members.iter().map(|member| member.published).sum();
+        let log_length = self.log_length();
         for member in 0..self.members.len() {
             self.members[member].look_at(Vec::new());
         }
         self.settle()?;
         let now: u64 = self.members.iter().map(|member| member.published).sum();
-        if now > published {
+        // Keys that have grown old are new by themselves.
+        if now > published && self.log_length() == log_length {
             return Err(format!("O7: {} heads were published although nothing had changed", now - published));
         }
         self.members_agree()?;
         let left_out = self.members.iter().flat_map(Member::left_out).collect();
         let disks: Vec<(&Disk, BTreeSet<FolderPath>)> =
             self.members.iter().map(|member| (&member.durable.disk, member.ignored())).collect();
-        self.ledger.deletions_hold = self.faults.calm && !self.may_lack;
+        // Whoever was sent away keeps what the others delete.
+        let all_belong = self.seated().len() == self.members.len();
+        self.ledger.deletions_hold = self.faults.calm && !self.may_lack && all_belong;
         let faults = &self.faults;
         let is_told_all = !faults.backups && !faults.stops && !faults.twins;
         let is_seen_right = !faults.sick_disks && !faults.listings_lie && !faults.late_reads;
@@ -94,6 +101,20 @@ impl World<'_> {
             self.somebody_comes_back_with_nothing()?;
         }
         Ok(())
+    }
+
+    fn connect_all(&mut self) {
+        for a in 0..self.members.len() {
+            for b in 0..a {
+                self.connect(a, b);
+            }
+        }
+        for host in 0..self.hosts.len() {
+            for member in 0..self.members.len() {
+                self.connect(member, HOSTS_FROM + host);
+            }
+        }
+        self.tidy();
     }
 
     /// O8 and O1 of seeders: each has all of the newest state and has said so, and has what it says that it has.
@@ -137,7 +158,7 @@ impl World<'_> {
         self.note("all but the seeders are gone; A comes back with nothing");
         self.close_all();
         let before = show(&self.members[0]);
-        let newcomer = Member::at(self.cast, self.members[0].ops, 0);
+        let newcomer = Member::at(self.cast, self.members[0].ops, 0).with_a_log(self.faults.membership);
         let gone = std::mem::replace(&mut self.members, vec![newcomer]);
         self.start_if_stopped(0);
         for host in 0..self.hosts.len() {
@@ -156,12 +177,13 @@ impl World<'_> {
 
     pub(crate) fn settle(&mut self) -> Result<(), String> {
         let (mut steps, mut ticks, mut rounds) = (0, 0, 0);
+        let machines = self.members.len() + self.hosts.len();
         let mut retry_ms = self.now_ms + STUCK_RETRY_MS;
         // Where there are seeders, only their hours may be left to wait for.
         let mut early_retries = if self.hosts.is_empty() { 0 } else { EARLY_RETRIES };
         loop {
             steps += 1;
-            if steps > 100_000 {
+            if steps > STEPS_EACH_MAX * machines.max(5) {
                 return Err("O7: it never comes to rest".into());
             }
             let busy: Vec<usize> = (0..self.members.len()).filter(|n| self.members[*n].has_work()).collect();
@@ -177,7 +199,8 @@ impl World<'_> {
                 self.deliver();
             } else if let Some(held) = (!self.faults.scripted)
                 .then(|| {
-                    self.members.iter().position(|m| m.live.as_ref().is_some_and(|live| live.engine.held().is_some()))
+                    let held = |m: &Member<'_>| m.live.as_ref().is_some_and(|live| live.engine.held().is_some());
+                    self.members.iter().position(|m| held(m) && !m.is_out())
                 })
                 .flatten()
             {
@@ -223,7 +246,10 @@ impl World<'_> {
 
     /// When the next timer rings.
     fn due_ms(&self) -> Option<u64> {
-        self.members.iter().filter_map(Member::due_ms).chain(self.hosts.iter().filter_map(Host::due_ms)).min()
+        // Keys that grow old are no part of coming to rest.
+        let is_soon = |due: &u64| !self.faults.membership || *due < self.now_ms + SOON_MS;
+        let of_members = self.members.iter().filter_map(Member::due_ms).filter(is_soon);
+        of_members.chain(self.hosts.iter().filter_map(Host::due_ms)).min()
     }
 
     fn content_may_lack(&self) -> bool {
@@ -233,24 +259,37 @@ impl World<'_> {
     /// Times and modes, too, once contents are equal.
     fn times_agree(&self) -> Result<(), String> {
         let one = &self.members[0];
-        for other in &self.members[1..] {
+        // Each differs from what was agreed by what its disk can not keep, so both together by twice as much.
+        let is_near = |a: i64, b: i64| {
+            let between = i64::midpoint(a, b);
+            same_time(a, b) || self.faults.coarse_times && same_time(a, between) && same_time(between, b)
+        };
+        for other in self.seated().into_iter().skip(1).map(|n| &self.members[n]) {
             for (path, node) in &one.durable.disk.tree {
                 let both = (node.stat(), other.durable.disk.tree.get(path).map(Node::stat));
                 let (Stat::File(a), Some(Stat::File(b))) = both else { continue };
                 if !one.ignores(path)
                     && !other.ignores(path)
-                    && (!same_time(a.mtime_ns, b.mtime_ns) || a.executable != b.executable)
+                    && (!is_near(a.mtime_ns, b.mtime_ns) || a.executable != b.executable)
                 {
-                    return Err(format!("O2: time or mode of {path} differs between {} and {}", one.name, other.name));
+                    let (a, b) = ((a.mtime_ns, a.executable), (b.mtime_ns, b.executable));
+                    let (one, other) = (one.name, other.name);
+                    return Err(format!("O2: time or mode of {path} differs: {one} has {a:?}, {other} {b:?}"));
                 }
             }
         }
         Ok(())
     }
 
+    /// Ops of the logs of all.
+    fn log_length(&self) -> usize {
+        self.members.iter().map(|member| member.durable.ops.len()).sum()
+    }
+
     /// Members who have a block, or can make it.
     fn holders(&self, cid: &Cid) -> String {
-        self.members.iter().filter(|member| member.block(cid).is_some()).map(|member| member.name).collect()
+        let seated = self.seated().into_iter().map(|n| &self.members[n]);
+        seated.filter(|member| member.block(cid).is_some()).map(|member| member.name).collect()
     }
 
     fn wants_in_words(&self, member: &Member<'_>) -> String {
@@ -264,11 +303,12 @@ impl World<'_> {
 
     /// O2: all disks are equal, and nobody waits for anything.
     pub(crate) fn members_agree(&mut self) -> Result<(), String> {
-        for (n, member) in self.members.iter().enumerate() {
+        let seated: Vec<&Member<'_>> = self.seated().into_iter().map(|n| &self.members[n]).collect();
+        for (n, member) in seated.iter().enumerate() {
             let Some(live) = &member.live else { continue };
             let summary = live.engine.summary();
             // Where all have the same rules, one is as good as any other to compare with.
-            let others = if self.faults.own_rules { &self.members[..n] } else { &self.members[..n.min(1)] };
+            let others = if self.faults.own_rules { &seated[..n] } else { &seated[..n.min(1)] };
             for other in others {
                 let (theirs, ours) = (show_beside(other, Some(member)), show_beside(member, Some(other)));
                 if ours != theirs {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use cobox_core::chunk::Cutter;
 use cobox_core::content::{ContentWriter, Written};
 use cobox_core::engine::{Input, Stamp, Stat};
+use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
 use cobox_core::state::{Body, Ref};
 use cobox_proto::id::EpochTag;
 
-use crate::cast::Person;
 use crate::disk::{Bytes, Disk, Node};
 use crate::ignore::Rules;
 
@@ -86,13 +86,19 @@ pub(crate) struct Read {
 }
 
 /// Reads a file; `None` if none is there any more.
-pub(crate) fn read(person: &Person, cutter: &Cutter, epoch: EpochTag, disk: &Disk, path: &FolderPath) -> Option<Read> {
+pub(crate) fn read(
+    keys: &FolderKeys,
+    cutter: &Cutter,
+    epoch: EpochTag,
+    disk: &Disk,
+    path: &FolderPath,
+) -> Option<Read> {
     let node = disk.tree.get(path)?;
     let (stamp, content) = match node {
         Node::File { stamp, content } => (*stamp, content.clone()),
         Node::Link { .. } | Node::Dir(_) => return None,
     };
-    let mut writer = ContentWriter::new(&person.keys, cutter, epoch);
+    let mut writer = ContentWriter::new(keys, cutter, epoch);
     writer.push(&content.bytes);
     let Written { content: sealed, plain_digest, size, chunks, blocks } = writer.finish();
     let body = Body { size, mtime_ns: stamp.mtime_ns, executable: stamp.executable, plain_digest, content: sealed };

@@ -7,10 +7,11 @@ impl Member<'_> {
     /// A copy of the running machine, which knows nothing of it; its channels are not copied.
     pub(crate) fn twin(&self, now_ms: u64) -> Option<Self> {
         let live = self.live.as_ref()?;
-        let mut twin = Self::at(self.cast, self.ops, self.index);
+        let mut twin = Self::at(self.cast, self.ops, self.index).with_a_log(self.keeps_log);
         twin.name = self.name.to_ascii_lowercase();
         twin.durable = self.durable.clone();
         twin.machine = self.machine.clone();
+        twin.epoch = self.epoch;
         twin.live = Some(Live {
             replica: twin.replica(),
             engine: live.engine.clone(),
@@ -24,6 +25,7 @@ impl Member<'_> {
             rescan: live.rescan.clone(),
             wake_ms: live.wake_ms,
             wants: live.wants.clone(),
+            duties: live.duties.clone(),
         });
         twin.ask_again(now_ms);
         Some(twin)

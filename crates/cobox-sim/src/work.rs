@@ -76,7 +76,8 @@ impl Member<'_> {
         if self.machine.fails(10) {
             return Input::HashFailed { path };
         }
-        match read(self.person, &self.cutter, self.epoch, &self.durable.disk, &path) {
+        let Some(epoch) = self.epoch else { return Input::HashFailed { path } };
+        match read(self.keys(), &self.cutter, epoch, &self.durable.disk, &path) {
             Some(read) => {
                 self.durable.blocks.extend(read.blocks.into_iter().map(|block| (block.cid, Arc::new(block.bytes))));
                 self.note_pieces(&read.content, &read.chunks);
@@ -174,7 +175,7 @@ impl Member<'_> {
                 for piece in refs.iter() {
                     let kept = self.durable.blocks.get(&piece.cid);
                     let plain = kept
-                        .and_then(|sealed| open_chunk(&self.person.keys, piece, sealed).ok())
+                        .and_then(|sealed| open_chunk(self.keys(), piece, sealed).ok())
                         .or_else(|| self.plain(&piece.cid));
                     match plain {
                         Some(plain) => whole.extend(plain),

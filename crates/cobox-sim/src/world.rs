@@ -99,7 +99,8 @@ impl<'c> World<'c> {
             let (luck, faults) = (Dice::new(luck.next()), faults.clone());
             Machine { luck, faults, grain_ns: grain_s * 1_000_000_000, ..Machine::healthy() }
         };
-        let members: Vec<Member<'_>> = (0..count).map(|n| Member::at(cast, ops, n).on(machine())).collect();
+        let members: Vec<Member<'_>> =
+            (0..count).map(|n| Member::at(cast, ops, n).on(machine()).with_a_log(faults.membership)).collect();
         let hosts = (0..faults.hosts.min(HOSTS_MAX)).map(|n| Host::at(cast, n, machine())).collect();
         Self {
             cast,
@@ -161,6 +162,10 @@ impl<'c> World<'c> {
             }
             if self.faults.weather && self.dice.one_in(60) {
                 self.weather(member);
+                self.tidy();
+            }
+            if self.faults.membership && self.dice.one_in(40) {
+                self.change_people(member);
                 self.tidy();
             }
             match self.dice.below(100) {
