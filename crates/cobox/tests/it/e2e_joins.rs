@@ -188,10 +188,15 @@ fn m6_nobody_becomes_admin_without_compared_words() {
         let joins = ben.json(&["joins", "list", "docs"]);
         if joins["joins"].as_array().unwrap().len() == 1 { Ok(()) } else { Err(joins) }
     });
-    assert_eq!(ben.refused(&["joins", "approve", "docs", "Carol"]), (5, "role_forbids".into()));
+    assert_eq!(ben.refused(&["joins", "approve", "docs", "Carol", "--words", &words]), (5, "role_forbids".into()));
     assert_eq!(ben.refused(&["joins", "refuse", "docs", "Carol"]), (5, "role_forbids".into()));
     let asked = ana.run(&["joins", "approve", "docs", "Carol"]);
     assert!(asked.code == Some(2) && asked.err.contains(&words), "without a terminal nobody is asked: {asked:?}");
+    // What stands in the list is not sent as if somebody had compared it.
+    for unasked in [&["--json"][..], &["--yes"]] {
+        let unseen = ana.run(&[&["joins", "approve", "docs", "Carol"], unasked].concat());
+        assert!(unseen.code == Some(2) && unseen.err.contains("--words"), "{unseen:?}");
+    }
     ana.json(&["joins", "approve", "docs", "Carol", "--words", &words]);
     is_in(&carol);
     assert_eq!(carol.json(&["members", "list", "docs"])["members"][2]["role"], "admin");
