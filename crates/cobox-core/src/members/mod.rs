@@ -33,5 +33,7 @@ pub use joins::{
 pub use link::{LINK_PREFIX, LinkCode};
 pub use names::{Label, LabelError, open_label};
 pub use ops::{Author, add_device, device_proof, propose, propose_labelled, seeder_grant, witness};
-pub use removals::{Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_role};
+pub use removals::{
+    Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_approve_joins, set_role,
+};
 pub use spoken::{Met, SPOKEN_WORDS, SpokenCode, SpokenError, SpokenInviter, SpokenJoiner};

@@ -208,6 +208,32 @@ fn m6_nobody_becomes_admin_without_compared_words() {
 }
 
 #[test]
+fn m6_a_folder_that_approves_all_joins_lets_nobody_in_by_any_code() {
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, |_| {});
+    let (carol, dave) = (world.person("Carol"), world.person("Dave"));
+    // Made before, with keys in it.
+    let plain = ana.json(&["invite", "docs", "--uses", "2"])["code"].as_str().unwrap().to_owned();
+    assert_eq!(ana.json(&["policy", "show", "docs"])["approve_joins"], false);
+    assert_eq!(ben.refused(&["policy", "set", "docs", "--approve-joins", "yes"]), (5, "role_forbids".into()));
+    assert_eq!(ana.json(&["policy", "set", "docs", "--approve-joins", "yes"])["approve_joins"], true);
+    until("Ben knows", PATIENCE, || {
+        let policy = ben.json(&["policy", "show", "docs"]);
+        if policy["approve_joins"] == true { Ok(()) } else { Err(policy) }
+    });
+    assert_eq!(ben.json(&["members", "list", "docs"])["members"][0]["name"], "Ana", "who set it keeps her name");
+    invite(&ana, &[]);
+    let words = asks(&carol, &plain);
+    let joins = who_asks(&ana, 1);
+    ana.json(&["joins", "approve", "docs", key_of(&joins, &words)]);
+    is_in(&carol);
+    assert_eq!(ana.json(&["policy", "set", "docs", "--approve-joins", "no"])["approve_joins"], false);
+    let root = dave.folder("docs");
+    dave.json(&["join", &plain, root.to_str().unwrap()]);
+    is_in(&dave);
+}
+
+#[test]
 fn a_nickname_is_for_oneself_and_shown_wherever_names_are() {
     let world = World::new();
     let (mut ana, ben) = ana_and_ben(&world, |_| {});
