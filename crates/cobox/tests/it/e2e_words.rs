@@ -87,7 +87,10 @@ fn i7_three_words_let_a_friend_in_through_a_seeder_whatever_way_they_are_typed()
     let via = saying.via(0).to_owned();
     ben.json(&["join", &typed, root.to_str().unwrap(), "--via", &via]);
     same(&[&mine, &root]);
-    assert_eq!(ana.json(&["members", "list", "docs"])["members"][1]["role"], "reader");
+    until("Ana sees him", PATIENCE, || {
+        let members = ana.json(&["members", "list", "docs"]);
+        if members["members"][1]["role"] == "reader" { Ok(()) } else { Err(members) }
+    });
     let words = saying.words().to_owned();
     let (ran, last) = saying.ended();
     assert_eq!((ran.code, &last["state"]), (Some(0), &"given".into()), "{ran:?}");
