@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use cobox_core::keys::phrase::Words;
 use cobox_core::keys::{ContactKey, RootSecret};
-use cobox_core::members::InviteText;
+use cobox_core::members::{InviteText, SpokenCode};
 use cobox_core::path::{FolderPath, Name};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::{Offer, Ticket};
@@ -59,6 +59,9 @@ pub(crate) fn words(bytes: &[u8]) {
         }
     };
     read(&String::from_utf8_lossy(bytes));
+    if let Ok(said) = SpokenCode::from_str(&String::from_utf8_lossy(bytes)) {
+        assert_eq!(SpokenCode::from_str(&said.to_text()), Ok(said));
+    }
     if let Some((entropy, rest)) = bytes.split_first_chunk::<16>() {
         let text = Words::from_entropy(entropy).to_text();
         let mut typed: Vec<&str> = text.split(' ').collect();

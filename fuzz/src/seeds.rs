@@ -36,7 +36,7 @@ const TEXTS: [(&str, &[&str]); 4] =
 /// Longer seeds teach nothing more and are slow to take.
 const SEED_BYTES_MAX: usize = 4096;
 
-const LOCAL: [(&str, &str); 13] = [
+const LOCAL: [(&str, &str); 14] = [
     ("settings", "lan_discovery = false\nlisten = '127.0.0.1:7'\nrelays = ['https://r.example']\n"),
     ("settings", "rescan_interval_s = 60\nlog = 'info,cobox=debug'\nconnections_max = 9\n"),
     ("settings", "\u{feff}# nothing\r\nlisten = \"\"\r\n[table]\nx = 1979-05-27T07:32:00Z"),
@@ -48,6 +48,7 @@ const LOCAL: [(&str, &str); 13] = [
     ("api", r#"{"folder":"a","role":"editor","max_uses":1,"expires_s":60,"approve":false}"#),
     ("api", r#"{"words":"legal winner","ticket":"cbt1","path":"/x","folder":"\u0000\ud83d\ude00"}"#),
     ("words", "Legal winner thank YEAR wave sausage, worth useful legal winner thank yellow"),
+    ("words", "7-Apple river, MOON"),
     ("path", "Straße/ﬁ/İ/a\u{301}"),
     ("path", "\u{1}a"),
 ];

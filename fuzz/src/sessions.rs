@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::{Arriving, Holding, Receipt, Shelf, Status, Tenant, TenantInput, TenantOutput, reach};
-use cobox_proto::id::{Cid, EndpointId, HeadId, OpId};
+use cobox_proto::id::{Cid, EndpointId, Hash, HeadId, OpId};
 use cobox_proto::limits::FRAME_BYTES_MAX;
 use cobox_proto::link::{Link, Output as LinkOutput};
 use cobox_proto::replicate::{Input, Newcomer, Output, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Session, Side};
-use cobox_proto::wire::{AddressNote, ChainWanted, Frame, LogEntry, LogPart, Message, Party, Tip};
+use cobox_proto::wire::{
+    AddressNote, ChainWanted, Frame, Guess, Half, LogEntry, LogPart, Message, Nameplate, Party, Tip, Told,
+};
 
 use crate::feed::Feed;
 use crate::stage::{START_MS, Stage, cid, key, offer};
@@ -21,6 +23,8 @@ static STAGE: LazyLock<Stage> = LazyLock::new(Stage::new);
 const STEPS_MAX: usize = 64;
 /// Outputs of one step, with a story's handful of peers, ops and heads.
 const OUTPUTS_MAX: usize = 2_000;
+
+const GUESS: Guess = Guess { half: Half([3; 32]), confirmation: Hash([4; 32]) };
 
 fn session() -> Session {
     Session { exporter: [0x0e; 32], dialer: EndpointId([0x0d; 32]), acceptor: EndpointId([0x0a; 32]) }
@@ -35,7 +39,7 @@ pub(crate) fn link(bytes: &[u8]) {
     let mut link = Link::new(now_ms, session(), side, Party::Member);
     let (mut open, mut ended) = (BTreeSet::new(), false);
     for _ in 0..STEPS_MAX {
-        match feed.u8() % 10 {
+        match feed.u8() % 12 {
             _ if feed.is_empty() => break,
             0..4 => {
                 let bytes = feed.bytes();
@@ -59,6 +63,9 @@ pub(crate) fn link(bytes: &[u8]) {
             }
             7 => link.close(cobox_proto::wire::Channel(u32::from(feed.u8()))),
             8 => drop(link.send(cobox_proto::wire::Channel(u32::from(feed.u8())), Message::GenesisWanted)),
+            // What an inviter, a joiner and a mailbox do on their own; the other end says what it likes.
+            9 => drop(link.lay(Nameplate::any(feed.u8().into()), Half([feed.u8(); 32]), 60)),
+            10 => drop(link.ask(Nameplate::any(feed.u8().into()))),
             _ => {
                 let channel = cobox_proto::wire::Channel(u32::from(feed.u8()));
                 let proof = link.session().prove(side.other(), &folder, KeyKind::Seeder, &key(50));
@@ -88,6 +95,17 @@ pub(crate) fn link(bytes: &[u8]) {
                     assert!(open.contains(&channel), "nothing of a folder passes before its channel is open");
                 }
                 LinkOutput::FindAsked { .. } => link.found(vec![]),
+                LinkOutput::LayAsked { nameplate, .. } => {
+                    link.laid(nameplate, true);
+                    link.knock(nameplate, EndpointId([1; 32]), GUESS);
+                }
+                LinkOutput::Asked { nameplate } => {
+                    link.tell(nameplate, Told { inviter: EndpointId([1; 32]), half: Half([2; 32]) });
+                }
+                LinkOutput::Told { nameplate, .. } => drop(link.guess(nameplate, GUESS)),
+                LinkOutput::Knocked { nameplate, .. } => link.give(nameplate, Some(vec![1])),
+                LinkOutput::Guessed { nameplate, .. } => link.given(nameplate, None),
+                LinkOutput::Gave { nameplate, .. } | LinkOutput::Given { nameplate, .. } => link.lift(nameplate),
                 LinkOutput::Ended { .. } => ended = true,
                 _ => {}
             }

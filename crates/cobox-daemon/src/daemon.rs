@@ -23,7 +23,7 @@ use cobox_core::keys::{DeviceSecret, FolderKeys};
 use cobox_core::members::{
     Author, Founded, Founding, FoundingRandom, Label, bundle_envelopes, found, propose_labelled,
 };
-use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError};
+use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError, Post};
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
 use cobox_proto::members::{FolderKind, Genesis, OpBody, Policy, SignedOp};
@@ -180,6 +180,10 @@ pub(crate) struct Daemon {
     /// Folders it is asked to be let into.
     joinings: joining::Joinings,
     links: links::Links,
+    /// Nameplates of this device.
+    post: Post,
+    /// Words that wait to be said.
+    meetings: service::spoken::Meetings,
     /// Whom to call about which folders; filled by `dial`.
     dialing: RwLock<BTreeSet<SigKey>>,
     last_seen_ms: RwLock<BTreeMap<SigKey, u64>>,
@@ -231,6 +235,8 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         unopened: RwLock::new(Vec::new()),
         guests: RwLock::new(BTreeMap::new()),
         joinings: joining::Joinings::default(),
+        post: Post::for_us(random()),
+        meetings: service::spoken::Meetings::default(),
         dialing: RwLock::new(BTreeSet::new()),
         last_seen_ms: RwLock::new(BTreeMap::new()),
         seeders_changed: Arc::default(),

@@ -32,6 +32,11 @@ impl Source {
     pub(crate) fn relay() -> Self {
         Self(None)
     }
+
+    /// The address, or the network's first; none for a relay.
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        self.0
+    }
 }
 
 /// What to do with somebody who knocks.

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::{CLOSE_WAIT, Traffic, traffic_of};
 use crate::error::NetError;
+use crate::lan::Heard;
 use crate::transport::{Side, builder, quic_config};
 use crate::{ALPN, Config, Listen};
 
@@ -163,7 +164,9 @@ impl Socket {
         };
         let quiet = Config { listen, lan_discovery: false, relays: Vec::new(), ..config.clone() };
         let failed = |why: String| NetError::Listen { addr: address, reason: why };
-        let quic = Box::pin(builder(&quiet, address, seed)?.bind()).await.map_err(|why| failed(why.to_string()))?;
+        let quic = Box::pin(builder(&quiet, address, seed, &Heard::default())?.bind())
+            .await
+            .map_err(|why| failed(why.to_string()))?;
         let knocked_at = quic.clone();
         let deaf = tokio::spawn(async move {
             while let Some(incoming) = knocked_at.accept().await {

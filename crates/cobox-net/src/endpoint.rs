@@ -17,6 +17,7 @@ use crate::admission::{Admission, Source, Ticket, Verdict};
 use crate::connection::Connection;
 use crate::detour::Detours;
 use crate::error::NetError;
+use crate::lan::Heard;
 use crate::local::LocalAddresses;
 use crate::transport::{Side, builder, quic_config, relay_url};
 
@@ -128,6 +129,7 @@ pub struct Endpoint {
     config: Config,
     detours: Detours,
     local: LocalAddresses,
+    heard: Heard,
     accepted: Mutex<mpsc::Receiver<Connection>>,
     _accept_task: AbortOnDropHandle<()>,
 }
@@ -143,7 +145,8 @@ impl Endpoint {
     ///
     /// Errors: the port is taken or not ours to use; a relay's address does not parse.
     pub async fn bind(config: Config, secret_seed: &[u8; 32]) -> Result<Self, NetError> {
-        let quic = bind_socket(&config, secret_seed).await?;
+        let heard = Heard::default();
+        let quic = bind_socket(&config, secret_seed, &heard).await?;
         let port = quic.bound_sockets().first().map_or(0, SocketAddr::port);
         let admission = Admission::new(config.connections_max);
         let (ready, accepted) = mpsc::channel(ACCEPTED_MAX);
@@ -155,6 +158,7 @@ impl Endpoint {
             config,
             detours: Detours::default(),
             local: LocalAddresses::default(),
+            heard,
             accepted: Mutex::new(accepted),
             _accept_task: AbortOnDropHandle::new(tokio::spawn(accepting)),
         };
@@ -186,6 +190,11 @@ impl Endpoint {
             .flat_map(|socket| self.local.get().into_iter().map(|address| SocketAddr::from((address, socket.port()))));
         let found = addr.ip_addrs().copied().chain(local);
         EndpointAddrs { key: self.key, addrs: addresses(&sockets, found), relays: self.config.relays.clone() }
+    }
+
+    /// Devices heard in the local network, with where they say they are. None unless [`Config::lan_discovery`] is on.
+    pub fn heard(&self) -> Vec<EndpointAddrs> {
+        self.heard.all()
     }
 
     /// What went over the wire since the start, with everybody.
@@ -246,7 +255,7 @@ impl Endpoint {
 }
 
 /// Binds to what is configured; chooses a free port where none is named.
-async fn bind_socket(config: &Config, secret_seed: &[u8; 32]) -> Result<iroh::Endpoint, NetError> {
+async fn bind_socket(config: &Config, secret_seed: &[u8; 32], heard: &Heard) -> Result<iroh::Endpoint, NetError> {
     let wanted = match config.listen {
         Listen::AllInterfaces { port } => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
         Listen::Address(addr) => addr,
@@ -257,7 +266,7 @@ async fn bind_socket(config: &Config, secret_seed: &[u8; 32]) -> Result<iroh::En
             tokio::time::sleep(LISTEN_PAUSE).await;
         }
         match free_address(wanted) {
-            Ok(addr) => match Box::pin(builder(config, addr, secret_seed)?.bind()).await {
+            Ok(addr) => match Box::pin(builder(config, addr, secret_seed, heard)?.bind()).await {
                 Ok(endpoint) => return Ok(endpoint),
                 Err(error) => failure = NetError::Listen { addr, reason: error.to_string() },
             },

@@ -21,7 +21,9 @@ mod detour;
 mod endpoint;
 mod error;
 mod frame;
+mod lan;
 mod local;
+mod post;
 mod pump;
 mod queue;
 mod transport;
@@ -29,6 +31,7 @@ mod transport;
 pub use connection::{CloseReason, Connection, Event, Path};
 pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen, Traffic};
 pub use error::NetError;
+pub use post::{Knock, Post};
 pub use pump::{Admitted, Answer, FolderEvent, Host, INBOX_MAX, Inbox, Opener, Pass, Peer, drive};
 
 /// The protocol name both sides must agree on; the version is part of it.

@@ -22,6 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::{CloseReason, Connection, Event};
 use crate::error::NetError;
+use crate::post::{Knock, Post};
+
+mod meeting;
+
+use meeting::{Meet, Meeting};
 
 /// Messages and blocks a folder has not taken yet, per folder.
 pub const INBOX_MAX: usize = 8;
@@ -154,19 +159,42 @@ pub trait Host: Send + Sync + 'static {
     fn greet(&self, remote: SigKey, opener: Opener);
     /// A connection ended.
     fn parted(&self, remote: SigKey);
+    /// Where nameplates lie; `None`: nobody is met here.
+    fn post(&self) -> Option<&Post> {
+        None
+    }
+    /// Somebody guesses the words of a nameplate of ours: the sealed invite, if they are right. There is one guess.
+    fn knocked(&self, _: Knock) -> BoxFuture<'_, Option<Vec<u8>>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 #[derive(Debug)]
-enum Command {
-    Open { folder: FolderId, pass: OpenWith, answer: Option<oneshot::Sender<bool>> },
-    Send { channel: Channel, message: Message },
-    Close { channel: Channel },
-    Find { keys: Vec<SecretKey>, answer: oneshot::Sender<Vec<FoundFolder>> },
+pub(crate) enum Command {
+    Open {
+        folder: FolderId,
+        pass: OpenWith,
+        answer: Option<oneshot::Sender<bool>>,
+    },
+    Send {
+        channel: Channel,
+        message: Message,
+    },
+    Close {
+        channel: Channel,
+    },
+    Find {
+        keys: Vec<SecretKey>,
+        answer: oneshot::Sender<Vec<FoundFolder>>,
+    },
+    Meet(Meet),
+    /// A guess to be passed on to the inviter at the other end.
+    Knock(Knock),
     Goodbye,
 }
 
 #[derive(Debug)]
-enum OpenWith {
+pub(crate) enum OpenWith {
     Key(Box<Pass>),
     Offer(OfferId, [u8; 16]),
 }
@@ -240,6 +268,7 @@ pub fn drive(conn: Connection, us: SigKey, host: Arc<dyn Host>) -> Opener {
         open: BTreeMap::new(),
         answers: BTreeMap::new(),
         finding: None,
+        meeting: Meeting::default(),
     };
     tokio::spawn(pump.run(queued));
     host.greet(opener.remote, opener.clone());
@@ -259,6 +288,7 @@ struct Pump {
     open: BTreeMap<Channel, (PeerId, Inbox)>,
     answers: BTreeMap<Channel, oneshot::Sender<bool>>,
     finding: Option<oneshot::Sender<Vec<FoundFolder>>>,
+    meeting: Meeting,
 }
 
 impl Pump {
@@ -348,6 +378,8 @@ impl Pump {
                     self.finding = Some(answer);
                 }
             }
+            Command::Meet(meet) => self.meet(meet),
+            Command::Knock(Knock { nameplate, joiner, guess }) => self.link.knock(nameplate, joiner, guess),
             Command::Goodbye => self.link.goodbye(GoodbyeReason::Done),
         }
     }
@@ -413,6 +445,15 @@ impl Pump {
                         let _ = answer.send(folders);
                     }
                 }
+                meeting @ (Output::LayAsked { .. }
+                | Output::Laid { .. }
+                | Output::Lifted { .. }
+                | Output::Asked { .. }
+                | Output::Told { .. }
+                | Output::Guessed { .. }
+                | Output::Knocked { .. }
+                | Output::Gave { .. }
+                | Output::Given { .. }) => self.met(meeting),
                 Output::Ended { why } => {
                     let broke_rules = matches!(why, Ending::Unreadable(_) | Ending::OutOfTurn(_));
                     if self.link.is_proved() && broke_rules {

@@ -10,6 +10,7 @@ use iroh::{RelayMode, RelayUrl, SecretKey};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use crate::congestion::ByDistanceConfig;
+use crate::lan::{Heard, Lan};
 use crate::{ALPN, Config, Listen, NetError};
 
 /// Block streams a peer may have open towards us, after it proved itself. More streams widen a long path (each has its own
@@ -70,7 +71,13 @@ pub(crate) fn quic_config(side: Side) -> QuicTransportConfig {
 }
 
 /// An endpoint that talks to nobody on its own, on `addr`.
-pub(crate) fn builder(config: &Config, addr: SocketAddr, secret_seed: &[u8; 32]) -> Result<Builder, NetError> {
+/// Whom it hears in the local network, if it looks there, is noted in `heard`.
+pub(crate) fn builder(
+    config: &Config,
+    addr: SocketAddr,
+    secret_seed: &[u8; 32],
+    heard: &Heard,
+) -> Result<Builder, NetError> {
     let refused = |reason: String| NetError::Listen { addr, reason };
     let resolver = iroh::dns::DnsResolver::builder().with_system_defaults().disable_fallback().build();
     let mut builder = Builder::new(presets::Minimal)
@@ -93,8 +100,8 @@ pub(crate) fn builder(config: &Config, addr: SocketAddr, secret_seed: &[u8; 32])
         builder = builder.bind_addr_with_opts(twin, optional).map_err(|e| refused(e.to_string()))?;
     }
     if config.lan_discovery {
-        let lan = iroh_mdns_address_lookup::MdnsAddressLookup::builder().service_name(LAN_SERVICE);
-        builder = builder.address_lookup(lan);
+        let lookup = iroh_mdns_address_lookup::MdnsAddressLookup::builder().service_name(LAN_SERVICE);
+        builder = builder.address_lookup(Lan { lookup, heard: heard.clone() });
     }
     Ok(builder)
 }
@@ -120,7 +127,7 @@ mod tests {
     #[test]
     fn an_endpoint_is_silent_unless_told_otherwise() {
         let addr = SocketAddr::from(([0, 0, 0, 0], 4242));
-        let silent = format!("{:?}", builder(&Config::default(), addr, &[1; 32]).unwrap());
+        let silent = format!("{:?}", builder(&Config::default(), addr, &[1; 32], &Heard::default()).unwrap());
         for setting in
             ["portmapper_config: Disabled", "https_probes: false", "captive_portal_check: false", "address_lookup: []"]
         {
@@ -129,7 +136,7 @@ mod tests {
         assert!(!silent.contains("Relay {"), "a relay is configured: {silent}");
 
         let config = Config { relays: vec!["https://relay.example".into()], lan_discovery: true, ..Config::default() };
-        let told = format!("{:?}", builder(&config, addr, &[1; 32]).unwrap());
+        let told = format!("{:?}", builder(&config, addr, &[1; 32], &Heard::default()).unwrap());
         assert!(told.contains("Relay {") && told.contains("relay.example") && !told.contains("n0"), "{told}");
         assert!(told.contains("Mdns") && told.contains("service_name: \"cobox\""), "{told}");
     }

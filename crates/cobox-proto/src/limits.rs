@@ -92,6 +92,24 @@ pub const OPENS_WAITING_MAX: usize = 64;
 /// Milliseconds after which a refusal is told, whatever its reason: absent and forbidden take equally long.
 pub const REFUSAL_DELAY_MS: u64 = 200;
 
+/// The highest nameplate: three digits are said quickly, and a mailbox holds fewer.
+pub const NAMEPLATE_MAX: u16 = 999;
+/// Nameplates in one mailbox, those that are spent included until their time is over. 128 bytes each.
+pub const MAILBOX_SLOTS_MAX: usize = 256;
+/// The same of one machine.
+pub const MAILBOX_SLOTS_PER_INVITER_MAX: usize = 16;
+/// Milliseconds a nameplate lies in a mailbox at most.
+pub const MAILBOX_STAY_MS: u64 = 15 * 60 * 1000;
+/// Nameplates one source may ask a mailbox for in an hour; whatever it asks for beyond that is answered as if it were not there.
+pub const MAILBOX_ASKED_PER_HOUR_MAX: usize = 5;
+/// Sources a mailbox remembers; beyond that the one that has been quiet for longest is forgotten.
+pub const MAILBOX_SOURCES_MAX: usize = 4096;
+/// Milliseconds after which somebody who answered a nameplate is told no, whatever the reason: absent, spent and wrong take equally
+/// long. So long an inviter has for its answer. With the way there it is well within [`AUTH_TIMEOUT_MS`].
+pub const MAILBOX_REFUSAL_MS: u64 = 4_000;
+/// Bytes of an invite code sealed for whoever said the words: three tickets and what is around them.
+pub const SPOKEN_SEALED_BYTES_MAX: usize = 4 << 10;
+
 /// Blocks one peer may have asked for and not yet got.
 pub const SERVE_QUEUE_MAX: usize = 8192;
 /// Blocks on their way to one peer at a time.

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use cobox_net::{Admitted, Host, INBOX_MAX, Inbox, Opener, Pass};
+use cobox_net::{Admitted, Host, INBOX_MAX, Inbox, Opener, Pass, Post};
 use cobox_proto::hosting::{Delivered, Promise};
 use cobox_proto::id::{FolderId, OfferId, OpId, SigKey};
 use cobox_proto::sign::SecretKey;
@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::claim::Claim;
 use crate::clock::Clock;
+use crate::keys::random;
 use crate::register::{Hosting, Register, Source};
 use crate::tenant::{Order, Records, Setup, TenantHandle, VaultBytes, VaultDesk};
 
@@ -54,6 +55,8 @@ pub(crate) struct Hub {
     tenants: RwLock<BTreeMap<FolderId, Hosted>>,
     claims: Arc<Semaphore>,
     vault_bytes: Arc<VaultBytes>,
+    /// Nameplates of those it serves; in memory alone.
+    post: Post,
 }
 
 impl Hub {
@@ -76,6 +79,7 @@ impl Hub {
             tenants: RwLock::default(),
             claims: Arc::new(Semaphore::new(CLAIMS_MAX)),
             vault_bytes: Arc::default(),
+            post: Post::for_others(*random()),
         });
         hub.forget_what_was_left()?;
         let folders: Vec<Hosting> = hub.register().hosted().cloned().collect();
@@ -297,6 +301,10 @@ impl Host for Hub {
     fn greet(&self, _: SigKey, _: Opener) {}
 
     fn parted(&self, _: SigKey) {}
+
+    fn post(&self) -> Option<&Post> {
+        Some(&self.post)
+    }
 }
 
 /// What can not be deleted now is deleted at the next start.

@@ -77,9 +77,14 @@ impl Context {
         Client::connect(&self.home()?)
     }
 
+    /// Whether nothing is asked, since everything was said to be right beforehand.
+    fn is_unasked(&self) -> bool {
+        self.global.yes || self.global.json
+    }
+
     /// Before something is destroyed or somebody is sent away: shows what would happen and asks, unless told not to.
     fn confirm(&self, preview: &str) -> Result<bool, Failure> {
-        if self.global.yes || self.global.json {
+        if self.is_unasked() {
             return Ok(true);
         }
         say(&format!("{}\n", text::clean_lines(preview)));

@@ -126,7 +126,7 @@ export const de: Words = {
     'Senden Sie ihn dem, der Sie einlädt, auf beliebigem Weg. Er ist nicht geheim: Der Code, der daraus gemacht wird, gilt für Sie allein. Haben Sie schon einen Code, braucht es keinen Schlüssel.',
   'join.keyLabel': 'Ihr CoBox-Schlüssel',
   'join.code': '2. Den Code eingeben',
-  'join.codeLabel': 'Einladungscode',
+  'join.codeLabel': 'Einladungscode, oder eine Nummer und drei Wörter',
   'join.where': 'Wohin die Dateien sollen',
   'join.whereHelp':
     'Darf leer bleiben: dann entsteht ein neuer Ordner unter „cobox“ in Ihrem Verzeichnis. Ein Ort, der schon Dateien hat, wird zusammengeführt, nichts wird gelöscht.',

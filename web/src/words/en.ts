@@ -120,7 +120,7 @@ export const en = {
   'join.keyText': 'Send it to whoever invites you, by any way. It is no secret: the code they make from it works for you alone. If you have a code already, no key is needed.',
   'join.keyLabel': 'Your CoBox key',
   'join.code': '2. Enter the code',
-  'join.codeLabel': 'Invite code',
+  'join.codeLabel': 'Invite code, or a number and three words',
   'join.where': 'Where the files shall go',
   'join.whereHelp': 'May stay empty: then a new folder is made in “cobox” in your home. A place that holds files already is merged, nothing is deleted.',
   'join.looking': 'Looking for somebody who lets you in. This can take half a minute.',

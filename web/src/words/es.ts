@@ -122,7 +122,7 @@ export const es: Words = {
   'join.keyText': 'Envíala a quien te invita, por cualquier medio. No es secreta: el código que se hace con ella vale solo para ti. Si ya tienes un código, no hace falta.',
   'join.keyLabel': 'Tu clave CoBox',
   'join.code': '2. Escribe el código',
-  'join.codeLabel': 'Código de invitación',
+  'join.codeLabel': 'Código de invitación, o un número y tres palabras',
   'join.where': 'Dónde irán los archivos',
   'join.whereHelp': 'Puede quedar vacío: entonces se crea una carpeta en «cobox», en tu carpeta personal. Un lugar que ya tiene archivos se combina, nada se borra.',
   'join.looking': 'Buscando a alguien que te deje entrar. Puede tardar medio minuto.',

@@ -35,6 +35,14 @@ pub(crate) const JOIN_NAME: &str = "cobox v1 joiner's name";
 pub(crate) const JOIN_NAME_SECRET: &str = "cobox v1 secret of joiners' names";
 /// Six words from the keys of a join; no secret.
 pub(crate) const JOIN_WORDS: &str = "cobox v1 join words";
+/// The key of two who said the same words, from their exchange and who they are.
+pub(crate) const SPOKEN_KEY: &str = "cobox v1 spoken key";
+/// What the joiner shows of that key.
+pub(crate) const SPOKEN_CONFIRMATION: &str = "cobox v1 spoken confirmation";
+/// What the invite is sealed under, from that key; one message each.
+pub(crate) const SPOKEN_INVITE: &str = "cobox v1 spoken invite";
+/// The randomness of one side of that exchange from the caller's.
+pub(crate) const SPOKEN_RANDOM: &str = "cobox v1 spoken randomness";
 /// HPKE purpose: an epoch's secret to a recipient of its bundle.
 pub(crate) const BUNDLE_ENVELOPE: &str = "cobox v1 bundle envelope";
 /// HPKE purpose: epochs handed to one recipient later.
@@ -45,7 +53,7 @@ pub(crate) const SEALED_INVITE: &str = "cobox v1 sealed invite";
 pub(crate) const LINKED_ROOT: &str = "cobox v1 linked root";
 
 /// All of the above: no blind program contains any of these texts.
-pub const MEMBER_ONLY: [&str; 19] = [
+pub const MEMBER_ONLY: [&str; 23] = [
     DIGEST,
     GEAR,
     SHAPE_ID,
@@ -65,6 +73,10 @@ pub const MEMBER_ONLY: [&str; 19] = [
     JOIN_NAME,
     JOIN_NAME_SECRET,
     JOIN_WORDS,
+    SPOKEN_KEY,
+    SPOKEN_CONFIRMATION,
+    SPOKEN_INVITE,
+    SPOKEN_RANDOM,
 ];
 
 #[cfg(test)]

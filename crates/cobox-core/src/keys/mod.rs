@@ -2,12 +2,13 @@
 //! leave this module as what they are good for (a seal, a signature, a digest), or as bytes for the keystore.
 //!
 //! Primitives: BLAKE3 (`derive_key` with the labels of [`labels`], keyed mode), AES-256-GCM in [`crate::seal`], HPKE (RFC
-//! 9180) in `hpke`, Ed25519 (RFC 8032) in `cobox_proto::sign`, BIP-39 words in [`phrase`].
+//! 9180) in `hpke`, Ed25519 (RFC 8032) in `cobox_proto::sign`, BIP-39 words in [`phrase`], SPAKE2 in `pake`.
 
 mod folder;
 pub(crate) mod hpke;
 mod identity;
 pub mod labels;
+pub(crate) mod pake;
 pub mod phrase;
 
 pub use folder::{EpochKeys, EpochSecret, FolderKeys, KeysError, Profile, ShapeKey};

@@ -60,6 +60,11 @@ pub(crate) fn listed_word(number: usize) -> &'static str {
     list[number % list.len()]
 }
 
+/// The number of a word of the list, in lower case; none for other words.
+pub(crate) fn listed_number(word: &str) -> Option<u16> {
+    Language::English.find_word(word)
+}
+
 impl Words {
     /// For 16 secret bytes.
     pub fn from_entropy(entropy: &[u8; 16]) -> Self {

@@ -15,6 +15,7 @@ mod names;
 mod ops;
 mod places;
 mod removals;
+mod spoken;
 
 pub use duties::{
     Deed, Duty, EPOCH_AGE_MS_MAX, EXPIRED_INVITE_STAYS_MS, Moment, Seat, bundle_envelopes, duty, grant_envelope,
@@ -32,4 +33,7 @@ pub use joins::{
 pub use link::{LINK_PREFIX, LinkCode};
 pub use names::{Label, LabelError, open_label};
 pub use ops::{Author, add_device, device_proof, propose, propose_labelled, seeder_grant, witness};
-pub use removals::{Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_role};
+pub use removals::{
+    Change, RemovalError, cancel_invite, rekey, remove_device, remove_member, set_approve_joins, set_role,
+};
+pub use spoken::{Met, SPOKEN_WORDS, SpokenCode, SpokenError, SpokenInviter, SpokenJoiner};

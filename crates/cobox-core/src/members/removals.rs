@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use cobox_proto::id::{HeadId, OpId, SigKey};
 use cobox_proto::limits::OP_CUT_HEADS_MAX;
-use cobox_proto::members::{Log, LogError, OpBody, OpError, Role, Roster, Void, resolve};
+use cobox_proto::members::{Log, LogError, OpBody, OpError, Policy, Role, Roster, Void, resolve};
 
 use super::duties::{Deed, Seat, start_epoch};
 use super::epochs::EpochError;
@@ -97,6 +97,14 @@ pub fn remove_device(
 pub fn cancel_invite(seat: &Seat<'_>, invite: OpId, now_ms: u64, random: &[u8; 64]) -> Result<Change, RemovalError> {
     seat.roster.invite(&invite).filter(|invite| invite.open).ok_or(RemovalError::NoTarget)?;
     change(seat, OpBody::CancelInvite { invite, at_ms: now_ms }, random)
+}
+
+/// Says whether whoever joins has to be approved from now on, by whatever code they come. The rest of the policy stays as it is.
+///
+/// Errors: the rules do not let this device's member decide it.
+pub fn set_approve_joins(seat: &Seat<'_>, approve_joins: bool, random: &[u8; 64]) -> Result<Change, RemovalError> {
+    let policy = Policy { approve_joins, ..seat.roster.policy() };
+    change(seat, OpBody::Policy { policy }, random)
 }
 
 /// Starts a new epoch because a person wants one.

@@ -31,8 +31,9 @@ pub use joins::{ApproveRequest, JoinReply, JoinStatus, Joining, JoiningState, Jo
 pub use missing::{MissingFile, MissingFiles, MissingRequest, MissingState};
 pub use page::{Appearance, PageSettings, Place, PlaceRequest};
 pub use people::{
-    HeldAside, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, MemberStatus, Members,
-    NicknameRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
+    FolderPolicy, HeldAside, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, MemberStatus,
+    Members, NicknameRequest, PolicyRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
+    SpokenInvite, SpokenRequest, SpokenState, SpokenWaitRequest,
 };
 pub use values::{Secret, Time};
 
@@ -171,8 +172,11 @@ pub struct CreateRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
-    /// The invite code.
+    /// The invite code, or a number and three words.
     pub code: String,
+    /// Where to say the words: a ticket, or a hosting offer. Otherwise wherever the inviter may be heard. Not for codes.
+    #[serde(default)]
+    pub via: Option<String>,
     /// An absolute path, which may hold files (they are merged); the home directory's `cobox/NAME` when left out.
     pub path: Option<String>,
     /// How long to look for somebody who lets us in.

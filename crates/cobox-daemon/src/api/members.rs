@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 
 use super::dto::{
-    FolderReply, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, Members, NicknameRequest,
-    RemoveRequest, Role, RoleRequest,
+    FolderPolicy, FolderReply, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, Members,
+    NicknameRequest, PolicyRequest, RemoveRequest, Role, RoleRequest,
 };
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body, FolderParam};
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 /// An invite code is good for a year at most.
-const EXPIRES_S_MAX: u64 = 366 * 24 * 3600;
+pub(super) const EXPIRES_S_MAX: u64 = 366 * 24 * 3600;
 
 /// Who belongs, by seniority.
 #[utoipa::path(
@@ -86,6 +86,35 @@ pub(super) async fn nickname(
     Body(request): Body<NicknameRequest>,
 ) -> Result<Json<MemberName>, ApiError> {
     api.service.member_nickname(at.folder, at.who, request).await.map(Json)
+}
+
+/// What holds for the folder as a whole.
+#[utoipa::path(
+    get,
+    path = "/folders/{folder}/policy",
+    tag = "members",
+    params(FolderParam),
+    responses((status = 200, body = FolderPolicy), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn policy(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<FolderPolicy>, ApiError> {
+    api.service.policy(at.folder).await.map(Json)
+}
+
+/// Change what holds for the folder as a whole. Owners may, and admins where there is no owner.
+#[utoipa::path(
+    put,
+    path = "/folders/{folder}/policy",
+    tag = "members",
+    params(FolderParam),
+    request_body = PolicyRequest,
+    responses((status = 200, body = FolderPolicy), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(super) async fn policy_set(
+    State(api): State<Api>,
+    At(at): At<FolderParam>,
+    Body(request): Body<PolicyRequest>,
+) -> Result<Json<FolderPolicy>, ApiError> {
+    api.service.policy_set(at.folder, request).await.map(Json)
 }
 
 /// Give the folder new keys: what is written from now on is sealed under them, and all names once more.

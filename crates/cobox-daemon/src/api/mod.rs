@@ -30,6 +30,7 @@ mod quarantine;
 mod recovery;
 mod server;
 mod service;
+mod spoken;
 mod status;
 mod web;
 
@@ -142,11 +143,15 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(members::nickname))
         .routes(routes!(members::invite, members::invites))
         .routes(routes!(members::invite_cancel))
+        .routes(routes!(spoken::spoken))
+        .routes(routes!(spoken::spoken_cancel))
+        .routes(routes!(spoken::spoken_wait))
         .routes(routes!(joins::joins))
         .routes(routes!(joins::join_approve))
         .routes(routes!(joins::join_refuse))
         .routes(routes!(joins::joining))
         .routes(routes!(joins::join_withdraw))
+        .routes(routes!(members::policy, members::policy_set))
         .routes(routes!(members::rekey))
         .routes(routes!(members::rekey_content))
         .routes(routes!(quarantine::quarantine))

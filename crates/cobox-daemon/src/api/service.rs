@@ -10,12 +10,13 @@ use futures_util::future::BoxFuture;
 use super::dto::{
     ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
     DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
-    FolderReply, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite,
-    InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins,
+    FolderPolicy, FolderReply, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules,
+    Invite, InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins,
     JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest,
-    NicknameRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
-    RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettleRequest,
-    Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    NicknameRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest,
+    Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest,
+    SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest,
+    UseLinkRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -79,6 +80,12 @@ pub trait Service: Send + Sync + 'static {
     fn invites(&self, folder: String) -> Answer<'_, Invites>;
     /// Closes one; `invite` is the beginning of its id.
     fn invite_cancel(&self, folder: String, invite: String) -> Answer<'_, InviteStatus>;
+    /// Makes an invite by a nameplate and three words; answers when they can be said.
+    fn spoken(&self, folder: String, request: SpokenRequest) -> Answer<'_, SpokenInvite>;
+    /// Waits until it is decided, or the time is over; answers with how it stands. It ends soon after nobody waits.
+    fn spoken_wait(&self, folder: String, nameplate: u16, request: SpokenWaitRequest) -> Answer<'_, SpokenInvite>;
+    /// Ends one before its time.
+    fn spoken_cancel(&self, folder: String, nameplate: u16) -> Answer<'_, SpokenInvite>;
     /// Who asks to be let in.
     fn joins(&self, folder: String) -> Answer<'_, Joins>;
     /// Lets somebody in. `who` is a name or the beginning of a key.
@@ -94,6 +101,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// Calls a member something else on this device.
     fn member_nickname(&self, folder: String, who: String, request: NicknameRequest) -> Answer<'_, MemberName>;
+
+    /// What holds for the folder as a whole.
+    fn policy(&self, folder: String) -> Answer<'_, FolderPolicy>;
+    /// Changes it; answers with what holds now.
+    fn policy_set(&self, folder: String, request: PolicyRequest) -> Answer<'_, FolderPolicy>;
 
     /// Gives the folder new keys.
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply>;

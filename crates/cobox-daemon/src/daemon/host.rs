@@ -1,6 +1,6 @@
 //! The daemon as the network sees it: which folders are here, and where their messages go.
 
-use cobox_net::{Admitted, Host, Inbox, Opener};
+use cobox_net::{Admitted, Host, Inbox, Knock, Opener, Post};
 use cobox_proto::id::{FolderId, OfferId, SigKey};
 use cobox_proto::wire::{FoundFolder, Party};
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -44,6 +44,20 @@ impl Host for Daemon {
     fn parted(&self, remote: SigKey) {
         self.links.forget(&remote);
         self.to_call.notify_one();
+    }
+
+    fn post(&self) -> Option<&Post> {
+        Some(&self.post)
+    }
+
+    /// On a task of its own: an invite that is being made is made, also when whoever asks does not wait for it.
+    fn knocked(&self, knock: Knock) -> BoxFuture<'_, Option<Vec<u8>>> {
+        let daemon = self.me.upgrade();
+        async move {
+            let daemon = daemon?;
+            tokio::spawn(async move { daemon.heard_words(knock).await }).await.ok().flatten()
+        }
+        .boxed()
     }
 }
 

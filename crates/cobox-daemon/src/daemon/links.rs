@@ -33,6 +33,13 @@ impl Links {
         self.read().get(remote)?.iter().rfind(stays).map(|link| link.opener.clone())
     }
 
+    /// The machines to which one stands.
+    pub(super) fn machines(&self) -> Vec<SigKey> {
+        let by_machine = self.read();
+        let stands = |links: &Vec<Link>| links.iter().any(|link| !link.leaving && !link.opener.is_over());
+        by_machine.iter().filter(|(_, links)| stands(links)).map(|(machine, _)| *machine).collect()
+    }
+
     /// How many stand, with all machines together.
     pub(super) fn count(&self) -> usize {
         self.read().values().flatten().filter(|link| !link.opener.is_over()).count()

@@ -14,9 +14,11 @@ mod joins;
 mod missing;
 mod page;
 mod people;
+mod policy;
 mod quarantine;
 mod recovery;
 mod restoring;
+pub(super) mod spoken;
 pub(super) mod status;
 
 use std::sync::Arc;
@@ -28,12 +30,13 @@ use super::{Daemon, Running};
 use crate::api::dto::{
     ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
     DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
-    FolderName, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History, IgnoreMatches,
-    IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus,
-    Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members,
-    MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest,
-    RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored,
-    RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History,
+    IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest,
+    JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange,
+    MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place, PlaceRequest,
+    PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest,
+    ResetRequest, RestoreRequest, Restored, RoleRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest,
+    SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -119,6 +122,15 @@ impl Service for Daemon {
     fn invite_cancel(&self, folder: String, invite: String) -> Answer<'_, InviteStatus> {
         self.cancel_invite(folder, invite).boxed()
     }
+    fn spoken(&self, folder: String, request: SpokenRequest) -> Answer<'_, SpokenInvite> {
+        self.invite_by_words(folder, request).boxed()
+    }
+    fn spoken_wait(&self, folder: String, nameplate: u16, request: SpokenWaitRequest) -> Answer<'_, SpokenInvite> {
+        self.wait_for_words(folder, nameplate, request).boxed()
+    }
+    fn spoken_cancel(&self, folder: String, nameplate: u16) -> Answer<'_, SpokenInvite> {
+        async move { self.cancel_words(&folder, nameplate) }.boxed()
+    }
     fn members(&self, folder: String) -> Answer<'_, Members> {
         self.list_members(folder).boxed()
     }
@@ -130,6 +142,12 @@ impl Service for Daemon {
     }
     fn member_nickname(&self, folder: String, who: String, request: NicknameRequest) -> Answer<'_, MemberName> {
         self.nickname_member(folder, who, request).boxed()
+    }
+    fn policy(&self, folder: String) -> Answer<'_, FolderPolicy> {
+        self.read_policy(folder).boxed()
+    }
+    fn policy_set(&self, folder: String, request: PolicyRequest) -> Answer<'_, FolderPolicy> {
+        self.write_policy(folder, request).boxed()
     }
     fn rekey(&self, folder: String) -> Answer<'_, FolderReply> {
         self.new_keys(folder).boxed()

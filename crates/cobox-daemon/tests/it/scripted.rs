@@ -144,6 +144,20 @@ fn a_device() -> Devices {
     Devices { devices: vec![DeviceStatus { name, key, this: true, online: true, folders: 2 }] }
 }
 
+fn a_spoken_invite(state: SpokenState) -> SpokenInvite {
+    SpokenInvite {
+        nameplate: 7,
+        words: "7-apple-river-moon".into(),
+        role: Role::Editor,
+        approve: false,
+        until: Time::from_ms(0),
+        seeders: 1,
+        via: vec!["cbt1seeder".into(), "cbt1device".into()],
+        state,
+        invite: (state == SpokenState::Given).then(|| "aa11".into()),
+    }
+}
+
 fn an_invite() -> InviteStatus {
     InviteStatus {
         id: "aa11".into(),
@@ -318,6 +332,26 @@ impl Service for Scripted {
     }
     fn invite_cancel(&self, folder: String, invite: String) -> Answer<'_, InviteStatus> {
         self.change(format!("cancel {folder} {invite}"), self.named(&folder).map(|_| an_invite()))
+    }
+    fn policy(&self, folder: String) -> Answer<'_, FolderPolicy> {
+        look(self.named(&folder).map(|_| FolderPolicy { approve_joins: false, new_keys_days: 91 }))
+    }
+    fn policy_set(&self, folder: String, request: PolicyRequest) -> Answer<'_, FolderPolicy> {
+        let policy = FolderPolicy { approve_joins: request.approve_joins, new_keys_days: 91 };
+        self.change(format!("policy {folder} {}", request.approve_joins), self.named(&folder).map(|_| policy))
+    }
+    fn spoken(&self, folder: String, request: SpokenRequest) -> Answer<'_, SpokenInvite> {
+        let invite = SpokenInvite { role: request.role, ..a_spoken_invite(SpokenState::Waiting) };
+        self.change(format!("spoken {folder} {:?}", request.role), self.named(&folder).map(|_| invite))
+    }
+    fn spoken_wait(&self, folder: String, nameplate: u16, _: SpokenWaitRequest) -> Answer<'_, SpokenInvite> {
+        // Folders of other names tell other ends.
+        let state = if folder == "docs" { SpokenState::Given } else { SpokenState::Wrong };
+        look(self.named(&folder).map(|_| SpokenInvite { nameplate, ..a_spoken_invite(state) }))
+    }
+    fn spoken_cancel(&self, folder: String, nameplate: u16) -> Answer<'_, SpokenInvite> {
+        let ended = self.named(&folder).map(|_| a_spoken_invite(SpokenState::Over));
+        self.change(format!("silence {folder} {nameplate}"), ended)
     }
     fn members(&self, folder: String) -> Answer<'_, Members> {
         look(self.all(Some(&folder)).map(|mut s| Members { members: s.folders.remove(0).members }))

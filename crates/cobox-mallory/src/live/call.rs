@@ -10,7 +10,7 @@ use cobox_net::{
 use cobox_proto::id::{Cid, FolderId, OfferId, SigKey};
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::proof::KeyKind;
-use cobox_proto::wire::{ClaimRefusal, FoundFolder, LogPart, Message, Party};
+use cobox_proto::wire::{ClaimRefusal, FoundFolder, Guess, Half, LogPart, Message, Nameplate, Party};
 use cobox_storm::PATIENCE;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -86,6 +86,19 @@ impl Line {
     /// In which folders these member keys are said to be live.
     pub(crate) fn finds(&self, keys: Vec<SecretKey>) -> Result<Vec<FoundFolder>> {
         self.runtime.block_on(soon(self.opener.find(keys)))
+    }
+
+    /// Says words at somebody's nameplate; `None` if nobody would tell of it. What was given for them.
+    pub(crate) fn guesses(&self, nameplate: Nameplate, guess: Guess) -> Result<Option<Option<Vec<u8>>>> {
+        self.runtime.block_on(async {
+            let Some(_told) = soon(self.opener.ask(nameplate)).await? else { return Ok(None) };
+            Ok(Some(soon(self.opener.guess(nameplate, guess)).await?))
+        })
+    }
+
+    /// Whether a nameplate is taken there.
+    pub(crate) fn lays(&self, nameplate: Nameplate, half: Half) -> Result<bool> {
+        self.runtime.block_on(soon(self.opener.lay(nameplate, half, Duration::from_secs(60))))
     }
 
     /// Hands a folder over with an offer; `None`: the offer opened nothing.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use cobox_net::{ALPN, EndpointAddrs};
 use cobox_proto::hosting::Offer;
-use cobox_proto::id::{FolderId, OfferId};
-use cobox_proto::limits::{FRAME_BYTES_BEFORE_AUTH_MAX, REFUSAL_DELAY_MS};
-use cobox_proto::wire::LogPart;
+use cobox_proto::id::{FolderId, Hash, OfferId};
+use cobox_proto::limits::{FRAME_BYTES_BEFORE_AUTH_MAX, MAILBOX_REFUSAL_MS, REFUSAL_DELAY_MS};
 use cobox_proto::wire::proof::KeyKind;
+use cobox_proto::wire::{Guess, Half, LogPart, Nameplate};
 use iroh::EndpointAddr;
 use iroh::endpoint::presets;
 
@@ -27,6 +27,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     stranger("g4", "live: a folder that is here and one that is not", Verdict::LikeAbsent, present_and_absent),
     stranger("g4", "live: folders are guessed until the door closes", Verdict::Closed, guesses),
     stranger("g4", "live: member keys are guessed", Verdict::LikeAbsent, member_keys),
+    stranger("g4", "live: three words are guessed where nobody said any", Verdict::LikeAbsent, spoken_words),
     live(
         "g5",
         "live: a folder is brought with an invented offer",
@@ -230,6 +231,22 @@ fn member_keys(scene: &mut Scene) -> Result<Verdict> {
         let keys = (1..60).map(Scene::strange_key).collect();
         ensure!(line.finds(keys)?.is_empty(), "{at:?} knows somebody");
         ensure!(line.finds(vec![scene.mallory.device.sig.clone()])?.is_empty(), "a device's key is no member's");
+        line.hang_up();
+    }
+    Ok(Verdict::LikeAbsent)
+}
+
+fn spoken_words(scene: &mut Scene) -> Result<Verdict> {
+    let nameplate = Nameplate::any(6);
+    for at in BOTH {
+        let line = scene.line(at, &STRANGE)?;
+        ensure!(!line.lays(nameplate, Half([7; 32]))?, "{at:?} keeps a stranger's nameplate");
+        let begun = Instant::now();
+        let guess = Guess { half: Half([8; 32]), confirmation: Hash([9; 32]) };
+        let given = line.guesses(nameplate, guess)?;
+        ensure!(given == Some(None), "{at:?}: told as if it lay there, and given nothing: {given:?}");
+        ensure!(begun.elapsed() >= Duration::from_millis(MAILBOX_REFUSAL_MS), "a refusal takes its time");
+        ensure!(!line.is_over(), "a few questions are no crime");
         line.hang_up();
     }
     Ok(Verdict::LikeAbsent)

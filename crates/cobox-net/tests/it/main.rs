@@ -4,6 +4,7 @@
 
 mod far;
 mod hostile;
+mod meeting;
 mod talk;
 
 use std::sync::Arc;

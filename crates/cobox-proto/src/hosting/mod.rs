@@ -1,8 +1,10 @@
-//! What a seeder offers, promises and decides, blind: offers and tickets, claims, receipts, room and history.
+//! What a seeder offers, promises and decides, blind: offers and tickets, claims, receipts, room and history, and nameplates by which
+//! people meet.
 
 mod agreed;
 mod claim;
 mod ingest;
+mod mailbox;
 mod offer;
 mod pace;
 mod promise;
@@ -20,6 +22,7 @@ mod witness;
 pub use agreed::{Agreed, SHORTER_AFTER_MS};
 pub use claim::{Arriving, Delivered};
 pub use ingest::{Ingest, Step};
+pub use mailbox::{AskedFrom, Found, Mailbox};
 pub use quota::{Quota, RESERVE_HEAD_BYTES_MAX, Room};
 pub use retention::{Aging, kept_by_age, sure_until_ms};
 pub use shelf::{Shelf, Status, reach, recheck};

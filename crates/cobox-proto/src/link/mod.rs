@@ -9,15 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::codec::{Canonical, DecodeError};
-use crate::id::{BlindedFolder, FolderId, SigKey};
+use crate::id::{BlindedFolder, EndpointId, FolderId, SigKey};
 use crate::limits::{
     AUTH_TIMEOUT_MS, BATCH_ITEMS_MAX, CHANNELS_PER_CONNECTION_MAX, FIND_PROOFS_MAX, FRAME_BYTES_BEFORE_AUTH_MAX,
     FRAME_BYTES_MAX, INTRODUCTION_BYTES_MAX, INTRODUCTION_OPS_MAX, OPENS_WAITING_MAX, REFUSAL_DELAY_MS,
     REFUSALS_BEFORE_AUTH_MAX, REMOVAL_FRAMES_MAX,
 };
 use crate::wire::proof::{KeyProof, Proof, Session, Side, Who};
-use crate::wire::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Message, Party};
+use crate::wire::{Channel, FoundFolder, Frame, GoodbyeReason, Guess, Half, Hello, Message, Nameplate, Party, Told};
 
+mod meeting;
 #[cfg(test)]
 mod tests;
 
@@ -91,6 +92,69 @@ pub enum Output {
         /// Folders, with the key each is about.
         folders: Vec<FoundFolder>,
     },
+    /// The other end, which has proved something, wants to lay a nameplate here. Answer with [`Link::laid`].
+    LayAsked {
+        /// Its number.
+        nameplate: Nameplate,
+        /// The inviter's half.
+        half: Half,
+        /// For how many seconds.
+        for_s: u16,
+    },
+    /// The answer to [`Link::lay`].
+    Laid {
+        /// The number.
+        nameplate: Nameplate,
+        /// Whether it lies there.
+        yes: bool,
+    },
+    /// The other end takes a nameplate back, if it laid it.
+    Lifted {
+        /// The number.
+        nameplate: Nameplate,
+    },
+    /// The other end asks for a nameplate. Answer with [`Link::tell`], whether it lies here or not.
+    Asked {
+        /// The number.
+        nameplate: Nameplate,
+    },
+    /// The answer to [`Link::ask`].
+    Told {
+        /// The number.
+        nameplate: Nameplate,
+        /// What was told.
+        told: Told,
+    },
+    /// The other end says the words of a nameplate. Answer with [`Link::given`].
+    Guessed {
+        /// The number.
+        nameplate: Nameplate,
+        /// Its guess.
+        guess: Guess,
+    },
+    /// Somebody says the words of a nameplate of ours at the other end. Answer with [`Link::give`].
+    Knocked {
+        /// The number.
+        nameplate: Nameplate,
+        /// The machine it comes from, as the other end says.
+        joiner: EndpointId,
+        /// The guess.
+        guess: Guess,
+    },
+    /// The answer to [`Link::knock`].
+    Gave {
+        /// The number.
+        nameplate: Nameplate,
+        /// The sealed invite; none if the words were wrong.
+        sealed: Option<Vec<u8>>,
+    },
+    /// The answer to [`Link::guess`].
+    Given {
+        /// The number.
+        nameplate: Nameplate,
+        /// The sealed invite; none if the words were wrong or nobody is there.
+        sealed: Option<Vec<u8>>,
+    },
     /// The connection is over; close it once what was sent is out.
     Ended {
         /// Why.
@@ -153,6 +217,9 @@ pub enum LinkError {
         /// How many.
         keys: usize,
     },
+    /// What is asked rests on an answer that is not here yet, or there is too much of it.
+    #[error("this can not be asked now on this connection")]
+    OutOfTurn,
     /// The connection is over.
     #[error("the connection has ended")]
     Ended,
@@ -205,6 +272,7 @@ pub struct Link {
     ended: bool,
     /// What came before the next open.
     introduced: Option<(BlindedFolder, Vec<Vec<u8>>)>,
+    meetings: meeting::Meetings,
 }
 
 impl Link {
@@ -225,6 +293,7 @@ impl Link {
             met: false,
             proved: false,
             introduced: None,
+            meetings: meeting::Meetings::default(),
             asked_to_find: false,
             finding: false,
             refused: 0,
@@ -532,6 +601,15 @@ impl Link {
             },
             // One at a time, no larger than a frame may be.
             Frame::Introduce { blinded, ops } => self.introduced = Some((blinded, ops)),
+            Frame::Lay { .. }
+            | Frame::Laid { .. }
+            | Frame::Lift { .. }
+            | Frame::Ask { .. }
+            | Frame::Told { .. }
+            | Frame::Guess { .. }
+            | Frame::Knock { .. }
+            | Frame::Give { .. }
+            | Frame::Given { .. } => self.meet(frame)?,
             Frame::Goodbye { reason } => {
                 self.ended = true;
                 self.outputs.push_back(Output::Ended { why: Ending::ByPeer(reason) });

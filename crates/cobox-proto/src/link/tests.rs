@@ -360,3 +360,129 @@ fn i3_a_removal_that_is_told_without_end_ends_the_connection() {
     }
     assert!(matches!(pair.at_alice.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })));
 }
+
+fn plate(n: u16) -> Nameplate {
+    Nameplate::new(n).unwrap()
+}
+
+const HALF: Half = Half([7; 32]);
+const BEN: EndpointId = EndpointId([8; 32]);
+
+fn a_guess() -> Guess {
+    Guess { half: Half([9; 32]), confirmation: crate::id::Hash([9; 32]) }
+}
+
+#[test]
+fn a_nameplate_is_laid_asked_for_guessed_and_answered() {
+    let mut pair = Pair::new();
+    pair.open();
+    pair.at_alice.clear();
+    pair.at_bob.clear();
+    // Alice invites, Bob keeps the mailbox.
+    pair.alice.lay(plate(7), HALF, 60).unwrap();
+    pair.drive(0);
+    assert_eq!(pair.at_bob, [Output::LayAsked { nameplate: plate(7), half: HALF, for_s: 60 }]);
+    pair.bob.laid(plate(7), true);
+    pair.bob.knock(plate(7), BEN, a_guess());
+    pair.drive(0);
+    let knocked = Output::Knocked { nameplate: plate(7), joiner: BEN, guess: a_guess() };
+    assert_eq!(pair.at_alice, [Output::Laid { nameplate: plate(7), yes: true }, knocked]);
+    // Taken back by the first guess, and answered.
+    pair.alice.lift(plate(7));
+    pair.alice.give(plate(7), Some(vec![1, 2]));
+    pair.drive(0);
+    let gave = Output::Gave { nameplate: plate(7), sealed: Some(vec![1, 2]) };
+    assert_eq!(pair.at_bob[1..], [Output::Lifted { nameplate: plate(7) }, gave]);
+
+    // The other way round Bob asks, and Alice answers as a stranger's machine would.
+    let mut pair = Pair::new();
+    pair.bob.ask(plate(7)).unwrap();
+    assert_eq!(pair.bob.ask(plate(8)), Err(LinkError::OutOfTurn), "one at a time");
+    assert_eq!(pair.bob.guess(plate(7), a_guess()), Err(LinkError::OutOfTurn), "not before it was told");
+    pair.drive(0);
+    let told = Told { inviter: BEN, half: HALF };
+    pair.alice.tell(plate(7), told);
+    pair.drive(0);
+    assert_eq!(pair.at_bob.last(), Some(&Output::Told { nameplate: plate(7), told }));
+    assert_eq!(pair.bob.guess(plate(8), a_guess()), Err(LinkError::OutOfTurn), "of another nameplate");
+    pair.bob.guess(plate(7), a_guess()).unwrap();
+    assert_eq!(pair.bob.guess(plate(7), a_guess()), Err(LinkError::OutOfTurn), "once");
+    pair.drive(0);
+    pair.alice.given(plate(7), None);
+    pair.drive(0);
+    assert_eq!(pair.at_bob.last(), Some(&Output::Given { nameplate: plate(7), sealed: None }));
+    assert!(!pair.bob.is_proved() && !pair.alice.is_proved(), "words prove nothing about folders");
+    pair.bob.ask(plate(8)).unwrap();
+}
+
+#[test]
+fn g4_a_stranger_lays_nothing_down_and_guesses_are_counted() {
+    let mut pair = Pair::new();
+    pair.alice.lay(plate(7), HALF, 60).unwrap();
+    pair.drive(0);
+    assert_eq!(pair.at_alice.last(), Some(&Output::Laid { nameplate: plate(7), yes: false }));
+    assert!(
+        !pair.at_bob.iter().any(|output| matches!(output, Output::LayAsked { .. })),
+        "the host does not hear of it"
+    );
+    let mut pair = Pair::new();
+    for _ in 0..=REFUSALS_BEFORE_AUTH_MAX {
+        if pair.alice.ask(plate(7)).is_err() {
+            break;
+        }
+        pair.drive(0);
+        pair.bob.tell(plate(7), Told { inviter: BEN, half: HALF });
+        pair.drive(0);
+        let _ended = pair.alice.guess(plate(7), a_guess());
+        pair.drive(0);
+        pair.bob.given(plate(7), None);
+        pair.drive(0);
+    }
+    let why = Ending::OutOfTurn("asked too often in vain");
+    assert_eq!(pair.at_bob.last(), Some(&Output::Ended { why }));
+}
+
+#[test]
+fn x4_frames_of_a_meeting_that_answer_nothing_end_the_connection() {
+    let told = Told { inviter: BEN, half: HALF };
+    let nameplate = plate(7);
+    for (frame, what) in [
+        (Frame::Laid { nameplate, yes: true }, "answered a nameplate that was not laid"),
+        (Frame::Told { nameplate, told }, "told of a nameplate that was not asked for"),
+        (Frame::Guess { nameplate, guess: a_guess() }, "guessed without being told, or twice"),
+        (Frame::Give { nameplate, sealed: vec![1] }, "gave what nobody asked for"),
+        (Frame::Given { nameplate, sealed: vec![1] }, "answered a guess that was not made"),
+    ] {
+        let mut pair = Pair::new();
+        pair.bob.receive(0, &frame.to_bytes());
+        pair.drive(0);
+        assert_eq!(pair.at_bob.last(), Some(&Output::Ended { why: Ending::OutOfTurn(what) }), "{frame:?}");
+    }
+    // A knock may have crossed our taking the nameplate back: it is answered like a wrong guess.
+    let mut pair = Pair::new();
+    pair.bob.receive(0, &Frame::Knock { nameplate, joiner: BEN, guess: a_guess() }.to_bytes());
+    let answer = Frame::Give { nameplate, sealed: vec![] }.to_bytes();
+    assert_eq!(pair.bob.poll_output(), Some(Output::Send(answer)));
+    // Asked before the answer; told, and asked for another: one question at a time, one guess for each.
+    let mut pair = Pair::new();
+    pair.bob.receive(0, &Frame::Ask { nameplate }.to_bytes());
+    pair.bob.receive(0, &Frame::Ask { nameplate }.to_bytes());
+    pair.drive(0);
+    let why = Ending::OutOfTurn("asked for a nameplate before the answer");
+    assert_eq!(pair.at_bob.last(), Some(&Output::Ended { why }));
+}
+
+#[test]
+fn i3_nameplates_on_their_way_are_bounded() {
+    let mut pair = Pair::new();
+    pair.open();
+    for n in 1..=crate::limits::MAILBOX_SLOTS_PER_INVITER_MAX as u16 {
+        pair.alice.lay(plate(n), HALF, 60).unwrap();
+    }
+    assert_eq!(pair.alice.lay(plate(900), HALF, 60), Err(LinkError::OutOfTurn));
+    pair.drive(0);
+    // Who does not keep to it is sent away.
+    pair.bob.receive(0, &Frame::Lay { nameplate: plate(900), half: HALF, for_s: 60 }.to_bytes());
+    pair.drive(0);
+    assert!(matches!(pair.at_bob.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })));
+}

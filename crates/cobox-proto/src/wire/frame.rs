@@ -2,10 +2,11 @@
 //! byte and its fields; the transport keeps frames apart.
 
 use super::message::Message;
+use super::nameplate::{Guess, Half, Nameplate, Told};
 use super::proof::{KeyProof, Proof};
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
-use crate::id::{BlindedFolder, FolderId, SigKey};
-use crate::limits::{BATCH_ITEMS_MAX, FIND_PROOFS_MAX, INTRODUCTION_OPS_MAX, OP_BYTES_MAX};
+use crate::id::{BlindedFolder, EndpointId, FolderId, SigKey};
+use crate::limits::{BATCH_ITEMS_MAX, FIND_PROOFS_MAX, INTRODUCTION_OPS_MAX, OP_BYTES_MAX, SPOKEN_SEALED_BYTES_MAX};
 
 /// The protocol of this program; spoken are all versions from the lowest to the highest.
 pub const VERSIONS: (u16, u16) = (1, 1);
@@ -204,6 +205,69 @@ pub enum Frame {
         /// Whether no more follow.
         last: bool,
     },
+    /// "Keep this nameplate for whoever asks for it." From an inviter to a mailbox that knows it.
+    Lay {
+        /// The number.
+        nameplate: Nameplate,
+        /// The inviter's half.
+        half: Half,
+        /// For how many seconds.
+        for_s: u16,
+    },
+    /// The answer to `Lay`.
+    Laid {
+        /// The number.
+        nameplate: Nameplate,
+        /// Whether it lies there now; if not, the number is taken, or there are too many.
+        yes: bool,
+    },
+    /// "Nobody is to be let in by it any more." From the inviter.
+    Lift {
+        /// The number.
+        nameplate: Nameplate,
+    },
+    /// "Who is behind this nameplate?" From a joiner, whom nobody needs to know.
+    Ask {
+        /// The number.
+        nameplate: Nameplate,
+    },
+    /// The answer to `Ask`; it looks the same for a nameplate that does not lie there.
+    Told {
+        /// The number.
+        nameplate: Nameplate,
+        /// What is told.
+        told: Told,
+    },
+    /// "These are the words." From the joiner, once after `Told`.
+    Guess {
+        /// The number.
+        nameplate: Nameplate,
+        /// What shows it.
+        guess: Guess,
+    },
+    /// The guess, passed on to the inviter.
+    Knock {
+        /// The number.
+        nameplate: Nameplate,
+        /// The joiner's machine.
+        joiner: EndpointId,
+        /// What it says.
+        guess: Guess,
+    },
+    /// The inviter's answer to `Knock`.
+    Give {
+        /// The number.
+        nameplate: Nameplate,
+        /// The sealed invite; empty: the words were wrong.
+        sealed: Vec<u8>,
+    },
+    /// The answer to `Guess`.
+    Given {
+        /// The number.
+        nameplate: Nameplate,
+        /// The sealed invite; empty, after a fixed while, if the words were wrong or the nameplate does not lie there.
+        sealed: Vec<u8>,
+    },
 }
 
 impl Canonical for Frame {
@@ -220,6 +284,15 @@ impl Canonical for Frame {
             Frame::Goodbye { reason } => w.u8(9).put(reason),
             Frame::Introduce { blinded, ops } => put_ops(w.u8(10).put(blinded), ops),
             Frame::Removed { channel, ops, last } => put_ops(w.u8(11).put(channel), ops).bool(*last),
+            Frame::Lay { nameplate, half, for_s } => w.u8(12).put(nameplate).put(half).u16(*for_s),
+            Frame::Laid { nameplate, yes } => w.u8(13).put(nameplate).bool(*yes),
+            Frame::Lift { nameplate } => w.u8(14).put(nameplate),
+            Frame::Ask { nameplate } => w.u8(15).put(nameplate),
+            Frame::Told { nameplate, told } => w.u8(16).put(nameplate).put(told),
+            Frame::Guess { nameplate, guess } => w.u8(17).put(nameplate).put(guess),
+            Frame::Knock { nameplate, joiner, guess } => w.u8(18).put(nameplate).put(joiner).put(guess),
+            Frame::Give { nameplate, sealed } => w.u8(19).put(nameplate).bytes(sealed),
+            Frame::Given { nameplate, sealed } => w.u8(20).put(nameplate).bytes(sealed),
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -235,6 +308,15 @@ impl Canonical for Frame {
             9 => Frame::Goodbye { reason: r.get()? },
             10 => Frame::Introduce { blinded: r.get()?, ops: ops(r, "introduction")? },
             11 => Frame::Removed { channel: r.get()?, ops: ops(r, "removal")?, last: r.bool("last")? },
+            12 => Frame::Lay { nameplate: r.get()?, half: r.get()?, for_s: r.u16()? },
+            13 => Frame::Laid { nameplate: r.get()?, yes: r.bool("laid")? },
+            14 => Frame::Lift { nameplate: r.get()? },
+            15 => Frame::Ask { nameplate: r.get()? },
+            16 => Frame::Told { nameplate: r.get()?, told: r.get()? },
+            17 => Frame::Guess { nameplate: r.get()?, guess: r.get()? },
+            18 => Frame::Knock { nameplate: r.get()?, joiner: r.get()?, guess: r.get()? },
+            19 => Frame::Give { nameplate: r.get()?, sealed: sealed(r)? },
+            20 => Frame::Given { nameplate: r.get()?, sealed: sealed(r)? },
             other => return Err(DecodeError::BadValue { what: "frame kind", found: other.into() }),
         })
     }
@@ -247,4 +329,8 @@ fn put_ops<'w>(w: &'w mut Writer, ops: &[Vec<u8>]) -> &'w mut Writer {
 fn ops(r: &mut Reader<'_>, what: &'static str) -> Result<Vec<Vec<u8>>, DecodeError> {
     let count = r.varint_max(INTRODUCTION_OPS_MAX as u64, what)?;
     (0..count).map(|_| Ok(r.bytes(OP_BYTES_MAX, "op")?.to_vec())).collect()
+}
+
+fn sealed(r: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    Ok(r.bytes(SPOKEN_SEALED_BYTES_MAX, "sealed invite")?.to_vec())
 }

@@ -6,7 +6,9 @@
 
 mod frame;
 mod message;
+mod nameplate;
 pub mod proof;
 
 pub use frame::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Party, VERSIONS};
 pub use message::{AddressNote, ChainWanted, ClaimRefusal, LogEntry, LogPart, Message, OpEnvelopes, Tip};
+pub use nameplate::{Guess, Half, Nameplate, Told};

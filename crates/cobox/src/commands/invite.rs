@@ -3,14 +3,21 @@
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
-use cobox_daemon::api::dto::{Invite, InviteRequest, Role};
+use cobox_daemon::api::ErrorCode;
+use cobox_daemon::api::dto::{
+    Invite, InviteRequest, Role, SpokenInvite, SpokenRequest, SpokenState, SpokenWaitRequest,
+};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
 use super::status::role;
 use crate::client::part;
 use crate::error::Failure;
-use crate::{Context, place, units};
+use crate::text::clean;
+use crate::{Context, interrupt, place, units};
+
+/// How long the service is asked to wait for the words at a time.
+const WAIT_MS: u64 = 10_000;
 
 /// Make an invite code for a folder
 ///
@@ -18,6 +25,9 @@ use crate::{Context, place, units};
 ///
 /// Without --to whoever has the code may join: show it, print it, or send it by a way you trust. On a terminal it is drawn to be
 /// photographed, too.
+///
+/// With --words it makes a number and three words to be said to somebody who types them now: `cobox join 7-apple-river-moon`. Both must be
+/// connected, to each other's network or to a seeder that both can reach. The words are good for one try, and the command waits for it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The folder: its name, the beginning of its id, or its path
@@ -37,6 +47,12 @@ pub(crate) struct Args {
     /// Let nobody in with it until an owner or admin approves; for admins it is so always
     #[arg(long)]
     approve: bool,
+    /// Make a number and three words to be said instead of a code, and wait for somebody who types them
+    #[arg(long, conflicts_with_all = ["to", "uses"])]
+    words: bool,
+    /// With --words: how long to wait, a quarter of an hour at most
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = units::duration_s)]
+    wait: u64,
 }
 
 /// The roles one may be invited to.
@@ -58,6 +74,10 @@ impl Args {
             InviteRole::Admin => Role::Admin,
         };
         let folder = part(&place::folder(&self.folder)?);
+        if self.words {
+            let (approve, expires_s, wait_s) = (self.approve, self.expires, self.wait);
+            return by_words(context, &folder, &SpokenRequest { role, approve, expires_s, wait_s });
+        }
         let request =
             InviteRequest { to: self.to, role, expires_s: self.expires, uses: self.uses, approve: self.approve };
         let invite: Invite = context.client()?.post(&format!("folders/{folder}/invites"), &request)?;
@@ -68,6 +88,64 @@ impl Args {
         context.out.note(&told(&invite));
         Ok(())
     }
+}
+
+/// Makes words and waits until somebody said them, or nobody will any more. With `--json` a line says the words, and a second one how it
+/// ended.
+fn by_words(context: &Context, folder: &str, request: &SpokenRequest) -> Result<(), Failure> {
+    let client = context.client()?;
+    let made: SpokenInvite = client.post(&format!("folders/{folder}/spoken"), request)?;
+    interrupt::will_say("interrupted; the words let nobody in any more in half a minute");
+    context.out.data(&made, |made| made.words.clone())?;
+    context.out.note(&told_words(&made));
+    let progress = context.out.progress();
+    progress.say("waiting until somebody types them");
+    let ended = loop {
+        let address = format!("folders/{folder}/spoken/{}/wait", made.nameplate);
+        let now: SpokenInvite = client.post(&address, &SpokenWaitRequest { timeout_ms: WAIT_MS })?;
+        if now.state != SpokenState::Waiting {
+            break now;
+        }
+    };
+    drop(progress);
+    let again = "for new words: `cobox invite FOLDER --words`";
+    match ended.state {
+        SpokenState::Given if context.out.json => context.out.json_line(&ended),
+        SpokenState::Given => {
+            let next =
+                if ended.approve { "; let them in when you have compared six words: `cobox joins list`" } else { "" };
+            context.out.note(&format!("the words were said, and whoever said them has an invite{next}"));
+            Ok(())
+        }
+        SpokenState::Wrong => Err(Failure::new(
+            ErrorCode::CodeSpent,
+            "somebody typed other words with this number: it lets nobody in any more. A typing error, or somebody guesses",
+            again,
+        )),
+        SpokenState::Waiting | SpokenState::Over => {
+            Err(Failure::new(ErrorCode::TimedOut, "nobody typed the words in time; they let nobody in any more", again))
+        }
+    }
+}
+
+fn told_words(made: &SpokenInvite) -> String {
+    let words = clean(&made.words);
+    let mut told = format!(
+        "say this to them: they type `cobox join {words}` now, until {}. It is good for one try, as {}",
+        made.until,
+        role(made.role)
+    );
+    if made.approve {
+        told.push_str("; they wait until you compare six words and let them in");
+    }
+    told.push_str(match made.seeders {
+        0 => ". No seeder is connected, so they must be in your local network, or be told where you are:",
+        _ => ". If they are neither in your local network nor know your seeder, tell them where it is:",
+    });
+    if let Some(via) = made.via.first() {
+        told.push_str(&format!("\n    cobox join {words} --via {}", clean(via)));
+    }
+    told
 }
 
 fn told(invite: &Invite) -> String {

@@ -15,16 +15,22 @@ use crate::{Context, place, prompt};
 /// How often it is asked whether somebody approved.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Join a folder with an invite code
+/// Join a folder with an invite code, or with a number and three words
+///
+/// Words like 7-apple-river-moon are said by somebody who waits for you: they are good for one try, and only now.
 ///
 /// Comes back when somebody has let you in and the folder's list of files is known; the files follow. Where an owner or admin has to
 /// approve first, it shows six words to compare with them and waits a while; cobox goes on asking by itself after that.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The invite code; `-` reads it from standard input, and it is asked for when left out
+    /// The invite code, or a number and three words; `-` reads it from standard input, and it is asked for when left out
     code: Option<String>,
     /// Where to put the folder; files that are there are kept and merged. Otherwise cobox/NAME in your home directory
     path: Option<PathBuf>,
+    /// For words: where to say them, as whoever invites you is shown. Otherwise they are said to everybody in the local network and to all
+    /// seeders you know, in a way that tells nobody what they are
+    #[arg(long, value_name = "TICKET")]
+    via: Option<String>,
     /// How many seconds to look for somebody who lets us in, and to wait for approval
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
@@ -50,7 +56,8 @@ impl Args {
         let until = Instant::now().checked_add(Duration::from_secs(self.timeout));
         let progress = context.out.progress();
         progress.say("looking for somebody who lets us in");
-        let reply: JoinReply = client.post("join", &JoinRequest { code, path, timeout_ms: self.timeout * 1000 })?;
+        let request = JoinRequest { code, via: self.via, path, timeout_ms: self.timeout * 1000 };
+        let reply: JoinReply = client.post("join", &request)?;
         drop(progress);
         let reply = match &reply.waiting {
             Some(waiting) => {

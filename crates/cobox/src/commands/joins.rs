@@ -31,7 +31,8 @@ enum What {
     },
     /// Let somebody in
     ///
-    /// Have them read their six words to you first. If theirs are others than those shown here, somebody else uses their code: refuse.
+    /// Have them read their six words to you first. If theirs are others than those shown here, somebody else uses their code: refuse. Whoever
+    /// becomes an admin is let in only after you were shown the words and said yes, or with --words.
     Approve {
         /// The folder: its name, the beginning of its id, or its path
         folder: String,
@@ -101,6 +102,13 @@ fn approve(context: &Context, client: &Client, folder: &str, who: &str, words: O
         article(join.role),
         clean(&join.words)
     );
+    // Nobody would have looked at the words that would be sent.
+    if words.is_none() && join.role >= Role::Admin && context.is_unasked() {
+        return Err(Failure::usage(
+            "who becomes an admin is let in only with their six words compared, also with --yes or --json",
+            "have them read the words to you, and give them: --words \"...\"",
+        ));
+    }
     if words.is_none() && !context.confirm(&asked)? {
         context.out.note("nothing was done");
         return Ok(());

@@ -23,6 +23,7 @@ mod members;
 mod missing;
 mod open;
 mod pause;
+mod policy;
 mod quarantine;
 mod recover;
 mod recovery;
@@ -78,6 +79,7 @@ verbs! {
     Quarantine(quarantine);
     Edits(edits);
     Rekey(rekey);
+    Policy(policy);
     Backup(backup);
     Conflicts(conflicts);
     History(history);

@@ -188,10 +188,15 @@ fn m6_nobody_becomes_admin_without_compared_words() {
         let joins = ben.json(&["joins", "list", "docs"]);
         if joins["joins"].as_array().unwrap().len() == 1 { Ok(()) } else { Err(joins) }
     });
-    assert_eq!(ben.refused(&["joins", "approve", "docs", "Carol"]), (5, "role_forbids".into()));
+    assert_eq!(ben.refused(&["joins", "approve", "docs", "Carol", "--words", &words]), (5, "role_forbids".into()));
     assert_eq!(ben.refused(&["joins", "refuse", "docs", "Carol"]), (5, "role_forbids".into()));
     let asked = ana.run(&["joins", "approve", "docs", "Carol"]);
     assert!(asked.code == Some(2) && asked.err.contains(&words), "without a terminal nobody is asked: {asked:?}");
+    // What stands in the list is not sent as if somebody had compared it.
+    for unasked in [&["--json"][..], &["--yes"]] {
+        let unseen = ana.run(&[&["joins", "approve", "docs", "Carol"], unasked].concat());
+        assert!(unseen.code == Some(2) && unseen.err.contains("--words"), "{unseen:?}");
+    }
     ana.json(&["joins", "approve", "docs", "Carol", "--words", &words]);
     is_in(&carol);
     assert_eq!(carol.json(&["members", "list", "docs"])["members"][2]["role"], "admin");
@@ -200,6 +205,32 @@ fn m6_nobody_becomes_admin_without_compared_words() {
     // Whoever is made an admin later is shown with their words first.
     let preview = ana.run(&["members", "role", "docs", "Ben", "admin", "--dry-run"]);
     assert!(preview.out.contains("Their six words: "), "{preview:?}");
+}
+
+#[test]
+fn m6_a_folder_that_approves_all_joins_lets_nobody_in_by_any_code() {
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, |_| {});
+    let (carol, dave) = (world.person("Carol"), world.person("Dave"));
+    // Made before, with keys in it.
+    let plain = ana.json(&["invite", "docs", "--uses", "2"])["code"].as_str().unwrap().to_owned();
+    assert_eq!(ana.json(&["policy", "show", "docs"])["approve_joins"], false);
+    assert_eq!(ben.refused(&["policy", "set", "docs", "--approve-joins", "yes"]), (5, "role_forbids".into()));
+    assert_eq!(ana.json(&["policy", "set", "docs", "--approve-joins", "yes"])["approve_joins"], true);
+    until("Ben knows", PATIENCE, || {
+        let policy = ben.json(&["policy", "show", "docs"]);
+        if policy["approve_joins"] == true { Ok(()) } else { Err(policy) }
+    });
+    assert_eq!(ben.json(&["members", "list", "docs"])["members"][0]["name"], "Ana", "who set it keeps her name");
+    invite(&ana, &[]);
+    let words = asks(&carol, &plain);
+    let joins = who_asks(&ana, 1);
+    ana.json(&["joins", "approve", "docs", key_of(&joins, &words)]);
+    is_in(&carol);
+    assert_eq!(ana.json(&["policy", "set", "docs", "--approve-joins", "no"])["approve_joins"], false);
+    let root = dave.folder("docs");
+    dave.json(&["join", &plain, root.to_str().unwrap()]);
+    is_in(&dave);
 }
 
 #[test]

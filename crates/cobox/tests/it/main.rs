@@ -38,6 +38,7 @@ mod e2e_time;
 #[allow(dead_code, reason = "the demonstration uses more of it")]
 mod e2e_tree;
 mod e2e_two_seeders;
+mod e2e_words;
 mod e2e_world;
 mod life;
 #[path = "../../../cobox-daemon/tests/it/scripted.rs"]

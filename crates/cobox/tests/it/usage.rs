@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "up",
     "down",
     "status",
@@ -27,6 +27,7 @@ const VERBS: [&str; 29] = [
     "quarantine",
     "edits",
     "rekey",
+    "policy",
     "backup",
     "conflicts",
     "held",
@@ -65,6 +66,8 @@ fn help_is_plain_english_and_goes_to_stdout() {
         "quarantine discard",
         "edits list",
         "edits reset",
+        "policy show",
+        "policy set",
         "backup add",
         "backup list",
         "backup remove",
@@ -108,7 +111,11 @@ fn wrong_usage_ends_with_2_on_stderr_in_the_form_asked_for() {
         &["create", "x", "--profile", "odd"],
         &["invite", "docs", "--expires", "7 lightyears"],
         &["invite", "docs", "--role", "owner"],
+        &["invite", "docs", "--words", "--to", "c1ben"],
+        &["invite", "docs", "--words", "--uses", "2"],
         &["join", "code", "x", "--timeout", "0"],
+        &["policy", "set", "docs"],
+        &["policy", "set", "docs", "--approve-joins", "perhaps"],
         &["up", "--api", "nowhere"],
         &["backup"],
         &["leave", "\u{1b}[2J", "\u{202e}"],

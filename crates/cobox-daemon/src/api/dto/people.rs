@@ -119,6 +119,88 @@ pub struct InviteStatus {
     pub approve: bool,
 }
 
+// ---- what holds for all ------------------------------------------------------------------------------------------
+
+/// `GET folders/{folder}/policy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FolderPolicy {
+    /// Whether whoever joins waits until an owner or admin approves, whatever their code.
+    pub approve_joins: bool,
+    /// After how many days the folder has new keys by itself. The same for every folder.
+    pub new_keys_days: u64,
+}
+
+/// `PUT folders/{folder}/policy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRequest {
+    /// Whether whoever joins from now on waits until an owner or admin approves, whatever their code.
+    pub approve_joins: bool,
+}
+
+// ---- spoken invites ----------------------------------------------------------------------------------------------
+
+/// `POST folders/{folder}/spoken`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpokenRequest {
+    /// What who joins may do.
+    pub role: Role,
+    /// Whether who joins waits until an owner or admin approves. For admins it is so always.
+    #[serde(default)]
+    pub approve: bool,
+    /// How long the invite is good that is given to whoever says the words.
+    pub expires_s: u64,
+    /// How long to wait for somebody who says them: a quarter of an hour at most.
+    pub wait_s: u64,
+}
+
+/// `POST folders/{folder}/spoken/{nameplate}/wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpokenWaitRequest {
+    /// How long to wait for somebody who says the words.
+    pub timeout_ms: u64,
+}
+
+/// How an invite by words stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SpokenState {
+    /// Nobody said anything yet.
+    Waiting,
+    /// Somebody said the words, and has the invite.
+    Given,
+    /// Somebody said other words. Nobody is let in by it any more.
+    Wrong,
+    /// Its time is over, or it was ended.
+    Over,
+}
+
+/// An invite by a nameplate and three words, for somebody who types them now. They are good for one try, and end when nobody
+/// waits for them for half a minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SpokenInvite {
+    /// The number. It names the invite, and is no secret.
+    pub nameplate: u16,
+    /// The number and the words, like `7-apple-river-moon`.
+    pub words: String,
+    /// What who joins may do.
+    pub role: Role,
+    /// Whether who joins waits until an owner or admin approves.
+    pub approve: bool,
+    /// Until when it waits.
+    pub until: Time,
+    /// At how many seeders the other finds it, besides at this device.
+    pub seeders: u64,
+    /// Where to find it for somebody who knows none of these seeders and is not in the same local network: tickets, seeders first. No secret.
+    pub via: Vec<String>,
+    /// How it stands.
+    pub state: SpokenState,
+    /// The invite that was given, among the folder's invites.
+    pub invite: Option<String>,
+}
+
 // ---- going -------------------------------------------------------------------------------------------------------
 
 /// `POST folders/{folder}/members/{who}/remove`.

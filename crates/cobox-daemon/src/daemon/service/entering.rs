@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret};
-use cobox_core::members::{Author, InviteCode, InviteText, Label, invited_name, join, join_waiting, open_epochs};
+use cobox_core::members::{
+    Author, InviteCode, InviteText, Label, SpokenCode, invited_name, join, join_waiting, open_epochs,
+};
 use cobox_net::{Opener, Pass};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::Ticket;
@@ -17,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::super::joining::Asked;
 use super::super::{Daemon, NewFolder, now_ms, random};
-use super::{failed, folder_name};
+use super::{failed, folder_name, spoken};
 use crate::api::dto::{FolderName, JoinReply, JoinRequest, JoiningStatus};
 use crate::api::{ApiError, ErrorCode, EventKind, News};
 use crate::disk_tree::DiskTree;
@@ -26,6 +28,8 @@ use crate::guest::{Entered, Guest};
 
 /// How long one step of entering may take once somebody answers.
 pub(in crate::daemon) const STEP_WAIT: Duration = Duration::from_secs(30);
+/// How long an invite that was just made may take to the places it names.
+const NEWS_WAIT: Duration = Duration::from_secs(10);
 /// How long is waited for a folder's newest state before the answer says what there is.
 pub(super) const TREE_WAIT: Duration = Duration::from_secs(20);
 
@@ -56,13 +60,27 @@ impl Daemon {
         let unreadable = |why: String| {
             ApiError::new(ErrorCode::CodeUnreadable, why).hint("copy the whole code again, or ask for a new one")
         };
-        let pasted: InviteText =
-            request.code.parse().map_err(|why: cobox_core::members::InviteError| unreadable(why.to_string()))?;
-        let code = match pasted {
-            InviteText::Code(code) => code,
-            InviteText::Sealed(sealed) => sealed.open(&self.identity().root.contact()).map_err(|why| {
-                ApiError::new(ErrorCode::CodeForAnother, why.to_string()).hint("your CoBox key is in `cobox whoami`")
-            })?,
+        let typed = request.path.as_deref().map(Path::new);
+        let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
+        // What somebody gave a moment ago may be news at the places it names.
+        let mut news = None;
+        let code = if SpokenCode::is_meant_by(&request.code) {
+            let said = request.code.parse::<SpokenCode>().map_err(|why| spoken::unreadable(&why))?;
+            // Before the one try: a wrong path costs no words.
+            typed.map(|path| self.prepare_root(path)).transpose()?;
+            let code = self.say_words(&said, request.via.as_deref(), deadline).await?;
+            news = Some(Instant::now() + NEWS_WAIT);
+            code
+        } else {
+            let pasted: InviteText =
+                request.code.parse().map_err(|why: cobox_core::members::InviteError| unreadable(why.to_string()))?;
+            match pasted {
+                InviteText::Code(code) => code,
+                InviteText::Sealed(sealed) => sealed.open(&self.identity().root.contact()).map_err(|why| {
+                    ApiError::new(ErrorCode::CodeForAnother, why.to_string())
+                        .hint("your CoBox key is in `cobox whoami`")
+                })?,
+            }
         };
         if let Some(running) = self.running_folder(&code.folder) {
             return Ok(JoinReply { folder: folder_name(&running), already: true, waiting: None });
@@ -71,13 +89,12 @@ impl Daemon {
             return Ok(JoinReply { already: true, ..waits(waiting) });
         }
         // Looked at before anything is asked of anybody, so that a wrong path costs no invite.
-        let typed = request.path.as_deref().map(Path::new);
         let root = typed.map(|path| self.prepare_root(path)).transpose()?;
         // By another code: what was asked by the one before is over.
         self.forget_joining(&code.folder).map_err(failed)?;
-        let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
+        let deadline = deadline.max(news.unwrap_or(deadline));
         let slot = self.free_slot();
-        match self.enter_by_invite(&code, root.as_deref(), slot, deadline).await? {
+        match self.enter_by_invite(&code, root.as_deref(), slot, deadline, news).await? {
             Came::In(entered, keys, device_seed, link) => {
                 let entering = Entering { code: &code, typed, slot, link, deadline };
                 let folder = self.enter(entering, *entered, keys, device_seed).await?;
@@ -129,13 +146,15 @@ impl Daemon {
         Ok(FolderName { id: code.folder.to_string(), name, path: root.display().to_string() })
     }
 
-    /// Becomes a member by an invite, or asks to become one, through the first of its places that answers.
+    /// Becomes a member by an invite, or asks to become one, through the first of its places that answers. Until `news` the invite may be
+    /// unknown there yet, and a closed door is knocked at again.
     async fn enter_by_invite(
         &self,
         code: &InviteCode,
         root: Option<&Path>,
         slot: u16,
         deadline: Instant,
+        news: Option<Instant>,
     ) -> Result<Came, ApiError> {
         let tickets = tickets(code);
         let secret = code.secret();
@@ -165,7 +184,8 @@ impl Daemon {
                     return Ok(Came::In(Box::new(entered), keys, device_seed, link));
                 }
             }
-            if let Some(spent) = spent {
+            let is_news = news.is_some_and(|until| Instant::now() < until);
+            if let Some(spent) = spent.take_if(|_| !is_news) {
                 return Err(spent);
             }
             if Instant::now() + Duration::from_millis(500) >= deadline {

@@ -225,12 +225,11 @@ impl FolderActor {
                 _ => open_label(keys, op.op()).ok().flatten(),
             };
         }
-        // The founder came in by the genesis, which has no room for a name: their first policy says it.
+        // The founder came in by the genesis, which has no room for a name: their first policy says it. Later ones say nothing.
         let named = |op: &&SignedOp| {
             matches!(op.op().body, OpBody::Policy { .. }) && op.op().signers.iter().any(|signer| signer.grant == *grant)
         };
-        let op = membership.log().ops().find(named)?;
-        open_label(keys, op.op()).ok().flatten()
+        membership.log().ops().filter(named).find_map(|op| open_label(keys, op.op()).ok().flatten())
     }
 
     /// Six words for the keys that a member joined with; none if they did not come by an invite.

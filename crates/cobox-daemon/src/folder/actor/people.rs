@@ -1,7 +1,8 @@
 //! What people decide about people and devices: who is sent away, what becomes of what they wrote meanwhile.
 
 use cobox_core::members::{
-    Change, RemovalError, approve_join, cancel_invite, refuse_join, rekey, remove_device, remove_member, set_role,
+    Change, RemovalError, approve_join, cancel_invite, refuse_join, rekey, remove_device, remove_member,
+    set_approve_joins, set_role,
 };
 
 use super::*;
@@ -53,6 +54,12 @@ impl FolderActor {
             None => self.config.nicknames.remove(&member.to_string()),
         };
         self.save_config();
+    }
+
+    /// Says whether whoever joins has to be approved.
+    pub(crate) fn set_approve_joins(&mut self, approve_joins: bool) -> Result<Change, RemovalError> {
+        let change = set_approve_joins(&self.seat(), approve_joins, &self.chances())?;
+        Ok(self.changed(change, false))
     }
 
     /// Starts a new epoch because a person wants one.
