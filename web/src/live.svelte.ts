@@ -101,7 +101,8 @@ export function keepLooking(): () => void {
   };
   const stop = follow({
     told(event) {
-      if (event.kind !== 'missed' && event.kind !== 'folder_changed') told = [event, ...told].slice(0, TOLD_MAX);
+      // What is open is seen where it is; told afterwards it is nobody's business.
+      if (!['missed', 'folder_changed', 'editing'].includes(event.kind)) told = [event, ...told].slice(0, TOLD_MAX);
       if (event.folder && !beating.has(event.folder)) {
         const folder = event.folder;
         const wait = Math.max(GATHER_MS * 2, (beaten.get(folder) ?? 0) + BEAT_MS - performance.now());

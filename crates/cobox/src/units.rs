@@ -90,6 +90,17 @@ pub(crate) fn show_ago(at: Time, now: Time) -> String {
     if s < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
 }
 
+/// A moment of this day as `14:02`, of another as `2026-11-22 14:02`, on the clock of the place.
+pub(crate) fn show_clock(at: Time, now: Time, zone: &TimeZone) -> String {
+    let local = |time: Time| {
+        let moment = Timestamp::from_millisecond(time.as_ms()).unwrap_or(Timestamp::UNIX_EPOCH);
+        moment.to_zoned(zone.clone())
+    };
+    let (at, now) = (local(at), local(now));
+    let form = if at.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    at.strftime(form).to_string()
+}
+
 /// How long something still takes, for people: `4 minutes`.
 pub(crate) fn show_rest(rest: Duration) -> String {
     // Rounded up: nobody minds if it is done sooner.
@@ -160,6 +171,16 @@ mod tests {
         for text in ["", "yesterday", "14:00", "2026-13-01 00:00", "2026-11-22 25:00"] {
             assert!(read(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_moment_of_this_day_is_told_by_the_clock_alone() {
+        let now = Time::from_ms(1_795_356_000_000); // 2026-11-22T14:00:00Z
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        let told = |ms: i64| show_clock(Time::from_ms(now.as_ms() + ms), now, &zone);
+        assert_eq!(told(2 * 60_000), "15:02");
+        assert_eq!(told(-24 * 3_600_000), "2026-11-21 15:00");
+        assert_eq!(told(9 * 3_600_000), "2026-11-23 00:00", "the day is that of the place");
     }
 
     #[test]

@@ -190,6 +190,11 @@ export const de: Words = {
   'card.problems': { one: 'Ein Problem', other: '{n} Probleme' },
   'card.files': { one: '{n} Datei', other: '{n} Dateien' },
 
+  'open.one': '{who} hat {path} seit {time} geöffnet',
+  'open.many': '{n} Dateien sind anderswo geöffnet',
+  'open.file': '{who} hat das seit {time} geöffnet',
+  'open.title': 'Anderswo geöffnet',
+  'open.text': 'Nur ein Zeichen, keine Sperre: nichts wartet darauf. Wer zur selben Zeit speichert, macht vielleicht eine zweite Fassung.',
   'people.none': 'Noch niemand sonst',
   'people.nobody': { one: 'Das andere Mitglied ist nicht da', other: 'Von den {n} anderen ist niemand da' },
   'people.here': { one: '{names} ist da', other: '{names} sind da' },

@@ -179,6 +179,11 @@ export const en = {
   'card.problems': { one: 'One problem', other: '{n} problems' },
   'card.files': { one: '{n} file', other: '{n} files' },
 
+  'open.one': '{who} has {path} open since {time}',
+  'open.many': '{n} files are open elsewhere',
+  'open.file': '{who} has this open since {time}',
+  'open.title': 'Open elsewhere',
+  'open.text': 'A sign and no lock: nothing waits for it. Who saves at the same time may make a second version.',
   'people.none': 'Nobody else yet',
   'people.nobody': { one: 'The other member is not here', other: 'None of the {n} others is here' },
   'people.here': { one: '{names} is here', other: '{names} are here' },

@@ -180,6 +180,11 @@ export const es: Words = {
   'card.problems': { one: 'Un problema', other: '{n} problemas' },
   'card.files': { one: '{n} archivo', other: '{n} archivos' },
 
+  'open.one': '{who} tiene abierto {path} desde {time}',
+  'open.many': '{n} archivos están abiertos en otra parte',
+  'open.file': '{who} lo tiene abierto desde {time}',
+  'open.title': 'Abierto en otra parte',
+  'open.text': 'Es una señal y no un bloqueo: nada espera por ella. Quien guarde al mismo tiempo puede crear una segunda versión.',
   'people.none': 'Nadie más todavía',
   'people.nobody': { one: 'La otra persona no está', other: 'No está nadie de las otras {n} personas' },
   'people.here': { one: '{names} está aquí', other: '{names} están aquí' },

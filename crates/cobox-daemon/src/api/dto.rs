@@ -242,6 +242,9 @@ pub struct FolderStatus {
     /// While contents are sealed under new keys: what is left on this device.
     #[serde(default)]
     pub resealing: Option<Resealing>,
+    /// What others have open now, as far as their devices are connected: a sign, and no lock.
+    #[serde(default)]
+    pub editing: Vec<OpenFile>,
     /// What needs a person.
     pub problems: Vec<Problem>,
 }
@@ -535,6 +538,7 @@ mod tests {
             held_changes: 0,
             joins_waiting: 0,
             resealing: None,
+            editing: vec![],
             problems: vec![],
         };
         let json = serde_json::to_value(&folder).unwrap();
@@ -556,6 +560,7 @@ mod tests {
             "held_changes",
             "joins_waiting",
             "resealing",
+            "editing",
             "problems",
         ];
         wanted.sort_unstable();

@@ -70,6 +70,7 @@ pub(crate) fn folder(id: &str, name: &str, path: &str) -> FolderStatus {
         held_changes: 0,
         joins_waiting: 0,
         resealing: None,
+        editing: vec![],
         problems: vec![],
     }
 }

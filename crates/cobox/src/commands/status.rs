@@ -6,12 +6,13 @@ use cobox_daemon::api::ErrorCode;
 use cobox_daemon::api::dto::{
     BackupStatus, FolderState, FolderStatus, JoiningState, JoiningStatus, MemberStatus, Role, Status, Time, WaitRequest,
 };
+use jiff::tz::TimeZone;
 
 use crate::client::{Client, part};
 use crate::error::Failure;
 use crate::pace::Pace;
 use crate::text::clean;
-use crate::units::{count, show_ago, show_bytes, show_rest};
+use crate::units::{count, show_ago, show_bytes, show_clock, show_rest};
 use crate::{Context, place};
 
 /// How long one question waits before progress is shown.
@@ -139,7 +140,7 @@ fn show_joining(join: &JoiningStatus) -> String {
 
 fn show_folder(folder: &FolderStatus, now: Time) -> String {
     let row = &folder.row;
-    let name = clean(&row.name);
+    let (name, zone) = (clean(&row.name), TimeZone::system());
     let mut text = format!(
         "{name}: {}\n  {}, {} in {}\n",
         state(row.state),
@@ -165,6 +166,10 @@ fn show_folder(folder: &FolderStatus, now: Time) -> String {
     }
     if let Some(left) = folder.resealing {
         line(format!("sealed under new keys: {} to go, {}", count(left.files, "file"), show_bytes(left.bytes)));
+    }
+    for open in &folder.editing {
+        let (path, by, device) = (clean(&open.path), clean(&open.by), clean(&open.device));
+        line(format!("{path}: {by} has this open since {} (device {device})", show_clock(open.since, now, &zone)));
     }
     if folder.joins_waiting > 0 {
         line(format!("waits for you: {} to be let in: `cobox joins list {name}`", asking(folder.joins_waiting)));
@@ -204,7 +209,7 @@ pub(super) fn show_backup(backup: &BackupStatus, now: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cobox_daemon::api::dto::{FolderRow, Problem};
+    use cobox_daemon::api::dto::{FolderRow, OpenFile, Problem};
 
     #[test]
     fn x11_a_hostile_name_stays_on_its_line() {
@@ -243,6 +248,7 @@ mod tests {
             message: hostile.into(),
             hint: Some(hostile.into()),
         };
+        let open = OpenFile { path: hostile.into(), by: hostile.into(), device: hostile.into(), since: Time::from_ms(0) };
         let folder = FolderStatus {
             row,
             pending_files: 1,
@@ -255,10 +261,11 @@ mod tests {
             held_changes: 2,
             joins_waiting: 1,
             resealing: None,
+            editing: vec![open],
             problems: vec![problem],
         };
         let text = show_folder(&folder, Time::from_ms(0));
-        assert_eq!(text.lines().count(), 9, "{text}");
+        assert_eq!(text.lines().count(), 10, "{text}");
         assert!(!text.chars().any(|c| c != '\n' && crate::text::misleads(c)), "{text}");
     }
 }
