@@ -437,6 +437,11 @@ impl Engine {
         self.pending.0
     }
 
+    /// ... and their bytes.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending.1
+    }
+
     /// Whether every known head that can be read is joined.
     pub fn is_merged(&self) -> bool {
         self.merging.is_idle()

@@ -10,7 +10,6 @@ use jiff::tz::TimeZone;
 
 use crate::client::{Client, part};
 use crate::error::Failure;
-use crate::pace::Pace;
 use crate::text::clean;
 use crate::units::{count, show_ago, show_bytes, show_clock, show_rest};
 use crate::{Context, place};
@@ -56,10 +55,15 @@ impl Args {
     }
 }
 
-fn wait(context: &Context, client: &Client, folder: Option<String>, timeout_s: Option<u64>) -> Result<Status, Failure> {
+/// Waits until all that was asked for is in step, and says meanwhile how far it is.
+pub(super) fn wait(
+    context: &Context,
+    client: &Client,
+    folder: Option<String>,
+    timeout_s: Option<u64>,
+) -> Result<Status, Failure> {
     let until = timeout_s.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
     let progress = context.out.progress();
-    let (begun, mut pace) = (Instant::now(), Pace::default());
     let mut rescan = true;
     loop {
         let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()).min(SLICE));
@@ -69,8 +73,9 @@ fn wait(context: &Context, client: &Client, folder: Option<String>, timeout_s: O
             return Ok(status);
         }
         rescan = false;
-        pace.note(begun.elapsed(), status.folders.iter().map(|folder| folder.pending_bytes).sum());
-        let rest = pace.rest().map(|rest| format!("; about {} left", show_rest(rest))).unwrap_or_default();
+        // They come at the same time.
+        let rest = status.folders.iter().filter_map(|folder| folder.remaining_s).max();
+        let rest = rest.map(|rest_s| format!("; about {} left", show_rest(rest_s))).unwrap_or_default();
         progress.say(&format!("waiting for {}{rest}", behind(&status)));
     }
 }
@@ -150,7 +155,8 @@ fn show_folder(folder: &FolderStatus, now: Time) -> String {
     );
     let mut line = |line: String| text.push_str(&format!("  {line}\n"));
     if folder.pending_files > 0 || folder.pending_bytes > 0 {
-        line(format!("{} to go, {}", count(folder.pending_files, "file"), show_bytes(folder.pending_bytes)));
+        let rest = folder.remaining_s.map(|rest_s| format!(", about {} left", show_rest(rest_s))).unwrap_or_default();
+        line(format!("{} to go, {}{rest}", count(folder.pending_files, "file"), show_bytes(folder.pending_bytes)));
     }
     for member in &folder.members {
         line(format!("member {}", show_member(member, now)));
@@ -248,11 +254,13 @@ mod tests {
             message: hostile.into(),
             hint: Some(hostile.into()),
         };
-        let open = OpenFile { path: hostile.into(), by: hostile.into(), device: hostile.into(), since: Time::from_ms(0) };
+        let open =
+            OpenFile { path: hostile.into(), by: hostile.into(), device: hostile.into(), since: Time::from_ms(0) };
         let folder = FolderStatus {
             row,
             pending_files: 1,
             pending_bytes: 1,
+            remaining_s: Some(240),
             sent_blocks: 0,
             received_blocks: 0,
             members: vec![who],
@@ -266,6 +274,7 @@ mod tests {
         };
         let text = show_folder(&folder, Time::from_ms(0));
         assert_eq!(text.lines().count(), 10, "{text}");
+        assert!(text.contains("1 file to go, 1 B, about 4 minutes left"), "{text}");
         assert!(!text.chars().any(|c| c != '\n' && crate::text::misleads(c)), "{text}");
     }
 }

@@ -45,6 +45,7 @@ pub(super) struct Snapshot {
     blocks: (u64, u64),
     online: Vec<SigKey>,
     editing: Vec<Opened>,
+    rest: Option<Duration>,
 }
 
 /// A file that is open on another device.
@@ -106,6 +107,7 @@ fn time(ms: u64) -> Time {
 /// Everything the status wants, taken in one go by the folder's own thread.
 pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
     actor.note_unsent();
+    let rest = actor.rest();
     let summary = actor.engine.as_ref().map(|engine| engine.summary()).unwrap_or_default();
     let root = actor.engine.as_ref().map(|engine| engine.root());
     let roster = actor.replica.membership().roster();
@@ -153,6 +155,7 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
         blocks: (actor.sent_blocks, actor.received_blocks),
         online: actor.peers.values().map(|row| row.who.key).collect(),
         editing: editing(actor),
+        rest,
         summary,
     }
 }
@@ -438,6 +441,8 @@ impl Daemon {
             row,
             pending_files: snapshot.summary.pending_files,
             pending_bytes: snapshot.summary.pending_bytes,
+            // Rounded up: nobody minds if it is done sooner.
+            remaining_s: snapshot.rest.map(|rest| rest.as_secs() + 1),
             sent_blocks: snapshot.blocks.0,
             received_blocks: snapshot.blocks.1,
             members,
@@ -499,6 +504,7 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
         },
         pending_files: 0,
         pending_bytes: 0,
+        remaining_s: None,
         sent_blocks: 0,
         received_blocks: 0,
         members: Vec::new(),

@@ -60,6 +60,7 @@ use crate::folder::left_out::LeftOut;
 use crate::folder::look::{self, Looked};
 use crate::folder::pace::Pace;
 use crate::folder::records::Records;
+use crate::folder::rest::Rest;
 use crate::folder::seen;
 use crate::folder::serve::{Serve, Served, Server};
 
@@ -305,6 +306,7 @@ pub(crate) struct FolderActor {
     asked_to_enter: BTreeMap<SigKey, u32>,
     told_progress: Option<(Cid, u64)>,
     told_vault: Option<VaultMark>,
+    rest: Rest,
     edited_here: EditedHere,
     pub(crate) edited_elsewhere: EditedElsewhere,
     /// What stood on the disk alone when that was last looked at, after the person or the device was sent away.
@@ -394,6 +396,7 @@ pub(crate) fn start(
         received_blocks: 0,
         told_progress: None,
         told_vault: None,
+        rest: Rest::default(),
         edited_here: EditedHere::default(),
         edited_elsewhere: EditedElsewhere::default(),
         unsent: None,
@@ -570,6 +573,7 @@ impl FolderActor {
         self.give_up_seeking();
         self.keep_memory();
         self.tell_progress();
+        self.note_rest();
         self.tell_editing();
         self.pass_vault_mark();
     }
