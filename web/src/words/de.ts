@@ -741,6 +741,8 @@ export const de: Words = {
   'trouble.device_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
   'trouble.held_not_found': 'Das ist schon entschieden.',
   'trouble.held_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
+  'trouble.keys_awaited': 'Die neuen Schlüssel des Ordners sind noch nicht da; vorher kann nichts an andere gehen.',
+  'trouble.keys_awaitedHint': 'Nichts ist verloren. Versuchen Sie es später noch einmal: Eigentümer oder Verwalter machen die neuen Schlüssel, sobald ihr Rechner verbunden ist.',
   'trouble.held_aside_not_found': 'Das ist schon entschieden.',
   'trouble.held_aside_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
   'trouble.stopping': 'cobox wird gerade beendet.',

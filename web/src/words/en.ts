@@ -723,6 +723,8 @@ export const en = {
   'trouble.device_not_foundHint': 'Look at the list again.',
   'trouble.held_not_found': 'This is decided already.',
   'trouble.held_not_foundHint': 'Look at the list again.',
+  'trouble.keys_awaited': 'The folder’s new keys are not here yet, and nothing can be sent to others before.',
+  'trouble.keys_awaitedHint': 'Nothing is lost. Try it again in a while: an owner or admin makes the new keys as soon as their computer is connected.',
   'trouble.held_aside_not_found': 'This is decided already.',
   'trouble.held_aside_not_foundHint': 'Look at the list again.',
   'trouble.stopping': 'cobox is about to stop.',

@@ -728,6 +728,8 @@ export const es: Words = {
   'trouble.device_not_foundHint': 'Mira la lista otra vez.',
   'trouble.held_not_found': 'Esto ya está decidido.',
   'trouble.held_not_foundHint': 'Mira la lista otra vez.',
+  'trouble.keys_awaited': 'Las claves nuevas de la carpeta aún no están aquí, y antes nada puede ir a los demás.',
+  'trouble.keys_awaitedHint': 'No se pierde nada. Vuelve a intentarlo dentro de un rato: quien es dueño o administra hace las claves nuevas en cuanto su equipo se conecta.',
   'trouble.held_aside_not_found': 'Esto ya está decidido.',
   'trouble.held_aside_not_foundHint': 'Mira la lista otra vez.',
   'trouble.stopping': 'cobox está a punto de detenerse.',

@@ -45,7 +45,7 @@ use cobox_proto::sign::SecretKey;
 use smallvec::SmallVec;
 
 pub use brake::Brake;
-pub use holding::{Held, HeldIncoming, Noise};
+pub use holding::{Held, HeldIncoming, Noise, NotLetOut};
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
 pub use missing::GiveUpError;

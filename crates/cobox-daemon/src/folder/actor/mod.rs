@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use cobox_core::editing::{EditedElsewhere, EditedHere};
 use cobox_core::engine::{
-    Brake, Engine, Event, GiveUpError, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark,
+    Brake, Engine, Event, GiveUpError, Input, Memory, NotLetOut, Output, Setup, Standing, Stat, StepError, StepId,
+    VaultMark,
 };
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{
