@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use cobox_core::editing::EditingNote;
 use cobox_core::engine::HeadNote;
 use cobox_core::keys::{DeviceSecret, EpochSecret, FolderKeys, Profile, RootSecret, ShapeKey};
 use cobox_core::members::{Founded, Founding, FoundingRandom, found, open_epochs, open_label};
@@ -180,8 +181,9 @@ pub(crate) fn envelopes(bytes: &[u8]) {
 /// Notes sealed to the members, and what stands in them.
 pub(crate) fn note(bytes: &[u8]) {
     same::<HeadNote>(bytes);
+    same::<EditingNote>(bytes);
     let (keys, epoch) = &*KEYS;
-    for object in ["head", "op", "history", "addresses"] {
+    for object in ["head", "op", "history", "addresses", "editing"] {
         if let Ok(plain) = keys.open_note(epoch, object, b"", bytes) {
             assert_eq!(keys.seal_note(epoch, object, b"", &plain).as_deref(), Ok(bytes));
         }

@@ -4,7 +4,6 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { api, ask, Failure, GONE, type Schemas } from './api/client';
 import { follow, type Told } from './api/events';
-import { Pace } from './pace';
 
 /** Events come in crowds; one look serves them all. */
 const GATHER_MS = 150;
@@ -18,9 +17,7 @@ let status = $state.raw<Schemas['Status'] | null>(null);
 let whoami = $state.raw<Schemas['Whoami'] | null>(null);
 let told = $state.raw<Told[]>([]);
 let connected = $state(true);
-let seconds = $state.raw<ReadonlyMap<string, number>>(new Map());
 const beats = new SvelteMap<string, number>();
-const paces = new Map<string, Pace>();
 
 export const live = {
   get status() {
@@ -36,10 +33,6 @@ export const live = {
   get connected() {
     return connected;
   },
-  /** Seconds that what moves in a folder will still take. */
-  left(folder: string): number | null {
-    return seconds.get(folder) ?? null;
-  },
   /** Another number whenever something happened in a folder: what is read from it may be another now. */
   beat(folder: string): number {
     return beats.get(folder) ?? 0;
@@ -49,24 +42,11 @@ export const live = {
   },
 };
 
-function note(next: Schemas['Status']): void {
-  const left = new Map<string, number>();
-  for (const folder of next.folders) {
-    const pace = paces.get(folder.id) ?? new Pace();
-    paces.set(folder.id, pace);
-    pace.note(performance.now(), folder.pending_bytes);
-    const rest = pace.seconds();
-    if (rest !== null) left.set(folder.id, rest);
-  }
-  seconds = left;
-  status = next;
-}
-
 /** Reads the status now. */
 export async function look(): Promise<void> {
   try {
     whoami ??= await ask(api.GET('/api/v1/whoami'));
-    note(await ask(api.GET('/api/v1/status')));
+    status = await ask(api.GET('/api/v1/status'));
     connected = true;
   } catch (why) {
     if (why instanceof Failure && why.code === GONE) connected = false;
@@ -101,7 +81,8 @@ export function keepLooking(): () => void {
   };
   const stop = follow({
     told(event) {
-      if (event.kind !== 'missed' && event.kind !== 'folder_changed') told = [event, ...told].slice(0, TOLD_MAX);
+      // What is open is seen where it is; told afterwards it is nobody's business.
+      if (!['missed', 'folder_changed', 'editing'].includes(event.kind)) told = [event, ...told].slice(0, TOLD_MAX);
       if (event.folder && !beating.has(event.folder)) {
         const folder = event.folder;
         const wait = Math.max(GATHER_MS * 2, (beaten.get(folder) ?? 0) + BEAT_MS - performance.now());

@@ -1,7 +1,7 @@
 // How a folder stands, in sentences. What is counted where is `verdict.ts`'s; this puts it into words.
 
 import { copies, hasOwnEdits, isOut, verdictOf, type FolderStatus } from './verdict';
-import { ago, list, t } from './words/words.svelte';
+import { ago, list, since, t } from './words/words.svelte';
 
 const NAMED_MAX = 3;
 
@@ -41,6 +41,15 @@ export function whoIsHere(folder: FolderStatus): string {
   const named = here.slice(0, NAMED_MAX);
   const names = here.length > named.length ? [...named, t('people.more', { n: here.length - named.length })] : named;
   return t('people.here', { n: here.length, names: list(names) });
+}
+
+/** Who else has which file open, in one line; nothing if nobody has. */
+export function whatIsOpen(folder: FolderStatus): string {
+  const open = folder.editing ?? [];
+  const [first] = open;
+  if (!first) return '';
+  if (open.length > 1) return t('open.many', { n: open.length });
+  return t('open.one', { who: first.by, path: first.path, time: since(first.since) });
 }
 
 /** How one backup stands. */

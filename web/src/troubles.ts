@@ -24,6 +24,7 @@ export const KNOWN = [
   'device_not_found',
   'held_not_found',
   'held_aside_not_found',
+  'keys_awaited',
   'stopping',
 ] as const;
 

@@ -200,3 +200,25 @@ test('settle a conflict: compared line by line, one version kept, the other stil
   }
   expect(wrong).toEqual([]);
 });
+
+test('who has a file open is seen at the folder, in it, and at the file, until it is closed', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  await choir(ana);
+  await joins(ana, ben);
+  const { page, wrong } = await open(browser, ana);
+  await card(page, 'Choir').getByText('3 files').waitFor();
+  const lock = join(ben.folder('Choir'), '.~lock.song 1.txt#');
+  writeFileSync(lock, ',Ben,ben,desk,;');
+  await card(page, 'Choir').getByText(/^Ben has song 1\.txt open since /).waitFor();
+  await shot(page, '7-open-card');
+  await card(page, 'Choir').getByRole('link', { name: 'Choir' }).click();
+  await page.getByRole('region', { name: 'Open elsewhere' }).getByText(/^Ben has song 1\.txt open since /).waitFor();
+  await shot(page, '7-open');
+  await tab(page, 'Files').click();
+  const row = page.getByRole('row').filter({ hasText: 'song 1.txt' });
+  await row.getByText(/^Ben has this open since /).filter({ visible: true }).waitFor();
+  await shot(page, '7-open-file');
+  rmSync(lock);
+  await row.getByText(/^Ben has this open since /).first().waitFor({ state: 'detached' });
+  expect(wrong).toEqual([]);
+});

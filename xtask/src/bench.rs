@@ -38,7 +38,8 @@ cargo xtask bench WHAT [WORKLOAD…] [--quick] [--runs N] [--scale N] [--without
   sync     from one member's full directory to another member's empty one; to a blind seeder alone; back from it with twelve words
   daily    afterwards: an edit, a copy and a move of what is there, small files saved, nothing to do for a minute, a new start
   all      sync and daily
-  time     looking back in a folder with a thousand states: a page of history, one file as it was, what history takes at a seeder
+  time     looking back in a folder with 10,000 states: a page of history, one file as it was at any moment, what history takes at a
+           seeder; half an hour, once unless --runs says more
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
   members  a membership log of 10,000 ops resolved, an epoch started for 200 devices, names sealed anew; alone
   web      the page: first paint, a folder of 100,000 files, its size; alone
@@ -61,7 +62,7 @@ const QUICK_SCALE: u64 = 8;
 /// What was typed.
 struct Asked {
     workloads: Vec<Workload>,
-    runs: usize,
+    runs: Option<usize>,
     scale: u64,
     without: Vec<String>,
     json: bool,
@@ -106,11 +107,13 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
     if *what == "scale" {
         return scale::scale(&bench, args, asked.million, asked.record);
     }
+    // Ten thousand states take half an hour to live through.
+    let runs = asked.runs.unwrap_or(if *what == "time" { 1 } else { 3 });
     let mut report = Report::begin(args)?;
     for workload in workloads {
         let data = Data::make(*workload, asked.scale, &data_place(asked.scale))?;
         report.workload(&data);
-        for _ in 0..asked.runs {
+        for _ in 0..runs {
             for part in parts {
                 let runs = bench.part(part, &data)?;
                 if asked.json {
@@ -137,7 +140,7 @@ impl Asked {
     fn parse(args: &[&str]) -> Result<Self> {
         let mut asked = Self {
             workloads: vec![],
-            runs: 3,
+            runs: None,
             scale: 1,
             without: vec![],
             json: false,
@@ -150,12 +153,12 @@ impl Asked {
             let mut number = || words.next().and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0).context(USAGE);
             match *word {
                 "--json" => asked.json = true,
-                "--quick" => (asked.runs, asked.scale) = (1, QUICK_SCALE),
+                "--quick" => (asked.runs, asked.scale) = (Some(1), QUICK_SCALE),
                 "--record" => asked.record = true,
                 "--million" => asked.million = true,
                 "--without" => asked.without.extend(words.next().map(ToString::to_string)),
                 "--programs" => asked.programs = Some(words.next().map(PathBuf::from).context(USAGE)?),
-                "--runs" => asked.runs = number()? as usize,
+                "--runs" => asked.runs = Some(number()? as usize),
                 "--scale" => asked.scale = number()?,
                 name => asked.workloads.push(Workload::named(name).context(USAGE)?),
             }

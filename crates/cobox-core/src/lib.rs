@@ -4,6 +4,7 @@
 
 pub mod chunk;
 pub mod content;
+pub mod editing;
 pub mod engine;
 pub mod history;
 pub mod keys;

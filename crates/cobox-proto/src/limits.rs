@@ -173,3 +173,11 @@ pub const NOTE_BYTES_MAX: usize = 64 << 10;
 pub const FOLDER_EPOCHS_MAX: usize = 4096;
 /// Bytes of one ticket in an invite code: a key and its addresses.
 pub const TICKET_BYTES_MAX: usize = 1024;
+/// Files that one device says it has open; more than a person works on.
+pub const EDITING_FILES_MAX: usize = 32;
+/// Bytes in which it says so, before they are sealed.
+pub const EDITING_NOTE_BYTES_MAX: usize = 12 << 10;
+/// ... and sealed, with padding and the epoch's tag.
+pub const EDITING_SEALED_BYTES_MAX: usize = 16 << 10;
+/// Devices of one folder whose word on that is remembered.
+pub const EDITING_DEVICES_MAX: usize = 1024;

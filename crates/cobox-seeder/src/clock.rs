@@ -13,6 +13,12 @@ impl std::fmt::Debug for Clock {
     }
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
 impl Clock {
     /// One that tells what `now_ms` says.
     pub fn of(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {

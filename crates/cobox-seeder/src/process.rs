@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{ApiFile, ApiFileError, Exit, serve};
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::home::{Home, HomeError};
 use crate::log;
@@ -39,6 +40,8 @@ pub struct UpOptions {
     pub listen: Option<SocketAddr>,
     /// Log to standard error too.
     pub log_to_stderr: bool,
+    /// The time; the machine's if not said.
+    pub clock: Clock,
 }
 
 /// Why the service does not run.
@@ -120,7 +123,7 @@ async fn live(home: &Home, config: Config, options: UpOptions, ready: impl FnOnc
         listen: options.listen.or(config.listen),
         relays: config.relays,
         connections_max: config.connections_max,
-        ..StartOptions::default()
+        clock: options.clock,
     };
     let seeder = Arc::new(Seeder::start(home, start).await?);
     let api_file = ApiFile::new(address);

@@ -8,7 +8,6 @@ mod commands;
 mod error;
 mod interrupt;
 mod output;
-mod pace;
 mod place;
 mod prompt;
 mod text;

@@ -1,7 +1,5 @@
 //! Durations, sizes and times as people type and read them.
 
-use std::time::Duration;
-
 use cobox_daemon::api::dto::Time;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -90,10 +88,21 @@ pub(crate) fn show_ago(at: Time, now: Time) -> String {
     if s < 0 { format!("in {number} {unit}{plural}") } else { format!("{number} {unit}{plural} ago") }
 }
 
+/// A moment of this day as `14:02`, of another as `2026-11-22 14:02`, on the clock of the place.
+pub(crate) fn show_clock(at: Time, now: Time, zone: &TimeZone) -> String {
+    let local = |time: Time| {
+        let moment = Timestamp::from_millisecond(time.as_ms()).unwrap_or(Timestamp::UNIX_EPOCH);
+        moment.to_zoned(zone.clone())
+    };
+    let (at, now) = (local(at), local(now));
+    let form = if at.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    at.strftime(form).to_string()
+}
+
 /// How long something still takes, for people: `4 minutes`.
-pub(crate) fn show_rest(rest: Duration) -> String {
+pub(crate) fn show_rest(rest_s: u64) -> String {
     // Rounded up: nobody minds if it is done sooner.
-    match rest.as_secs() {
+    match rest_s {
         s @ 0..100 => count((s / 10 + 1) * 10, "second"),
         s @ 100..7200 => count(s.div_ceil(60), "minute"),
         s @ 7200..172_800 => count(s.div_ceil(3600), "hour"),
@@ -131,11 +140,11 @@ mod tests {
 
     #[test]
     fn the_rest_of_the_time_is_told_in_the_unit_people_would_use_and_never_too_short() {
-        let told = |s| show_rest(Duration::from_secs(s));
+        let told = show_rest;
         assert_eq!([told(0), told(9), told(95)], ["10 seconds", "10 seconds", "100 seconds"]);
         assert_eq!([told(100), told(240), told(7199)], ["2 minutes", "4 minutes", "120 minutes"]);
         assert_eq!([told(7200), told(86_400 * 3)], ["2 hours", "3 days"]);
-        assert_eq!(show_rest(Duration::MAX).split(' ').next_back(), Some("days"));
+        assert_eq!(show_rest(u64::MAX).split(' ').next_back(), Some("days"));
     }
 
     #[test]
@@ -160,6 +169,16 @@ mod tests {
         for text in ["", "yesterday", "14:00", "2026-13-01 00:00", "2026-11-22 25:00"] {
             assert!(read(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_moment_of_this_day_is_told_by_the_clock_alone() {
+        let now = Time::from_ms(1_795_356_000_000); // 2026-11-22T14:00:00Z
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        let told = |ms: i64| show_clock(Time::from_ms(now.as_ms() + ms), now, &zone);
+        assert_eq!(told(2 * 60_000), "15:02");
+        assert_eq!(told(-24 * 3_600_000), "2026-11-21 15:00");
+        assert_eq!(told(9 * 3_600_000), "2026-11-23 00:00", "the day is that of the place");
     }
 
     #[test]

@@ -125,6 +125,13 @@ export function exactly(at: Date): string {
   return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium' }).format(at);
 }
 
+/** 15:00 if it was today, else with the day. */
+export function since(at: string): string {
+  const [then, today] = [new Date(at), new Date(Math.max(now, Date.now()))];
+  const dateStyle = then.toDateString() === today.toDateString() ? undefined : 'medium';
+  return new Intl.DateTimeFormat(language, { dateStyle, timeStyle: 'short' }).format(then);
+}
+
 /** 15:00:07. */
 export function clock(at: string): string {
   return new Intl.DateTimeFormat(language, { timeStyle: 'medium' }).format(new Date(at));

@@ -211,6 +211,21 @@ impl Computer {
         self.type_in(&args).map(drop)
     }
 
+    /// At a seeder: the folder that is no vault.
+    pub(crate) fn folder_id(&self) -> Result<String> {
+        let folders = self.type_in(&["folders"])?;
+        let is_it = |folder: &&Value| folder["kind"] == "folder";
+        let folder =
+            folders["folders"].as_array().and_then(|folders| folders.iter().find(is_it)).context("a folder")?;
+        folder["id"].as_str().map(str::to_owned).context("its id")
+    }
+
+    /// At a seeder: how many states of it are complete and kept.
+    pub(crate) fn states(&self, id: &str) -> Result<u64> {
+        let shown = self.type_in(&["show", id])?;
+        shown["folder"]["states"].as_u64().with_context(|| format!("{shown} names no states"))
+    }
+
     /// How each of its folders stands.
     pub(crate) fn folders(&self) -> Result<Vec<Value>> {
         Ok(ask(&self.dir, "/status")?["folders"].as_array().cloned().unwrap_or_default())

@@ -25,6 +25,17 @@ const NOISE_WAIT_MS: u64 = 30_000;
 /// Files that became noise, with what they look like now: stamp and digest.
 pub type Noise = BTreeMap<FolderPath, (Stamp, [u8; 32])>;
 
+/// Why what is held on its way out can not be let out now. It stays held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotLetOut {
+    /// This device may only read by now.
+    #[error("whoever may only read a folder can not send changes to others")]
+    MayNotWrite,
+    /// The folder is between two keys: what is said under the old ones nobody takes, and the new ones are not here.
+    #[error("the folder's new keys are not here yet, and nothing can be sent to others before")]
+    NoEpoch,
+}
+
 /// Changes of this device that wait for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -247,10 +258,19 @@ impl Engine {
         self.commit_gone(now_ms, gone);
     }
 
-    /// A person decided about what this device wants to send.
+    /// Whether what is held on its way out could be let out now. An approval is not remembered for later: by then other files may be
+    /// gone than those a person saw.
+    pub fn may_let_out(&self) -> Result<(), NotLetOut> {
+        match (self.standing.can_write, self.may_publish()) {
+            (false, _) => Err(NotLetOut::MayNotWrite),
+            (true, false) => Err(NotLetOut::NoEpoch),
+            (true, true) => Ok(()),
+        }
+    }
+
+    /// A person decided about what this device wants to send. What can not be let out stays held.
     pub(super) fn decide(&mut self, now_ms: u64, approve: bool) {
-        // What is approved stays held until it can be said to others.
-        if self.held.is_none() || (approve && !self.may_publish()) {
+        if approve && self.may_let_out().is_err() {
             return;
         }
         let Some(held) = self.held.take() else { return };

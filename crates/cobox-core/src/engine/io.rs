@@ -282,7 +282,7 @@ pub enum Input {
     },
     /// A person decided about a held change.
     Decide {
-        /// `true`: go on with it; `false`: bring the files back.
+        /// `true`: go on with it, which changes nothing as long as [`super::Engine::may_let_out`] says no; `false`: bring the files back.
         approve: bool,
     },
     /// A person decided about held changes of others.

@@ -45,7 +45,7 @@ use cobox_proto::sign::SecretKey;
 use smallvec::SmallVec;
 
 pub use brake::Brake;
-pub use holding::{Held, HeldIncoming, Noise};
+pub use holding::{Held, HeldIncoming, Noise, NotLetOut};
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
 pub use missing::GiveUpError;
@@ -435,6 +435,11 @@ impl Engine {
     /// How many files are still to be written here.
     pub fn summary_pending(&self) -> u64 {
         self.pending.0
+    }
+
+    /// ... and their bytes.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending.1
     }
 
     /// Whether every known head that can be read is joined.

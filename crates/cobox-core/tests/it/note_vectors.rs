@@ -1,7 +1,9 @@
 //! `note.json`: what heads say under seal, and how a device says where it is; bytes that are no such notes.
 
+use cobox_core::editing::{EditedFile, EditingNote};
 use cobox_core::engine::{HeadNote, VaultMark};
 use cobox_core::keys::{EpochSecret, FolderKeys, Profile, ShapeKey};
+use cobox_core::path::FolderPath;
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::{Address, Ticket};
 use cobox_proto::id::{EndpointId, FolderId, HeadId, SigKey};
@@ -39,7 +41,26 @@ fn made() -> Value {
     let note = keys.seal_note(&epoch, "addresses", &DEVICE.0, &plain).unwrap();
     assert_eq!(keys.open_note(&epoch, "addresses", &DEVICE.0, &note).unwrap(), plain);
     assert!(keys.open_note(&epoch, "addresses", &[0x45; 32], &note).is_err(), "another device's");
+    let open = |path: &str, open_s| EditedFile { path: FolderPath::parse(path).unwrap(), open_s };
+    let editing = EditingNote::of([open("letters/to Ana.odt", 300), open("minutes.docx", 0)]).to_bytes();
+    let sealed_editing = keys.seal_note(&epoch, "editing", &DEVICE.0, &editing).unwrap();
+    let refused_editing = [
+        ("unknown version", vec![2, 0]),
+        ("cut", editing[..editing.len() - 1].to_vec()),
+        ("a byte too many", [&editing[..], &[0]].concat()),
+        ("out of order", b"\x01\x02\x01b\x00\x01a\x00".to_vec()),
+        ("twice", b"\x01\x02\x01a\x00\x01a\x00".to_vec()),
+        ("the folder itself", b"\x01\x01\x00\x00".to_vec()),
+        ("out of the folder", b"\x01\x01\x04../x\x00".to_vec()),
+        ("more than a year", b"\x01\x01\x01a\xff\xff\xff\xff\x0f".to_vec()),
+        ("too many", b"\x01\x21".to_vec()),
+    ];
+    let refused_editing: Vec<Value> =
+        refused_editing.into_iter().map(|(name, bytes)| json!({ "name": name, "bytes": hex(bytes) })).collect();
     json!({
+        "editing": {
+            "plain": hex(&editing), "sealed": hex([&epoch.0[..], &sealed_editing].concat()), "refused": refused_editing,
+        },
         "head": { "with a vault": hex(long), "without": hex(short), "refused": refused },
         "addresses": {
             "folder": hex(FOLDER), "shape_key": hex([0x22; 32]), "epoch_secret": hex([0x33; 32]), "device": DEVICE.to_string(),
@@ -57,5 +78,10 @@ fn notes_are_as_written_down_and_others_are_refused() {
     }
     for case in list(&file["head"]["refused"]) {
         assert!(HeadNote::from_bytes(&unhex(&case["bytes"])).is_err(), "{}", text(&case["name"]));
+    }
+    let open = unhex(&file["editing"]["plain"]);
+    assert_eq!(EditingNote::from_bytes(&open).unwrap().to_bytes(), open);
+    for case in list(&file["editing"]["refused"]) {
+        assert!(EditingNote::from_bytes(&unhex(&case["bytes"])).is_err(), "{}", text(&case["name"]));
     }
 }

@@ -21,7 +21,7 @@ pub use devices::{DeviceLink, DeviceNameRequest, DeviceRemoved, DeviceStatus, De
 pub use edits::{Edit, EditSetAside, Edits, EditsReset, NotReset, ResetRequest};
 pub use events::{Event, EventKind};
 pub use files::{
-    BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules,
+    BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules, OpenFile,
 };
 pub use history::{
     ChangeKind, EntryKind, History, HistoryEntry, MovedAside, RestoreRequest, Restored, TrashRestoreRequest,
@@ -228,6 +228,9 @@ pub struct FolderStatus {
     pub pending_files: u64,
     /// Their size.
     pub pending_bytes: u64,
+    /// About how many seconds they will take, by how fast they came lately; nothing as long as that can not be told.
+    #[serde(default)]
+    pub remaining_s: Option<u64>,
     /// Sealed blocks sent to members and seeders since the service started: contents and what lists them.
     pub sent_blocks: u64,
     /// ... and received.
@@ -246,6 +249,9 @@ pub struct FolderStatus {
     /// While contents are sealed under new keys: what is left on this device.
     #[serde(default)]
     pub resealing: Option<Resealing>,
+    /// What others have open now, as far as their devices are connected: a sign, and no lock.
+    #[serde(default)]
+    pub editing: Vec<OpenFile>,
     /// What needs a person.
     pub problems: Vec<Problem>,
 }
@@ -531,6 +537,7 @@ mod tests {
             row,
             pending_files: 0,
             pending_bytes: 0,
+            remaining_s: None,
             sent_blocks: 0,
             received_blocks: 0,
             members: vec![],
@@ -539,6 +546,7 @@ mod tests {
             held_changes: 0,
             joins_waiting: 0,
             resealing: None,
+            editing: vec![],
             problems: vec![],
         };
         let json = serde_json::to_value(&folder).unwrap();
@@ -552,6 +560,7 @@ mod tests {
             "bytes",
             "pending_files",
             "pending_bytes",
+            "remaining_s",
             "sent_blocks",
             "received_blocks",
             "members",
@@ -560,6 +569,7 @@ mod tests {
             "held_changes",
             "joins_waiting",
             "resealing",
+            "editing",
             "problems",
         ];
         wanted.sort_unstable();

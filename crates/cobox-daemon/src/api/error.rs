@@ -158,6 +158,8 @@ codes! {
     JoinNotFound = "join_not_found", 404, NotFound;
     /// This computer has no screen, or no program that shows directories.
     NoScreen = "no_screen", 409, Failed;
+    /// The folder's new keys are not here yet, and nothing can be sent to others before.
+    KeysAwaited = "keys_awaited", 409, Refused;
 }
 
 impl Serialize for ErrorCode {

@@ -116,6 +116,12 @@ impl Daemon {
                 let text = format!("{name}: {who} asks to be let in: `cobox joins list`");
                 news(EventKind::JoinWaiting, text).who(key.to_string())
             }
+            Happened::Editing { name: who, key, path, open } => {
+                let what = if open { "has it open" } else { "has it open no more" };
+                news(EventKind::Editing, format!("{name}: {path}: {who} {what}"))
+                    .path(path.to_string())
+                    .who(key.to_string())
+            }
             Happened::BackupComplete { seeder } => {
                 news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
                     .who(seeder.to_string())

@@ -16,6 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use cobox_core::editing::is_lock;
 use cobox_core::path::{CONTROL_DIR, FolderPath};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -26,6 +27,8 @@ use super::seen::Seen;
 
 /// Changed paths that are told apart; more become one rescan.
 const CHANGED_MAX: usize = 20_000;
+/// Editors' locks that are told of at once; more is nobody's work.
+const LOCKS_MAX: usize = 256;
 /// Whether the system's own watches reach into directories.
 const DEEP: bool = !cfg!(any(target_os = "linux", target_os = "android"));
 
@@ -37,6 +40,8 @@ pub enum WatchEvent {
     Changed(BTreeSet<FolderPath>),
     /// Something came or went whose name can be no content: only a scan of everything says what.
     NoContent,
+    /// Editors' locks, which are no content: each may have come or gone, or have been there when the watch began.
+    Locks(BTreeSet<FolderPath>),
     /// Events were lost: scan everything. Watching goes on.
     Rescan {
         /// For the status.
@@ -124,6 +129,7 @@ impl Watch {
             shared: shared.clone(),
             watcher: None,
             watched: BTreeSet::new(),
+            locks: BTreeSet::new(),
             sink: Box::new(sink),
         };
         worker.begin();
@@ -330,6 +336,8 @@ struct Worker {
     watcher: Option<RecommendedWatcher>,
     /// Directories watched one by one.
     watched: BTreeSet<FolderPath>,
+    /// Editors' locks that were met in them and not told of yet.
+    locks: BTreeSet<FolderPath>,
     sink: Box<dyn FnMut(WatchEvent) + Send>,
 }
 
@@ -349,6 +357,14 @@ impl Worker {
         } else {
             // What is in it now is for the scan that follows to report.
             self.watch_below(&FolderPath::root());
+        }
+        self.tell_locks();
+    }
+
+    fn tell_locks(&mut self) {
+        if !self.locks.is_empty() {
+            let locks = std::mem::take(&mut self.locks);
+            (self.sink)(WatchEvent::Locks(locks));
         }
     }
 
@@ -395,8 +411,12 @@ impl Worker {
         self.forget_gone(&ready.changed);
         let ignore = &self.ignore;
         // Whether a path that is gone was a directory nobody knows; as either it may be ignored.
-        let changed: BTreeSet<FolderPath> =
-            ready.changed.into_iter().filter(|path| !ignore.is_ignored(path, false)).collect();
+        let (ignored, changed): (BTreeSet<FolderPath>, BTreeSet<FolderPath>) =
+            ready.changed.into_iter().partition(|path| ignore.is_ignored(path, false));
+        // A lock that is content, because the rules say so, may be anybody's.
+        let in_sight = |path: &FolderPath| path.parent().is_none_or(|dir| !ignore.is_ignored(&dir, true));
+        self.locks.extend(ignored.into_iter().filter(|path| is_lock_at(path) && in_sight(path)).take(LOCKS_MAX));
+        self.tell_locks();
         if !changed.is_empty() {
             (self.sink)(WatchEvent::Changed(changed));
         }
@@ -427,6 +447,7 @@ impl Worker {
                 pending.change(path, false);
             }
         }
+        self.tell_locks();
     }
 
     /// Watches a directory and those in it, each before it is listed. Returns all that is there.
@@ -441,6 +462,9 @@ impl Worker {
                 Ok(entries) => {
                     for (path, is_dir) in entries {
                         if self.ignore.is_ignored_here(&path, is_dir) {
+                            if !is_dir && is_lock_at(&path) && self.locks.len() < LOCKS_MAX {
+                                self.locks.insert(path);
+                            }
                             continue;
                         }
                         if is_dir {
@@ -484,6 +508,10 @@ impl Worker {
             }
         }
     }
+}
+
+fn is_lock_at(path: &FolderPath) -> bool {
+    path.name().is_some_and(|name| is_lock(name.as_str()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod lookback;
 mod pace;
 mod pieces;
 mod records;
+mod rest;
 mod restoring;
 mod seen;
 mod serve;

@@ -62,6 +62,7 @@ pub(crate) fn folder(id: &str, name: &str, path: &str) -> FolderStatus {
         row,
         pending_files: 0,
         pending_bytes: 0,
+        remaining_s: None,
         sent_blocks: 0,
         received_blocks: 0,
         members: vec![],
@@ -70,6 +71,7 @@ pub(crate) fn folder(id: &str, name: &str, path: &str) -> FolderStatus {
         held_changes: 0,
         joins_waiting: 0,
         resealing: None,
+        editing: vec![],
         problems: vec![],
     }
 }

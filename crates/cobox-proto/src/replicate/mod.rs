@@ -357,7 +357,8 @@ impl Replica {
             | Message::VaultAttached
             | Message::VaultRefused(_) => self.misbehaved(id, "hosting is not agreed on here"),
             Message::Delta { bytes } => self.delta_received(id, bytes),
-            Message::Progress { .. } => {} // For whoever owns the folder; it has looked at it already.
+            // For whoever owns the folder; it has looked at them already.
+            Message::Progress { .. } | Message::Editing { .. } => {}
         }
     }
 

@@ -4,8 +4,8 @@
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
 use crate::id::{ActorId, Cid, FolderId, Hash, HeadId, OpId, SigKey};
 use crate::limits::{
-    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, DELTA_BLOCK_BYTES_MAX, EPOCH_RECIPIENTS_MAX, HEAD_AUTH_MAX,
-    HEAD_BYTES_MAX, LOG_OPS_MAX, OP_BYTES_MAX, RECEIPT_BYTES_MAX, WANT_CIDS_MAX,
+    ADDRESS_NOTE_BYTES_MAX, BATCH_ITEMS_MAX, DELTA_BLOCK_BYTES_MAX, EDITING_SEALED_BYTES_MAX, EPOCH_RECIPIENTS_MAX,
+    HEAD_AUTH_MAX, HEAD_BYTES_MAX, LOG_OPS_MAX, OP_BYTES_MAX, RECEIPT_BYTES_MAX, WANT_CIDS_MAX,
 };
 use crate::members::{Envelope, EnvelopeList};
 use crate::sign::{SecretKey, Signature};
@@ -304,6 +304,11 @@ pub enum Message {
         /// The block.
         bytes: Vec<u8>,
     },
+    /// Between members: which files the sender has open. It lasts until it is not repeated, and is kept nowhere.
+    Editing {
+        /// An epoch's tag, and the note sealed under it.
+        sealed: Vec<u8>,
+    },
 }
 
 impl Canonical for Message {
@@ -333,6 +338,7 @@ impl Canonical for Message {
             Message::Genesis { bytes } => w.u8(22).bytes(bytes),
             Message::Progress { root, missing_files } => w.u8(23).put(root).varint(*missing_files),
             Message::Delta { bytes } => w.u8(24).bytes(bytes),
+            Message::Editing { sealed } => w.u8(25).bytes(sealed),
         };
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -361,6 +367,7 @@ impl Canonical for Message {
             22 => Message::Genesis { bytes: r.bytes(OP_BYTES_MAX, "genesis")?.to_vec() },
             23 => Message::Progress { root: r.get()?, missing_files: r.varint()? },
             24 => Message::Delta { bytes: r.bytes(DELTA_BLOCK_BYTES_MAX, "delta")?.to_vec() },
+            25 => Message::Editing { sealed: r.bytes(EDITING_SEALED_BYTES_MAX, "open files")?.to_vec() },
             other => return Err(DecodeError::BadValue { what: "message kind", found: other.into() }),
         })
     }

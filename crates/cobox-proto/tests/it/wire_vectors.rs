@@ -55,6 +55,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("vault_refused", Message::VaultRefused(ClaimRefusal::VaultRefused)),
         ("progress", Message::Progress { root: Cid([3; 32]), missing_files: 300 }),
         ("delta", Message::Delta { bytes: vec![4; 6] }),
+        ("editing", Message::Editing { sealed: vec![5; 7] }),
     ]
 }
 
@@ -125,6 +126,7 @@ fn refusals() -> Vec<(&'static str, Vec<u8>, DecodeError)> {
         ("trailing byte", trailing, DecodeError::Trailing { left: 1 }),
         ("too many wants", want, large("blocks wanted", 1025, 1024)),
         ("too many member proofs", vec![6, 65], large("member proofs", 65, 64)),
+        ("too much that is open", vec![8, 0, 25, 0x81, 0x80, 0x01], large("open files", 16_385, 16_384)),
         ("a bool of 2", [vec![8, 0, 2, 0], vec![2]].concat(), bad("last", 2)),
         ("nameplate 0", vec![15, 0, 0], bad("nameplate", 0)),
         ("a nameplate of four digits", vec![15, 0xe8, 0x03], bad("nameplate", 1000)),

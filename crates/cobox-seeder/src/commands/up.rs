@@ -71,7 +71,13 @@ impl Args {
             rustix::process::setsid().map_err(|e| Failure::io("no session of its own", &e.into()))?;
         }
         let (out, log_to_stderr) = (context.out, !detached && !context.out.quiet);
-        let options = UpOptions { name: self.name, admin: self.admin, listen: self.listen, log_to_stderr };
+        let options = UpOptions {
+            name: self.name,
+            admin: self.admin,
+            listen: self.listen,
+            log_to_stderr,
+            ..UpOptions::default()
+        };
         cobox_seeder::run(home, options, |api| {
             let up = ForegroundUp { admin: format!("http://{}/", api.address), pid: api.pid };
             let _nobody_reads = out.data(&up, |_| "cobox-seeder is running (Ctrl-C stops it)".into());

@@ -268,7 +268,8 @@ impl Actor {
                 self.vault_part(brain, peer, part);
                 Ok(())
             }
-            FolderEvent::Message { message: Message::Progress { .. }, .. } => Ok(()), // Not for a seeder's ears.
+            // Not for a seeder's ears.
+            FolderEvent::Message { message: Message::Progress { .. } | Message::Editing { .. }, .. } => Ok(()),
             FolderEvent::Message { peer, message } => brain.replica(now_ms, Input::Received { peer, message }),
             FolderEvent::Block { peer, cid, bytes } => {
                 let len = bytes.len() as u64;

@@ -165,6 +165,7 @@ async fn talk_between_members_is_not_for_a_seeder_and_does_no_harm() {
     let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
     let tree = folder.tree(1, 100);
     ana.peer().send(Message::Progress { root: tree.root, missing_files: 3 });
+    ana.peer().send(Message::Editing { sealed: vec![1; 300] });
     let head = folder.head(None, &tree);
     ana.publish(&tree, &head);
     ana.until_held(&head.id(), Holding::Complete).await;

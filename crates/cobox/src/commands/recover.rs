@@ -7,6 +7,7 @@ use cobox_daemon::api::dto::{FoundState, RecoverRequest, Recovered, Secret, Time
 use rustix::fs::fstat;
 use zeroize::Zeroizing;
 
+use crate::commands::status;
 use crate::error::Failure;
 use crate::text::clean;
 use crate::units::show_ago;
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// Put the folders here, otherwise into cobox in your home directory
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// Stay until the files are here too, and show how far they are and how long the rest takes
+    #[arg(long)]
+    wait: bool,
 }
 
 impl Args {
@@ -49,6 +53,11 @@ impl Args {
         }
         for warning in &recovered.warnings {
             context.out.note(&clean(warning));
+        }
+        if self.wait {
+            // An interruption ends the waiting alone.
+            status::wait(context, &client, None, None)?;
+            context.out.note("all files are here");
         }
         Ok(())
     }
@@ -81,7 +90,7 @@ fn show(recovered: &Recovered) -> String {
     }
     if !recovered.folders.is_empty() {
         text.push_str(
-            "Their files follow; `cobox status --wait` says how far they are, and it goes on after any interruption.\n",
+            "Their files follow; `cobox status` says how far they are and how long they will take, and they go on coming after any interruption.\n",
         );
     }
     text

@@ -6,12 +6,12 @@ use cobox_daemon::api::ErrorCode;
 use cobox_daemon::api::dto::{
     BackupStatus, FolderState, FolderStatus, JoiningState, JoiningStatus, MemberStatus, Role, Status, Time, WaitRequest,
 };
+use jiff::tz::TimeZone;
 
 use crate::client::{Client, part};
 use crate::error::Failure;
-use crate::pace::Pace;
 use crate::text::clean;
-use crate::units::{count, show_ago, show_bytes, show_rest};
+use crate::units::{count, show_ago, show_bytes, show_clock, show_rest};
 use crate::{Context, place};
 
 /// How long one question waits before progress is shown.
@@ -55,10 +55,15 @@ impl Args {
     }
 }
 
-fn wait(context: &Context, client: &Client, folder: Option<String>, timeout_s: Option<u64>) -> Result<Status, Failure> {
+/// Waits until all that was asked for is in step, and says meanwhile how far it is.
+pub(super) fn wait(
+    context: &Context,
+    client: &Client,
+    folder: Option<String>,
+    timeout_s: Option<u64>,
+) -> Result<Status, Failure> {
     let until = timeout_s.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
     let progress = context.out.progress();
-    let (begun, mut pace) = (Instant::now(), Pace::default());
     let mut rescan = true;
     loop {
         let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()).min(SLICE));
@@ -68,8 +73,9 @@ fn wait(context: &Context, client: &Client, folder: Option<String>, timeout_s: O
             return Ok(status);
         }
         rescan = false;
-        pace.note(begun.elapsed(), status.folders.iter().map(|folder| folder.pending_bytes).sum());
-        let rest = pace.rest().map(|rest| format!("; about {} left", show_rest(rest))).unwrap_or_default();
+        // They come at the same time.
+        let rest = status.folders.iter().filter_map(|folder| folder.remaining_s).max();
+        let rest = rest.map(|rest_s| format!("; about {} left", show_rest(rest_s))).unwrap_or_default();
         progress.say(&format!("waiting for {}{rest}", behind(&status)));
     }
 }
@@ -139,7 +145,7 @@ fn show_joining(join: &JoiningStatus) -> String {
 
 fn show_folder(folder: &FolderStatus, now: Time) -> String {
     let row = &folder.row;
-    let name = clean(&row.name);
+    let (name, zone) = (clean(&row.name), TimeZone::system());
     let mut text = format!(
         "{name}: {}\n  {}, {} in {}\n",
         state(row.state),
@@ -149,7 +155,8 @@ fn show_folder(folder: &FolderStatus, now: Time) -> String {
     );
     let mut line = |line: String| text.push_str(&format!("  {line}\n"));
     if folder.pending_files > 0 || folder.pending_bytes > 0 {
-        line(format!("{} to go, {}", count(folder.pending_files, "file"), show_bytes(folder.pending_bytes)));
+        let rest = folder.remaining_s.map(|rest_s| format!(", about {} left", show_rest(rest_s))).unwrap_or_default();
+        line(format!("{} to go, {}{rest}", count(folder.pending_files, "file"), show_bytes(folder.pending_bytes)));
     }
     for member in &folder.members {
         line(format!("member {}", show_member(member, now)));
@@ -165,6 +172,10 @@ fn show_folder(folder: &FolderStatus, now: Time) -> String {
     }
     if let Some(left) = folder.resealing {
         line(format!("sealed under new keys: {} to go, {}", count(left.files, "file"), show_bytes(left.bytes)));
+    }
+    for open in &folder.editing {
+        let (path, by, device) = (clean(&open.path), clean(&open.by), clean(&open.device));
+        line(format!("{path}: {by} has this open since {} (device {device})", show_clock(open.since, now, &zone)));
     }
     if folder.joins_waiting > 0 {
         line(format!("waits for you: {} to be let in: `cobox joins list {name}`", asking(folder.joins_waiting)));
@@ -204,7 +215,7 @@ pub(super) fn show_backup(backup: &BackupStatus, now: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cobox_daemon::api::dto::{FolderRow, Problem};
+    use cobox_daemon::api::dto::{FolderRow, OpenFile, Problem};
 
     #[test]
     fn x11_a_hostile_name_stays_on_its_line() {
@@ -243,10 +254,13 @@ mod tests {
             message: hostile.into(),
             hint: Some(hostile.into()),
         };
+        let open =
+            OpenFile { path: hostile.into(), by: hostile.into(), device: hostile.into(), since: Time::from_ms(0) };
         let folder = FolderStatus {
             row,
             pending_files: 1,
             pending_bytes: 1,
+            remaining_s: Some(240),
             sent_blocks: 0,
             received_blocks: 0,
             members: vec![who],
@@ -255,10 +269,12 @@ mod tests {
             held_changes: 2,
             joins_waiting: 1,
             resealing: None,
+            editing: vec![open],
             problems: vec![problem],
         };
         let text = show_folder(&folder, Time::from_ms(0));
-        assert_eq!(text.lines().count(), 9, "{text}");
+        assert_eq!(text.lines().count(), 10, "{text}");
+        assert!(text.contains("1 file to go, 1 B, about 4 minutes left"), "{text}");
         assert!(!text.chars().any(|c| c != '\n' && crate::text::misleads(c)), "{text}");
     }
 }

@@ -84,3 +84,78 @@ fn c1_both_people_hear_once_of_every_new_conflict_copy() {
     let listed = ana.json(&["conflicts", "list", "docs"]);
     assert_eq!(listed["conflicts"].as_array().unwrap().len(), 1, "{listed}");
 }
+
+/// What Ben is told of open files, once it is as it should be.
+fn ben_sees(ben: &Computer, what: &str, so: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    until(what, PATIENCE, || {
+        let status = ben.status("docs");
+        let editing = status["editing"].as_array().unwrap_or_else(|| panic!("{status}")).clone();
+        if so(&editing) { Ok(editing) } else { Err(status["editing"].clone()) }
+    })
+}
+
+#[test]
+fn c1_who_has_a_file_open_is_shown_to_the_others_and_kept_nowhere() {
+    let world = World::new();
+    let seeder = world.seeder("box");
+    let (ana, mut ben) = ana_and_ben(&world, |root| {
+        fs::write(root.join("letter.odt"), "Dear all").unwrap();
+        fs::write(root.join("Minutes.docx"), "Present: all").unwrap();
+    });
+    ana.back_up("docs", &seeder);
+    ana.wait("docs");
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let hears = Events::of(&ben, "docs");
+    let states = ana.json(&["history", "docs"])["entries"].as_array().unwrap().len();
+
+    // As LibreOffice and Word do when a file is opened.
+    let lock = mine.join(".~lock.letter.odt#");
+    fs::write(&lock, ",Ana,ana,desk,01.12.2026 14:02,file:///home/ana;").unwrap();
+    let open = ben_sees(&ben, "Ana has the letter open", |editing| editing.len() == 1);
+    assert_eq!((&open[0]["path"], &open[0]["by"]), (&"letter.odt".into(), &"Ana".into()), "{open:?}");
+    assert!(open[0]["since"].is_string() && open[0]["device"].is_string(), "{open:?}");
+    let said = ben.run(&["status", "docs"]).out;
+    assert!(said.contains("letter.odt: Ana has this open since "), "{said}");
+    fs::write(mine.join("~$nutes.docx"), "Ana").unwrap();
+    ben_sees(&ben, "Ana has both open", |editing| {
+        editing.iter().map(|open| open["path"].as_str().unwrap()).collect::<Vec<_>>() == ["Minutes.docx", "letter.odt"]
+    });
+    until("Ben hears of both", PATIENCE, || {
+        let told = hears.heard().into_iter().filter(|event| event["kind"] == "editing");
+        let told: Vec<Value> = told.map(|event| event["path"].clone()).collect();
+        if told == ["letter.odt", "Minutes.docx"] { Ok(()) } else { Err(told) }
+    });
+    let own = ana.status("docs");
+    assert_eq!(own["editing"], Value::Array(vec![]), "what one has open oneself is no news: {own}");
+
+    // It is a sign, and no more: Ben saves, and there is no conflict of it. Nothing of it is synced, kept or sealed for the seeder.
+    fs::write(theirs.join("letter.odt"), "Dear all, and Ben").unwrap();
+    ben.wait("docs");
+    ana.wait("docs");
+    assert_eq!(fs::read_to_string(mine.join("letter.odt")).unwrap(), "Dear all, and Ben");
+    assert!(ben.json(&["conflicts", "list", "docs"])["conflicts"].as_array().unwrap().is_empty());
+    assert!(!theirs.join(".~lock.letter.odt#").exists() && !theirs.join("~$nutes.docx").exists());
+    assert_eq!(ana.json(&["history", "docs"])["entries"].as_array().unwrap().len(), states + 1);
+
+    // Who comes later, or again, hears of it too; and when it is closed, that.
+    ben.restart();
+    ben_sees(&ben, "both are open still", |editing| editing.len() == 2);
+    fs::remove_file(&lock).unwrap();
+    fs::remove_file(mine.join("~$nutes.docx")).unwrap();
+    ben_sees(&ben, "nothing is open any more", <[Value]>::is_empty);
+}
+
+#[test]
+fn c1_who_may_only_read_has_nothing_open_that_is_anybody_elses() {
+    let world = World::new();
+    let (ana, ben) = (world.person("Ana"), world.person("Ben"));
+    let root = ana.create("docs");
+    fs::write(root.join("letter.odt"), "Dear all").unwrap();
+    let invite = ana.json(&["invite", "docs", "--to", &ben.key(), "--role", "reader"]);
+    let theirs = ben.join("docs", invite["code"].as_str().unwrap());
+    ana.wait("docs");
+    fs::write(theirs.join(".~lock.letter.odt#"), ",Ben,ben,desk,;").unwrap();
+    fs::write(root.join(".~lock.letter.odt#"), ",Ana,ana,desk,;").unwrap();
+    ben_sees(&ben, "Ben sees what Ana has open", |editing| editing.len() == 1);
+    assert_eq!(ana.status("docs")["editing"], Value::Array(vec![]));
+}

@@ -14,6 +14,7 @@ use cobox_storm::own_address;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 use serde_json::Value;
 
+use crate::e2e_clock::SetClock;
 use crate::e2e_tree::{Entry, Tree};
 use crate::sealed::Ran;
 
@@ -64,6 +65,8 @@ pub(crate) struct Computer {
     prefix: Vec<String>,
     listen: Option<SocketAddr>,
     service: Option<Child>,
+    /// Of a seeder for which time goes by as a test says.
+    clock: Option<SetClock>,
 }
 
 /// Of one computer.
@@ -127,12 +130,20 @@ impl World {
         computer
     }
 
+    /// A seeder whose clock shows what the test says.
+    pub(crate) fn seeder_with_clock(&self, name: &str) -> Computer {
+        let mut computer = self.computer(name, programs().1);
+        computer.clock = Some(SetClock::new(computer.dir.join("ahead")));
+        computer.up();
+        computer
+    }
+
     fn computer(&self, name: &str, program: PathBuf) -> Computer {
         let dir = self.path().join(name);
         fs::create_dir_all(dir.join("documents")).unwrap();
         let port = || own_address().unwrap();
         let listen = (!self.everywhere).then(port);
-        Computer { name: name.into(), dir, program, prefix: self.prefix.clone(), listen, service: None }
+        Computer { name: name.into(), dir, program, prefix: self.prefix.clone(), listen, service: None, clock: None }
     }
 }
 
@@ -157,6 +168,23 @@ impl Computer {
         }
         command.process_group(0);
         command
+    }
+
+    /// Lets so many hours go by for a seeder that has a clock of its own, which looks after its folder in each of them.
+    pub(crate) fn hours_pass(&self, hours: u64) {
+        for _ in 0..hours {
+            self.clock.as_ref().unwrap().pass(Duration::from_secs(3600));
+            // Whoever is asked sees what time it is.
+            self.shown();
+        }
+    }
+
+    /// The same for days, each of which goes by in one go.
+    pub(crate) fn days_pass(&self, days: u64) {
+        for _ in 0..days {
+            self.clock.as_ref().unwrap().pass(Duration::from_secs(24 * 3600));
+            self.shown();
+        }
     }
 
     /// Types a command; how it ended.
@@ -206,7 +234,11 @@ impl Computer {
             args.extend(["--name", &self.name]);
         }
         args.extend(listen.as_deref());
-        let child = self.command(&args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = match &self.clock {
+            Some(clock) => clock.service(self.command(&[]), &self.home(), &self.name, self.listen),
+            None => self.command(&args),
+        };
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         self.service = Some(child);
         until(&format!("{} answers", self.name), PATIENCE, || {
             let ended = self.service.as_mut().unwrap().try_wait().unwrap();

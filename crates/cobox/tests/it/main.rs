@@ -7,6 +7,7 @@ mod e2e_backup;
 mod e2e_bad_network;
 #[path = "../../src/commands/demo/canary.rs"]
 mod e2e_canary;
+mod e2e_clock;
 mod e2e_clones;
 mod e2e_commands;
 mod e2e_conflicts;
@@ -40,12 +41,20 @@ mod e2e_tree;
 mod e2e_two_seeders;
 mod e2e_words;
 mod e2e_world;
+mod e2e_yesterday;
 mod life;
 #[path = "../../../cobox-daemon/tests/it/scripted.rs"]
 mod scripted;
 mod sealed;
 mod usage;
 mod verbs;
+
+/// Not a test: a seeder, in a process of its own, whose clock a test sets.
+#[test]
+#[ignore = "run by the tests that need a seeder for which days go by"]
+fn seeder_with_a_clock_of_its_own() {
+    e2e_clock::serve();
+}
 
 /// Not a test: serves the disks of the others, in a process of its own.
 #[test]

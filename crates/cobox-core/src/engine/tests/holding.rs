@@ -374,6 +374,33 @@ fn h2_noise_that_is_approved_is_published() {
 }
 
 #[test]
+fn h1_what_can_not_be_said_to_others_now_is_refused_and_stays_held_until_it_is_approved_again() {
+    let mut desk = Desk::with(100);
+    (0..60).for_each(|n| drop(desk.disk.remove(&at(&name(n)))));
+    desk.look();
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.folder.alice.may_let_out()), (60, Ok(())));
+    let whole = desk.folder.alice.standing.clone();
+    // Somebody was sent away, and the new keys are not here.
+    desk.input(Input::Standing(Standing { epoch: None, ..whole.clone() }));
+    assert_eq!(desk.folder.alice.may_let_out(), Err(NotLetOut::NoEpoch));
+    assert_eq!(desk.input(Input::Decide { approve: true }).published, 0);
+    // One of them comes back meanwhile: what was not let out then is not let out now.
+    desk.write(&name(0), b"back again");
+    desk.look();
+    desk.input(Input::Standing(whole.clone()));
+    assert_eq!(desk.look().published, 1, "the one that is back");
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.shown()), (59, 100));
+    assert_eq!(desk.input(Input::Decide { approve: true }).published, 1);
+    assert_eq!((desk.folder.alice.held().is_none(), desk.shown()), (true, 41));
+
+    let mut desk = Desk::with(100);
+    (0..60).for_each(|n| drop(desk.disk.remove(&at(&name(n)))));
+    desk.look();
+    desk.input(Input::Standing(Standing { can_write: false, ..whole }));
+    assert_eq!(desk.folder.alice.may_let_out(), Err(NotLetOut::MayNotWrite));
+}
+
+#[test]
 fn h2_what_others_took_away_stays_here_until_a_person_says_so() {
     for approve in [true, false] {
         let mut desk = Desk::with(100);

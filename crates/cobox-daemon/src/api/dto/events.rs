@@ -37,6 +37,8 @@ pub enum EventKind {
     JoinWaiting,
     /// One was not let in.
     JoinRefused,
+    /// Somebody else has a file open, or has it open no more; `editing` in the status says which.
+    Editing,
 }
 
 /// One thing that happened, oldest first in the stream.

@@ -66,6 +66,19 @@ pub struct FileList {
     pub files: Vec<FileEntry>,
 }
 
+/// A file that somebody else has open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OpenFile {
+    /// Its path within the folder.
+    pub path: String,
+    /// Who.
+    pub by: String,
+    /// On which device.
+    pub device: String,
+    /// Since when, as far as that is known.
+    pub since: Time,
+}
+
 /// A file that was put into the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileAdded {

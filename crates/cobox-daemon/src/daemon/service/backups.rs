@@ -49,11 +49,7 @@ impl Daemon {
             return Err(ApiError::new(ErrorCode::CodeSpent, "the hosting offer has expired")
                 .hint("ask the seeder for a new one"));
         }
-        let role = running.handle.ask(|actor| actor.role()).await.ok_or_else(stopped)?;
-        if role.is_none_or(|role| role < Role::Admin) {
-            return Err(ApiError::new(ErrorCode::RoleForbids, "only owners and admins of a folder place backups")
-                .hint("ask one of them: `cobox members list`"));
-        }
+        may_decide_on_backups(&running).await?;
         let seeder = offer.seeder;
         let needed_bytes = running.handle.ask(bytes_to_keep).await.ok_or_else(stopped)?;
         if needed_bytes > offer.quota_bytes {
@@ -171,6 +167,7 @@ impl Daemon {
 
     pub(super) async fn remove_backup(&self, folder: String, typed: String) -> Result<BackupEnd, ApiError> {
         let running = self.find(&folder)?;
+        may_decide_on_backups(&running).await?;
         let wanted = typed.to_ascii_lowercase();
         let ended = running
             .handle
@@ -195,5 +192,17 @@ impl Daemon {
         self.note_config(config);
         self.write_vault().await;
         Ok(end)
+    }
+}
+
+/// What an editor says of backups counts for nobody.
+async fn may_decide_on_backups(running: &Running) -> Result<(), ApiError> {
+    let role = running.handle.ask(|actor| actor.role()).await.ok_or_else(stopped)?;
+    match role.is_some_and(|role| role >= Role::Admin) {
+        true => Ok(()),
+        false => {
+            Err(ApiError::new(ErrorCode::RoleForbids, "only owners and admins of a folder decide where backups are")
+                .hint("ask one of them: `cobox members list`"))
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cobox_core::engine::NotLetOut;
 use cobox_core::path::FolderPath;
 use cobox_core::state::Kind;
 
@@ -40,15 +41,17 @@ impl Daemon {
         let decide = move |actor: &mut FolderActor| {
             let mut held = held_in(actor, &person);
             held.retain(|held| request.id.as_ref().is_none_or(|id| *id == held.id));
+            // What goes out stands first: if it can not be decided now, nothing is.
             for change in &held {
                 match change.direction {
-                    Direction::Outgoing => actor.decide(approve),
+                    Direction::Outgoing => actor.decide(approve)?,
                     Direction::Incoming => actor.decide_incoming(approve),
                 }
             }
-            held
+            Ok::<_, NotLetOut>(held)
         };
         let decided = running.handle.ask(decide).await.ok_or_else(stopped)?;
+        let decided = decided.map_err(|why| not_let_out(&running.config.name, why))?;
         if decided.is_empty() {
             return Err(ApiError::new(
                 ErrorCode::HeldNotFound,
@@ -58,6 +61,19 @@ impl Daemon {
         }
         Ok(HeldChanges { held: decided })
     }
+}
+
+fn not_let_out(folder: &str, why: NotLetOut) -> ApiError {
+    let (code, hint) = match why {
+        NotLetOut::MayNotWrite => {
+            (ErrorCode::RoleForbids, "`cobox held reject` brings the files back; or ask an admin for another role")
+        }
+        NotLetOut::NoEpoch => (
+            ErrorCode::KeysAwaited,
+            "it stays held; approve it again in a while: an owner's or admin's device makes the new keys once it is connected",
+        ),
+    };
+    ApiError::new(code, format!("the change in {folder} stays held: {why}")).hint(hint)
 }
 
 /// What a folder holds, outgoing first.

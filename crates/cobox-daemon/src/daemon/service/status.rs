@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cobox_core::engine::{Engine, StepError, Summary};
+use cobox_core::path::FolderPath;
 use cobox_proto::hosting::Holding;
 use cobox_proto::id::SigKey;
 use cobox_proto::members::{Role as MemberRole, Seeder};
@@ -14,8 +15,8 @@ use super::super::{Daemon, Running, Unopened};
 use super::missing::{may_stay_missing, missing_in_vain};
 use super::{failed, stopped};
 use crate::api::dto::{
-    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, Problem,
-    Resealing, Role, Status, Time, WaitRequest, Whoami,
+    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, OpenFile,
+    Problem, Resealing, Role, Status, Time, WaitRequest, Whoami,
 };
 use crate::api::{ApiError, ProblemCode};
 use crate::folder::{FolderActor, Sort};
@@ -27,6 +28,8 @@ const LOOK_MAX: Duration = Duration::from_secs(600);
 
 /// Changes of somebody who may only read that are named in a status.
 const EDITS_NAMED_MAX: usize = 20;
+/// Files that others have open, in a status.
+const OPEN_TOLD_MAX: usize = 200;
 
 /// What a folder's thread says of itself.
 pub(super) struct Snapshot {
@@ -41,6 +44,44 @@ pub(super) struct Snapshot {
     /// Sent and received.
     blocks: (u64, u64),
     online: Vec<SigKey>,
+    editing: Vec<Opened>,
+    rest: Option<Duration>,
+}
+
+/// A file that is open on another device.
+struct Opened {
+    path: FolderPath,
+    /// The member's name; nothing if it is this very person.
+    by: Option<String>,
+    device: SigKey,
+    since_ms: u64,
+}
+
+impl Opened {
+    fn named(self, person: &str) -> OpenFile {
+        OpenFile {
+            path: self.path.to_string(),
+            by: self.by.unwrap_or_else(|| person.to_owned()),
+            device: self.device.short(),
+            since: time(self.since_ms),
+        }
+    }
+}
+
+/// What others have open, by path; who opened it first comes first.
+fn editing(actor: &FolderActor) -> Vec<Opened> {
+    let roster = actor.replica.membership().roster();
+    let own = actor.device.public().sig;
+    let opened = |(device, path, since_ms): (&SigKey, &FolderPath, u64)| {
+        let (_, member) = roster.device(device)?;
+        let you = member.devices.iter().any(|device| device.sig == own);
+        let name = || actor.member_name(&member.grant).unwrap_or_else(|| member.sig.short());
+        Some(Opened { path: path.clone(), by: (!you).then(name), device: *device, since_ms })
+    };
+    let mut all: Vec<Opened> = actor.edited_elsewhere.iter().filter_map(opened).collect();
+    all.sort_by(|a, b| (&a.path, a.since_ms).cmp(&(&b.path, b.since_ms)));
+    all.truncate(OPEN_TOLD_MAX);
+    all
 }
 
 impl Snapshot {
@@ -66,6 +107,7 @@ fn time(ms: u64) -> Time {
 /// Everything the status wants, taken in one go by the folder's own thread.
 pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
     actor.note_unsent();
+    let rest = actor.rest();
     let summary = actor.engine.as_ref().map(|engine| engine.summary()).unwrap_or_default();
     let root = actor.engine.as_ref().map(|engine| engine.root());
     let roster = actor.replica.membership().roster();
@@ -112,6 +154,8 @@ pub(super) fn snapshot(actor: &mut FolderActor) -> Snapshot {
         joins_waiting: if actor.role() >= Some(MemberRole::Admin) { actor.waiting_joins().len() } else { 0 },
         blocks: (actor.sent_blocks, actor.received_blocks),
         online: actor.peers.values().map(|row| row.who.key).collect(),
+        editing: editing(actor),
+        rest,
         summary,
     }
 }
@@ -397,6 +441,8 @@ impl Daemon {
             row,
             pending_files: snapshot.summary.pending_files,
             pending_bytes: snapshot.summary.pending_bytes,
+            // Rounded up: nobody minds if it is done sooner.
+            remaining_s: snapshot.rest.map(|rest| rest.as_secs() + 1),
             sent_blocks: snapshot.blocks.0,
             received_blocks: snapshot.blocks.1,
             members,
@@ -405,6 +451,7 @@ impl Daemon {
             held_changes: u64::from(snapshot.summary.held_files > 0)
                 + u64::from(snapshot.summary.held_incoming_files > 0),
             joins_waiting: snapshot.joins_waiting as u64,
+            editing: snapshot.editing.into_iter().map(|open| open.named(&person)).collect(),
             resealing: snapshot.summary.resealing.map(|left| Resealing { files: left.files, bytes: left.bytes }),
             problems: snapshot.problems,
         }
@@ -457,6 +504,7 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
         },
         pending_files: 0,
         pending_bytes: 0,
+        remaining_s: None,
         sent_blocks: 0,
         received_blocks: 0,
         members: Vec::new(),
@@ -465,6 +513,7 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
         held_changes: 0,
         joins_waiting: 0,
         resealing: None,
+        editing: Vec::new(),
         problems: vec![Problem {
             code: ProblemCode::NotOpened.into(),
             path: None,

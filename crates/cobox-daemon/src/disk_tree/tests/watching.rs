@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use cobox_core::editing::is_lock;
+
 use super::*;
 
 const QUICK: WatchSettings =
@@ -75,6 +77,45 @@ fn changes_are_heard_and_our_own_affairs_and_ignored_ones_are_not() {
         .filter(|path| path.contains("cobox") || path.contains("skip") || path.contains("log"))
         .collect();
     assert!(strange.is_empty(), "{strange:?}");
+}
+
+#[test]
+fn c1_locks_of_editors_are_told_of_apart_when_they_come_go_and_were_there_before() {
+    let desk = Desk::new();
+    desk.write("skip/.~lock.x#", "");
+    desk.write("a/.#before", "");
+    let ear = listen(&desk, "skip/\n", QUICK);
+    let hear = |lock: &str| loop {
+        match ear.next() {
+            WatchEvent::Locks(locks) if locks.contains(&path(lock)) => return,
+            WatchEvent::Locks(locks) => {
+                assert!(!locks.iter().any(|lock| lock.as_str().starts_with("skip")), "{locks:?}");
+            }
+            WatchEvent::Changed(paths) => {
+                assert!(!paths.iter().any(|path| is_lock(path.name().unwrap().as_str())), "{paths:?}");
+            }
+            other => panic!("waiting for {lock}: {other:?}"),
+        }
+    };
+    hear("a/.#before");
+    std::fs::remove_file(desk.at("a/.#before")).unwrap();
+    hear("a/.#before");
+    desk.write("skip/~$x.doc", "");
+    desk.write(".~lock.x.odt#", "");
+    hear(".~lock.x.odt#");
+    // One that comes with a directory of its own.
+    std::fs::create_dir_all(desk.beside("moved")).unwrap();
+    std::fs::write(desk.beside("moved/.y.swp"), "").unwrap();
+    std::fs::rename(desk.beside("moved"), desk.at("moved")).unwrap();
+    hear("moved/.y.swp");
+}
+
+#[test]
+fn c1_a_lock_that_the_rules_make_content_is_none() {
+    let desk = Desk::new();
+    let mut ear = listen(&desk, "!.~lock.*#\n", QUICK);
+    desk.write(".~lock.x.odt#", "");
+    ear.hear(".~lock.x.odt#");
 }
 
 #[test]

@@ -229,9 +229,13 @@ impl FolderActor {
         self.blocks.get(cid).ok().flatten()
     }
 
-    /// A person decided about held changes of this device.
-    pub(crate) fn decide(&mut self, approve: bool) {
+    /// A person decided about held changes of this device. Errors: they can not be let out now, and stay held.
+    pub(crate) fn decide(&mut self, approve: bool) -> Result<(), NotLetOut> {
+        if let Some(engine) = self.engine.as_ref().filter(|_| approve) {
+            engine.may_let_out()?;
+        }
         self.tell_engine(Input::Decide { approve });
+        Ok(())
     }
 
     /// ... and about those of others.

@@ -250,6 +250,7 @@ impl FolderActor {
                 }
                 self.look_at(paths.into_iter().collect());
             }
+            WatchEvent::Locks(locks) => self.locks_changed(locks),
             WatchEvent::NoContent => {
                 // What has no path can be found by a look at everything alone: soon, and not all the time.
                 let begun = self.next_rescan_ms.saturating_sub(self.around.rescan_ms());
@@ -320,6 +321,7 @@ impl FolderActor {
                             return self.not_kept(why);
                         }
                     }
+                    self.note_save(&path, &body.plain_digest);
                     self.tell_engine(Input::Hashed { path, stamp, body });
                 }
                 Hashed::Failed { path, why } => {

@@ -7,6 +7,7 @@
 mod brain;
 mod collect;
 mod disk;
+mod editing;
 mod membership;
 mod own_edits;
 mod parted;
@@ -23,8 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc as std_mpsc};
 use std::time::Duration;
 
+use cobox_core::editing::{EditedElsewhere, EditedHere};
 use cobox_core::engine::{
-    Brake, Engine, Event, GiveUpError, Input, Memory, Output, Setup, Standing, Stat, StepError, StepId, VaultMark,
+    Brake, Engine, Event, GiveUpError, Input, Memory, NotLetOut, Output, Setup, Standing, Stat, StepError, StepId,
+    VaultMark,
 };
 use cobox_core::keys::{DeviceSecret, FolderKeys, Slot};
 use cobox_core::members::{
@@ -58,6 +61,7 @@ use crate::folder::left_out::LeftOut;
 use crate::folder::look::{self, Looked};
 use crate::folder::pace::Pace;
 use crate::folder::records::Records;
+use crate::folder::rest::Rest;
 use crate::folder::seen;
 use crate::folder::serve::{Serve, Served, Server};
 
@@ -134,6 +138,13 @@ pub(crate) enum Happened {
     JoinWaiting {
         name: String,
         key: SigKey,
+    },
+    /// Another device has a file open, or has it open no more.
+    Editing {
+        name: String,
+        key: SigKey,
+        path: FolderPath,
+        open: bool,
     },
     Problem {
         message: String,
@@ -296,6 +307,9 @@ pub(crate) struct FolderActor {
     asked_to_enter: BTreeMap<SigKey, u32>,
     told_progress: Option<(Cid, u64)>,
     told_vault: Option<VaultMark>,
+    rest: Rest,
+    edited_here: EditedHere,
+    pub(crate) edited_elsewhere: EditedElsewhere,
     /// What stood on the disk alone when that was last looked at, after the person or the device was sent away.
     pub(crate) unsent: Option<parted::Unsent>,
     /// Who was sent away calls again then.
@@ -383,6 +397,9 @@ pub(crate) fn start(
         received_blocks: 0,
         told_progress: None,
         told_vault: None,
+        rest: Rest::default(),
+        edited_here: EditedHere::default(),
+        edited_elsewhere: EditedElsewhere::default(),
         unsent: None,
         next_call_ms: 0,
         announced: None,
@@ -485,6 +502,8 @@ impl FolderActor {
             *at_ms = at_ms.saturating_sub(set_back_ms);
         }
         self.look_pace.clock_set_back(set_back_ms);
+        self.edited_here.clock_set_back(set_back_ms);
+        self.edited_elsewhere.clock_set_back(set_back_ms);
     }
 
     fn due_ms(&self, now: u64) -> u64 {
@@ -501,6 +520,7 @@ impl FolderActor {
             later,
             rescan,
             attach,
+            self.editing_due_ms(),
             Some(self.next_retry_ms),
         ]
         .into_iter()
@@ -535,6 +555,7 @@ impl FolderActor {
         }
         self.find_root_again(now);
         self.announce();
+        self.end_signs(now);
         self.look_later_if_due(now);
         self.look_if_due(now);
         self.keep_up(now);
@@ -553,6 +574,8 @@ impl FolderActor {
         self.give_up_seeking();
         self.keep_memory();
         self.tell_progress();
+        self.note_rest();
+        self.tell_editing();
         self.pass_vault_mark();
     }
 

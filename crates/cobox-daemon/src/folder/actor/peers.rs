@@ -98,6 +98,7 @@ impl FolderActor {
         self.peers.insert(id, PeerRow { who, progress: None, came_with: None, unasked_blocks: 0, peer });
         self.replica.handle(now, replicate::Input::PeerOpened { peer: id, who, ours: KeyKind::Device });
         self.told_progress = None;
+        self.edited_here.somebody_came(now);
         self.around.tell(&self.config, Happened::PeersChanged);
         // A holder of what was missing may be here now.
         self.next_retry_ms = self.next_retry_ms.min(now + 200);
@@ -124,6 +125,12 @@ impl FolderActor {
             Message::Progress { root, missing_files } => {
                 if let Some(row) = self.peers.get_mut(&peer) {
                     row.progress = Some((root, missing_files));
+                }
+            }
+            Message::Editing { sealed } => {
+                let row = self.peers.get(&peer).filter(|row| row.who.kind == KeyKind::Device);
+                if let Some(device) = row.map(|row| row.who.key) {
+                    self.editing_heard(device, &sealed);
                 }
             }
             message => {

@@ -52,6 +52,19 @@ impl FolderActor {
         self.stopping = true;
     }
 
+    /// Notes how much is still to come.
+    pub(super) fn note_rest(&mut self) {
+        if let Some(engine) = &self.engine {
+            self.rest.note(self.around.now_ms(), engine.pending_bytes());
+        }
+    }
+
+    /// How long what is still to come will take, as far as that can be told.
+    pub(crate) fn rest(&mut self) -> Option<Duration> {
+        self.note_rest();
+        self.rest.lasts()
+    }
+
     /// A receipt of this seeder for a head of our root.
     pub(crate) fn backed_up(&self, seeder: &SigKey) -> Option<&SignedReceipt> {
         let root = self.engine.as_ref()?.root();
