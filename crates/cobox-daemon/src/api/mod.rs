@@ -61,6 +61,8 @@ pub use events::{EventLog, News};
 pub use files::{Bytestream, FileContent, FilesQuery};
 pub use folders::find_folder;
 pub use history::HistoryQuery;
+pub(crate) use joins::KEY_CHARS_MIN;
+pub use joins::find_join;
 pub use problem::ProblemCode;
 pub use server::{ServeError, serve};
 pub use service::{Answer, Service};
