@@ -18,7 +18,8 @@ use crate::connection::Connection;
 use crate::detour::Detours;
 use crate::error::NetError;
 use crate::local::LocalAddresses;
-use crate::transport::{Side, builder, quic_config, relay_url};
+use crate::throttle::{Rates, Throttle};
+use crate::transport::{Side, builder, lan_lookup, quic_config, relay_url};
 
 /// Accepted connections nobody has taken yet.
 const ACCEPTED_MAX: usize = 16;
@@ -128,6 +129,7 @@ pub struct Endpoint {
     config: Config,
     detours: Detours,
     local: LocalAddresses,
+    throttle: Throttle,
     accepted: Mutex<mpsc::Receiver<Connection>>,
     _accept_task: AbortOnDropHandle<()>,
 }
@@ -147,7 +149,8 @@ impl Endpoint {
         let port = quic.bound_sockets().first().map_or(0, SocketAddr::port);
         let admission = Admission::new(config.connections_max);
         let (ready, accepted) = mpsc::channel(ACCEPTED_MAX);
-        let accepting = accept_all(quic.clone(), admission, ready, config.auth_timeout);
+        let throttle = Throttle::new();
+        let accepting = accept_all(quic.clone(), admission, ready, config.auth_timeout, throttle.clone());
         let endpoint = Self {
             key: SigKey(*quic.id().as_bytes()),
             quic,
@@ -155,6 +158,7 @@ impl Endpoint {
             config,
             detours: Detours::default(),
             local: LocalAddresses::default(),
+            throttle,
             accepted: Mutex::new(accepted),
             _accept_task: AbortOnDropHandle::new(tokio::spawn(accepting)),
         };
@@ -186,6 +190,26 @@ impl Endpoint {
             .flat_map(|socket| self.local.get().into_iter().map(|address| SocketAddr::from((address, socket.port()))));
         let found = addr.ip_addrs().copied().chain(local);
         EndpointAddrs { key: self.key, addrs: addresses(&sockets, found), relays: self.config.relays.clone() }
+    }
+
+    /// From now on blocks go out and come in no faster than this, with all peers together. Frames never wait. Also for connections that
+    /// stand; what a peer was allowed to send ahead still comes.
+    pub fn set_rates(&self, rates: Rates) {
+        self.throttle.set(rates);
+    }
+
+    /// Begins or stops to tell the local network our key and addresses, and to look there for peers; see [`Config::lan_discovery`].
+    ///
+    /// Errors: the network allows no multicast, or this endpoint is shut down.
+    pub fn set_lan_discovery(&self, on: bool) -> Result<(), NetError> {
+        let lookups = self.quic.address_lookup().map_err(|_| NetError::Shutdown)?;
+        // The local network is all that is ever looked in.
+        lookups.clear();
+        if on {
+            let lan = lan_lookup().build(self.quic.id());
+            lookups.add(lan.map_err(|why| NetError::NoLan { reason: why.to_string() })?);
+        }
+        Ok(())
     }
 
     /// What went over the wire since the start, with everybody.
@@ -225,7 +249,7 @@ impl Endpoint {
                 found.ok_or_else(|| unreachable(why))?
             }
         };
-        Ok(Connection::start(quic, Side::Dialer, self.config.auth_timeout, None))
+        Ok(Connection::start(quic, Side::Dialer, self.config.auth_timeout, None, self.throttle.clone()))
     }
 
     /// Somebody else may have answered at one of the addresses (G6).
@@ -283,6 +307,7 @@ async fn accept_all(
     admission: Admission,
     ready: mpsc::Sender<Connection>,
     auth_timeout: Duration,
+    throttle: Throttle,
 ) {
     while let Some(incoming) = quic.accept().await {
         let source = match incoming.remote_addr() {
@@ -291,7 +316,7 @@ async fn accept_all(
         };
         match admission.knock(source, incoming.remote_addr_validated()) {
             Verdict::Admit(ticket) => {
-                tokio::spawn(handshake(incoming, ticket, ready.clone(), auth_timeout));
+                tokio::spawn(handshake(incoming, ticket, ready.clone(), auth_timeout, throttle.clone()));
             }
             Verdict::ProveAddress => {
                 // Fails only when the address is proved already, and then this is not asked.
@@ -303,10 +328,16 @@ async fn accept_all(
     }
 }
 
-async fn handshake(incoming: Incoming, ticket: Ticket, ready: mpsc::Sender<Connection>, auth_timeout: Duration) {
+async fn handshake(
+    incoming: Incoming,
+    ticket: Ticket,
+    ready: mpsc::Sender<Connection>,
+    auth_timeout: Duration,
+    throttle: Throttle,
+) {
     match tokio::time::timeout(DIAL_TIMEOUT, incoming.into_future()).await {
         Ok(Ok(quic)) => {
-            let connection = Connection::start(quic, Side::Acceptor, auth_timeout, Some(ticket));
+            let connection = Connection::start(quic, Side::Acceptor, auth_timeout, Some(ticket), throttle);
             // Fails only when the endpoint is gone; then so is the connection.
             let _ = ready.send(connection).await;
         }
