@@ -73,6 +73,13 @@ impl Client {
         read(request.send_json(body))
     }
 
+    /// Has something be so from now on.
+    pub(crate) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let request = self.agent.put(self.url(path)).header("authorization", self.authorization.as_str());
+        ASKED.store(true, Ordering::Relaxed);
+        read(request.send_json(body))
+    }
+
     /// Ends something.
     pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let request = self.agent.delete(self.url(path)).header("authorization", self.authorization.as_str());

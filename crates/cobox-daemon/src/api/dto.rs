@@ -11,6 +11,7 @@ mod joins;
 mod missing;
 mod page;
 mod people;
+mod settings;
 mod values;
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,7 @@ pub use people::{
     HeldAside, Invite, InviteRequest, InviteStatus, Invites, MemberChange, MemberName, MemberStatus, Members,
     NicknameRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
 };
+pub use settings::{Bandwidth, Settings, SettingsReply, SettingsRequest};
 pub use values::{Secret, Time};
 
 // ---- this device -------------------------------------------------------------------------------------------------
@@ -76,6 +78,8 @@ pub struct Device {
     pub received_bytes: u64,
     /// Connections that stand. One machine needs one.
     pub connections: u64,
+    /// How fast contents may go just now, by the settings.
+    pub bandwidth: Bandwidth,
 }
 
 // ---- folders -----------------------------------------------------------------------------------------------------

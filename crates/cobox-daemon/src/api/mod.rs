@@ -30,6 +30,7 @@ mod quarantine;
 mod recovery;
 mod server;
 mod service;
+mod settings;
 mod status;
 mod web;
 
@@ -122,6 +123,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(status::status))
         .routes(routes!(status::wait))
         .routes(routes!(status::down))
+        .routes(routes!(settings::settings, settings::change_settings))
         .routes(routes!(events::events))
         .routes(routes!(login::login_link))
         .routes(routes!(login::login))

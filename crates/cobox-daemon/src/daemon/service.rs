@@ -17,6 +17,7 @@ mod people;
 mod quarantine;
 mod recovery;
 mod restoring;
+pub(super) mod settings;
 pub(super) mod status;
 
 use std::sync::Arc;
@@ -33,7 +34,8 @@ use crate::api::dto::{
     Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members,
     MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place, PlaceRequest, Quarantine, QuarantineRequest,
     RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored,
-    RoleRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    RoleRequest, SettingsReply, SettingsRequest, SettleRequest, Settled, Status, TrashRestoreRequest, UndoRequest,
+    UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -220,6 +222,12 @@ impl Service for Daemon {
     }
     fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered> {
         self.recover_person(request).boxed()
+    }
+    fn settings(&self) -> Answer<'_, SettingsReply> {
+        async { Ok(self.read_settings()) }.boxed()
+    }
+    fn change_settings(&self, request: SettingsRequest) -> Answer<'_, SettingsReply> {
+        self.write_settings(request).boxed()
     }
     fn page_settings(&self) -> Answer<'_, PageSettings> {
         self.read_page_settings().boxed()

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "up",
     "down",
     "status",
@@ -33,6 +33,7 @@ const VERBS: [&str; 29] = [
     "ignore",
     "missing",
     "check",
+    "config",
     "recovery",
     "recover",
     "events",
@@ -45,6 +46,9 @@ fn help_is_plain_english_and_goes_to_stdout() {
     let mut texts = vec![place.run(&["--help"])];
     texts.extend(VERBS.iter().map(|verb| place.run(&[verb, "--help"])));
     for nested in [
+        "config get",
+        "config list",
+        "config set",
         "invites list",
         "invites cancel",
         "members list",
