@@ -120,6 +120,7 @@ async fn live(home: &Home, config: Config, options: UpOptions, ready: impl FnOnc
         listen: options.listen.or(config.listen),
         relays: config.relays,
         connections_max: config.connections_max,
+        rates: config.rates,
         ..StartOptions::default()
     };
     let seeder = Arc::new(Seeder::start(home, start).await?);
