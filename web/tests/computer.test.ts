@@ -30,6 +30,11 @@ test('n10: limits and a schedule hold at once and are kept; a pause is said wher
   await line.getByLabel('What holds then').selectOption('nothing goes');
   await speed.getByLabel('In the local network, too').check();
   await shot(page, '9-speed');
+  await page.setViewportSize({ width: 360, height: 740 });
+  await line.scrollIntoViewIfNeeded();
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+  await shot(page, '9-speed-phone');
+  await page.setViewportSize({ width: 1180, height: 820 });
   await speed.getByRole('button', { name: 'Keep' }).click();
   await speed.getByText('By your schedule this computer sends and receives nothing now.').waitFor();
   const { settings, bandwidth } = await ana.type('config', 'list');
