@@ -54,8 +54,18 @@ export async function nextSecond(): Promise<void> {
 
 /** A picture of one colour. */
 export function png(colour: readonly [number, number, number], width = 120, height = 80): Buffer {
-  const chunk = (type: string, data: Buffer) => {
-    const [length, sum, named] = [Buffer.alloc(4), Buffer.alloc(4), Buffer.concat([Buffer.from(type), data])];
+  return picture(2, Buffer.alloc(width * height * 3, Buffer.from(colour)), width, height);
+}
+
+/** A picture of dots between black and white, line by line. */
+export function grey(dots: Buffer, width: number, height: number): Buffer {
+  return picture(0, dots, width, height);
+}
+
+/** PNG (RFC 2083) of dots of this colour type. */
+function picture(type: 0 | 2, dots: Buffer, width: number, height: number): Buffer {
+  const chunk = (name: string, data: Buffer) => {
+    const [length, sum, named] = [Buffer.alloc(4), Buffer.alloc(4), Buffer.concat([Buffer.from(name), data])];
     length.writeUInt32BE(data.length);
     sum.writeUInt32BE(crc32(named) >>> 0);
     return Buffer.concat([length, named, sum]);
@@ -63,8 +73,13 @@ export function png(colour: readonly [number, number, number], width = 120, heig
   const head = Buffer.alloc(13);
   head.writeUInt32BE(width, 0);
   head.writeUInt32BE(height, 4);
-  head.set([8, 2, 0, 0, 0], 8);
-  const row = Buffer.concat([Buffer.from([0]), Buffer.concat(Array.from({ length: width }, () => Buffer.from(colour)))]);
-  const dots = deflateSync(Buffer.concat(Array.from({ length: height }, () => row)));
-  return Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]), chunk('IHDR', head), chunk('IDAT', dots), chunk('IEND', Buffer.alloc(0))]);
+  head.set([8, type, 0, 0, 0], 8);
+  const line = dots.length / height;
+  const rows = Array.from({ length: height }, (_, y) => Buffer.concat([Buffer.from([0]), dots.subarray(y * line, (y + 1) * line)]));
+  return Buffer.concat([
+    Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
+    chunk('IHDR', head),
+    chunk('IDAT', deflateSync(Buffer.concat(rows))),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }

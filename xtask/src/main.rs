@@ -4,6 +4,7 @@ mod api;
 mod bench;
 mod campaign;
 mod check;
+mod licences;
 mod run;
 mod tidy;
 mod up;

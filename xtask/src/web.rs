@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::licences;
 use crate::run::{output, root, run, run_command};
 
 /// The oldest Node.js that the tools run on.
@@ -94,7 +95,8 @@ fn npm(args: &[&str]) -> Result<()> {
 
 fn build() -> Result<()> {
     install()?;
-    npm(&["run", "--silent", "build"])
+    npm(&["run", "--silent", "build"])?;
+    licences::write(&directory().join("dist/assets/crates.json"))
 }
 
 /// Installs by the lock file, unless that was done already.

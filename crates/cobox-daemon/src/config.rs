@@ -3,6 +3,8 @@
 //! The defaults are `defaults.toml`, which is also, commented out, the example written into a new home. A file that can not be
 //! understood stops the start with the line that is wrong; nothing is guessed.
 
+mod change;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -12,7 +14,8 @@ use std::time::Duration;
 use cobox_core::engine::Brake;
 use serde::Deserialize;
 
-use crate::files::write_new;
+use crate::bandwidth::{Bandwidth, NoRule, RATE_BYTES_S_MAX, RATE_BYTES_S_MIN, RULES_MAX, Rule};
+use crate::files::{replace, write_new};
 
 const DEFAULTS: &str = include_str!("defaults.toml");
 /// Bytes of a settings file.
@@ -38,6 +41,8 @@ pub struct Config {
     pub rescan_interval: Duration,
     /// By what the brake judges.
     pub brake: Brake,
+    /// How fast it sends and receives, and when.
+    pub bandwidth: Bandwidth,
 }
 
 /// What stands in a file. Every key may be missing.
@@ -53,6 +58,10 @@ struct ConfigFile {
     brake_percent: Option<usize>,
     brake_files_free: Option<usize>,
     brake_window_s: Option<u64>,
+    send_max_bytes_s: Option<u64>,
+    receive_max_bytes_s: Option<u64>,
+    limits_on_lan: Option<bool>,
+    schedule: Option<Vec<String>>,
 }
 
 /// Why the settings can not be used.
@@ -84,6 +93,12 @@ pub enum ConfigError {
         /// What is wrong there.
         message: String,
     },
+    /// A setting can not have this value.
+    #[error("{message}")]
+    Value {
+        /// What is wrong with it.
+        message: String,
+    },
 }
 
 impl Config {
@@ -108,6 +123,35 @@ impl Config {
         Ok(config)
     }
 
+    /// Sets some settings in the file, keeping all else in it; what the settings mean then. Changes by hand since the start count from
+    /// now on, too. Nothing is written unless all of it can be understood.
+    ///
+    /// Errors: a value can not be, the file has a mistake, or the disk refuses.
+    pub fn change(path: &Path, settings: &[(&str, toml::Value)]) -> Result<Self, ConfigError> {
+        // Where a link leads: whoever keeps the file elsewhere goes on doing so.
+        let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let mut text = match File::open(&place) {
+            Ok(file) => read(path, file)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => example(),
+            Err(source) => return Err(ConfigError::Io { path: path.into(), source }),
+        };
+        Self::parse(path, &text)?;
+        for (key, value) in settings {
+            let wrong =
+                |e: toml::de::Error| ConfigError::Line { path: path.into(), line: 1, message: e.message().into() };
+            text = change::set(&text, key, value).map_err(wrong)?;
+        }
+        if text.len() as u64 > CONFIG_BYTES_MAX {
+            return Err(ConfigError::Value { message: "with this the settings would be longer than 64 KiB".into() });
+        }
+        let config = Self::parse(path, &text).map_err(|why| match why {
+            ConfigError::Line { message, .. } => ConfigError::Value { message },
+            other => other,
+        })?;
+        replace(&place, text.as_bytes()).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+        Ok(config)
+    }
+
     fn defaults() -> Self {
         let mut config = Self {
             lan_discovery: false,
@@ -116,6 +160,7 @@ impl Config {
             log: String::new(),
             rescan_interval: Duration::ZERO,
             brake: Brake::default(),
+            bandwidth: Bandwidth::default(),
         };
         config.apply(Path::new("defaults.toml"), DEFAULTS).expect("a test reads the embedded defaults");
         config
@@ -135,7 +180,8 @@ impl Config {
             if relays.len() > RELAYS_MAX {
                 return Err(at("relays", format!("at most {RELAYS_MAX} relays")));
             }
-            if let Some(bad) = relays.iter().find(|r| !r.starts_with("https://")) {
+            let is_relay = |text: &str| text.starts_with("https://") && cobox_net::is_relay(text);
+            if let Some(bad) = relays.iter().find(|relay| !is_relay(relay)) {
                 return Err(at("relays", format!("\"{bad}\" is not a relay's address; one begins with https://")));
             }
             self.relays = relays;
@@ -182,6 +228,31 @@ impl Config {
                 return Err(at("brake_window_s", format!("brake_window_s lies between 1 and {BRAKE_WINDOW_S_MAX}")));
             }
             self.brake.window_ms = seconds * 1000;
+        }
+        for (key, typed, ours) in [
+            ("send_max_bytes_s", file.send_max_bytes_s, &mut self.bandwidth.send_max_bytes_s),
+            ("receive_max_bytes_s", file.receive_max_bytes_s, &mut self.bandwidth.receive_max_bytes_s),
+        ] {
+            match typed {
+                None => {}
+                Some(0) => *ours = None,
+                Some(bytes_s) if (RATE_BYTES_S_MIN..=RATE_BYTES_S_MAX).contains(&bytes_s) => *ours = Some(bytes_s),
+                Some(_) => {
+                    let message =
+                        format!("{key} is 0 for no limit, or lies between {RATE_BYTES_S_MIN} and {RATE_BYTES_S_MAX}");
+                    return Err(at(key, message));
+                }
+            }
+        }
+        if let Some(on) = file.limits_on_lan {
+            self.bandwidth.on_lan = on;
+        }
+        if let Some(lines) = file.schedule {
+            if lines.len() > RULES_MAX {
+                return Err(at("schedule", format!("at most {RULES_MAX} lines")));
+            }
+            let rules: Result<Vec<Rule>, NoRule> = lines.iter().map(|line| line.parse()).collect();
+            self.bandwidth.schedule = rules.map_err(|why| at("schedule", why.to_string()))?;
         }
         Ok(())
     }
@@ -230,6 +301,7 @@ mod tests {
         let config = Config::defaults();
         assert!(config.lan_discovery && config.relays.is_empty() && config.listen.is_none());
         assert_eq!((config.log.as_str(), config.rescan_interval), ("info", Duration::from_secs(600)));
+        assert_eq!(config.bandwidth, Bandwidth::default());
         assert_eq!(config.brake, Brake::default(), "what stands in the file is what holds without one");
         assert!(example().lines().all(|line| line.is_empty() || line.starts_with('#')));
     }
@@ -243,6 +315,12 @@ mod tests {
         assert_eq!(config.listen, Some(([127, 0, 0, 1], 7).into()));
         assert_eq!(config.relays, ["https://r.example"]);
         assert_eq!(config.rescan_interval, Duration::from_secs(60));
+        let config = parse(
+            "send_max_bytes_s = 50000\nreceive_max_bytes_s = 0\nlimits_on_lan = true\nschedule = [\n 'weekend 0:00-24:00 paused',\n]",
+        );
+        let bandwidth = config.unwrap().bandwidth;
+        assert_eq!((bandwidth.send_max_bytes_s, bandwidth.receive_max_bytes_s), (Some(50_000), None));
+        assert!(bandwidth.on_lan && bandwidth.schedule.len() == 1);
     }
 
     #[test]
@@ -259,6 +337,10 @@ mod tests {
             ("brake_window_s = 0", 1, "between 1 and"),
             ("relays = [\n'http://plain'\n]", 1, "https://"),
             ("listen = '0.0.0.0:1'\nlisten = '0.0.0.0:2'", 2, "duplicate key"),
+            ("log = 'info'\nsend_max_bytes_s = 9999", 2, "0 for no limit"),
+            ("receive_max_bytes_s = 100000000001", 1, "0 for no limit"),
+            ("limits_on_lan = 1", 1, "expected a boolean"),
+            ("\nschedule = ['22:00-06:00 unlimited', 'at night']", 2, "at night"),
             ("listen = ", 1, ""),
             ("=", 1, ""),
         ] {
@@ -296,5 +378,25 @@ mod tests {
         std::fs::write(&path, "log = 'debug'").unwrap();
         assert_eq!(Config::load(&path).unwrap().log, "debug");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "log = 'debug'");
+    }
+    #[test]
+    fn a_changed_setting_keeps_the_file_and_what_can_not_be_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, "# mine\nlog = 'debug'\n").unwrap();
+        let config = Config::change(&path, &[("send_max_bytes_s", toml::Value::Integer(50_000))]).unwrap();
+        assert_eq!((config.log.as_str(), config.bandwidth.send_max_bytes_s), ("debug", Some(50_000)));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "# mine\nlog = 'debug'\nsend_max_bytes_s = 50000\n");
+        for (key, value) in [("send_max_bytes_s", 1), ("brake_percent", 101), ("rescan_interval_s", 9), ("no_such", 1)]
+        {
+            let settings = [("limits_on_lan", toml::Value::Boolean(true)), (key, toml::Value::Integer(value))];
+            assert!(matches!(Config::change(&path, &settings), Err(ConfigError::Value { .. })), "{key}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        // A mistake by hand is told with its line, and left alone.
+        std::fs::write(&path, "\nlog = 3\n").unwrap();
+        let refused = Config::change(&path, &[("brake_files", toml::Value::Integer(5))]);
+        assert!(matches!(refused, Err(ConfigError::Line { line: 2, .. })), "{refused:?}");
     }
 }

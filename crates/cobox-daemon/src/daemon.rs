@@ -197,10 +197,12 @@ pub(crate) struct Daemon {
     vault_mark: RwLock<Option<VaultMark>>,
     /// Files as they were listed last.
     listings: Arc<listing::Listings>,
-    /// By what changes are held back.
-    brake: Brake,
-    /// How often every folder is looked through, milliseconds.
-    rescan_ms: u64,
+    /// The settings as they are now, and as they were at the start.
+    config: RwLock<Arc<Config>>,
+    started_with: Arc<Config>,
+    settings_changed: Arc<tokio::sync::Notify>,
+    /// Settings are changed by one at a time.
+    changing_settings: tokio::sync::Mutex<()>,
 }
 
 /// Milliseconds since 1970.
@@ -222,6 +224,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
     let identity = Identity::open(&home, &keystore, name)?;
     let store = Arc::new(open_records(&home, &keystore)?);
     let endpoint = bind(&home, &config, listen, &identity).await?;
+    let config = Arc::new(config);
     let daemon = Arc::new_cyclic(|me| Daemon {
         keystore,
         store,
@@ -244,10 +247,14 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         placing: tokio::sync::Mutex::default(),
         vault_mark: RwLock::new(None),
         listings: Arc::default(),
-        brake: config.brake,
-        rescan_ms: config.rescan_interval.as_millis() as u64,
+        config: RwLock::new(config.clone()),
+        started_with: config,
+        settings_changed: Arc::default(),
+        changing_settings: tokio::sync::Mutex::default(),
         home,
     });
+    // Before anybody is called.
+    daemon.set_rates();
     let opening = daemon.clone();
     tokio::task::spawn_blocking(move || opening.open_folders())
         .await
@@ -255,6 +262,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
     tokio::spawn(dial::accept(daemon.clone()));
     tokio::spawn(dial::keep_calling(Arc::downgrade(&daemon)));
     tokio::spawn(vault::keep_placed(Arc::downgrade(&daemon)));
+    tokio::spawn(service::settings::keep_rates(Arc::downgrade(&daemon)));
     Ok(daemon)
 }
 
@@ -319,6 +327,11 @@ pub(crate) struct NewFolder {
 impl Daemon {
     pub(crate) fn identity(&self) -> Identity {
         self.identity.read().expect("no thread panics while it holds this lock").clone()
+    }
+
+    /// The settings as they are now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.read().expect("no thread panics while it holds this lock").clone()
     }
 
     pub(crate) fn running(&self) -> Vec<Running> {
@@ -580,10 +593,10 @@ impl Surroundings for Around {
         }
     }
     fn rescan_ms(&self) -> u64 {
-        self.daemon.upgrade().map_or(u64::from(u32::MAX), |daemon| daemon.rescan_ms)
+        self.daemon.upgrade().map_or(u64::from(u32::MAX), |daemon| daemon.config().rescan_interval.as_millis() as u64)
     }
     fn brake(&self) -> Brake {
-        self.daemon.upgrade().map(|daemon| daemon.brake).unwrap_or_default()
+        self.daemon.upgrade().map(|daemon| daemon.config().brake).unwrap_or_default()
     }
     fn tell(&self, config: &FolderConfig, what: Happened) {
         if let Some(daemon) = self.daemon.upgrade() {

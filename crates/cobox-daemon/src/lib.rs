@@ -5,6 +5,7 @@
 
 pub mod api;
 mod api_file;
+mod bandwidth;
 mod config;
 mod daemon;
 pub mod desktop;
@@ -23,6 +24,7 @@ mod tickets;
 mod token;
 
 pub use api_file::{ApiFile, ApiFileError};
+pub use bandwidth::{Bandwidth, NoRule, Rule};
 pub use config::{Config, ConfigError};
 pub use daemon::{StartError, StartOptions, has_identity};
 pub use files::replace as write_private;

@@ -21,6 +21,7 @@ use crate::congestion::NEAR_RTT_MAX;
 use crate::error::NetError;
 use crate::frame::{self, StreamEnd};
 use crate::queue::{Receiver, Sender, queue};
+use crate::throttle::{Direction, PIECE_BYTES, Rate, Throttle};
 use crate::transport::{BLOCK_STREAMS_MAX, Side, WINDOW_BYTES};
 
 /// Frames read and not yet taken, or sent and not yet written.
@@ -99,14 +100,13 @@ pub struct Path {
 pub struct Connection(Arc<Inner>);
 
 struct Inner {
-    quic: iroh::endpoint::Connection,
+    tasks: Tasks,
     side: Side,
     remote: SigKey,
     frames_out: Sender<Outgoing>,
     blocks_out: Sender<Block>,
     incoming: Mutex<Incoming>,
     authenticated: watch::Sender<bool>,
-    verdict: Verdict,
 }
 
 struct Incoming {
@@ -117,6 +117,14 @@ struct Incoming {
 struct Block {
     channel: u32,
     bytes: Bytes,
+}
+
+/// What the streams of one connection on which blocks go out share.
+#[derive(Clone)]
+struct Lane {
+    to_write: Arc<Mutex<Receiver<Block>>>,
+    /// Held by the one that writes at a rate.
+    alone: Arc<Mutex<()>>,
 }
 
 enum Outgoing {
@@ -136,7 +144,7 @@ impl std::fmt::Debug for Connection {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.quic.close(VarInt::from(code::DONE), b"");
+        self.tasks.quic.close(VarInt::from(code::DONE), b"");
     }
 }
 
@@ -147,6 +155,7 @@ impl Connection {
         side: Side,
         auth_timeout: Duration,
         ticket: Option<Ticket>,
+        throttle: Throttle,
     ) -> Self {
         let remote = SigKey(*quic.remote_id().as_bytes());
         let (frames_out, frames_to_write) = queue(FRAMES_QUEUE_BYTES);
@@ -154,7 +163,7 @@ impl Connection {
         let (frames_in, frames) = queue(FRAMES_QUEUE_BYTES);
         let (blocks_in, blocks) = queue(BLOCKS_QUEUE_BYTES);
         let authenticated = watch::Sender::new(false);
-        let tasks = Tasks { quic: quic.clone(), verdict: Verdict::default() };
+        let tasks = Tasks { quic: quic.clone(), verdict: Verdict::default(), throttle };
 
         tokio::spawn(tasks.clone().expect_proof(authenticated.subscribe(), auth_timeout, ticket));
         tokio::spawn(tasks.clone().control(side, frames_to_write, frames_in, authenticated.subscribe()));
@@ -162,8 +171,7 @@ impl Connection {
         tokio::spawn(tasks.clone().receive_blocks(blocks_in));
 
         let incoming = Mutex::new(Incoming { frames, blocks });
-        let verdict = tasks.verdict;
-        Self(Arc::new(Inner { quic, side, remote, frames_out, blocks_out, incoming, authenticated, verdict }))
+        Self(Arc::new(Inner { tasks, side, remote, frames_out, blocks_out, incoming, authenticated }))
     }
 
     /// The peer's key, proved by the handshake.
@@ -180,6 +188,7 @@ impl Connection {
     pub fn exporter(&self, label: &[u8], context: &[u8]) -> [u8; 32] {
         let mut secret = [0; 32];
         self.0
+            .tasks
             .quic
             .export_keying_material(&mut secret, label, context)
             .expect("TLS 1.3 exports 32 bytes for any label once the handshake is done, which it is here");
@@ -188,20 +197,14 @@ impl Connection {
 
     /// The way packets take just now; `None` when the connection is over.
     pub fn path(&self) -> Option<Path> {
-        let paths = self.0.quic.paths();
-        let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next())?;
-        let address = match path.remote_addr() {
-            TransportAddr::Ip(address) => Some(*address),
-            _ => None,
-        };
-        Some(Path { address, rtt: path.rtt() })
+        path_of(&self.0.tasks.quic)
     }
 
     /// The caller vouches for the peer: large frames and blocks may come now, and the clock for the proof stops.
     pub fn set_authenticated(&self) {
         if !self.0.authenticated.send_replace(true) {
-            self.0.quic.set_receive_window(VarInt::from(WINDOW_BYTES));
-            self.0.quic.set_max_concurrent_uni_streams(VarInt::from(BLOCK_STREAMS_MAX));
+            self.0.tasks.quic.set_receive_window(VarInt::from(WINDOW_BYTES));
+            self.0.tasks.allow_streams();
         }
     }
 
@@ -240,7 +243,7 @@ impl Connection {
 
     /// Closes at once. Frames and blocks on their way may be lost.
     pub fn close(&self, reason: &str) {
-        close(&self.0.quic, &self.0.verdict, CloseReason::ByUs(reason.to_owned()));
+        close(&self.0.tasks.quic, &self.0.tasks.verdict, CloseReason::ByUs(reason.to_owned()));
     }
 
     /// Closes as soon as the peer's machine has confirmed every frame queued so far, or after a few seconds.
@@ -269,8 +272,8 @@ impl Connection {
     }
 
     async fn close_reason(&self) -> CloseReason {
-        let error = self.0.quic.closed().await;
-        self.0.verdict.get().cloned().unwrap_or_else(|| reason_of(&error))
+        let error = self.0.tasks.quic.closed().await;
+        self.0.tasks.verdict.get().cloned().unwrap_or_else(|| reason_of(&error))
     }
 }
 
@@ -279,6 +282,7 @@ impl Connection {
 struct Tasks {
     quic: iroh::endpoint::Connection,
     verdict: Verdict,
+    throttle: Throttle,
 }
 
 impl Tasks {
@@ -297,7 +301,50 @@ impl Tasks {
         if let Some(ticket) = &mut ticket {
             ticket.vouch();
         }
-        self.quic.closed().await;
+        let mut rates = self.throttle.changes();
+        while tokio::select! {
+            _ = self.quic.closed() => false,
+            changed = rates.changed() => changed.is_ok(),
+        } {
+            self.allow_streams();
+        }
+    }
+
+    /// How many block streams the peer may open: one alone while we receive no faster than at a rate, since on each it may send ahead as
+    /// much as a stream's window holds. Those that are open stay.
+    fn allow_streams(&self) {
+        let streams = match self.rate(Direction::Receive) {
+            Rate::Unlimited => BLOCK_STREAMS_MAX,
+            Rate::BytesPerSecond(_) | Rate::Paused => 1,
+        };
+        self.quic.set_max_concurrent_uni_streams(VarInt::from(streams));
+    }
+
+    fn rate(&self, direction: Direction) -> Rate {
+        if self.throttle.is_idle(direction) { Rate::Unlimited } else { self.throttle.rate(direction, self.peer()) }
+    }
+
+    /// Where the peer is just now.
+    fn peer(&self) -> Option<SocketAddr> {
+        path_of(&self.quic).and_then(|path| path.address)
+    }
+
+    /// Waits until so much of a block may pass; `false` if the connection is over first.
+    async fn pass(&self, direction: Direction, bytes: usize) -> bool {
+        if self.rate(direction) == Rate::Unlimited {
+            return true;
+        }
+        tokio::select! {
+            () = self.throttle.pass(direction, self.peer(), bytes) => true,
+            _ = self.quic.closed() => false,
+        }
+    }
+
+    /// A frame passes without waiting.
+    fn count(&self, direction: Direction, bytes: usize) {
+        if !self.throttle.is_idle(direction) {
+            self.throttle.count(direction, self.peer(), bytes);
+        }
     }
 
     /// Opens or awaits the control stream, then reads and writes it until the end.
@@ -318,19 +365,26 @@ impl Tasks {
         if side == Side::Dialer && frame::write_frame(&mut send, Vec::new()).await.is_err() {
             return;
         }
-        tokio::spawn(write_frames(send, to_write));
-        self.end(read_frames(recv, frames_in, authenticated).await);
+        tokio::spawn(self.clone().write_frames(send, to_write));
+        let end = self.read_frames(recv, frames_in, authenticated).await;
+        self.end(end);
     }
 
-    /// Writes blocks on a few streams. They are opened when the first block needs them, which is when we know the distance.
+    /// Writes blocks on a few streams. They are opened when the first block needs them, which is when we know the distance, and as the
+    /// peer allows them; no block but the first waits for a stream of its own.
     async fn send_blocks(self, mut to_write: Receiver<Block>) {
         let Some(first) = to_write.recv().await else { return };
         let near = self.quic.paths().iter().any(|path| path.rtt() <= NEAR_RTT_MAX);
         let lanes = if near { BLOCK_STREAMS_NEAR } else { BLOCK_STREAMS_MAX };
-        let to_write = Arc::new(Mutex::new(to_write));
-        let mut first = Some(first);
-        for _ in 0..lanes {
-            tokio::spawn(write_blocks(self.quic.clone(), first.take(), to_write.clone()));
+        let Ok(stream) = self.quic.open_uni().await else { return };
+        let lane = Lane { to_write: Arc::new(Mutex::new(to_write)), alone: Arc::default() };
+        tokio::spawn(self.clone().write_blocks(stream, Some(first), lane.clone()));
+        for _ in 1..lanes {
+            let (tasks, lane) = (self.clone(), lane.clone());
+            tokio::spawn(async move {
+                let stream = tasks.quic.open_uni().await.ok()?;
+                tasks.write_blocks(stream, None, lane).await
+            });
         }
     }
 
@@ -338,7 +392,10 @@ impl Tasks {
     async fn receive_blocks(self, blocks_in: Sender<(Block, Cid)>) {
         while let Ok(stream) = self.quic.accept_uni().await {
             let (tasks, blocks_in) = (self.clone(), blocks_in.clone());
-            tokio::spawn(async move { tasks.end(read_blocks(stream, blocks_in).await) });
+            tokio::spawn(async move {
+                let end = tasks.read_blocks(stream, blocks_in).await;
+                tasks.end(end);
+            });
         }
     }
 
@@ -347,89 +404,133 @@ impl Tasks {
             close(&self.quic, &self.verdict, CloseReason::Violation(what));
         }
     }
-}
 
-async fn write_frames(mut stream: SendStream, mut to_write: Receiver<Outgoing>) {
-    while let Some(outgoing) = to_write.recv().await {
-        match outgoing {
-            Outgoing::Frame(frame) => {
-                if frame::write_frame(&mut stream, frame).await.is_err() {
+    async fn write_frames(self, mut stream: SendStream, mut to_write: Receiver<Outgoing>) {
+        while let Some(outgoing) = to_write.recv().await {
+            match outgoing {
+                Outgoing::Frame(frame) => {
+                    self.count(Direction::Send, frame.len());
+                    if frame::write_frame(&mut stream, frame).await.is_err() {
+                        return;
+                    }
+                }
+                Outgoing::Finish(confirmed) => {
+                    if stream.finish().is_ok() {
+                        // Whether it was confirmed or the connection broke, nothing more can be done.
+                        let _ = stream.stopped().await;
+                    }
+                    let _ = confirmed.send(());
                     return;
                 }
             }
-            Outgoing::Finish(confirmed) => {
-                if stream.finish().is_ok() {
-                    // Whether it was confirmed or the connection broke, nothing more can be done.
-                    let _ = stream.stopped().await;
+        }
+    }
+
+    async fn read_frames(
+        &self,
+        mut stream: RecvStream,
+        frames_in: Sender<Vec<u8>>,
+        mut authenticated: watch::Receiver<bool>,
+    ) -> StreamEnd {
+        let mut any = false;
+        loop {
+            let len = match frame::read_frame_len(&mut stream).await {
+                Ok(0) => continue,
+                Ok(len) => len,
+                Err(end) => return end,
+            };
+            if len > FRAME_BYTES_BEFORE_AUTH_MAX && !*authenticated.borrow() {
+                if !any {
+                    return StreamEnd::Violation(format!("a first frame of {len} bytes"));
                 }
-                let _ = confirmed.send(());
-                return;
+                // The proof may be in a frame the caller has not judged yet. Nothing is read meanwhile, and the clock runs.
+                if authenticated.wait_for(|yes| *yes).await.is_err() {
+                    return StreamEnd::Over;
+                }
             }
+            let Some(slot) = frames_in.reserve(len).await else { return StreamEnd::Over };
+            match frame::read_body(&mut stream, len).await {
+                Ok(frame) => slot.put(frame),
+                Err(end) => return end,
+            };
+            self.count(Direction::Receive, len);
+            any = true;
         }
+    }
+
+    async fn write_blocks(self, mut stream: SendStream, first: Option<Block>, lane: Lane) -> Option<()> {
+        let mut block = match first {
+            Some(block) => block,
+            None => lane.to_write.lock().await.recv().await?,
+        };
+        loop {
+            if self.rate(Direction::Send) == Rate::Unlimited {
+                frame::write_block(&mut stream, block.channel, block.bytes).await.ok()?;
+            } else {
+                // One after the other: many at once would each take so long that the peer gives up on all of them.
+                let _alone = lane.alone.lock().await;
+                self.write_slowly(&mut stream, block).await?;
+            }
+            block = lane.to_write.lock().await.recv().await?;
+        }
+    }
+
+    async fn write_slowly(&self, stream: &mut SendStream, block: Block) -> Option<()> {
+        let Block { channel, mut bytes } = block;
+        frame::write_block_head(stream, channel, bytes.len()).await.ok()?;
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+            if !self.pass(Direction::Send, piece.len()).await {
+                return None;
+            }
+            stream.write_chunk(piece).await.ok()?;
+        }
+        Some(())
+    }
+
+    async fn read_blocks(&self, mut stream: RecvStream, blocks_in: Sender<(Block, Cid)>) -> StreamEnd {
+        loop {
+            let head = match frame::read_block_head(&mut stream).await {
+                Ok(head) => head,
+                Err(end) => return end,
+            };
+            let Some(slot) = blocks_in.reserve(head.len).await else { return StreamEnd::Over };
+            let body = if self.rate(Direction::Receive) == Rate::Unlimited {
+                frame::read_body(&mut stream, head.len).await
+            } else {
+                self.read_slowly(&mut stream, head.len).await
+            };
+            let bytes = match body {
+                Ok(bytes) => bytes,
+                Err(end) => return end,
+            };
+            // 4.7 GB/s on one core: under a millisecond for the largest block, so it stays on this thread.
+            let cid = Cid::of(&bytes);
+            slot.put((Block { channel: head.channel, bytes: bytes.into() }, cid));
+        }
+    }
+
+    async fn read_slowly(&self, stream: &mut RecvStream, len: usize) -> Result<Vec<u8>, StreamEnd> {
+        let mut body = Vec::with_capacity(len);
+        while body.len() < len {
+            let piece = (len - body.len()).min(PIECE_BYTES);
+            if !self.pass(Direction::Receive, piece).await {
+                return Err(StreamEnd::Over);
+            }
+            body.extend(frame::read_body(stream, piece).await?);
+        }
+        Ok(body)
     }
 }
 
-async fn read_frames(
-    mut stream: RecvStream,
-    frames_in: Sender<Vec<u8>>,
-    mut authenticated: watch::Receiver<bool>,
-) -> StreamEnd {
-    let mut any = false;
-    loop {
-        let len = match frame::read_frame_len(&mut stream).await {
-            Ok(0) => continue,
-            Ok(len) => len,
-            Err(end) => return end,
-        };
-        if len > FRAME_BYTES_BEFORE_AUTH_MAX && !*authenticated.borrow() {
-            if !any {
-                return StreamEnd::Violation(format!("a first frame of {len} bytes"));
-            }
-            // The proof may be in a frame the caller has not judged yet. Nothing is read meanwhile, and the clock runs.
-            if authenticated.wait_for(|yes| *yes).await.is_err() {
-                return StreamEnd::Over;
-            }
-        }
-        let Some(slot) = frames_in.reserve(len).await else { return StreamEnd::Over };
-        match frame::read_body(&mut stream, len).await {
-            Ok(frame) => slot.put(frame),
-            Err(end) => return end,
-        };
-        any = true;
-    }
-}
-
-async fn write_blocks(
-    quic: iroh::endpoint::Connection,
-    first: Option<Block>,
-    to_write: Arc<Mutex<Receiver<Block>>>,
-) -> Option<()> {
-    let mut block = match first {
-        Some(block) => block,
-        None => to_write.lock().await.recv().await?,
+fn path_of(quic: &iroh::endpoint::Connection) -> Option<Path> {
+    let paths = quic.paths();
+    let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next())?;
+    let address = match path.remote_addr() {
+        TransportAddr::Ip(address) => Some(*address),
+        _ => None,
     };
-    let mut stream = quic.open_uni().await.ok()?;
-    loop {
-        frame::write_block(&mut stream, block.channel, block.bytes).await.ok()?;
-        block = to_write.lock().await.recv().await?;
-    }
-}
-
-async fn read_blocks(mut stream: RecvStream, blocks_in: Sender<(Block, Cid)>) -> StreamEnd {
-    loop {
-        let head = match frame::read_block_head(&mut stream).await {
-            Ok(head) => head,
-            Err(end) => return end,
-        };
-        let Some(slot) = blocks_in.reserve(head.len).await else { return StreamEnd::Over };
-        let bytes = match frame::read_body(&mut stream, head.len).await {
-            Ok(bytes) => bytes,
-            Err(end) => return end,
-        };
-        // 4.7 GB/s on one core: under a millisecond for the largest block, so it stays on this thread.
-        let cid = Cid::of(&bytes);
-        slot.put((Block { channel: head.channel, bytes: bytes.into() }, cid));
-    }
+    Some(Path { address, rtt: path.rtt() })
 }
 
 fn close(quic: &iroh::endpoint::Connection, verdict: &Verdict, reason: CloseReason) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cobox_proto::id::SigKey;
 use cobox_proto::limits::{ADDRESSES_MAX, AUTH_TIMEOUT_MS};
+use iroh::address_lookup::AddressLookupBuilder;
 use iroh::endpoint::{ConnectOptions, Incoming, IncomingAddr};
 use iroh::{EndpointAddr, PublicKey, Watcher};
 use tokio::sync::{Mutex, mpsc};
@@ -17,9 +18,10 @@ use crate::admission::{Admission, Source, Ticket, Verdict};
 use crate::connection::Connection;
 use crate::detour::Detours;
 use crate::error::NetError;
-use crate::lan::Heard;
+use crate::lan::{Heard, Lan};
 use crate::local::LocalAddresses;
-use crate::transport::{Side, builder, quic_config, relay_url};
+use crate::throttle::{Rates, Throttle};
+use crate::transport::{Side, builder, lan_lookup, quic_config, relay_url};
 
 /// Accepted connections nobody has taken yet.
 const ACCEPTED_MAX: usize = 16;
@@ -130,6 +132,7 @@ pub struct Endpoint {
     detours: Detours,
     local: LocalAddresses,
     heard: Heard,
+    throttle: Throttle,
     accepted: Mutex<mpsc::Receiver<Connection>>,
     _accept_task: AbortOnDropHandle<()>,
 }
@@ -150,7 +153,8 @@ impl Endpoint {
         let port = quic.bound_sockets().first().map_or(0, SocketAddr::port);
         let admission = Admission::new(config.connections_max);
         let (ready, accepted) = mpsc::channel(ACCEPTED_MAX);
-        let accepting = accept_all(quic.clone(), admission, ready, config.auth_timeout);
+        let throttle = Throttle::new();
+        let accepting = accept_all(quic.clone(), admission, ready, config.auth_timeout, throttle.clone());
         let endpoint = Self {
             key: SigKey(*quic.id().as_bytes()),
             quic,
@@ -159,6 +163,7 @@ impl Endpoint {
             detours: Detours::default(),
             local: LocalAddresses::default(),
             heard,
+            throttle,
             accepted: Mutex::new(accepted),
             _accept_task: AbortOnDropHandle::new(tokio::spawn(accepting)),
         };
@@ -195,6 +200,27 @@ impl Endpoint {
     /// Devices heard in the local network, with where they say they are. None unless [`Config::lan_discovery`] is on.
     pub fn heard(&self) -> Vec<EndpointAddrs> {
         self.heard.all()
+    }
+
+    /// From now on blocks go out and come in no faster than this, with all peers together. Frames never wait. Also for connections that
+    /// stand; what a peer was allowed to send ahead still comes.
+    pub fn set_rates(&self, rates: Rates) {
+        self.throttle.set(rates);
+    }
+
+    /// Begins or stops to tell the local network our key and addresses, and to look there for peers; see [`Config::lan_discovery`].
+    ///
+    /// Errors: the network allows no multicast, or this endpoint is shut down.
+    pub fn set_lan_discovery(&self, on: bool) -> Result<(), NetError> {
+        let lookups = self.quic.address_lookup().map_err(|_| NetError::Shutdown)?;
+        // The local network is all that is ever looked in.
+        lookups.clear();
+        self.heard.forget();
+        if on {
+            let lan = Lan { lookup: lan_lookup(), heard: self.heard.clone() }.into_address_lookup(&self.quic);
+            lookups.add(lan.map_err(|why| NetError::NoLan { reason: why.to_string() })?);
+        }
+        Ok(())
     }
 
     /// What went over the wire since the start, with everybody.
@@ -234,7 +260,7 @@ impl Endpoint {
                 found.ok_or_else(|| unreachable(why))?
             }
         };
-        Ok(Connection::start(quic, Side::Dialer, self.config.auth_timeout, None))
+        Ok(Connection::start(quic, Side::Dialer, self.config.auth_timeout, None, self.throttle.clone()))
     }
 
     /// Somebody else may have answered at one of the addresses (G6).
@@ -292,6 +318,7 @@ async fn accept_all(
     admission: Admission,
     ready: mpsc::Sender<Connection>,
     auth_timeout: Duration,
+    throttle: Throttle,
 ) {
     while let Some(incoming) = quic.accept().await {
         let source = match incoming.remote_addr() {
@@ -300,7 +327,7 @@ async fn accept_all(
         };
         match admission.knock(source, incoming.remote_addr_validated()) {
             Verdict::Admit(ticket) => {
-                tokio::spawn(handshake(incoming, ticket, ready.clone(), auth_timeout));
+                tokio::spawn(handshake(incoming, ticket, ready.clone(), auth_timeout, throttle.clone()));
             }
             Verdict::ProveAddress => {
                 // Fails only when the address is proved already, and then this is not asked.
@@ -312,10 +339,16 @@ async fn accept_all(
     }
 }
 
-async fn handshake(incoming: Incoming, ticket: Ticket, ready: mpsc::Sender<Connection>, auth_timeout: Duration) {
+async fn handshake(
+    incoming: Incoming,
+    ticket: Ticket,
+    ready: mpsc::Sender<Connection>,
+    auth_timeout: Duration,
+    throttle: Throttle,
+) {
     match tokio::time::timeout(DIAL_TIMEOUT, incoming.into_future()).await {
         Ok(Ok(quic)) => {
-            let connection = Connection::start(quic, Side::Acceptor, auth_timeout, Some(ticket));
+            let connection = Connection::start(quic, Side::Acceptor, auth_timeout, Some(ticket), throttle);
             // Fails only when the endpoint is gone; then so is the connection.
             let _ = ready.send(connection).await;
         }

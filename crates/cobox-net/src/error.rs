@@ -54,6 +54,12 @@ pub enum NetError {
         /// The limit.
         bytes_max: usize,
     },
+    /// The local network can not be asked.
+    #[error("the local network can not be looked through: {reason}")]
+    NoLan {
+        /// What the system said.
+        reason: String,
+    },
     /// This service was shut down.
     #[error("the network is shut down")]
     Shutdown,

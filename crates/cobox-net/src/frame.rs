@@ -63,11 +63,21 @@ pub(crate) async fn write_frame(stream: &mut SendStream, frame: Vec<u8>) -> Resu
 
 /// Writes one block.
 pub(crate) async fn write_block(stream: &mut SendStream, channel: u32, block: Bytes) -> Result<(), WriteError> {
-    let len = u32::try_from(block.len()).expect("send_block bounds blocks far below 4 GiB");
+    let head = block_head(channel, block.len());
+    stream.write_all_chunks(&mut [Bytes::copy_from_slice(&head), block]).await
+}
+
+/// Writes the head of a block whose bytes follow piece by piece.
+pub(crate) async fn write_block_head(stream: &mut SendStream, channel: u32, len: usize) -> Result<(), WriteError> {
+    stream.write_all(&block_head(channel, len)).await
+}
+
+fn block_head(channel: u32, len: usize) -> [u8; 8] {
+    let len = u32::try_from(len).expect("send_block bounds blocks far below 4 GiB");
     let mut head = [0; 8];
     head[..4].copy_from_slice(&channel.to_le_bytes());
     head[4..].copy_from_slice(&len.to_le_bytes());
-    stream.write_all_chunks(&mut [Bytes::copy_from_slice(&head), block]).await
+    head
 }
 
 fn judged(len: u32, what: &str, bytes_max: usize) -> Result<usize, StreamEnd> {

@@ -33,6 +33,11 @@ impl Heard {
         self.list().iter().map(told).collect()
     }
 
+    /// Nobody is heard any more.
+    pub(crate) fn forget(&self) {
+        self.list().clear();
+    }
+
     fn note(&self, event: DiscoveryEvent) {
         let mut list = self.list();
         match event {

@@ -26,6 +26,7 @@ mod local;
 mod post;
 mod pump;
 mod queue;
+mod throttle;
 mod transport;
 
 pub use connection::{CloseReason, Connection, Event, Path};
@@ -33,6 +34,12 @@ pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen, Traffic};
 pub use error::NetError;
 pub use post::{Knock, Post};
 pub use pump::{Admitted, Answer, FolderEvent, Host, INBOX_MAX, Inbox, Opener, Pass, Peer, drive};
+pub use throttle::{Rate, Rates};
+
+/// Whether this can be the address of a relay.
+pub fn is_relay(text: &str) -> bool {
+    transport::relay_url(text).is_ok()
+}
 
 /// The protocol name both sides must agree on; the version is part of it.
 pub const ALPN: &[u8] = b"cobox/1";

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use iroh::endpoint::{Builder, NetReportConfig, PortmapperConfig, QuicTransportConfig, VarInt, presets};
 use iroh::{RelayMode, RelayUrl, SecretKey};
+use iroh_mdns_address_lookup::{MdnsAddressLookup, MdnsAddressLookupBuilder};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use crate::congestion::ByDistanceConfig;
@@ -100,10 +101,14 @@ pub(crate) fn builder(
         builder = builder.bind_addr_with_opts(twin, optional).map_err(|e| refused(e.to_string()))?;
     }
     if config.lan_discovery {
-        let lookup = iroh_mdns_address_lookup::MdnsAddressLookup::builder().service_name(LAN_SERVICE);
-        builder = builder.address_lookup(Lan { lookup, heard: heard.clone() });
+        builder = builder.address_lookup(Lan { lookup: lan_lookup(), heard: heard.clone() });
     }
     Ok(builder)
+}
+
+/// Tells the local network where we are, and looks there for peers.
+pub(crate) fn lan_lookup() -> MdnsAddressLookupBuilder {
+    MdnsAddressLookup::builder().service_name(LAN_SERVICE)
 }
 
 /// Parses the address of a relay.

@@ -4,8 +4,10 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use cobox_net::{Rate, Rates};
 use serde::Deserialize;
 
 use crate::files::write_new;
@@ -22,10 +24,17 @@ const EXAMPLE: &str = "\
 # Connections at a time.
 #connections_max = 1024
 
+# How many bytes a second are sent at most, all folders together, and received; 10000 at least, 0 for as many as go. The local network is
+# left out.
+#send_max_bytes_s = 0
+#receive_max_bytes_s = 0
+
 # How much the log says: error, warn, info, debug or trace. The environment's COBOX_LOG goes before it.
 #log = \"info\"
 ";
 const RELAYS_MAX: usize = 4;
+/// Bytes a second below which hardly anything would move, and above which there is no line to be spared.
+const RATE_BYTES_S: RangeInclusive<u64> = 10_000..=100_000_000_000;
 
 /// What the settings mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +45,8 @@ pub struct Config {
     pub relays: Vec<String>,
     /// Connections at a time.
     pub connections_max: usize,
+    /// How fast it sends and receives.
+    pub rates: Rates,
     /// What the log says.
     pub log: String,
 }
@@ -46,6 +57,8 @@ struct ConfigFile {
     listen: Option<String>,
     relays: Option<Vec<String>>,
     connections_max: Option<usize>,
+    send_max_bytes_s: Option<u64>,
+    receive_max_bytes_s: Option<u64>,
     log: Option<String>,
 }
 
@@ -100,6 +113,14 @@ impl Config {
         if relays.len() > RELAYS_MAX || relays.iter().any(|relay| !relay.starts_with("https://")) {
             return Err(format!("relays: at most {RELAYS_MAX}, each beginning with https://"));
         }
+        for (name, bytes_s) in
+            [("send_max_bytes_s", file.send_max_bytes_s), ("receive_max_bytes_s", file.receive_max_bytes_s)]
+        {
+            if bytes_s.is_some_and(|bytes_s| bytes_s != 0 && !RATE_BYTES_S.contains(&bytes_s)) {
+                let (least, most) = (RATE_BYTES_S.start(), RATE_BYTES_S.end());
+                return Err(format!("{name}: 0 for no limit, or between {least} and {most}"));
+            }
+        }
         if file.connections_max == Some(0) {
             return Err("connections_max: at least 1".into());
         }
@@ -112,7 +133,13 @@ impl Config {
     fn of(file: ConfigFile, listen: Option<SocketAddr>) -> Self {
         let connections_max = file.connections_max.unwrap_or(cobox_net::Config::default().connections_max);
         let log = file.log.unwrap_or_else(|| "info".into());
-        Self { listen, relays: file.relays.unwrap_or_default(), connections_max, log }
+        let rate = |bytes_s: Option<u64>| match bytes_s {
+            None | Some(0) => Rate::Unlimited,
+            Some(bytes_s) => Rate::BytesPerSecond(bytes_s),
+        };
+        let (send, receive) = (rate(file.send_max_bytes_s), rate(file.receive_max_bytes_s));
+        let rates = Rates { send, receive, on_lan: false };
+        Self { listen, relays: file.relays.unwrap_or_default(), connections_max, rates, log }
     }
 }
 
@@ -126,11 +153,15 @@ mod tests {
         let typed: String = typed.lines().filter(|line| line.contains(" = ")).map(|line| format!("{line}\n")).collect();
         assert_eq!(Config::parse(&typed), Config::parse(""));
         assert_eq!(Config::parse("listen = \"127.0.0.1:7\"").unwrap().listen, Some(([127, 0, 0, 1], 7).into()));
+        let rates = Config::parse("send_max_bytes_s = 50000").unwrap().rates;
+        assert_eq!((rates.send, rates.receive), (Rate::BytesPerSecond(50_000), Rate::Unlimited));
         for wrong in [
             "listn = \"\"",
             "listen = \"here\"",
             "relays = [\"http://relay\"]",
             "connections_max = 0",
+            "send_max_bytes_s = 9999",
+            "receive_max_bytes_s = -1",
             "log = \"loud!\"",
             "log = 3",
             "=",

@@ -124,6 +124,7 @@ async fn live(home: &Home, config: Config, options: UpOptions, ready: impl FnOnc
         relays: config.relays,
         connections_max: config.connections_max,
         clock: options.clock,
+        rates: config.rates,
     };
     let seeder = Arc::new(Seeder::start(home, start).await?);
     let api_file = ApiFile::new(address);

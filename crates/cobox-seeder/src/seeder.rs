@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cobox_net::{Endpoint, EndpointAddrs, Listen, NetError, drive};
+use cobox_net::{Endpoint, EndpointAddrs, Listen, NetError, Rates, drive};
 use cobox_proto::hosting::{Address, Ticket};
 use cobox_proto::id::{EndpointId, FolderId, OfferId, SigKey};
 use cobox_proto::limits::{ADDRESSES_MAX, LABEL_BYTES_MAX};
@@ -39,6 +39,8 @@ pub struct StartOptions {
     pub relays: Vec<String>,
     /// Connections at a time.
     pub connections_max: usize,
+    /// How fast it sends and receives.
+    pub rates: Rates,
     /// The time.
     pub clock: Clock,
 }
@@ -46,7 +48,14 @@ pub struct StartOptions {
 impl Default for StartOptions {
     fn default() -> Self {
         let connections_max = cobox_net::Config::default().connections_max;
-        Self { name: None, listen: None, relays: vec![], connections_max, clock: Clock::system() }
+        Self {
+            name: None,
+            listen: None,
+            relays: vec![],
+            connections_max,
+            rates: Rates::default(),
+            clock: Clock::system(),
+        }
     }
 }
 
@@ -140,6 +149,7 @@ impl Seeder {
         };
         let wanted = config.listen;
         let endpoint = Arc::new(Endpoint::bind(config, &keys.endpoint).await?);
+        endpoint.set_rates(options.rates);
         keep_listen(&store, wanted, endpoint.port())?;
         let (key, of_hub) = (keys.seeder.clone(), clock.clone());
         let opening = {

@@ -73,7 +73,7 @@ impl Client {
         read(request.send_json(body))
     }
 
-    /// Sets something.
+    /// Has something be so from now on.
     pub(crate) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let request = self.agent.put(self.url(path)).header("authorization", self.authorization.as_str());
         ASKED.store(true, Ordering::Relaxed);

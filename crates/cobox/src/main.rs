@@ -12,6 +12,7 @@ mod place;
 mod prompt;
 mod text;
 mod units;
+mod waiting;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

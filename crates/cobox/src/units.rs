@@ -21,7 +21,6 @@ pub(crate) fn duration_s(text: &str) -> Result<u64, String> {
 }
 
 /// Bytes of a size like `500MB` (10^6), `50GB` (10^9), `4GiB` (2^30).
-#[cfg_attr(not(test), expect(dead_code, reason = "the settings of bandwidth will read it"))]
 pub(crate) fn size_bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is not a size; write it like 500MB, 50GB or 4GiB");
     let (number, unit) = split(text).ok_or_else(wrong)?;

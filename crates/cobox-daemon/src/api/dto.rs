@@ -11,6 +11,7 @@ mod joins;
 mod missing;
 mod page;
 mod people;
+mod settings;
 mod values;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub use people::{
     Members, NicknameRequest, PolicyRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
     SpokenInvite, SpokenRequest, SpokenState, SpokenWaitRequest,
 };
+pub use settings::{Bandwidth, Settings, SettingsReply, SettingsRequest};
 pub use values::{Secret, Time};
 
 // ---- this device -------------------------------------------------------------------------------------------------
@@ -77,6 +79,8 @@ pub struct Device {
     pub received_bytes: u64,
     /// Connections that stand. One machine needs one.
     pub connections: u64,
+    /// How fast contents may go just now, by the settings.
+    pub bandwidth: Bandwidth,
 }
 
 // ---- folders -----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ mod quarantine;
 mod recovery;
 mod server;
 mod service;
+mod settings;
 mod spoken;
 mod status;
 mod web;
@@ -62,6 +63,8 @@ pub use events::{EventLog, News};
 pub use files::{Bytestream, FileContent, FilesQuery};
 pub use folders::find_folder;
 pub use history::HistoryQuery;
+pub(crate) use joins::KEY_CHARS_MIN;
+pub use joins::find_join;
 pub use problem::ProblemCode;
 pub use server::{ServeError, serve};
 pub use service::{Answer, Service};
@@ -121,6 +124,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(status::status))
         .routes(routes!(status::wait))
         .routes(routes!(status::down))
+        .routes(routes!(settings::settings, settings::change_settings))
         .routes(routes!(events::events))
         .routes(routes!(login::login_link))
         .routes(routes!(login::login))

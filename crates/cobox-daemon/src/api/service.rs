@@ -15,8 +15,8 @@ use super::dto::{
     JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest,
     NicknameRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest,
     Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest,
-    SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest,
-    UseLinkRequest, WaitRequest, Whoami,
+    SettingsReply, SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status,
+    TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -175,6 +175,11 @@ pub trait Service: Send + Sync + 'static {
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit>;
     /// Brings back an identity and its folders.
     fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered>;
+
+    /// The settings of this device.
+    fn settings(&self) -> Answer<'_, SettingsReply>;
+    /// Sets some of them, at once where that can be.
+    fn change_settings(&self, request: SettingsRequest) -> Answer<'_, SettingsReply>;
 
     /// What the web page remembers of the person.
     fn page_settings(&self) -> Answer<'_, PageSettings>;

@@ -18,6 +18,7 @@ mod policy;
 mod quarantine;
 mod recovery;
 mod restoring;
+pub(super) mod settings;
 pub(super) mod spoken;
 pub(super) mod status;
 
@@ -35,8 +36,9 @@ use crate::api::dto::{
     JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange,
     MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place, PlaceRequest,
     PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest,
-    ResetRequest, RestoreRequest, Restored, RoleRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest,
-    SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    ResetRequest, RestoreRequest, Restored, RoleRequest, SettingsReply, SettingsRequest, SettleRequest, Settled,
+    SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest,
+    WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -238,6 +240,12 @@ impl Service for Daemon {
     }
     fn recover(&self, request: RecoverRequest) -> Answer<'_, Recovered> {
         self.recover_person(request).boxed()
+    }
+    fn settings(&self) -> Answer<'_, SettingsReply> {
+        async { Ok(self.read_settings()) }.boxed()
+    }
+    fn change_settings(&self, request: SettingsRequest) -> Answer<'_, SettingsReply> {
+        self.write_settings(request).boxed()
     }
     fn page_settings(&self) -> Answer<'_, PageSettings> {
         self.read_page_settings().boxed()

@@ -79,6 +79,21 @@ fn the_page_remembers_and_chooses_directories_within_bounds() {
 }
 
 #[test]
+fn settings_are_set_by_name_and_none_that_there_is_not() {
+    let server = server();
+    let body = r#"{"schedule":["22:00-06:00 unlimited"],"send_max_bytes_s":50000}"#;
+    assert_eq!(server.good("PUT", "/api/v1/config", body).status, 200);
+    let settings: serde_json::Value = serde_json::from_str(&server.good("GET", "/api/v1/config", "").body).unwrap();
+    assert_eq!(settings["bandwidth"], "unlimited");
+    assert_eq!(server.service.asked(), [r#"set {"send_max_bytes_s":50000,"schedule":["22:00-06:00 unlimited"]}"#]);
+    for body in [r#"{"speed":1}"#, r#"{"send_max_bytes_s":-1}"#, r#"{"schedule":"at night"}"#, r#"{"limits_on_lan":1}"#]
+    {
+        assert_eq!(server.good("PUT", "/api/v1/config", body).code(), "bad_request", "{body}");
+    }
+    assert_eq!(server.service.asked().len(), 1);
+}
+
+#[test]
 fn w8_a_files_content_comes_only_as_a_download() {
     let server = server();
     let answer = server.good("GET", "/api/v1/folders/docs/files/content?path=evil.html", "");

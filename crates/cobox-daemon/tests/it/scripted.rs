@@ -104,6 +104,7 @@ impl Scripted {
             sent_bytes: 0,
             received_bytes: 0,
             connections: 0,
+            bandwidth: Bandwidth::Unlimited,
         };
         Ok(Status { device, folders, joining: vec![], in_step: self.in_step.load(Ordering::Relaxed) })
     }
@@ -514,6 +515,13 @@ impl Service for Scripted {
             asked,
             if request.words.0.is_empty() { Err(ApiError::new(ErrorCode::WordsWrong, "no words")) } else { Ok(back) },
         )
+    }
+    fn settings(&self) -> Answer<'_, SettingsReply> {
+        look(Ok(SettingsReply::default()))
+    }
+    fn change_settings(&self, request: SettingsRequest) -> Answer<'_, SettingsReply> {
+        let asked = serde_json::to_string(&request).unwrap();
+        self.change(format!("set {asked}"), Ok(SettingsReply::default()))
     }
     fn page_settings(&self) -> Answer<'_, PageSettings> {
         look(Ok(PageSettings::default()))

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cobox_net::{CloseReason, Config, Connection, Endpoint, EndpointAddrs, Event, Listen, NetError};
+use cobox_net::{CloseReason, Config, Connection, Endpoint, EndpointAddrs, Event, Listen, NetError, Rate, Rates};
 use cobox_proto::id::{Cid, SigKey};
 use cobox_proto::limits::{BLOCK_BYTES_MAX, FRAME_BYTES_BEFORE_AUTH_MAX, FRAME_BYTES_MAX};
 use cobox_proto::sign::SecretKey;
@@ -134,6 +134,82 @@ async fn g2_who_does_not_read_stops_the_sender_but_not_the_frames() {
         assert!(matches!(soon(at_bob.next()).await, Event::Block { .. }));
         got += 1;
     }
+}
+
+/// Sends two seconds' worth of blocks, and asks meanwhile; how long the blocks took, and how many answers came before the last.
+async fn two_seconds_of_blocks(at_alice: &Connection, at_bob: &Connection, rate: u64) -> (Duration, u32) {
+    const BLOCKS: u32 = 8;
+    let len = (2 * rate) as usize / BLOCKS as usize;
+    let (begun, sender) = (Instant::now(), at_alice.clone());
+    let blocks = tokio::spawn(async move {
+        for n in 0..BLOCKS {
+            sender.send_block(0, block(n, len)).await.unwrap();
+        }
+    });
+    let (mut left, mut answers) = (BLOCKS, 0);
+    at_alice.send_frame(b"?".to_vec()).await.unwrap();
+    while left > 0 {
+        match soon(at_bob.next()).await {
+            Event::Frame(question) => {
+                at_bob.send_frame(question).await.unwrap();
+                answers += 1;
+                at_alice.send_frame(frame(at_alice).await).await.unwrap();
+            }
+            Event::Block { cid, bytes, .. } => {
+                assert_eq!((cid, bytes.len()), (Cid::of(&bytes), len));
+                left -= 1;
+            }
+            Event::Closed { reason } => panic!("{reason}"),
+        }
+    }
+    blocks.await.unwrap();
+    (begun.elapsed(), answers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n10_blocks_keep_to_the_rate_of_either_side_and_frames_do_not_wait() {
+    const RATE: u64 = 1_500_000;
+    let limited = Rate::BytesPerSecond(RATE);
+    for (alices, bobs) in [
+        (Rates { send: limited, on_lan: true, ..Rates::default() }, Rates::default()),
+        (Rates::default(), Rates { receive: limited, on_lan: true, ..Rates::default() }),
+    ] {
+        let (alice, bob) = (endpoint(1).await, endpoint(2).await);
+        alice.set_rates(alices);
+        bob.set_rates(bobs);
+        let (at_alice, at_bob) = trusted(&alice, &bob).await;
+        let (took, answers) = two_seconds_of_blocks(&at_alice, &at_bob, RATE).await;
+        assert!(took >= Duration::from_millis(1_900), "{took:?} with {alices:?}, {bobs:?}");
+        assert!(answers > 20, "frames waited for the blocks: {answers} with {alices:?}, {bobs:?}");
+        // From now on as fast as it goes, over more streams than one again.
+        alice.set_rates(Rates::default());
+        bob.set_rates(Rates::default());
+        let (took, _) = two_seconds_of_blocks(&at_alice, &at_bob, RATE).await;
+        assert!(took < Duration::from_millis(1_900), "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n10_a_pause_holds_blocks_back_until_it_ends_and_a_neighbour_is_left_out() {
+    let (alice, bob) = (endpoint(1).await, endpoint(2).await);
+    let paused = Rates { send: Rate::Paused, receive: Rate::Paused, on_lan: false };
+    alice.set_rates(paused);
+    let (at_alice, at_bob) = trusted(&alice, &bob).await;
+    at_alice.send_block(0, block(1, 1000)).await.unwrap();
+    assert!(matches!(soon(at_bob.next()).await, Event::Block { .. }), "Bob is a neighbour");
+    alice.set_rates(Rates { on_lan: true, ..paused });
+    at_alice.send_block(0, block(2, 1000)).await.unwrap();
+    at_alice.send_frame(b"still here".to_vec()).await.unwrap();
+    assert_eq!(frame(&at_bob).await, b"still here");
+    let early = tokio::time::timeout(Duration::from_millis(300), at_bob.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    alice.set_rates(Rates::default());
+    assert!(matches!(soon(at_bob.next()).await, Event::Block { .. }));
+    // Who waits at a pause learns that the other is gone.
+    alice.set_rates(Rates { on_lan: true, ..paused });
+    at_alice.send_block(0, block(3, 1000)).await.unwrap();
+    at_bob.close("enough");
+    assert!(matches!(soon(at_alice.closed()).await, CloseReason::ByPeer(_)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

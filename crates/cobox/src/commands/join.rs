@@ -10,10 +10,7 @@ use cobox_daemon::is_open_code;
 use crate::client::Client;
 use crate::error::Failure;
 use crate::text::clean;
-use crate::{Context, place, prompt};
-
-/// How often it is asked whether somebody approved.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+use crate::{Context, place, prompt, waiting};
 
 /// Join a folder with an invite code, or with a number and three words
 ///
@@ -79,10 +76,9 @@ fn wait(
 ) -> Result<JoinReply, Failure> {
     let progress = context.out.progress();
     progress.say("waiting until an owner or admin lets us in");
-    loop {
+    waiting::until(|| {
         let joining: Joining = client.get("joins")?;
-        let waiting = joining.joins.into_iter().find(|join| join.folder == asked.folder);
-        match waiting {
+        match joining.joins.into_iter().find(|join| join.folder == asked.folder) {
             // It is let in, or was withdrawn elsewhere.
             None => {
                 let all: Folders = client.get("folders")?;
@@ -95,17 +91,17 @@ fn wait(
                     ));
                 };
                 let folder = FolderName { id: row.id, name: row.name, path: row.path };
-                return Ok(JoinReply { folder, already: false, waiting: None });
+                Ok(Some(JoinReply { folder, already: false, waiting: None }))
             }
-            Some(join) if join.state != JoiningState::Waiting => return Err(over(join.state)),
+            Some(join) if join.state != JoiningState::Waiting => Err(over(join.state)),
             Some(join) if until.is_some_and(|until| Instant::now() >= until) => {
                 let path = join.path.clone().unwrap_or_default();
                 let folder = FolderName { id: join.folder.clone(), name: join.name.clone(), path };
-                return Ok(JoinReply { folder, already: false, waiting: Some(join) });
+                Ok(Some(JoinReply { folder, already: false, waiting: Some(join) }))
             }
-            Some(_) => std::thread::sleep(LOOK_AGAIN),
+            Some(_) => Ok(None),
         }
-    }
+    })
 }
 
 fn over(state: JoiningState) -> Failure {

@@ -1,19 +1,16 @@
 //! `joins`: who asks to be let in, and where this device asks.
 
 use clap::Subcommand;
-use cobox_daemon::api::ErrorCode;
 use cobox_daemon::api::dto::{
     ApproveRequest, JoinStatus, Joining, JoiningState, JoiningStatus, Joins, JoinsRefused, Role,
 };
+use cobox_daemon::api::find_join;
 
 use super::status::role;
 use crate::client::{Client, part};
 use crate::error::Failure;
 use crate::text::{clean, table};
 use crate::{Context, place};
-
-/// The fewest characters of a key that name somebody.
-const KEY_CHARS_MIN: usize = 6;
 
 /// People who ask to be let into a folder
 #[derive(Debug, clap::Args)]
@@ -94,11 +91,12 @@ fn list(client: &Client, folder: &str) -> Result<Joins, Failure> {
 
 /// Shows whom it is about; the words that are sent are those that stood on the screen or were typed, never what came since.
 fn approve(context: &Context, client: &Client, folder: &str, who: &str, words: Option<String>) -> Result<(), Failure> {
-    let join = find(&list(client, folder)?, who)?;
+    let all = list(client, folder)?;
+    let join = &all.joins[find_join(&all.joins, who)?];
     let asked = format!(
         "{} asks to become {} of this folder. Their six words:\n\n    {}\n\nLet them in only if they read the same words to you: names \
          can be made up.",
-        named(&join),
+        named(join),
         article(join.role),
         clean(&join.words)
     );
@@ -121,11 +119,11 @@ fn approve(context: &Context, client: &Client, folder: &str, who: &str, words: O
 
 fn refuse(context: &Context, client: &Client, folder: &str, who: &str) -> Result<(), Failure> {
     let all = list(client, folder)?;
-    let join = find(&all, who)?;
+    let join = &all.joins[find_join(&all.joins, who)?];
     let others: Vec<String> =
         all.joins.iter().filter(|other| other.invite == join.invite && other.key != join.key).map(named).collect();
     let mut asked =
-        format!("{} is refused, and the invite is closed: nobody joins with its code any more.", named(&join));
+        format!("{} is refused, and the invite is closed: nobody joins with its code any more.", named(join));
     if !others.is_empty() {
         asked.push_str(&format!("\nThese ask by the same code and are refused too: {}", others.join(", ")));
     }
@@ -139,28 +137,6 @@ fn refuse(context: &Context, client: &Client, folder: &str, who: &str) -> Result
         let names: Vec<String> = refused.refused.iter().map(named).collect();
         format!("{}: not let in; the invite is closed", names.join(", "))
     })
-}
-
-/// Who is meant by a name or the beginning of a key.
-fn find(joins: &Joins, who: &str) -> Result<JoinStatus, Failure> {
-    let mut found: Vec<&JoinStatus> = joins.joins.iter().filter(|join| join.name.as_deref() == Some(who)).collect();
-    if found.is_empty() && who.len() >= KEY_CHARS_MIN {
-        let prefix = who.to_ascii_lowercase();
-        found = joins.joins.iter().filter(|join| join.key.starts_with(&prefix)).collect();
-    }
-    match found[..] {
-        [join] => Ok(join.clone()),
-        [] => {
-            let text = format!("nobody called \"{who}\" asks to be let in");
-            Err(Failure::new(ErrorCode::JoinNotFound, text, "`cobox joins list` names who asks, with their keys"))
-        }
-        _ => {
-            let text = format!("{} who call themselves \"{who}\" ask to be let in", found.len());
-            let hint =
-                "compare the six words, and give the beginning of the key instead: `cobox joins list` shows both";
-            Err(Failure::new(ErrorCode::MemberAmbiguous, text, hint))
-        }
-    }
 }
 
 /// `Ben (3fa9c1d2)`.

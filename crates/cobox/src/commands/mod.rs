@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod completions;
+mod config;
 mod conflicts;
 mod create;
 mod demo;
@@ -90,6 +91,7 @@ verbs! {
     Ignore(ignore);
     Missing(missing);
     Check(check);
+    Config(config);
     Recovery(recovery);
     Recover(recover);
     Events(events);

@@ -1,16 +1,12 @@
 //! `rekey`.
 
-use std::time::Duration;
-
 use cobox_daemon::api::dto::{FolderReply, Resealing, Status};
 
 use super::folder_line;
 use crate::client::{Client, part};
 use crate::error::Failure;
 use crate::units::{count, show_bytes};
-use crate::{Context, place};
-
-const LOOK_AGAIN: Duration = Duration::from_millis(300);
+use crate::{Context, place, waiting};
 
 /// Give a folder new keys
 ///
@@ -55,13 +51,10 @@ fn left(client: &Client, folder: &str) -> Result<Option<Resealing>, Failure> {
 
 fn wait(context: &Context, client: &Client, folder: &str) -> Result<(), Failure> {
     let progress = context.out.progress();
-    while let Some(left) = left(client, folder)? {
-        progress.say(&format!(
-            "sealing contents anew: {} to go, {}",
-            count(left.files, "file"),
-            show_bytes(left.bytes)
-        ));
-        std::thread::sleep(LOOK_AGAIN);
-    }
-    Ok(())
+    waiting::until(|| {
+        let Some(left) = left(client, folder)? else { return Ok(Some(())) };
+        let (files, size) = (count(left.files, "file"), show_bytes(left.bytes));
+        progress.say(&format!("sealing contents anew: {files} to go, {size}"));
+        Ok(None)
+    })
 }

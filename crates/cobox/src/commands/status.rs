@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use cobox_daemon::api::ErrorCode;
 use cobox_daemon::api::dto::{
-    BackupStatus, FolderState, FolderStatus, JoiningState, JoiningStatus, MemberStatus, Role, Status, Time, WaitRequest,
+    BackupStatus, Bandwidth, FolderState, FolderStatus, JoiningState, JoiningStatus, MemberStatus, Role, Status, Time,
+    WaitRequest,
 };
 use jiff::tz::TimeZone;
 
@@ -126,7 +127,10 @@ fn show(status: &Status) -> String {
     }
     let now = Time::now();
     let folders = status.folders.iter().map(|folder| show_folder(folder, now));
-    folders.chain((!asks.is_empty()).then_some(asks)).collect::<Vec<_>>().join("\n")
+    let paused = (status.device.bandwidth == Bandwidth::Paused).then(|| {
+        "nothing is sent or received now, by this computer's schedule: `cobox config get schedule`\n".to_owned()
+    });
+    folders.chain((!asks.is_empty()).then_some(asks)).chain(paused).collect::<Vec<_>>().join("\n")
 }
 
 /// A folder that one asks to be let into, in a line.

@@ -5,6 +5,7 @@
 mod blind;
 mod e2e_backup;
 mod e2e_bad_network;
+mod e2e_bandwidth;
 #[path = "../../src/commands/demo/canary.rs"]
 mod e2e_canary;
 mod e2e_clock;

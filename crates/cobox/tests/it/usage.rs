@@ -34,6 +34,7 @@ const VERBS: [&str; 30] = [
     "ignore",
     "missing",
     "check",
+    "config",
     "recovery",
     "recover",
     "events",
@@ -46,6 +47,9 @@ fn help_is_plain_english_and_goes_to_stdout() {
     let mut texts = vec![place.run(&["--help"])];
     texts.extend(VERBS.iter().map(|verb| place.run(&[verb, "--help"])));
     for nested in [
+        "config get",
+        "config list",
+        "config set",
         "invites list",
         "invites cancel",
         "members list",

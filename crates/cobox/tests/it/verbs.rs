@@ -117,6 +117,10 @@ fn the_verbs_as_transcripts() {
         ("backup add docs cbo1offer", "shed keeps an encrypted copy, up to 50.0 GB\n".into()),
         ("backup remove docs shed", "shed: ended; it keeps its encrypted copy until 1970-01-01T00:00:00Z\n".into()),
         ("leave docs -q", "docs: left, files stay (/home/ana/docs)\n".into()),
+        ("config get send_max_bytes_s", "none\n".into()),
+        ("config get lan_discovery", "off\n".into()),
+        ("config set schedule none", "schedule: none\n".into()),
+        ("config set send_max_bytes_s 500kB", "send_max_bytes_s: none\n".into()),
         ("ignore list docs", "*.log\n".into()),
         ("ignore test docs", "a.log\n".into()),
         ("ignore test docs -q --rule *.tmp", String::new()),
@@ -160,9 +164,20 @@ fn the_verbs_as_transcripts() {
         "backup docs cbo1offer",
         "unbackup docs shed",
         "leave docs false",
+        "set {\"schedule\":[]}",
+        "set {\"send_max_bytes_s\":500000}",
         "check docs",
     ];
     assert_eq!(scene.asked(), asked);
+}
+
+#[test]
+fn a_time_without_a_zone_is_read_by_this_computers_clock() {
+    let scene = Scene::with_docs();
+    let mut restore = scene.place.command(&["restore", "docs", "--at", "2026-11-22 14:00", "--to", "/x", "--json"]);
+    let ran = ran(restore.env("TZ", "JST-9"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(scene.asked().iter().any(|asked| asked.contains("2026-11-22T05:00:00Z")), "{:?}", scene.asked());
 }
 
 #[test]
@@ -171,6 +186,8 @@ fn json_has_the_keys_of_the_contract() {
     for (args, keys) in [
         ("status", &["device", "folders", "in_step", "joining"][..]),
         ("folders", &["folders"]),
+        ("config list", &["at_next_start", "bandwidth", "settings"]),
+        ("config get log", &["name", "value"]),
         ("whoami", &["addresses", "api", "cobox_key", "device_key", "name"]),
         ("create /x", &["already", "folder"]),
         ("join code", &["already", "folder", "waiting"]),

@@ -26,7 +26,7 @@ use super::{failed, stopped};
 use crate::api::dto::{
     DeviceLink, DeviceNameRequest, DeviceRemoved, DeviceStatus, Devices, Linked, RemoveRequest, Time, UseLinkRequest,
 };
-use crate::api::{ApiError, ErrorCode, EventKind, News};
+use crate::api::{ApiError, ErrorCode, EventKind, KEY_CHARS_MIN, News};
 use crate::folder::{FolderHandle, Sort};
 
 /// How long a link code is good.
@@ -35,8 +35,6 @@ const LINK_GOOD_MS: u64 = 60 * 60 * 1000;
 const LOOK_FOR_VAULT: Duration = Duration::from_secs(30);
 /// How long entries of the vault that are not here are waited for.
 const LOOK_FOR_ENTRIES: Duration = Duration::from_secs(2);
-/// The fewest characters of a key that name a device.
-const KEY_CHARS_MIN: usize = 6;
 
 impl Daemon {
     pub(super) async fn link_device(&self) -> Result<DeviceLink, ApiError> {

@@ -5,11 +5,10 @@ use cobox_proto::members::{Role as MemberRole, Void};
 
 use super::super::Daemon;
 use super::invites::{ID_CHARS, invited_by};
-use super::people::KEY_CHARS_MIN;
 use super::status::role as shown_role;
 use super::{failed, stopped};
 use crate::api::dto::{ApproveRequest, JoinStatus, Joins, JoinsRefused, Time};
-use crate::api::{ApiError, ErrorCode, EventKind, News};
+use crate::api::{ApiError, ErrorCode, EventKind, News, find_join};
 use crate::folder::FolderActor;
 
 impl Daemon {
@@ -30,7 +29,7 @@ impl Daemon {
     ) -> Result<JoinStatus, ApiError> {
         let running = self.find(&folder)?;
         let approved = running.handle.ask(move |actor| {
-            let join = find_join(actor, &who)?;
+            let join = find(actor, &who)?;
             compared(&join, request.words.as_deref())?;
             let told = shown(actor, &join);
             actor.approve_join(join.join).map_err(|why| refused(&why))?;
@@ -42,7 +41,7 @@ impl Daemon {
     pub(super) async fn refuse_join(&self, folder: String, who: String) -> Result<JoinsRefused, ApiError> {
         let running = self.find(&folder)?;
         let refused = running.handle.ask(move |actor| {
-            let join = find_join(actor, &who)?;
+            let join = find(actor, &who)?;
             let by_it = actor.waiting_joins().into_iter().filter(|other| other.invite == join.invite);
             let told: Vec<JoinStatus> = by_it.map(|other| shown(actor, &other)).collect();
             actor.refuse_join(join.join).map_err(|why| refused(&why))?;
@@ -76,24 +75,10 @@ fn shown(actor: &FolderActor, join: &WaitingJoin) -> JoinStatus {
 }
 
 /// Who is meant by a name or the beginning of a key.
-fn find_join(actor: &FolderActor, typed: &str) -> Result<WaitingJoin, ApiError> {
-    let waiting = actor.waiting_joins();
-    let mut found: Vec<&WaitingJoin> = waiting.iter().filter(|join| join.name.as_deref() == Some(typed)).collect();
-    if found.is_empty() && typed.len() >= KEY_CHARS_MIN {
-        let prefix = typed.to_ascii_lowercase();
-        found = waiting.iter().filter(|join| join.member.to_string().starts_with(&prefix)).collect();
-    }
-    match found[..] {
-        [join] => Ok(join.clone()),
-        [] => Err(ApiError::new(ErrorCode::JoinNotFound, format!("nobody called \"{typed}\" asks to be let in"))
-            .hint("`cobox joins list` names who asks, with their keys")),
-        _ => {
-            let text = format!("{} who call themselves \"{typed}\" ask to be let in", found.len());
-            Err(ApiError::new(ErrorCode::MemberAmbiguous, text).hint(
-                "compare the six words, and give the beginning of the key instead: `cobox joins list` shows both",
-            ))
-        }
-    }
+fn find(actor: &FolderActor, typed: &str) -> Result<WaitingJoin, ApiError> {
+    let mut waiting = actor.waiting_joins();
+    let told: Vec<JoinStatus> = waiting.iter().map(|join| shown(actor, join)).collect();
+    Ok(waiting.swap_remove(find_join(&told, typed)?))
 }
 
 /// Whoever becomes an admin is let in with compared words only; words that were compared must be theirs.

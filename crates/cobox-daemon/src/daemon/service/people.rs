@@ -13,11 +13,8 @@ use super::{failed, folder_name, stopped};
 use crate::api::dto::{
     FolderReply, MemberChange, MemberName, Members, NicknameRequest, RecoveryKit, RemoveRequest, Role, RoleRequest,
 };
-use crate::api::{ApiError, ErrorCode, EventKind, News};
+use crate::api::{ApiError, ErrorCode, EventKind, KEY_CHARS_MIN, News};
 use crate::folder::FolderActor;
-
-/// The fewest characters of a key that name a member.
-pub(super) const KEY_CHARS_MIN: usize = 6;
 
 impl Daemon {
     pub(super) async fn list_members(&self, folder: String) -> Result<Members, ApiError> {

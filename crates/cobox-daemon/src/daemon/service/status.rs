@@ -419,6 +419,7 @@ impl Daemon {
             sent_bytes: traffic.sent_bytes,
             received_bytes: traffic.received_bytes,
             connections: self.links.count() as u64,
+            bandwidth: self.bandwidth_now(),
         };
         Ok(Status { device, folders, joining, in_step })
     }

@@ -37,6 +37,11 @@ impl FolderActor {
         }
     }
 
+    /// The brake judges by other numbers from now on; what is held stays held.
+    pub(crate) fn brake_changed(&mut self) {
+        self.tell_engine(Input::Brake(self.around.brake()));
+    }
+
     /// Saves the folder's settings.
     pub(crate) fn save_config(&mut self) {
         self.config.changes += 1;
