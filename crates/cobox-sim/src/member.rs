@@ -368,17 +368,8 @@ impl<'c> Member<'c> {
                     live.engine.handle(clock_ms, Input::Head(Box::new(head)));
                 }
             }
-            O::OpsAdded(ids) => {
-                if self.keep_ops(&ids) {
-                    self.membership_changed(now_ms);
-                }
-            }
-            O::EnvelopesAdded(sent) => {
-                if !self.stops_now() {
-                    self.durable.envelopes.push(sent);
-                    self.membership_changed(now_ms);
-                }
-            }
+            O::OpsAdded(ids) => self.ops_came(now_ms, &ids),
+            O::EnvelopesAdded(sent) => self.envelopes_came(now_ms, sent),
             O::Stale { .. } if self.keeps_log => self.membership_changed(now_ms),
             O::HeadQuarantined(id) => {
                 self.events.push(format!("puts {} aside", id.short()));

@@ -12,6 +12,7 @@ use cobox_core::members::{
 use cobox_proto::id::{EpochTag, OpId, SigKey};
 use cobox_proto::members::{Envelope, Role, Roster, SignedOp};
 use cobox_proto::replicate::{self, Replica};
+use cobox_proto::wire::OpEnvelopes;
 use cobox_proto::wire::proof::Who;
 
 use crate::member::Member;
@@ -83,15 +84,20 @@ impl Member<'_> {
         Some(Seat { log, roster, keys: Some(self.keys()), device: &self.person.device.sig })
     }
 
-    /// Ops that came; false if the machine stops before they are durable.
-    pub(crate) fn keep_ops(&mut self, ids: &[OpId]) -> bool {
-        let Some(live) = &self.live else { return false };
+    pub(crate) fn ops_came(&mut self, now_ms: u64, ids: &[OpId]) {
+        let Some(live) = &self.live else { return };
         let ops: Vec<SignedOp> = ids.iter().filter_map(|id| live.replica.membership().op(id)).cloned().collect();
-        if self.stops_now() {
-            return false;
+        if !self.stops_now() {
+            self.durable.ops.extend(ops);
+            self.membership_changed(now_ms);
         }
-        self.durable.ops.extend(ops);
-        true
+    }
+
+    pub(crate) fn envelopes_came(&mut self, now_ms: u64, sent: OpEnvelopes) {
+        if !self.stops_now() {
+            self.durable.envelopes.push(sent);
+            self.membership_changed(now_ms);
+        }
     }
 
     /// The log or its envelopes grew: new keys are opened, and what follows for this device is done.

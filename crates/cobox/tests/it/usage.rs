@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 31] = [
     "up",
     "down",
     "status",
