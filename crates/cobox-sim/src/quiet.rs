@@ -95,6 +95,9 @@ impl World<'_> {
         let is_told_all = !faults.backups && !faults.stops && !faults.twins;
         let is_seen_right = !faults.sick_disks && !faults.listings_lie && !faults.late_reads;
         self.ledger.all_remember = is_told_all && is_seen_right && !self.may_lack;
+        // Whoever was sent away in the middle of a move has some of their work among what is set aside.
+        let gone = self.members.iter().filter(|member| member.is_out());
+        self.ledger.may_be_aside(gone.flat_map(|member| member.durable.disk.kept_contents()).cloned());
         self.ledger.check(&disks, left_out)?;
         self.hosts_have_all()?;
         if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
