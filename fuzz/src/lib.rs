@@ -9,6 +9,7 @@ mod codes;
 mod feed;
 mod formats;
 mod glass;
+#[cfg(feature = "programs")]
 mod local;
 mod seeds;
 mod sessions;
@@ -66,9 +67,15 @@ pub mod pure {
 
 /// Targets that need the programs.
 pub mod programs {
-    use crate::{Target, local};
+    use crate::Target;
+    #[cfg(feature = "programs")]
+    use crate::local;
 
-    /// All of them.
+    /// All of them; none where the programs are left out.
+    #[cfg(not(feature = "programs"))]
+    pub const TARGETS: &[Target] = &[];
+    /// All of them; none where the programs are left out.
+    #[cfg(feature = "programs")]
     pub const TARGETS: &[Target] = &[
         Target { name: "settings", bytes_max: 1024, run: local::settings },
         Target { name: "ignore", bytes_max: 1024, run: local::ignore },

@@ -40,8 +40,14 @@ const COUNTERS: [&str; 7] = [
     "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
     "--cfg=fuzzing",
 ];
-/// The programs that hold them.
-const PROGRAMS: [&str; 2] = ["fuzz-pure", "fuzz-programs"];
+
+/// Which targets are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that need no more than the pure crates: a third of the compiling.
+    Pure,
+}
 
 /// A target, and the program it is in.
 #[derive(Debug, Clone)]
@@ -76,7 +82,7 @@ pub(crate) fn wrapped() -> Option<ExitCode> {
 
 /// The short form: every target from its kept inputs on; nothing is kept but findings.
 pub(crate) fn check() -> Result<()> {
-    let Some(targets) = build()? else { return Ok(()) };
+    let Some(targets) = build(Which::Pure)? else { return Ok(()) };
     let ran = all(&targets, Duration::from_secs(CHECK_SECONDS))?;
     let executions: u64 = ran.values().map(|ran| ran.executions).sum();
     println!("{} targets, {CHECK_SECONDS} s each, {executions} executions", targets.len());
@@ -85,7 +91,7 @@ pub(crate) fn check() -> Result<()> {
 
 /// The long form: as many minutes in all as given, corpora grown and made small again, a row in the ledger.
 pub(crate) fn campaign(time: Duration) -> Result<()> {
-    let Some(targets) = build()? else { return Ok(()) };
+    let Some(targets) = build(Which::All)? else { return Ok(()) };
     let each = time.mul_f64(AT_ONCE as f64) / targets.len() as u32;
     let cpu = ledger::children_cpu_seconds();
     let ran = all(&targets, each)?;
@@ -115,7 +121,7 @@ fn refuse_findings(ran: &BTreeMap<String, Ran>) -> Result<()> {
 }
 
 /// The targets, built. `None`, with the reason printed, where they can not be.
-fn build() -> Result<Option<Vec<Target>>> {
+fn build(which: Which) -> Result<Option<Vec<Target>>> {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     let there = Command::new(&compiler).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
@@ -127,13 +133,18 @@ fn build() -> Result<Option<Vec<Target>>> {
         return Ok(None);
     }
     // The whole workspace's features, so that dependencies are built as for the tests and not once more.
-    let mut args = vec!["build", "--workspace", "--locked", "--quiet", "--features", "cobox-fuzz/libfuzzer"];
-    PROGRAMS.iter().for_each(|program| args.extend(["--bin", program]));
-    let mut cargo = command("cargo", &args);
+    let (features, programs): (&[&str], &[&str]) = match which {
+        Which::All => (&[], &["--bin", "fuzz-pure", "--bin", "fuzz-programs"]),
+        Which::Pure => (&["--no-default-features"], &["--bin", "fuzz-pure"]),
+    };
+    let fixed = ["build", "--workspace", "--locked", "--quiet", "--features", "cobox-fuzz/libfuzzer"];
+    let mut cargo = command("cargo", &[&fixed, features, programs].concat());
     run_command(cargo.env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?).env(WRAPPER, "1"))?;
     let seeds = root().join("target/fuzz/seeds");
     fresh(&seeds)?;
-    let listed = output("cargo", &["run", "--quiet", "--locked", "--bin", "fuzz-seed", &seeds.to_string_lossy()])?;
+    let seeds = seeds.to_string_lossy();
+    let lists = [&["run", "--quiet", "--locked"], features, &["--bin", "fuzz-seed", &seeds]].concat();
+    let listed = output("cargo", &lists)?;
     let mut targets = Vec::new();
     for line in listed.lines() {
         let [program, name, bytes_max] = line.split(' ').collect::<Vec<_>>()[..] else {
