@@ -49,11 +49,6 @@ impl Envelopes {
         }
     }
 
-    /// Forgets the envelopes of an op.
-    pub fn forget(&mut self, op: &OpId) {
-        self.by_op.remove(op);
-    }
-
     /// Takes what the op covers and returns what of it is new. `None`: something is not covered, which no honest peer sends.
     pub fn add(&mut self, op: &SignedOp, sent: OpEnvelopes) -> Option<OpEnvelopes> {
         let covered = |envelope: &Envelope| match &op.op().body {

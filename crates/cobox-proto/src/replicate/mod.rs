@@ -94,6 +94,8 @@ struct Peer {
     told: BTreeSet<HeadId>,
     /// Ops it brought, if it is a guest.
     ops_brought: usize,
+    /// What it brought of epochs that are not whole.
+    unsealed: Unsealed,
 }
 
 impl Peer {
@@ -112,7 +114,6 @@ pub struct Replica {
     folder: FolderId,
     membership: Membership,
     envelopes: Envelopes,
-    unsealed: Unsealed,
     heads: HeadGraph,
     wanted: Wanted,
     serving: Serving,
@@ -143,7 +144,6 @@ impl Replica {
             folder,
             membership: Membership::of(genesis, parents_first(kept.ops, SignedOp::id, |op| op.op().deps.clone())),
             envelopes: Envelopes::default(),
-            unsealed: Unsealed::default(),
             heads: HeadGraph::default(),
             wanted: Wanted::default(),
             serving: Serving::default(),
@@ -300,6 +300,7 @@ impl Replica {
             ahead: BTreeMap::new(),
             told: BTreeSet::new(),
             ops_brought: 0,
+            unsealed: Unsealed::default(),
         };
         self.peers.insert(id, peer);
         self.summarise_log(id);

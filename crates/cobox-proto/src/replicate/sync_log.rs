@@ -9,7 +9,7 @@ use crate::limits::{
     BATCH_BYTES_TARGET, BATCH_ITEMS_MAX, LOG_OPS_MAX, LOG_PENDING_BYTES_MAX, LOG_PENDING_OPS_MAX, OPS_FROM_GUEST_MAX,
 };
 use crate::members::SignedOp;
-use crate::replicate::{Output, PeerId, Reach, Replica, log_entry};
+use crate::replicate::{Envelopes, Output, PeerId, Reach, Replica, log_entry};
 use crate::wire::{LogEntry, Message, OpEnvelopes};
 
 /// Ops in a row that may come before the envelopes of the first of them: fewer than may wait anywhere.
@@ -129,8 +129,8 @@ impl Replica {
                 return self.misbehaved(from.expect("the peer was just found by it"), "a guest brings too many ops");
             }
         }
-        if from.is_some() {
-            ops.retain(|op| !self.waits_for_envelopes(op));
+        if let Some(id) = from {
+            ops.retain(|op| !self.waits_for_envelopes(id, op));
         }
         let added = self.membership.add(ops);
         if added.is_empty() {
@@ -156,20 +156,23 @@ impl Replica {
 
     /// An op that hands on keys is taken into the log with all its envelopes and not before (rule R19): else everybody would have to
     /// write under an epoch that nobody can open, should whoever started it never be heard of again. Kept until they come; true if it
-    /// lacks some.
-    fn waits_for_envelopes(&mut self, op: &SignedOp) -> bool {
+    /// lacks some. Each peer has room of its own for that, so that none keeps out what another brings.
+    fn waits_for_envelopes(&mut self, from: PeerId, op: &SignedOp) -> bool {
         if self.envelopes.are_whole(op) || !Guard::EpochsComeWhole.stands() {
             return false;
         }
-        if self.unsealed.ops.len() < LOG_PENDING_OPS_MAX {
-            self.unsealed.ops.insert(op.id(), op.clone());
+        let peer = self.peers.get_mut(&from).filter(|peer| peer.unsealed.ops.len() < LOG_PENDING_OPS_MAX);
+        if let Some(peer) = peer {
+            peer.unsealed.ops.insert(op.id(), op.clone());
         }
         true
     }
 
     pub(super) fn add_envelopes(&mut self, from: Option<PeerId>, sent: OpEnvelopes) {
-        if let Some(op) = self.unsealed.ops.get(&sent.op).cloned() {
-            return self.add_envelopes_of_unsealed(from, &op, sent);
+        if let Some(id) =
+            from.filter(|id| self.peers.get(id).is_some_and(|peer| peer.unsealed.ops.contains_key(&sent.op)))
+        {
+            return self.add_envelopes_of_unsealed(id, sent);
         }
         if self.membership.op(&sent.op).is_none() {
             return; // The op still waits for another; its envelopes come again when logs are next compared.
@@ -186,26 +189,26 @@ impl Replica {
         }
     }
 
-    fn add_envelopes_of_unsealed(&mut self, from: Option<PeerId>, op: &SignedOp, sent: OpEnvelopes) {
-        let Some(new) = self.envelopes.add(op, sent) else {
-            if let Some(id) = from {
-                self.misbehaved(id, "it sent an envelope that its op does not cover");
-            }
-            return;
+    fn add_envelopes_of_unsealed(&mut self, from: PeerId, sent: OpEnvelopes) {
+        let Some(unsealed) = self.peers.get_mut(&from).map(|peer| &mut peer.unsealed) else { return };
+        let Some(op) = unsealed.ops.get(&sent.op).cloned() else { return };
+        let Some(new) = unsealed.envelopes.add(&op, sent) else {
+            return self.misbehaved(from, "it sent an envelope that its op does not cover");
         };
-        self.unsealed.bytes += new.envelopes.iter().map(|envelope| envelope.bytes.len()).sum::<usize>();
-        if self.envelopes.are_whole(op) {
-            self.unsealed.ops.remove(&op.id());
+        unsealed.bytes += new.envelopes.iter().map(|envelope| envelope.bytes.len()).sum::<usize>();
+        if unsealed.envelopes.are_whole(&op) {
+            unsealed.ops.remove(&op.id());
+            let whole = unsealed.envelopes.of(&op.id());
+            if unsealed.ops.is_empty() {
+                *unsealed = Unsealed::default();
+            }
             // Kept first: an op without its envelopes helps nobody.
-            self.outputs.extend(self.envelopes.of(&op.id()).map(Output::EnvelopesAdded));
-            self.add_ops(from, vec![op.clone()]);
-        } else if self.unsealed.bytes > LOG_PENDING_BYTES_MAX {
-            // What somebody meant to end comes again when logs are next compared.
-            let Unsealed { ops, .. } = std::mem::take(&mut self.unsealed);
-            ops.keys().for_each(|op| self.envelopes.forget(op));
-        }
-        if self.unsealed.ops.is_empty() {
-            self.unsealed.bytes = 0;
+            let new = whole.and_then(|sent| self.envelopes.add(&op, sent)).filter(|new| !new.envelopes.is_empty());
+            self.outputs.extend(new.map(Output::EnvelopesAdded));
+            self.add_ops(Some(from), vec![op]);
+        } else if unsealed.bytes > LOG_PENDING_BYTES_MAX {
+            // What it meant to end comes again when logs are next compared.
+            *unsealed = Unsealed::default();
         }
     }
 }
@@ -214,7 +217,9 @@ impl Replica {
 #[derive(Debug, Default)]
 pub(super) struct Unsealed {
     ops: BTreeMap<OpId, SignedOp>,
-    /// Of their envelopes that are here.
+    /// Those that are here.
+    envelopes: Envelopes,
+    /// All that those had which came since none was missing.
     bytes: usize,
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hosting::{Holding, Receipt};
-use crate::limits::BATCH_ITEMS_MAX;
+use crate::limits::{BATCH_ITEMS_MAX, LOG_PENDING_OPS_MAX};
 use crate::replicate::{ASK_AGAIN_MS, BLOCK_TIMEOUT_MS, Newcomer, NewcomerError};
 use crate::wire::AddressNote;
 use proptest::prelude::*;
@@ -105,6 +105,34 @@ fn g8_epochs_whose_keys_never_come_take_no_more_than_their_room() {
     }
     net.settle();
     assert_eq!(net.ops(1), net.ops(0));
+}
+
+#[test]
+fn g8_a_peer_with_epochs_that_have_no_keys_keeps_nobody_elses_epoch_out() {
+    let (mut folder, mut net) = trio(23);
+    net.connect(1, 3);
+    net.settle();
+    let bundle = folder.ops.iter().map(|op| op.op()).find(|op| matches!(op.body, OpBody::EpochBundle { .. })).unwrap();
+    let without_keys = |n: usize| {
+        let mut op = bundle.clone();
+        let OpBody::EpochBundle { id, .. } = &mut op.body else { unreachable!() };
+        id.0[..8].copy_from_slice(&n.to_le_bytes());
+        op.signers[0].key = key(60).public();
+        SignedOp::sign(op, &[&key(60)]).unwrap().bytes().to_vec()
+    };
+    let from = net.other.keys().find(|end| end.party == 1).unwrap().peer;
+    for n in 0..LOG_PENDING_OPS_MAX + 10 {
+        let message = Message::Ops { ops: vec![without_keys(n)] };
+        net.tell(1, Input::Received { peer: from, message });
+    }
+    let (count, before) = (folder.ops.len(), net.ops(1));
+    let epoch = folder.epoch();
+    let (ops, envelopes) = (folder.ops[count..].to_vec(), folder.envelopes[1..].to_vec());
+    net.tell(0, Input::LocalOps { ops, envelopes });
+    net.connect(0, 1);
+    net.settle();
+    assert!(net.ops(1).contains(&epoch));
+    assert_eq!(net.ops(1).len(), before.len() + 1, "and none of the others");
 }
 
 #[test]
