@@ -4,6 +4,8 @@
 //! What must hold: ops and envelopes are durable before anybody else has them, and keys before the ops of their epoch. Whoever was sent
 //! away does nothing more at the disk.
 
+use std::collections::BTreeSet;
+
 use cobox_core::engine::{Input, Standing};
 use cobox_core::keys::FolderKeys;
 use cobox_core::members::{
@@ -200,14 +202,19 @@ impl Member<'_> {
         }
     }
 
-    /// The person here decides something about people and keys, if they may; what, and who is to be gone then.
-    pub(crate) fn decide_about_people(&mut self, now_ms: u64, target: Option<SigKey>, choice: usize) -> Option<String> {
+    /// The person here decides something about people and keys, if they may; what, and how many have to go by that.
+    pub(crate) fn decide_about_people(
+        &mut self,
+        now_ms: u64,
+        target: Option<SigKey>,
+        choice: usize,
+    ) -> Option<(&'static str, usize)> {
         let clock_ms = self.machine.clock_ms(now_ms);
         let random = self.chances();
         let seat = self.seat().filter(|seat| seat.member().is_some_and(|member| member.role >= Role::Admin))?;
         let whom = target.and_then(|device| seat.roster.device(&device)).map(|(_, member)| member.grant);
         let heads = self.live.as_ref()?.replica.heads();
-        let (what, change): (&str, Result<Change, RemovalError>) = match (choice, whom) {
+        let (what, change): (_, Result<Change, RemovalError>) = match (choice, whom) {
             (0..=4, _) | (_, None) => ("gives new keys", rekey(&seat, &random)),
             (5..=7, Some(whom)) => {
                 let cut = heads.last_of(|_, author| *author == whom);
@@ -216,9 +223,8 @@ impl Member<'_> {
             (_, Some(whom)) => ("makes somebody an admin", set_role(&seat, whom, Role::Admin, vec![], &random)),
         };
         let Change { deed, gone, .. } = change.ok()?;
-        let gone = gone.len();
         self.carry_out_deed(clock_ms, deed);
-        Some(if gone > 0 { format!("{what}; {gone} have to go") } else { what.to_owned() })
+        Some((what, gone.len()))
     }
 
     /// Who was sent away keeps the files as they are: nothing is written or taken back there any more.
@@ -238,15 +244,15 @@ impl World<'_> {
         let others: Vec<usize> = seated.iter().copied().filter(|n| self.members[*n].index != 0).collect();
         let target = self.dice.pick(&others).map(|n| self.members[*n].device());
         let mut choice = self.dice.below(10);
-        let people: std::collections::BTreeSet<usize> = seated.iter().map(|n| self.members[*n].index).collect();
+        let people: BTreeSet<usize> = seated.iter().map(|n| self.members[*n].index).collect();
         if people.len() <= STAY_MIN && (5..=7).contains(&choice) {
             choice = 0;
         }
         let name = self.members[member].name;
-        if let Some(what) = self.members[member].decide_about_people(self.now_ms, target, choice) {
+        if let Some((what, gone)) = self.members[member].decide_about_people(self.now_ms, target, choice) {
             // What only the one who goes has got is theirs from now on, and waited for in vain.
-            self.may_lack |= what.contains("have to go");
-            self.note(&format!("{name} {what}"));
+            self.may_lack |= gone > 0;
+            self.note(&format!("{name} {what}; {gone} have to go"));
             self.members[member].carry_out(self.now_ms);
         }
     }
