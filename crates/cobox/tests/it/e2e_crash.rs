@@ -346,10 +346,12 @@ fn i5_the_memory_of_another_device_or_folder_is_built_anew_and_deletes_nothing()
         fs::write(theirs.join("page 2"), format!("Ben, while both were away {n}")).unwrap();
         ana.up();
         ben.up();
+        // Where an edit was known before the disk was looked at, the old version there looks like another's: then either has the name.
         let both = |tree: &Tree| {
-            let holds = |path: &str, content: String| matches!(tree.0.get(Path::new(path)), Some(Entry::File { bytes, .. }) if *bytes == content.as_bytes());
-            holds("page 1", format!("Ana, while both were away {n}"))
-                && holds("page 2", format!("Ben, while both were away {n}"))
+            let holds = |content: String| {
+                tree.0.values().any(|entry| matches!(entry, Entry::File { bytes, .. } if *bytes == content.as_bytes()))
+            };
+            holds(format!("Ana, while both were away {n}")) && holds(format!("Ben, while both were away {n}"))
         };
         let tree = same_and(&[&mine, &theirs], &format!("all is there again: {whose}"), both);
         assert!(tree.files() >= 12, "{whose}: {} files", tree.files());
