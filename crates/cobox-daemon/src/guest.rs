@@ -20,6 +20,8 @@ pub(crate) struct Guest {
     newcomer: Option<Newcomer>,
     events: mpsc::Receiver<FolderEvent>,
     peer: Option<(Peer, Who)>,
+    /// Nothing comes any more.
+    closed: bool,
     replica: Option<Replica>,
     now_ms: fn() -> u64,
     folder: FolderId,
@@ -36,7 +38,7 @@ impl Guest {
     /// A guest and the inbox through which it is to be reached. `ours` is the kind of key it enters with.
     pub(crate) fn new(folder: FolderId, ours: KeyKind, now_ms: fn() -> u64) -> (Self, Inbox) {
         let (inbox, events) = mpsc::channel(INBOX_MAX);
-        (Self { ours, newcomer: None, events, peer: None, replica: None, now_ms, folder }, inbox)
+        (Self { ours, newcomer: None, events, peer: None, closed: false, replica: None, now_ms, folder }, inbox)
     }
 
     /// The folder's log, once it is here whole.
@@ -61,6 +63,9 @@ impl Guest {
             if let Some(found) = ready(self) {
                 return Some(found);
             }
+            if self.closed {
+                return None;
+            }
             let event = tokio::time::timeout_at(deadline, self.events.recv()).await.ok()??;
             let now = (self.now_ms)();
             match event {
@@ -79,12 +84,12 @@ impl Guest {
                         Ok(None) => {}
                         Err(why) => {
                             tracing::warn!(%why, "a folder could not be entered");
-                            return None;
+                            self.closed = true;
                         }
                     },
                     (None, None) => {}
                 },
-                FolderEvent::Closed { .. } => return ready(self),
+                FolderEvent::Closed { .. } => self.closed = true,
                 FolderEvent::Block { .. } | FolderEvent::MayEnter { .. } | FolderEvent::Removed { .. } => {}
             }
         }
@@ -156,5 +161,26 @@ impl Guest {
             peer.close();
         }
         self.learnt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cobox_proto::replicate::PeerId;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn whoever_was_shown_out_waits_for_nothing_more() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
+        let (mut guest, inbox) = Guest::new(FolderId([1; 32]), KeyKind::Invite, || 0);
+        let in_an_hour = Instant::now() + Duration::from_secs(3600);
+        assert_eq!(guest.until(in_an_hour, |_| None::<()>).now_or_never(), None, "somebody may still open");
+        inbox.try_send(FolderEvent::Closed { peer: PeerId(1) }).unwrap();
+        for _ in 0..3 {
+            assert_eq!(guest.until(in_an_hour, |_| None::<()>).now_or_never(), Some(None));
+        }
+        assert_eq!(guest.until(in_an_hour, |_| Some(7)).now_or_never(), Some(Some(7)), "what is known stays known");
     }
 }
