@@ -72,10 +72,13 @@ impl Engine {
         waits
     }
 
-    /// A head of a removed device that was joined before its removal was known: it was seen to come first, so it stays, and the next head
-    /// of this device says so to everybody.
-    pub(super) fn vouch_for(&mut self, now_ms: u64, head: HeadId) {
-        if self.merging.past().contains(&head) && self.standing.can_write {
+    /// A head of a removed device. One that was joined before its removal was known was seen to come first, so it stays, and the next head
+    /// of this device says so to everybody; any other is not joined, unless it counts again.
+    pub(super) fn quarantined(&mut self, now_ms: u64, head: HeadId) {
+        if !self.merging.past().contains(&head) {
+            self.merging.wait_no_more(&head);
+            self.go_on(now_ms);
+        } else if self.standing.can_write {
             self.own.vouches_for.insert(head);
             self.publish_merge_soon(now_ms);
         }

@@ -242,6 +242,13 @@ impl HeadGraph {
         past
     }
 
+    /// The heads that whoever joined `frontier` begins with: those that count, and all that the frontier rests on, whether that counts
+    /// still or not.
+    pub fn counting_or_behind(&self, frontier: &BTreeSet<HeadId>) -> BTreeSet<HeadId> {
+        let behind = frontier.iter().flat_map(|top| self.past(top, |_| true));
+        self.nodes.keys().filter(|id| self.counts(id)).copied().chain(behind).collect()
+    }
+
     /// A head arrived whose form and signature hold. Tells what became of it and of those that waited for it. A head for which
     /// there is no room to wait is dropped; it can be asked for again.
     pub fn offer(&mut self, signed: SignedHead, from: Option<PeerId>, rights: &mut impl Rights) -> Vec<HeadEvent> {

@@ -23,12 +23,16 @@ impl FolderActor {
             standing: self.standing(),
         };
         let graph = self.replica.heads();
-        let counting = graph.iter().filter(|head| graph.counts(&head.id())).cloned();
-        let heads: Vec<_> = counting.chain(self.adopted()).collect();
+        let heads = |frontier: &BTreeSet<HeadId>| -> Vec<SignedHead> {
+            let mut ids = graph.counting_or_behind(frontier);
+            ids.extend(self.adopted().iter().map(SignedHead::id));
+            ids.iter().filter_map(|id| graph.get(id)).cloned().collect()
+        };
         let remembered = self.db.remembered().ok().flatten();
         let engine = remembered.and_then(|remembered| {
             let (state, tree) = load(&*self.blocks, remembered.root, &keys)?;
             let synced = self.db.synced().ok()?;
+            let heads = heads(&remembered.frontier);
             Some(Engine::new(setup(), state, tree, remembered.frontier, &heads, synced))
         });
         let mut engine = match engine {
@@ -43,7 +47,7 @@ impl FolderActor {
                 }
                 let mut engine = Engine::empty(setup(), epoch);
                 let now = self.around.now_ms();
-                for head in heads {
+                for head in heads(&BTreeSet::new()) {
                     engine.handle(now, Input::Head(Box::new(head)));
                 }
                 engine
@@ -192,6 +196,7 @@ impl FolderActor {
         }
         if !missing.is_empty() {
             self.note_shared(&missing);
+            self.expect_tree(now);
             self.replica.handle(now, replicate::Input::Want { cids: missing, priority: Priority::Tree });
         }
     }
