@@ -1,5 +1,6 @@
 //! How a device comes to be known where nobody has told of it: it brings the ops that admitted it as it asks to enter. So a device that
-//! was recovered, or joined, with the help of one seeder is let in at another one that was out of reach then.
+//! was recovered, or joined, with the help of one seeder is let in at another one that was out of reach then. And so is a device whose
+//! removal is void because its member had sent away whoever did it, where that is not known yet.
 //!
 //! Must hold: what a stranger brings leaves no trace and is answered like any stranger; ops are taken only if with them the device
 //! that proved its key is a member's, by all that is known here.
@@ -8,19 +9,20 @@ use std::collections::BTreeSet;
 
 use crate::id::{OpId, SigKey};
 use crate::limits::{INTRODUCTION_BYTES_MAX, INTRODUCTION_OPS_MAX};
-use crate::members::{Log, OpBody, SignedOp};
+use crate::members::{Log, OpBody, SignedOp, Signer};
 use crate::replicate::{Membership, Replica};
 use crate::wire::proof::{KeyKind, Who};
 
 impl Replica {
-    /// The ops that admitted one of our devices, with as many before them as fit, each after those it depends on. Empty if it is the
-    /// founder's first, or is none.
+    /// The ops that admitted one of our devices, or made its removal void, with as many before them as fit, each after those it depends
+    /// on. Empty if it is the founder's first, or is none.
     pub fn introduction(&self, device: &SigKey) -> Vec<Vec<u8>> {
         if !self.membership.is_device(device) {
             return vec![];
         }
         let log = self.membership.log();
-        let admitting = admitting(log, device);
+        let mut admitting = admitting(log, device);
+        admitting.extend(clearing(&self.membership, device));
         let rests = |op: &&SignedOp| admitting.iter().any(|a| *a == op.id() || log.precedes(&op.id(), a));
         let (mut ops, mut bytes) = (Vec::new(), 0);
         let all: Vec<&SignedOp> = log.ops().filter(rests).collect();
@@ -43,8 +45,9 @@ impl Replica {
         let Ok(ops) = ops.iter().map(|bytes| SignedOp::from_bytes(bytes)).collect::<Result<Vec<_>, _>>() else {
             return;
         };
-        // What does not even name it is not worth the work.
-        if !ops.iter().any(|op| admits(&op.op().body, &who.key)) {
+        // A stranger that is not even named is not worth the work.
+        let was_here = !self.membership.roster().removals_of(&who.key).is_empty();
+        if !was_here && !ops.iter().any(|op| admits(&op.op().body, &who.key)) {
             return;
         }
         let log = self.membership.log();
@@ -65,6 +68,25 @@ fn admits(body: &OpBody, key: &SigKey) -> bool {
     }
 }
 
+/// The ops that took the right from those who sent the device or its member away, so that this is void.
+fn clearing(membership: &Membership, device: &SigKey) -> BTreeSet<OpId> {
+    let (log, roster) = (membership.log(), membership.roster());
+    let Some((_, member)) = roster.device(device) else { return BTreeSet::new() };
+    let sends_it_away = |body: &OpBody| match body {
+        OpBody::Remove { grant, .. } => *grant == member.grant,
+        OpBody::RemoveDevice { device: gone, .. } => gone == device,
+        _ => false,
+    };
+    let void = log.ops().filter(|op| sends_it_away(&op.op().body) && !roster.accepted(&op.id()));
+    let by: Vec<Signer> = void.flat_map(|op| op.op().signers.iter().copied()).collect();
+    let takes_their_right = |body: &OpBody| match body {
+        OpBody::Remove { grant, .. } | OpBody::SetRole { grant, .. } => by.iter().any(|signer| signer.grant == *grant),
+        OpBody::RemoveDevice { device, .. } => by.iter().any(|signer| signer.key == *device),
+        _ => false,
+    };
+    log.ops().filter(|op| takes_their_right(&op.op().body)).map(SignedOp::id).filter(|op| roster.accepted(op)).collect()
+}
+
 /// The ops that name the device, and those that give a join its effect.
 fn admitting(log: &Log, key: &SigKey) -> BTreeSet<OpId> {
     let named: BTreeSet<OpId> = log.ops().filter(|op| admits(&op.op().body, key)).map(SignedOp::id).collect();
@@ -76,7 +98,7 @@ fn admitting(log: &Log, key: &SigKey) -> BTreeSet<OpId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::members::{Op, Role, Signer};
+    use crate::members::{Op, Role};
     use crate::replicate::tests::{Folder, device, key, pair};
     use crate::replicate::{Input, Output, Reach};
 
@@ -112,6 +134,37 @@ mod tests {
         assert_eq!(asked(&mut there, 5, &ops), (Some(Reach::Everything), 0));
         assert!(here.introduction(&key(1).public()).is_empty(), "the founder is known to all");
         assert!(here.introduction(&key(9).public()).is_empty());
+    }
+
+    /// 3, an admin, sends 2 away, who was made one just then, is the more senior, and sends 3 away, where they can not reach each other.
+    /// Who is left hears of what 3 did alone.
+    #[test]
+    fn m4_whose_removal_is_void_by_what_only_he_knows_brings_that_and_is_let_in() {
+        let mut folder = Folder::of(&[2, 3, 4]);
+        let grant =
+            |folder: &Folder, n: u8| folder.replica().membership().roster().device(&key(n).public()).unwrap().1.grant;
+        let founder = folder.log.genesis().op_id();
+        let (two, three) = (grant(&folder, 2), grant(&folder, 3));
+        let admin = |grant| OpBody::SetRole { grant, role: Role::Admin, cut: vec![] };
+        folder.write(founder, &key(1), admin(three));
+        let mut by_two = folder.clone();
+        by_two.write(founder, &key(1), admin(two));
+        by_two.write(two, &key(2), OpBody::Remove { grant: three, cut: vec![] });
+        let mut here = by_two.replica();
+        folder.write(three, &key(3), OpBody::Remove { grant: two, cut: vec![] });
+        let mut there = folder.replica();
+        assert_eq!(there.reach(&device(2), 0), None);
+
+        // As 2 asks to enter, it is told of its removal, and does not believe it; asking again, it says why.
+        let told = there.removal_of(&device(2));
+        assert_eq!(asked(&mut there, 2, &here.introduction(&key(2).public())), (None, 0));
+        here.handle(0, Input::ToldRemoved { device: key(2).public(), ops: told });
+        assert!(here.membership().is_device(&key(2).public()));
+        while here.poll_output().is_some() {}
+        let brings = here.introduction(&key(2).public());
+        assert_eq!(asked(&mut there, 2, &brings), (Some(Reach::Everything), 2));
+        assert_eq!(there.reach(&device(3), 0), None, "and 3 is out");
+        assert_eq!(there.membership().roster(), here.membership().roster());
     }
 
     #[test]

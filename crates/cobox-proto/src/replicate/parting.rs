@@ -2,7 +2,8 @@
 //! that was a member's, or that asked in a join and waited; everybody else is refused as if nothing were here.
 //!
 //! Must hold: a key is told of its own removal and of nothing that came after it; what is told is believed only if, by all that is known
-//! at the device and these ops, it is out. Should that be undone, by somebody more senior, it hears of it like any member.
+//! at the device and these ops, it is out. Should that be undone, by somebody more senior, it hears of it like any member. If it is void by
+//! what only the device knows, it takes the ops all the same, and brings what makes them void as it asks to enter (`introduce`).
 
 use std::collections::BTreeSet;
 
@@ -65,7 +66,11 @@ impl Replica {
         let log = self.membership.log();
         let known: Vec<SignedOp> = log.ops().chain(&ops).cloned().collect();
         let then = Membership::of(log.genesis().clone(), known);
-        if !then.is_device(device) {
+        let removes = || {
+            let alone = Membership::of(log.genesis().clone(), ops.clone());
+            !alone.roster().removals_of(device).is_empty()
+        };
+        if !then.is_device(device) || removes() {
             self.add_ops(None, ops.into_iter().filter(|op| then.contains(&op.id())).collect());
         }
     }

@@ -32,6 +32,7 @@ pub(crate) fn cid(n: u16) -> Cid {
 }
 
 /// A folder founded by person 1, who writes all ops.
+#[derive(Clone)]
 pub(crate) struct Folder {
     pub(crate) log: Log,
     pub(crate) ops: Vec<SignedOp>,
