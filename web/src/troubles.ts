@@ -54,6 +54,7 @@ export const PROBLEMS = [
   'unsent',
   'not_kept',
   'not_opened',
+  'older_shown',
 ] as const;
 
 /** Where in the folder's screens something can be done about a problem. */

@@ -12,7 +12,7 @@ export type Verdict = 'problem' | 'waiting' | 'alone' | 'paused' | 'apart' | 'mo
 
 /** Problems that are news rather than trouble; docs/api.md says which leave the state as it is. What is held aside may lie there for
  *  ever: nothing of the folder depends on it. */
-const MILD = new Set(['skipped', 'waiting', 'held_aside']);
+const MILD = new Set(['skipped', 'waiting', 'held_aside', 'older_shown']);
 /** What stands on this computer alone: told together, as one thing and not as trouble. */
 const OWN = new Set(['only_here', 'unsent']);
 

@@ -27,6 +27,8 @@ const FIRST_WITH_COARSE_TIMES: u64 = 310_000;
 
 /// From here on the log of some worlds goes on.
 const FIRST_WITH_MEMBERSHIP: u64 = 400_000;
+/// From here on older states are joined where the newest lie nowhere whole.
+const FIRST_WITH_OLDER: u64 = 500_000;
 
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
@@ -79,6 +81,8 @@ pub(crate) struct Faults {
     pub(crate) crowd: bool,
     /// The log goes on: people are sent away and made admins, and keys change.
     pub(crate) membership: bool,
+    /// Whoever waits for a state in vain takes an older one meanwhile. No fault: worlds before that was so stay as they were.
+    pub(crate) older: bool,
 }
 
 impl Faults {
@@ -94,8 +98,9 @@ impl Faults {
             crowd = hosts > 0 && dice.one_in(12);
         }
         let membership = apart(FIRST_WITH_MEMBERSHIP).is_some_and(|mut dice| dice.one_in(2));
+        let older = seed >= FIRST_WITH_OLDER;
         if calm {
-            return Self { cuts, calm, hosts, crowd, membership, ..Self::default() };
+            return Self { cuts, calm, hosts, crowd, membership, older, ..Self::default() };
         }
         let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
         let twins = apart(FIRST_WITH_TWINS).is_some_and(|mut dice| dice.one_in(2));
@@ -121,6 +126,7 @@ impl Faults {
             nights,
             crowd,
             membership,
+            older,
             ..known
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Ledger {
     pub(crate) deletions_hold: bool,
     /// Nobody's memory was set back or lost.
     pub(crate) all_remember: bool,
+    /// Somebody waits for a state. What was deleted in it may be there, for older ones are joined meanwhile.
+    pub(crate) something_waits: bool,
     pub(crate) count: u64,
 }
 
@@ -151,7 +153,7 @@ impl Ledger {
                 return Err(format!("O3: {path} shows what nobody wrote"));
             }
             // What a person has ignored since it was written there is theirs alone.
-            if self.dead.contains(&content.hash) && !ignored.contains(path) {
+            if self.dead.contains(&content.hash) && !ignored.contains(path) && !self.something_waits {
                 return Err(format!("O4: {path} is back: {}", self.written[&content.hash]));
             }
             if self.must_be_gone(&content.hash) {
@@ -185,7 +187,8 @@ impl Ledger {
                 return Err(format!("O1: lost what {story}"));
             }
         }
-        self.dead = self.written.keys().filter(|hash| !here.contains(*hash)).copied().collect();
+        let is_gone = |hash: &&[u8; 32]| !here.contains(*hash) && !self.something_waits;
+        self.dead = self.written.keys().filter(is_gone).copied().collect();
         Ok(())
     }
 }

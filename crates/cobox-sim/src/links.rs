@@ -51,9 +51,14 @@ impl World<'_> {
         self.other.iter().any(|(here, there)| here.node == a && there.node == b)
     }
 
-    /// Whether whoever calls was sent away by what is known here; then they are told, as by the shipped sessions.
+    /// Whether whoever calls was sent away by what is known here; then they are told, as by the shipped sessions. Before that they bring
+    /// what speaks for them.
     fn turns_away(&mut self, here: usize, caller: usize) -> bool {
         let who = self.who(caller);
+        if self.faults.older && caller < HOSTS_FROM {
+            let ops = self.members[caller].introduction();
+            self.tell(here, replicate::Input::Introduced { who, ops });
+        }
         let removal = match here.checked_sub(HOSTS_FROM) {
             Some(host) => self.hosts[host].removal_of(&who),
             None => self.members[here].removal_of(&who),

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use cobox_core::chunk::Cutter;
-use cobox_core::engine::{Engine, Event, Input, Memory, Output, Setup, Step, StepError, StepId, Synced};
+use cobox_core::engine::{Engine, Event, Input, Memory, Output, PATIENCE_MS, Setup, Step, StepError, StepId, Synced};
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Kind, Ref, State};
 use cobox_core::tree::{Fetch, Tree};
 use cobox_proto::head::SignedHead;
-use cobox_proto::hosting::SignedReceipt;
+use cobox_proto::hosting::{Holding, SignedReceipt};
 use cobox_proto::id::{Cid, EpochTag, HeadId};
 use cobox_proto::members::SignedOp;
 use cobox_proto::replicate::{self, Kept, PeerId, Priority, Replica};
@@ -81,6 +81,8 @@ pub(crate) struct Live {
     pub(crate) rules: Option<Arc<Rules>>,
     pub(crate) rescan: Option<Vec<FolderPath>>,
     pub(crate) wake_ms: Option<u64>,
+    /// When it is looked what is waited for in vain; of the world's time.
+    pub(crate) older_ms: Option<u64>,
     pub(crate) wants: BTreeSet<Cid>,
     pub(crate) duties: Duties,
 }
@@ -100,6 +102,8 @@ pub(crate) struct Member<'c> {
     pub(crate) epoch: Option<EpochTag>,
     /// Whether the log goes on.
     pub(crate) keeps_log: bool,
+    /// Whether an older state is joined where the newest lies nowhere whole.
+    pub(crate) takes_older: bool,
     pub(crate) durable: Durable,
     pub(crate) live: Option<Live>,
     /// After so many durable things the machine stops.
@@ -131,6 +135,7 @@ impl<'c> Member<'c> {
             cutter: Cutter::new(person.keys.shape(), person.keys.profile()),
             epoch: Some(epoch),
             keeps_log: false,
+            takes_older: false,
             durable: Durable::default(),
             live: None,
             stop_after: None,
@@ -153,6 +158,11 @@ impl<'c> Member<'c> {
     /// In a world where people come to go.
     pub(crate) fn with_a_log(self, keeps_log: bool) -> Self {
         Self { keeps_log, ..self }
+    }
+
+    /// In a world where older states are joined.
+    pub(crate) fn taking_older(self, takes_older: bool) -> Self {
+        Self { takes_older, ..self }
     }
 
     pub(crate) fn who(&self) -> Who {
@@ -182,12 +192,13 @@ impl<'c> Member<'c> {
             entropy,
             standing,
         };
-        let heads: Vec<SignedHead> =
-            replica.heads().iter().filter(|head| replica.heads().counts(&head.id())).cloned().collect();
+        let frontier = self.durable.memory.as_ref().map_or_else(BTreeSet::new, |(_, frontier)| frontier.clone());
+        let known = replica.heads().counting_or_behind(&frontier);
+        let heads: Vec<SignedHead> = known.iter().filter_map(|id| replica.heads().get(id)).cloned().collect();
         let engine = match &self.durable.memory {
-            Some((root, frontier)) => {
+            Some((root, _)) => {
                 let (state, tree) = self.load(*root).expect("the blocks of a remembered root are stored before it");
-                Engine::new(setup, state, tree, frontier.clone(), &heads, self.durable.synced.clone())
+                Engine::new(setup, state, tree, frontier, &heads, self.durable.synced.clone())
             }
             None => {
                 let mut engine = Engine::empty(setup, empty_under);
@@ -209,6 +220,7 @@ impl<'c> Member<'c> {
             rules: None,
             rescan: Some(Vec::new()),
             wake_ms: None,
+            older_ms: None,
             wants: BTreeSet::new(),
             duties: Duties::default(),
         });
@@ -441,6 +453,7 @@ impl<'c> Member<'c> {
                 }
                 if !missing.is_empty() {
                     live.replica.handle(clock_ms, replicate::Input::Want { cids: missing, priority: Priority::Tree });
+                    self.expect_tree(now_ms);
                 }
             }
             Output::Do(_) if self.is_out() => {}
@@ -566,7 +579,8 @@ impl<'c> Member<'c> {
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let live = self.live.as_ref()?;
         let own = [live.wake_ms, live.duties.due_ms()].into_iter().flatten();
-        live.replica.poll_timeout().into_iter().chain(own).min().map(|due| self.machine.world_ms(due))
+        let by_clock = live.replica.poll_timeout().into_iter().chain(own).min().map(|due| self.machine.world_ms(due));
+        by_clock.into_iter().chain(live.older_ms).min()
     }
 
     pub(crate) fn time_passed(&mut self, now_ms: u64) {
@@ -579,6 +593,30 @@ impl<'c> Member<'c> {
             live.wake_ms = None;
             self.tell_engine(now_ms, Input::Woken);
         }
+        if self.live.as_ref().is_some_and(|live| live.older_ms.is_some_and(|due| due <= now_ms)) {
+            self.look_for_older(now_ms);
+        }
+    }
+
+    /// Nodes of a state are asked for: they have time to come.
+    fn expect_tree(&mut self, now_ms: u64) {
+        if let Some(live) = self.live.as_mut().filter(|_| self.takes_older) {
+            live.older_ms = live.older_ms.or(Some(now_ms + PATIENCE_MS));
+        }
+    }
+
+    /// The engine, if it waits for a state, hears what lies whole with seeders.
+    fn look_for_older(&mut self, now_ms: u64) {
+        let Some(live) = &mut self.live else { return };
+        live.older_ms = None;
+        if !live.engine.waits_for_heads() {
+            return;
+        }
+        let receipts = live.replica.receipts().map(SignedReceipt::receipt);
+        let whole =
+            receipts.filter(|receipt| receipt.holding == Holding::Complete).map(|receipt| receipt.head).collect();
+        self.tell_engine(now_ms, Input::LieWhole(whole));
+        self.expect_tree(now_ms);
     }
 
     /// What could not be written is tried again.

@@ -64,6 +64,11 @@ impl Member<'_> {
         self.live.as_ref().map_or(Vec::new(), |live| live.replica.removal_of(who))
     }
 
+    /// What speaks for this device where it is not known.
+    pub(crate) fn introduction(&self) -> Vec<Vec<u8>> {
+        self.live.as_ref().map_or(Vec::new(), |live| live.replica.introduction(&self.device()))
+    }
+
     /// Whether this device knows that it is no member's any more.
     pub(crate) fn is_out(&self) -> bool {
         self.roster().is_some_and(|roster| roster.device(&self.device()).is_none())

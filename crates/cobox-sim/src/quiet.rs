@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use cobox_core::engine::{Input, Stat, same_time};
+use cobox_core::engine::{Engine, Input, Stat, same_time};
 use cobox_core::path::FolderPath;
 
+use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::Holding;
-use cobox_proto::id::Cid;
+use cobox_proto::id::{Cid, HeadId};
 
 use crate::disk::{Disk, Node};
 use crate::host::Host;
@@ -65,6 +66,9 @@ impl World<'_> {
             // Content that was published and fetched by nobody, and then lost with the disk that had it, or deleted there
             // while the program was stopped and could not tell why, or while it was ignored: nobody can end up equal.
             self.note("something is nowhere any more");
+            if self.faults.older && !self.hosts.is_empty() {
+                self.what_lies_whole_comes_back()?;
+            }
             return Ok(());
         }
         self.all_know_who_belongs()?;
@@ -98,6 +102,8 @@ impl World<'_> {
         // Whoever was sent away in the middle of a move has some of their work among what is set aside.
         let gone = self.members.iter().filter(|member| member.is_out());
         self.ledger.may_be_aside(gone.flat_map(|member| member.durable.disk.kept_contents()).cloned());
+        let waits = |member: &Member<'_>| member.live.as_ref().is_some_and(|live| live.engine.waits_for_heads());
+        self.ledger.something_waits = self.members.iter().any(waits);
         self.ledger.check(&disks, left_out)?;
         self.hosts_have_all()?;
         if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
@@ -158,24 +164,44 @@ impl World<'_> {
 
     /// All machines but the seeders' are gone; one person comes back with the keys alone, and gets everything.
     fn somebody_comes_back_with_nothing(&mut self) -> Result<(), String> {
+        let before = show(&self.members[0]);
+        let after = self.with_all_but_the_seeders_gone(|world| show(&world.members[0]))?;
+        if before != after {
+            return Err(format!("O1: from the seeders came back\n{after}instead of\n{before}"));
+        }
+        Ok(())
+    }
+
+    /// ... and gets whatever lies whole with one of them, also where something newer lies nowhere whole.
+    fn what_lies_whole_comes_back(&mut self) -> Result<(), String> {
+        self.with_all_but_the_seeders_gone(|world| {
+            let Some(live) = &world.members[0].live else { return Ok(()) };
+            let (heads, frontier) = (live.replica.heads(), live.engine.frontier());
+            let is_whole = |id: &HeadId| world.hosts.iter().any(|host| host.is_complete(id));
+            let is_joined = |id: &HeadId| frontier.iter().any(|top| heads.is_past_or_same(id, top));
+            let whole = heads.iter().map(SignedHead::id).filter(|id| heads.counts(id) && is_whole(id));
+            match whole.filter(|id| !is_joined(id)).last() {
+                Some(id) => Err(format!("O1: {} lies whole with a seeder and did not come back", id.short())),
+                None => Ok(()),
+            }
+        })?
+    }
+
+    fn with_all_but_the_seeders_gone<T>(&mut self, look: impl FnOnce(&Self) -> T) -> Result<T, String> {
         self.note("all but the seeders are gone; A comes back with nothing");
         self.close_all();
-        let before = show(&self.members[0]);
         let newcomer = Member::at(self.cast, self.members[0].ops, 0).with_a_log(self.faults.membership);
+        let newcomer = newcomer.taking_older(self.faults.older);
         let gone = std::mem::replace(&mut self.members, vec![newcomer]);
         self.start_if_stopped(0);
         for host in 0..self.hosts.len() {
             self.connect(0, HOSTS_FROM + host);
         }
         self.tidy();
-        self.settle()?;
-        let after = show(&self.members[0]);
+        let seen = self.settle().map(|()| look(self));
         self.close_all();
         self.members = gone;
-        if before != after {
-            return Err(format!("O1: from the seeders came back\n{after}instead of\n{before}"));
-        }
-        Ok(())
+        seen
     }
 
     pub(crate) fn settle(&mut self) -> Result<(), String> {
@@ -202,7 +228,9 @@ impl World<'_> {
                 self.deliver();
             } else if let Some(held) = (!self.faults.scripted)
                 .then(|| {
-                    let held = |m: &Member<'_>| m.live.as_ref().is_some_and(|live| live.engine.held().is_some());
+                    // What can not be let out yet waits for that, and for time to pass.
+                    let is_held = |engine: &Engine| engine.held().is_some() && engine.may_let_out().is_ok();
+                    let held = |m: &Member<'_>| m.live.as_ref().is_some_and(|live| is_held(&live.engine));
                     self.members.iter().position(|m| held(m) && !m.is_out())
                 })
                 .flatten()

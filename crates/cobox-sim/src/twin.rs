@@ -7,7 +7,8 @@ impl Member<'_> {
     /// A copy of the running machine, which knows nothing of it; its channels are not copied.
     pub(crate) fn twin(&self, now_ms: u64) -> Option<Self> {
         let live = self.live.as_ref()?;
-        let mut twin = Self::at(self.cast, self.ops, self.index).with_a_log(self.keeps_log);
+        let mut twin =
+            Self::at(self.cast, self.ops, self.index).with_a_log(self.keeps_log).taking_older(self.takes_older);
         twin.name = self.name.to_ascii_lowercase();
         twin.durable = self.durable.clone();
         twin.machine = self.machine.clone();
@@ -24,6 +25,7 @@ impl Member<'_> {
             rules: live.rules.clone(),
             rescan: live.rescan.clone(),
             wake_ms: live.wake_ms,
+            older_ms: live.older_ms,
             wants: live.wants.clone(),
             duties: live.duties.clone(),
         });

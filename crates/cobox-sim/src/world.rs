@@ -99,8 +99,9 @@ impl<'c> World<'c> {
             let (luck, faults) = (Dice::new(luck.next()), faults.clone());
             Machine { luck, faults, grain_ns: grain_s * 1_000_000_000, ..Machine::healthy() }
         };
-        let members: Vec<Member<'_>> =
-            (0..count).map(|n| Member::at(cast, ops, n).on(machine()).with_a_log(faults.membership)).collect();
+        let members: Vec<Member<'_>> = (0..count)
+            .map(|n| Member::at(cast, ops, n).on(machine()).with_a_log(faults.membership).taking_older(faults.older))
+            .collect();
         let hosts = (0..faults.hosts.min(HOSTS_MAX)).map(|n| Host::at(cast, n, machine())).collect();
         Self {
             cast,

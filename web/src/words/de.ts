@@ -810,6 +810,7 @@ export const de: Words = {
   'problem.removed': 'Sie, oder dieser Rechner, gehören nicht mehr zu diesem Ordner. Ihre Dateien bleiben, wie sie sind.',
   'problem.held_aside': 'Jemand, der entfernt wurde, hatte etwas geschrieben, das niemand gesehen hatte. Entscheiden Sie, ob es aufgenommen wird.',
   'problem.only_here': 'Sie haben dies hier geändert und dürfen den Ordner nur lesen. Niemand sonst hat es. Sie können es zur Seite legen; dann kommt zurück, was alle haben.',
+  'problem.older_shown': 'Die neuesten Änderungen fehlen: Niemand, der da war, hat sie ganz. Sie sehen den neuesten Stand, der zu haben war, und können damit weiterarbeiten; der Rest kommt von selbst, wenn ihn jemand hat.',
   'problem.unsent': 'Dies wurde hier geändert und erreichte den Ordner nicht, bevor Sie entfernt wurden. Es bleibt auf diesem Rechner, wie es ist; niemand sonst hat es.',
   'problem.not_kept': 'cobox kann sich nicht merken, was sich geändert hat, da seine eigene Festplatte sich weigert. Nichts ist verloren. Sehen Sie nach ihr; es geht von selbst weiter.',
   'problem.not_opened': 'Dieser Ordner ließ sich beim Start von cobox nicht öffnen. Seine Dateien sind unberührt.',

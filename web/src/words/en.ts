@@ -792,6 +792,7 @@ export const en = {
   'problem.removed': 'You, or this computer, do not belong to this folder any more. Your files stay as they are.',
   'problem.held_aside': 'Somebody who was removed had written something that nobody had seen. Decide whether it is taken in.',
   'problem.only_here': 'You changed this here, and may only read the folder. Nobody else has it. You can set it aside, and what everybody has comes back.',
+  'problem.older_shown': 'The newest changes are missing: nobody who was here has all of them. You see the newest state that could be had, and can go on with it; the rest comes by itself when somebody has it.',
   'problem.unsent': 'This was changed here and did not reach the folder before you were removed. It stays on this computer as it is; nobody else has it.',
   'problem.not_kept': 'cobox can not remember what changed, since its own disk refuses. Nothing is lost. See that the disk is well; it goes on by itself.',
   'problem.not_opened': 'This folder could not be opened when cobox started. Its files are untouched.',

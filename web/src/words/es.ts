@@ -797,6 +797,7 @@ export const es: Words = {
   'problem.removed': 'Tú, o este equipo, ya no sois de esta carpeta. Tus archivos se quedan como están.',
   'problem.held_aside': 'Alguien a quien se quitó había escrito algo que nadie había visto. Decide si se incorpora.',
   'problem.only_here': 'Cambiaste esto aquí y solo puedes leer la carpeta. Nadie más lo tiene. Puedes apartarlo, y vuelve lo que tienen todos.',
+  'problem.older_shown': 'Faltan los cambios más nuevos: nadie que haya estado los tiene enteros. Ves el estado más nuevo que se pudo conseguir y puedes seguir con él; el resto llega solo cuando alguien lo tenga.',
   'problem.unsent': 'Esto se cambió aquí y no llegó a la carpeta antes de que se te quitara. Se queda en este equipo como está; nadie más lo tiene.',
   'problem.not_kept': 'cobox no puede recordar lo que cambió, porque su propio disco se niega. No se pierde nada. Mira que el disco esté bien; sigue por sí solo.',
   'problem.not_opened': 'Esta carpeta no se pudo abrir al arrancar cobox. Sus archivos están intactos.',

@@ -262,6 +262,8 @@ pub enum Input {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+    /// Of these heads somebody who is connected, for [`super::PATIENCE_MS`] or longer, says to have the whole tree.
+    LieWhole(BTreeSet<HeadId>),
     /// The log or the keys changed.
     Standing(Standing),
     /// The keys changed.

@@ -1,6 +1,7 @@
 //! Joins what others published. A head is joined only when every node of its tree is here and verified (design 2.7), its
 //! context claims nothing that signed heads do not prove, and its ancestors are known. Of heads that rest on each other only the
-//! newest is fetched: its state holds the others'.
+//! newest is fetched: its state holds the others'. Where nothing of it comes, because it lies nowhere whole any more, the newest
+//! beneath it of which others have all is joined meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +19,8 @@ use crate::tree::{Fetch, Remote, TreeError};
 const WANTS_MAX: usize = 512;
 /// How many heads are fetched side by side: one whose blocks nobody present has must not keep others waiting.
 const FETCHES_MAX: usize = 4;
-/// After so long without a block a head gives way to one that waits: what it needs may be nowhere any more.
-const PATIENCE_MS: u64 = 30_000;
+/// After so long without a block a head gives way to one that waits, or to older ones: what it needs may be nowhere any more.
+pub const PATIENCE_MS: u64 = 30_000;
 
 /// What is kept of every known head.
 #[derive(Debug, Clone)]
@@ -52,6 +53,12 @@ struct Fetching {
 }
 
 impl Fetching {
+    /// Whether nothing came for long.
+    fn is_stuck(&mut self, now_ms: u64) -> bool {
+        self.moved_ms = self.moved_ms.min(now_ms);
+        now_ms - self.moved_ms >= PATIENCE_MS
+    }
+
     /// What to ask for that was not asked for yet.
     fn ask(&mut self) -> Vec<Cid> {
         let mut wanted = self.walk.wanted(WANTS_MAX);
@@ -99,6 +106,12 @@ pub(super) struct Merging {
     fetching: BTreeMap<HeadId, Fetching>,
     /// Those that gave way, and when.
     gave_way: BTreeMap<HeadId, u64>,
+    /// Those of which nothing came for long, though somebody was there to ask.
+    in_vain: BTreeSet<HeadId>,
+    /// Older ones that are fetched meanwhile.
+    instead: BTreeSet<HeadId>,
+    /// Those in vain, and what is beneath them: nothing more of these comes from whoever is there, once no older one comes.
+    given_up: BTreeSet<HeadId>,
     /// Fetched, and not to be joined before more is known of a fork.
     stalled: BTreeSet<HeadId>,
     pub(super) forks: Forks,
@@ -118,6 +131,9 @@ impl Merging {
             waiting: BTreeSet::new(),
             fetching: BTreeMap::new(),
             gave_way: BTreeMap::new(),
+            in_vain: BTreeSet::new(),
+            instead: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             stalled: BTreeSet::new(),
             forks: Forks::default(),
             counters: BTreeMap::new(),
@@ -160,8 +176,18 @@ impl Merging {
         new.difference(&self.past).any(|id| self.rows.get(id).is_some_and(|row| row.forgotten))
     }
 
+    /// Whether every known head is joined, or given up.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_subset(&self.given_up) && self.instead.is_subset(&self.in_vain)
+    }
+
+    /// A head that does not count any more is not to be joined.
+    pub(super) fn wait_no_more(&mut self, id: &HeadId) {
+        for waits in [&mut self.waiting, &mut self.stalled, &mut self.instead, &mut self.in_vain] {
+            waits.remove(id);
+        }
+        self.fetching.remove(id);
+        self.gave_way.remove(id);
     }
 
     /// A head that joins all of the frontier takes its place.
@@ -190,6 +216,26 @@ impl Merging {
                 todo.extend(self.rows.get(&at).map(|row| row.parents.clone()).unwrap_or_default());
             }
         }
+    }
+
+    /// Of `whole` those that are beneath a head in vain, and beneath no other of them.
+    fn newest_beneath_what_is_in_vain(&self, whole: &BTreeSet<HeadId>) -> BTreeSet<HeadId> {
+        let parents = |id: &HeadId| self.rows.get(id).map(|row| row.parents.clone()).unwrap_or_default();
+        let (mut seen, mut found, mut beneath) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut todo: Vec<HeadId> = self.in_vain.iter().flat_map(parents).collect();
+        while let Some(id) = todo.pop() {
+            if self.past.contains(&id) || !seen.insert(id) {
+                continue;
+            }
+            if whole.contains(&id) && self.waiting.contains(&id) && !self.in_vain.contains(&id) {
+                found.insert(id);
+                self.ancestors(id, &mut beneath);
+            } else {
+                todo.extend(parents(&id));
+            }
+        }
+        found.retain(|id| !beneath.contains(id));
+        found
     }
 
     fn add_past(&mut self, id: HeadId) {
@@ -260,6 +306,13 @@ impl Engine {
         // One that counts again needs nobody to vouch for it.
         self.own.vouches_for.remove(&id);
         if self.merging.rows.contains_key(&id) {
+            // Perhaps it was put aside, and counts again.
+            if !self.merging.past.contains(&id)
+                && !self.merging.refused.contains(&id)
+                && self.merging.waiting.insert(id)
+            {
+                self.go_on(now_ms);
+            }
             return;
         }
         self.note_head(&signed);
@@ -298,16 +351,15 @@ impl Engine {
         for id in &openable {
             self.merging.ancestors(*id, &mut below);
         }
-        self.merging.fetching.retain(|id, _| !below.contains(id));
-        let mut wanted: Vec<HeadId> = openable.difference(&below).copied().collect();
-        let Merging { fetching, gave_way, .. } = &mut self.merging;
+        let Merging { fetching, gave_way, in_vain, instead, .. } = &mut self.merging;
+        instead.retain(|id| openable.contains(id));
+        in_vain.retain(|id| openable.contains(id));
+        fetching.retain(|id, _| !below.contains(id) || instead.contains(id));
+        let mut wanted: Vec<HeadId> = openable.difference(&below).chain(instead.iter()).copied().collect();
         gave_way.retain(|id, _| openable.contains(id));
         if wanted.len() > FETCHES_MAX {
-            let is_stuck = |fetch: &mut Fetching| {
-                fetch.moved_ms = fetch.moved_ms.min(now_ms);
-                now_ms - fetch.moved_ms >= PATIENCE_MS
-            };
-            gave_way.extend(fetching.extract_if(.., |_, fetch| is_stuck(fetch)).map(|(id, _)| (id, now_ms)));
+            let gives_way = fetching.extract_if(.., |_, fetch| fetch.is_stuck(now_ms));
+            gave_way.extend(gives_way.map(|(id, _)| (id, now_ms)));
             wanted.sort_by_key(|id| gave_way.get(id).copied());
             self.out.push_back(Output::WakeAt(now_ms + PATIENCE_MS));
         }
@@ -321,6 +373,28 @@ impl Engine {
         }
     }
 
+    /// Others say that they have all of these heads. Beneath each that is fetched in vain, the newest of them are fetched, too: joining
+    /// them now takes nothing from what is joined later.
+    pub(super) fn lie_whole(&mut self, now_ms: u64, whole: &BTreeSet<HeadId>) {
+        let Merging { fetching, gave_way, in_vain, .. } = &mut self.merging;
+        let stuck = fetching.iter_mut().filter_map(|(id, fetch)| fetch.is_stuck(now_ms).then_some(*id));
+        in_vain.extend(stuck.chain(gave_way.keys().copied()));
+        let newest = self.merging.newest_beneath_what_is_in_vain(whole);
+        self.merging.instead.extend(newest);
+        self.go_on(now_ms);
+        self.merging.given_up = self.merging.in_vain.iter().flat_map(|id| self.merging.with_past(*id)).collect();
+    }
+
+    /// Whether a head is not joined yet; perhaps it never will be.
+    pub fn waits_for_heads(&self) -> bool {
+        !self.merging.waiting.is_empty()
+    }
+
+    /// The heads of which nothing came for long, though somebody was there to ask: as far as is known they lie nowhere whole.
+    pub fn in_vain(&self) -> &BTreeSet<HeadId> {
+        &self.merging.in_vain
+    }
+
     fn begin_fetch(&mut self, now_ms: u64, id: HeadId) {
         let Some(row) = self.merging.rows.get(&id) else { return };
         let walk = Fetch::new(row.root, Some(&self.tree));
@@ -332,10 +406,14 @@ impl Engine {
     pub(super) fn block_arrived(&mut self, now_ms: u64, cid: Cid, bytes: &[u8]) {
         let mut broken = Vec::new();
         let mut wanted = BTreeSet::new();
-        for (id, fetching) in &mut self.merging.fetching {
+        let Merging { fetching, in_vain, given_up, .. } = &mut self.merging;
+        for (id, fetching) in fetching {
             match fetching.walk.supply(cid, bytes, &self.keys) {
                 Ok(()) => {
                     fetching.moved_ms = now_ms;
+                    if in_vain.remove(id) {
+                        given_up.clear();
+                    }
                     wanted.extend(fetching.ask());
                 }
                 Err(TreeError::NotWanted(_)) => {}

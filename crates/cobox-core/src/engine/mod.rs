@@ -48,6 +48,7 @@ pub use brake::Brake;
 pub use holding::{Held, HeldIncoming, Noise, NotLetOut};
 pub use ignore::IgnoreRules;
 pub use io::{Event, FileId, Input, Memory, Output, Stamp, Standing, Stat, Step, StepError, StepId, Synced};
+pub use merge::PATIENCE_MS;
 pub use missing::GiveUpError;
 pub use noise::{SAMPLE_BYTES, is_noise};
 pub use note::{HeadNote, VaultMark};
@@ -113,7 +114,7 @@ pub struct Summary {
     pub held_files: u64,
     /// ... and on its way in.
     pub held_incoming_files: u64,
-    /// Whether everything seen on this disk is in a published head, and every known head is joined.
+    /// Whether everything seen on this disk is in a published head, and every known head is joined, or waited for in vain.
     pub settled: bool,
     /// Paths that can not be written here, and why.
     pub stuck: Vec<(FolderPath, StepError)>,
@@ -335,9 +336,10 @@ impl Engine {
                 self.end_scan_if_done(now_ms);
             }
             Input::Head(head) => self.head_arrived(now_ms, *head),
-            Input::Quarantined(head) => self.vouch_for(now_ms, head),
+            Input::Quarantined(head) => self.quarantined(now_ms, head),
             Input::Delta { cid, bytes } => self.deltas.arrived(cid, bytes),
             Input::Block { cid, bytes } => self.block_arrived(now_ms, cid, &bytes),
+            Input::LieWhole(heads) => self.lie_whole(now_ms, &heads),
             Input::Standing(standing) => self.standing_changed(now_ms, standing),
             Input::Keys(keys) => {
                 self.keys = *keys;
@@ -442,7 +444,7 @@ impl Engine {
         self.pending.1
     }
 
-    /// Whether every known head that can be read is joined.
+    /// Whether every known head that can be read is joined, or waited for in vain.
     pub fn is_merged(&self) -> bool {
         self.merging.is_idle()
     }

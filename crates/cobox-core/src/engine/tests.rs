@@ -314,6 +314,54 @@ fn a_head_whose_blocks_nobody_has_keeps_no_other_waiting() {
 }
 
 #[test]
+fn h2_where_the_newest_lies_nowhere_whole_the_newest_that_does_is_joined_meanwhile() {
+    let mut folder = Folder::new();
+    let mut other = Mallory::new(&folder);
+    let states: Vec<(SignedHead, Vec<SealedBlock>)> = ["1", "2", "3", "4"]
+        .map(|name| {
+            other.writes(&folder, name);
+            let (root, blocks) = other.seals(&folder);
+            (other.publishes(&folder, root, other.counter()), blocks)
+        })
+        .into();
+    states.iter().for_each(|(head, _)| folder.tell(Input::Head(Box::new(head.clone()))));
+    let id = |n: usize| states[n - 1].0.id();
+    let comes = |folder: &mut Folder, n: usize| {
+        let blocks = &states[n - 1].1;
+        blocks.iter().rev().chain(blocks).for_each(|block| {
+            folder.tell(Input::Block { cid: block.cid, bytes: block.bytes.clone() });
+        });
+    };
+
+    // Before nothing came for long it is the newest that is waited for.
+    folder.tell(Input::LieWhole([1, 2].map(id).into()));
+    comes(&mut folder, 2);
+    assert!(folder.shows().is_empty() && folder.alice.in_vain().is_empty());
+
+    folder.alice.handle(1_000 + PATIENCE_MS, Input::LieWhole([1, 2].map(id).into()));
+    assert!(!folder.alice.is_merged());
+    comes(&mut folder, 2);
+    assert_eq!(folder.shows(), ["1", "2"]);
+    assert_eq!(*folder.alice.in_vain(), [4].map(id).into());
+
+    // There is nothing more to get; then one more is whole somewhere.
+    folder.alice.handle(1_000 + PATIENCE_MS, Input::LieWhole([1, 2].map(id).into()));
+    assert!(folder.alice.is_merged() && folder.alice.waits_for_heads());
+    folder.tell(Input::Woken);
+    folder.alice.handle(1_000 + PATIENCE_MS, Input::LieWhole([2, 3].map(id).into()));
+    comes(&mut folder, 3);
+    assert_eq!(folder.shows(), ["1", "2", "3"]);
+
+    // A change on top of it is nobody's loss.
+    folder.alice_writes("mine", b"Alice's");
+    comes(&mut folder, 4);
+    comes(&mut folder, 4);
+    assert_eq!(folder.shows(), ["1", "2", "3", "4", "mine"]);
+    assert!(folder.alice.in_vain().is_empty() && !folder.alice.waits_for_heads());
+    assert!(folder.refused().is_empty());
+}
+
+#[test]
 fn n8_who_finds_its_chain_continued_says_so_and_goes_on_under_another_name() {
     let mut folder = Folder::new();
     folder.alice_writes("mine", b"one");
@@ -654,6 +702,30 @@ fn m1_content_sealed_while_the_epoch_changed_is_read_again() {
 }
 
 /// Mallory's head was joined, and then it turns out that she had been made a reader before: whoever saw it says so.
+#[test]
+fn m2_a_head_that_no_longer_counts_before_its_blocks_came_is_not_joined_until_it_counts_again() {
+    let mut folder = Folder::new();
+    let mut mallory = Mallory::new(&folder);
+    mallory.writes(&folder, "after the removal");
+    let (root, blocks) = mallory.seals(&folder);
+    let head = mallory.publishes(&folder, root, mallory.counter());
+    folder.tell(Input::Head(Box::new(head.clone())));
+    assert!(folder.alice.waits_for_heads());
+    folder.tell(Input::Quarantined(head.id()));
+    assert!(!folder.alice.waits_for_heads());
+    let come = |folder: &mut Folder| {
+        for block in blocks.iter().rev().chain(&blocks) {
+            folder.tell(Input::Block { cid: block.cid, bytes: block.bytes.clone() });
+        }
+    };
+    come(&mut folder);
+    assert!(folder.shows().is_empty());
+
+    folder.tell(Input::Head(Box::new(head)));
+    come(&mut folder);
+    assert_eq!(folder.shows(), ["after the removal"]);
+}
+
 #[test]
 fn m2_a_joined_head_that_no_longer_counts_is_vouched_for_once() {
     let mut folder = Folder::new();

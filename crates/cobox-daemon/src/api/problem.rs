@@ -55,6 +55,8 @@ words! {
     Unsent = "unsent";
     /// A file was changed here by somebody who may only read the folder.
     OnlyHere = "only_here";
+    /// The newest state lies with nobody whole; an older one is shown, if there is one.
+    OlderShown = "older_shown";
 }
 
 impl From<ProblemCode> for String {

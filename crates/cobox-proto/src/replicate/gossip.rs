@@ -33,6 +33,12 @@ struct Known {
     since_ms: u64,
 }
 
+impl Known {
+    fn received_ms(&self) -> u64 {
+        self.signed.receipt().received_ms
+    }
+}
+
 /// The newest receipts of each seeder, at most one for a head.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
@@ -40,9 +46,10 @@ pub(super) struct Receipts {
 }
 
 impl Receipts {
-    /// Keeps a receipt. False if it says nothing newer about its head, or is older than all that are kept.
+    /// Keeps a receipt. False if it says nothing newer about its head, or gives way to what is kept. Refusals give way first, but for the
+    /// newest receipt of all: however many a seeder without room has refused, it is known what it has whole.
     pub(super) fn add(&mut self, since_ms: u64, signed: SignedReceipt) -> bool {
-        let (head, received_ms) = (signed.receipt().head, signed.receipt().received_ms);
+        let head = signed.receipt().head;
         let of_seeder = self.by_seeder.entry(signed.receipt().seeder).or_default();
         let order = |s: &SignedReceipt| (s.receipt().received_ms, s.receipt().keep_until_ms);
         if of_seeder.get(&head).is_some_and(|known| order(&known.signed) >= order(&signed)) {
@@ -50,13 +57,14 @@ impl Receipts {
         }
         of_seeder.insert(head, Known { signed, since_ms });
         if of_seeder.len() > RECEIPTS_PER_SEEDER_MAX {
-            let oldest =
-                of_seeder.iter().min_by_key(|(_, known)| known.signed.receipt().received_ms).map(|(head, _)| *head);
-            let oldest_ms =
-                oldest.and_then(|head| of_seeder.remove(&head)).map(|known| known.signed.receipt().received_ms);
-            return oldest_ms.is_some_and(|ms| ms < received_ms) || of_seeder.contains_key(&head);
+            let newest_ms = of_seeder.values().map(Known::received_ms).max().unwrap_or(0);
+            let is_dear =
+                |known: &Known| known.received_ms() == newest_ms || known.signed.receipt().holding == Holding::Complete;
+            let least =
+                of_seeder.iter().min_by_key(|(_, known)| (is_dear(known), known.received_ms())).map(|(id, _)| *id);
+            least.and_then(|id| of_seeder.remove(&id));
         }
-        true
+        of_seeder.contains_key(&head)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &SignedReceipt> {

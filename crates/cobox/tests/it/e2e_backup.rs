@@ -218,6 +218,41 @@ fn a_new_member_joins_while_only_the_seeder_runs() {
     same_and(&[&ana.folder("docs"), &theirs], "Ana reads what Ben wrote, from the box alone", there);
 }
 
+/// The newest state never was at the seeder whole, and everybody is lost: what was there before comes back, and it is said that
+/// something is missing.
+#[test]
+fn h2_d4_where_the_newest_state_lies_nowhere_whole_the_newest_that_does_comes_back() {
+    let world = World::new();
+    let (ana, the_box) = (ana_with(&world, 3 << 20), world.seeder("box"));
+    ana.json(&["backup", "add", "docs", &the_box.offer("10MB")]);
+    ana.wait_for_receipt("docs");
+    let whole = Tree::read(&ana.folder("docs")).unwrap();
+    let has = |who: &Computer, code: &str| {
+        let status = who.status("docs");
+        let has = status["problems"].as_array().unwrap().iter().any(|problem| problem["code"] == code);
+        if has { Ok(()) } else { Err(status) }
+    };
+    for n in 0..3 {
+        fs::write(ana.folder("docs").join(format!("too much {n}")), noise(n, 20_000_000)).unwrap();
+        ana.run(&["status", "docs", "--wait", "--timeout", "1"]);
+    }
+    until("the room is used up", PATIENCE, || has(&ana, "quota"));
+    let (_, words, tickets) = ana.kit();
+    gone([ana]);
+
+    let new = world.person("new");
+    recovered(&new, &words, &[&tickets[0]]);
+    let mine = new.folder("back").join("docs");
+    becomes(&mine, &whole);
+    until("it is said that the newest is missing", PATIENCE, || has(&new, "older_shown"));
+    let history = new.json(&["history", "docs"]);
+    assert!(!history["entries"].as_array().unwrap().is_empty(), "{history}");
+
+    // Work goes on from there, and is kept.
+    fs::write(mine.join("and on.txt"), "again").unwrap();
+    new.wait_for_receipt("docs");
+}
+
 /// What a new computer gets back with these words and tickets.
 fn recovered(new: &Computer, words: &str, tickets: &[&str]) -> Value {
     let (file, to) = (new.words_file(words), new.folder("back"));

@@ -28,6 +28,8 @@ const LOOK_MAX: Duration = Duration::from_secs(600);
 
 /// Changes of somebody who may only read that are named in a status.
 const EDITS_NAMED_MAX: usize = 20;
+/// Newest states of which that is said.
+const STATES_NAMED_MAX: usize = 5;
 /// Files that others have open, in a status.
 const OPEN_TOLD_MAX: usize = 200;
 
@@ -234,6 +236,14 @@ fn problems(actor: &FolderActor, summary: &Summary) -> Vec<Problem> {
             None,
             "somebody who was sent away had written something that nobody had seen; it is held aside".into(),
             "`cobox quarantine list` shows it; take it in with `adopt`, or put it out of sight with `discard`",
+        ));
+    }
+    for (by, at_ms) in actor.states_in_vain().into_iter().take(STATES_NAMED_MAX) {
+        all.push(problem(
+            ProblemCode::OlderShown,
+            None,
+            format!("what {by} published at {} lies whole with nobody who was here; what is shown is older", time(at_ms)),
+            "it comes by itself when somebody has it; meanwhile you can go on with what is there, and nothing is lost by that",
         ));
     }
     if let Some(why) = &actor.root_lost {
@@ -526,7 +536,10 @@ fn unopened_status(unopened: Unopened) -> FolderStatus {
 
 fn row(running: &Running, snapshot: &Snapshot) -> FolderRow {
     let summary = &snapshot.summary;
-    let serious = snapshot.problems.iter().any(|p| !matches!(p.code.as_str(), "skipped" | "waiting" | "held_aside"));
+    let serious = snapshot
+        .problems
+        .iter()
+        .any(|p| !matches!(p.code.as_str(), "skipped" | "waiting" | "held_aside" | "older_shown"));
     let state = if running.config.paused {
         FolderState::Paused
     } else if summary.held_files > 0 || summary.held_incoming_files > 0 {

@@ -8,6 +8,7 @@ mod brain;
 mod collect;
 mod disk;
 mod editing;
+mod in_vain;
 mod membership;
 mod own_edits;
 mod parted;
@@ -285,6 +286,8 @@ pub(crate) struct FolderActor {
     memory: Option<Memory>,
     next_rescan_ms: u64,
     next_retry_ms: u64,
+    /// When it is looked what comes for a newest state in vain.
+    next_older_ms: u64,
     wake_ms: Option<u64>,
     scan_waiters: Vec<oneshot::Sender<()>>,
     scan_requested: VecDeque<oneshot::Sender<()>>,
@@ -381,6 +384,7 @@ pub(crate) fn start(
         memory: None,
         next_rescan_ms: 0,
         next_retry_ms: u64::MAX,
+        next_older_ms: u64::MAX,
         wake_ms: None,
         scan_waiters: Vec::new(),
         scan_requested: VecDeque::new(),
@@ -494,6 +498,7 @@ impl FolderActor {
             &mut self.next_attach_ms,
             &mut self.next_upkeep_ms,
             &mut self.next_retry_ms,
+            &mut self.next_older_ms,
             &mut self.next_call_ms,
         ];
         let looks = [&mut self.look_next, &mut self.look_later].into_iter().flatten().map(|(at_ms, _)| at_ms);
@@ -522,6 +527,7 @@ impl FolderActor {
             attach,
             self.editing_due_ms(),
             Some(self.next_retry_ms),
+            Some(self.next_older_ms),
         ]
         .into_iter()
         .flatten()
@@ -549,6 +555,9 @@ impl FolderActor {
             if let Some(engine) = &mut self.engine {
                 engine.retry_stuck();
             }
+        }
+        if self.next_older_ms <= now {
+            self.look_for_older(now);
         }
         if self.disk.is_some() && self.next_rescan_ms <= now {
             self.look_at(Vec::new());

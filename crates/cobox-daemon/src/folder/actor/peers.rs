@@ -102,6 +102,7 @@ impl FolderActor {
         self.around.tell(&self.config, Happened::PeersChanged);
         // A holder of what was missing may be here now.
         self.next_retry_ms = self.next_retry_ms.min(now + 200);
+        self.expect_tree(now);
     }
 
     pub(super) fn message(&mut self, now: u64, peer: PeerId, message: Message) {
