@@ -68,7 +68,7 @@ pub(super) struct DeviceState {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct InviteState {
-    /// Cancelled, or its author lost the right to invite.
+    /// Cancelled; or its author lost the right to invite; or it carries keys and somebody who used it was sent away.
     pub(super) closed: bool,
     /// The joins in force.
     pub(super) joins: BTreeSet<At>,
@@ -139,6 +139,9 @@ impl Standing {
                 if let Some(state) = member.and_then(|m| m.devices.get_mut(device)) {
                     state.removals.push(at);
                 }
+                if let Some(join) = log.at(&op.signers[0].grant).filter(|join| joined_with(log, *join, device)) {
+                    self.close_invite_used_by(log, join);
+                }
             }
             OpBody::SetRole { grant, role, .. } => {
                 let Some(member) = log.at(grant) else { return };
@@ -157,6 +160,7 @@ impl Standing {
                     state.removals.push(at);
                 }
                 self.close_invites_of(log, member);
+                self.close_invite_used_by(log, member);
             }
             OpBody::SeederGrant { .. } => {
                 self.seeders.insert(at, false);
@@ -186,6 +190,14 @@ impl Standing {
             if log.node(*at).op().is_some_and(|op| op.signers[0].grant == id) {
                 state.closed = true;
             }
+        }
+    }
+
+    /// Whoever joined has the code, and must neither come back by it nor be given keys through it.
+    fn close_invite_used_by(&mut self, log: &Log, join: At) {
+        let Some(invite) = invite_of(log, join).filter(|invite| carries_keys(log, *invite)) else { return };
+        if let Some(state) = self.invites.get_mut(&invite) {
+            state.closed = true;
         }
     }
 
@@ -284,7 +296,7 @@ impl Standing {
             // Whoever joined holds the invite's key as well.
             Holder::Invite(at) => {
                 let live = |s: &InviteState| !s.closed && s.joins.iter().all(|join| self.live(*join));
-                self.invites.get(at).is_some_and(live) && self.carries_keys(log, *at)
+                self.invites.get(at).is_some_and(live) && carries_keys(log, *at)
             }
         }
     }
@@ -297,11 +309,7 @@ impl Standing {
 
     /// Whether who joins by it has to be approved: the folder wants that of all, or the invite carries no keys.
     pub(super) fn waits_for_approval(&self, log: &Log, invite: At) -> bool {
-        self.policy(log).approve_joins || !self.carries_keys(log, invite)
-    }
-
-    pub(super) fn carries_keys(&self, log: &Log, invite: At) -> bool {
-        matches!(log.node(invite).body(), Some(OpBody::Invite { grant: true, .. }))
+        self.policy(log).approve_joins || !carries_keys(log, invite)
     }
 
     /// The policy: of competing ones that of the most senior author, then the least in (lam, id).
@@ -329,6 +337,24 @@ fn first_role(log: &Log, member: At) -> Option<Role> {
         },
         Some(_) => None,
     }
+}
+
+/// The invite of a join.
+pub(super) fn invite_of(log: &Log, join: At) -> Option<At> {
+    match log.node(join).body() {
+        Some(OpBody::Join { invite, .. }) => log.at(invite),
+        _ => None,
+    }
+}
+
+/// Whether an invite carries keys: then whoever has the code needs nobody's consent.
+pub(super) fn carries_keys(log: &Log, invite: At) -> bool {
+    matches!(log.node(invite).body(), Some(OpBody::Invite { grant: true, .. }))
+}
+
+/// Whether this is the device that joined, and so had the code.
+fn joined_with(log: &Log, join: At, key: &SigKey) -> bool {
+    matches!(log.node(join).body(), Some(OpBody::Join { device, .. }) if device.sig == *key)
 }
 
 /// The keys that an admission or key update gives a member.

@@ -193,7 +193,7 @@ fn random_history(seed: u64) -> World {
             1 => world.by(&base, &[author], remove(dice.pick(&live))),
             2 => world.by(&base, &[author], set_role(dice.pick(&live), dice.pick(&[Role::Reader, Role::Admin]))),
             3 => {
-                let (id, seed) = world.invite(&base, author, Role::Editor, 1);
+                let (id, seed) = world.invite(&base, author, Role::Editor, 1 + dice.below(3) as u16);
                 invites.push((id, seed));
                 id
             }
