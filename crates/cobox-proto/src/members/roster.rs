@@ -394,15 +394,16 @@ fn removals(log: &Log, st: &Standing) -> BTreeMap<SigKey, Vec<Removal>> {
         };
         Some(Removal { op: log.node(*at).id, cut: cut.clone() })
     };
-    let mut found: BTreeMap<SigKey, Vec<Removal>> = BTreeMap::new();
+    // Two members can have one key, if two admins let somebody in at once.
+    let mut found: BTreeMap<SigKey, BTreeSet<Removal>> = BTreeMap::new();
     for member in st.members.values() {
         for (key, device) in &member.devices {
             let all = member.removals.iter().chain(&member.demotions).chain(&device.removals);
-            let all: BTreeSet<Removal> = all.filter_map(removal).collect();
-            if !all.is_empty() {
+            let mut all = all.filter_map(removal).peekable();
+            if all.peek().is_some() {
                 found.entry(*key).or_default().extend(all);
             }
         }
     }
-    found
+    found.into_iter().map(|(key, removals)| (key, removals.into_iter().collect())).collect()
 }
