@@ -56,7 +56,8 @@ impl Replica {
     }
 }
 
-fn admits(body: &OpBody, key: &SigKey) -> bool {
+/// Whether an op lets a device with this key in, or asks that it be.
+pub(super) fn admits(body: &OpBody, key: &SigKey) -> bool {
     match body {
         OpBody::Grant { device, .. } | OpBody::Join { device, .. } | OpBody::AddDevice { device, .. } => {
             device.sig == *key
