@@ -20,6 +20,9 @@ pub(super) struct Standing {
     pub(super) set: Past,
     pub(super) accepted: BTreeSet<At>,
     pub(super) members: BTreeMap<At, MemberState>,
+    /// What was decided about members. Apart from them, for somebody may be admitted twice over (by two witnesses of one join, a device by two
+    /// certificates), and the one that stands may be the one that the decision had not seen.
+    decided: BTreeMap<At, Decided>,
     pub(super) invites: BTreeMap<At, InviteState>,
     /// Seeder grants, with whether they ended.
     pub(super) seeders: BTreeMap<At, bool>,
@@ -29,6 +32,8 @@ pub(super) struct Standing {
     pub(super) barred: BTreeSet<At>,
     /// Joins in force that nobody but joiner and witness has built upon yet (rule R13).
     pub(super) unacked: BTreeSet<At>,
+    /// Joins that somebody else has built upon.
+    acked: BTreeSet<At>,
     /// Who holds an X-Wing key, or once did.
     pub(super) holders: BTreeMap<Hash, BTreeSet<Holder>>,
     /// Every signing key that a member or device ever had.
@@ -49,22 +54,26 @@ pub(super) enum Holder {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct MemberState {
+    /// The maximal key updates.
+    pub(super) keys: Vec<At>,
+    /// Every device it ever had, with the op that certified it: of several the least in (lam, id).
+    pub(super) devices: BTreeMap<SigKey, At>,
+}
+
+/// What was decided about a member.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Decided {
     pub(super) removals: Vec<At>,
     /// The maximal role changes.
     pub(super) roles: Vec<At>,
     /// All that ever took the right to write; for heads.
     pub(super) demotions: Vec<At>,
-    /// The maximal key updates.
-    pub(super) keys: Vec<At>,
-    pub(super) devices: BTreeMap<SigKey, DeviceState>,
+    pub(super) device_removals: BTreeMap<SigKey, Vec<At>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DeviceState {
-    /// The op that certified it: of several the least in (lam, id).
-    pub(super) op: At,
-    pub(super) removals: Vec<At>,
-}
+/// Nothing was decided.
+static NOTHING: Decided =
+    Decided { removals: Vec::new(), roles: Vec::new(), demotions: Vec::new(), device_removals: BTreeMap::new() };
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct InviteState {
@@ -81,11 +90,13 @@ impl Standing {
             set: log.past_of(&[0]),
             accepted: [0].into(),
             members: BTreeMap::new(),
+            decided: BTreeMap::new(),
             invites: BTreeMap::new(),
             seeders: BTreeMap::new(),
             policies: Vec::new(),
             barred: BTreeSet::new(),
             unacked: BTreeSet::new(),
+            acked: BTreeSet::new(),
             holders: BTreeMap::new(),
             sigs: BTreeSet::new(),
             epochs: Epochs::default(),
@@ -115,6 +126,7 @@ impl Standing {
         }
         for join in &valid.acks {
             self.unacked.remove(join);
+            self.acked.insert(*join);
         }
         match &op.body {
             OpBody::Grant { .. } => self.admit(log, at),
@@ -135,20 +147,19 @@ impl Standing {
                 }
             }
             OpBody::RemoveDevice { device, .. } => {
-                let member = log.at(&op.signers[0].grant).and_then(|at| self.members.get_mut(&at));
-                if let Some(state) = member.and_then(|m| m.devices.get_mut(device)) {
-                    state.removals.push(at);
-                }
-                if let Some(join) = log.at(&op.signers[0].grant).filter(|join| joined_with(log, *join, device)) {
-                    self.close_invite_used_by(log, join);
+                let Some(member) = log.at(&op.signers[0].grant) else { return };
+                let decided = self.decided.entry(member).or_default();
+                decided.device_removals.entry(*device).or_default().push(at);
+                if joined_with(log, member, device) {
+                    self.close_invite_used_by(log, member);
                 }
             }
             OpBody::SetRole { grant, role, .. } => {
                 let Some(member) = log.at(grant) else { return };
-                let Some(state) = self.members.get_mut(&member) else { return };
-                keep_maximal(log, &mut state.roles, at);
+                let decided = self.decided.entry(member).or_default();
+                keep_maximal(log, &mut decided.roles, at);
                 if *role < Role::Editor {
-                    state.demotions.push(at);
+                    decided.demotions.push(at);
                 }
                 if *role < Role::Admin {
                     self.close_invites_of(log, member);
@@ -156,9 +167,7 @@ impl Standing {
             }
             OpBody::Remove { grant, .. } => {
                 let Some(member) = log.at(grant) else { return };
-                if let Some(state) = self.members.get_mut(&member) {
-                    state.removals.push(at);
-                }
+                self.decided.entry(member).or_default().removals.push(at);
                 self.close_invites_of(log, member);
                 self.close_invite_used_by(log, member);
             }
@@ -210,7 +219,9 @@ impl Standing {
         if let Some(state) = log.at(invite).and_then(|at| self.invites.get_mut(&at)) {
             state.joins.insert(join);
         }
-        self.unacked.insert(join);
+        if !self.acked.contains(&join) {
+            self.unacked.insert(join);
+        }
         self.accepted.insert(join);
         self.admit(log, join);
     }
@@ -230,9 +241,9 @@ impl Standing {
 
     fn certify(&mut self, log: &Log, member: At, device: &KeyPair, op: At, key_id: Hash) {
         let Some(state) = self.members.get_mut(&member) else { return };
-        let entry = state.devices.entry(device.sig).or_insert(DeviceState { op, removals: Vec::new() });
-        if log.node(op).order() < log.node(entry.op).order() {
-            entry.op = op;
+        let first = state.devices.entry(device.sig).or_insert(op);
+        if log.node(op).order() < log.node(*first).order() {
+            *first = op;
         }
         self.sigs.insert(device.sig);
         self.hold(key_id, Holder::Device(member, device.sig));
@@ -242,20 +253,27 @@ impl Standing {
         self.holders.entry(key).or_default().insert(holder);
     }
 
+    /// What was decided about a member, in force or not.
+    pub(super) fn decided(&self, member: At) -> &Decided {
+        self.decided.get(&member).unwrap_or(&NOTHING)
+    }
+
     /// Whether a member is in force.
     pub(super) fn live(&self, member: At) -> bool {
-        self.members.get(&member).is_some_and(|m| m.removals.is_empty())
+        self.members.contains_key(&member) && self.decided(member).removals.is_empty()
     }
 
     /// Whether a device of a member is in force.
     pub(super) fn device_live(&self, member: At, device: &SigKey) -> bool {
-        self.live(member) && self.members[&member].devices.get(device).is_some_and(|d| d.removals.is_empty())
+        self.live(member)
+            && self.members[&member].devices.contains_key(device)
+            && !self.decided(member).device_removals.contains_key(device)
     }
 
     /// The role of a member, also of a removed one. Of concurrent changes the lowest counts.
     pub(super) fn role(&self, log: &Log, member: At) -> Option<Role> {
-        let state = self.members.get(&member)?;
-        let set = state.roles.iter().filter_map(|at| match log.node(*at).body() {
+        self.members.get(&member)?;
+        let set = self.decided(member).roles.iter().filter_map(|at| match log.node(*at).body() {
             Some(OpBody::SetRole { role, .. }) => Some(*role),
             _ => None,
         });

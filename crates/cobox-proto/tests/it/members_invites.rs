@@ -258,6 +258,28 @@ fn m6_an_approval_falls_with_the_right_of_who_gave_it() {
 }
 
 #[test]
+fn m6_who_was_approved_twice_is_removed_or_made_less_whichever_approval_stands() {
+    for end in [remove as fn(OpId) -> OpBody, |grant| set_role(grant, Role::Reader)] {
+        let mut world = World::new();
+        let founder = world.founder;
+        let (one, other) = (world.grant_now(founder, Role::Admin), world.grant_now(founder, Role::Admin));
+        let (invite, seed) = world.invite_with(&world.all(), founder, Role::Editor, 1, false);
+        let join = world.join(&world.all(), invite, &seed);
+        let view = world.all();
+        let approved = world.witness(&view, one, join, 5);
+        world.by(&world.closed(&[approved]), &[other], end(join));
+        world.by(&view, &[founder], remove(one));
+        world.witness(&view, founder, join, 5);
+        let name = world.people[&join].name.clone();
+        for seed in 0..40 {
+            let roster = resolve(&redelivered(&world.log, &mut Dice::new(seed)));
+            assert!(!roster.can_write(&world.people[&join].device_keys().sig), "{name}, seed {seed}");
+            assert_eq!(roster, world.roster());
+        }
+    }
+}
+
+#[test]
 fn m6_of_one_code_only_so_many_who_wait_are_shown() {
     let mut world = World::new();
     let (invite, seed) = world.invite_with(&world.all(), world.founder, Role::Editor, 1, false);
