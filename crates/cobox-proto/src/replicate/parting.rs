@@ -28,7 +28,9 @@ impl Replica {
         };
         let mut removals: BTreeSet<OpId> = removals.filter(sends_away).collect();
         removals.extend(self.refusals_of(&who.key));
-        removals.extend(self.ends_of_admissions(&who.key));
+        removals.extend(ends_of_admissions(&self.membership, &who.key));
+        let introduced = self.void_introductions.iter().filter(|(device, _)| *device == who.key);
+        removals.extend(introduced.flat_map(|(_, ends)| ends).filter(|op| self.membership.roster().accepted(op)));
         let told = |op: &&SignedOp| removals.iter().any(|r| *r == op.id() || log.precedes(&op.id(), r));
         log.ops().filter(told).map(|op| op.bytes().to_vec()).collect()
     }
@@ -57,33 +59,6 @@ impl Replica {
         log.ops().filter(ends).map(SignedOp::id).filter(|op| roster.accepted(op)).collect()
     }
 
-    /// The ops by which somebody lost the right to let this device in, who had it as they did: they were sent away, or made less, by
-    /// somebody who had not seen that.
-    fn ends_of_admissions(&self, device: &SigKey) -> BTreeSet<OpId> {
-        let (log, roster) = (self.membership.log(), self.membership.roster());
-        let is_void = |op: &&SignedOp| {
-            admits(&op.op().body, device) && log.refusal(&op.id()).is_none() && !roster.accepted(&op.id())
-        };
-        let void: Vec<&SignedOp> = log.ops().filter(is_void).collect();
-        let mut above: BTreeSet<Signer> = BTreeSet::new();
-        let mut todo = void.clone();
-        while let Some(op) = todo.pop() {
-            for signer in op.op().signers.iter().filter(|signer| above.insert(**signer)) {
-                todo.extend(log.get(&signer.grant));
-                // A device that signed was let in itself.
-                todo.extend(log.ops().filter(|op| admits(&op.op().body, &signer.key)));
-            }
-        }
-        let ends = |op: &&SignedOp| match &op.op().body {
-            OpBody::Remove { grant, .. } | OpBody::SetRole { grant, .. } => above.iter().any(|by| by.grant == *grant),
-            OpBody::RemoveDevice { device, .. } => above.iter().any(|by| by.key == *device),
-            OpBody::CancelInvite { invite, .. } => above.iter().any(|by| by.grant == *invite),
-            _ => false,
-        };
-        let unseen = |op: &OpId| void.iter().any(|void| !log.precedes(op, &void.id()) && !log.precedes(&void.id(), op));
-        log.ops().filter(ends).map(SignedOp::id).filter(|op| roster.accepted(op) && unseen(op)).collect()
-    }
-
     /// See the module's text.
     pub(super) fn told_removed(&mut self, device: &SigKey, ops: &[Vec<u8>]) {
         if ops.len() > INTRODUCTION_OPS_MAX * REMOVAL_FRAMES_MAX || !self.membership.is_device(device) {
@@ -98,6 +73,32 @@ impl Replica {
             self.add_ops(None, ops.into_iter().filter(|op| then.contains(&op.id())).collect());
         }
     }
+}
+
+/// The ops by which somebody lost the right to let this device in, who had it as they did: they were sent away, or made less, by
+/// somebody who had not seen that.
+pub(super) fn ends_of_admissions(membership: &Membership, device: &SigKey) -> BTreeSet<OpId> {
+    let (log, roster) = (membership.log(), membership.roster());
+    let is_void =
+        |op: &&SignedOp| admits(&op.op().body, device) && log.refusal(&op.id()).is_none() && !roster.accepted(&op.id());
+    let void: Vec<&SignedOp> = log.ops().filter(is_void).collect();
+    let mut above: BTreeSet<Signer> = BTreeSet::new();
+    let mut todo = void.clone();
+    while let Some(op) = todo.pop() {
+        for signer in op.op().signers.iter().filter(|signer| above.insert(**signer)) {
+            todo.extend(log.get(&signer.grant));
+            // A device that signed was let in itself.
+            todo.extend(log.ops().filter(|op| admits(&op.op().body, &signer.key)));
+        }
+    }
+    let ends = |op: &&SignedOp| match &op.op().body {
+        OpBody::Remove { grant, .. } | OpBody::SetRole { grant, .. } => above.iter().any(|by| by.grant == *grant),
+        OpBody::RemoveDevice { device, .. } => above.iter().any(|by| by.key == *device),
+        OpBody::CancelInvite { invite, .. } => above.iter().any(|by| by.grant == *invite),
+        _ => false,
+    };
+    let unseen = |op: &OpId| void.iter().any(|void| !log.precedes(op, &void.id()) && !log.precedes(&void.id(), op));
+    log.ops().filter(ends).map(SignedOp::id).filter(|op| roster.accepted(op) && unseen(op)).collect()
 }
 
 /// Whether ops that somebody told who refused a join's device say, on top of a log, that the join will not take effect any more: the
@@ -279,6 +280,7 @@ mod tests {
             at_bob.write(dan, &key(4), OpBody::AddDevice { device: pair(5), proof });
             folder.remove(2, vec![]);
             folder.grant(6);
+            let apart = folder.fork();
             folder.learn(&at_bob);
             let here = folder.replica();
             for n in [4, 5] {
@@ -289,6 +291,16 @@ mod tests {
                 assert!(!theirs.membership().is_device(&key(6).public()), "and of nothing that came after it");
             }
             assert!(here.removal_of(&device(3)).is_empty() && here.removal_of(&device(9)).is_empty());
+            // Where nobody has heard of Dan, he brings what let him in.
+            let mut elsewhere = apart.replica();
+            let mut theirs = at_bob.replica();
+            assert!(elsewhere.removal_of(&device(4)).is_empty());
+            let ops = theirs.introduction(&key(4).public());
+            elsewhere.handle(0, Input::Introduced { who: device(4), ops });
+            assert!(elsewhere.poll_output().is_none(), "it leaves nothing in the log");
+            assert!(tell(&mut theirs, 4, &elsewhere.removal_of(&device(4))) > 0);
+            assert!(!theirs.membership().is_device(&key(4).public()));
+            assert!(elsewhere.removal_of(&device(5)).is_empty(), "nobody else is told");
         }
     }
 }
