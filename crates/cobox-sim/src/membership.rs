@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use cobox_core::engine::{Input, Standing};
 use cobox_core::keys::FolderKeys;
 use cobox_core::members::{
-    Change, Deed, Duty, Moment, RemovalError, Seat, duty, open_epochs, rekey, remove_member, set_role,
+    Change, Deed, Duty, Moment, RemovalError, Seat, duty, open_epochs, rekey, remove_member, seal_in_turn, set_role,
 };
 use cobox_proto::id::{EpochTag, OpId, SigKey};
 use cobox_proto::members::{Envelope, Role, Roster, SignedOp};
@@ -83,7 +83,7 @@ impl Member<'_> {
     fn seat(&self) -> Option<Seat<'_>> {
         let membership = self.live.as_ref()?.replica.membership();
         let (log, roster) = (membership.log(), membership.roster());
-        Some(Seat { log, roster, keys: Some(self.keys()), device: &self.person.device.sig })
+        Some(Seat { log, roster, keys: Some(self.keys()), device: &self.person.device.sig, sealing: seal_in_turn })
     }
 
     pub(crate) fn ops_came(&mut self, now_ms: u64, ids: &[OpId]) {

@@ -3,7 +3,7 @@
 use cobox_core::keys::DeviceSecret;
 use cobox_core::members::{
     Author, Deed, Duty, EPOCH_AGE_MS_MAX, EXPIRED_INVITE_STAYS_MS, Moment, RemovalError, Seat, add_device,
-    cancel_invite, device_proof, duty, rekey, remove_device, remove_member, set_role,
+    cancel_invite, device_proof, duty, rekey, remove_device, remove_member, seal_in_turn, set_role,
 };
 use cobox_proto::id::HeadId;
 use cobox_proto::members::{OpBody, Role, Roster, Void};
@@ -29,7 +29,7 @@ fn folder_of(roles: &[Role]) -> (Folder, Person, Vec<Person>) {
 }
 
 fn seat<'a>(folder: &'a Folder, roster: &'a Roster, who: &'a Person) -> Seat<'a> {
-    Seat { log: &folder.log, roster, keys: who.keys.as_ref(), device: &who.device.sig }
+    Seat { log: &folder.log, roster, keys: who.keys.as_ref(), device: &who.device.sig, sealing: seal_in_turn }
 }
 
 fn at(now_ms: u64) -> Moment {
