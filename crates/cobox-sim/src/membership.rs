@@ -227,6 +227,13 @@ impl Member<'_> {
         Some((what, gone.len()))
     }
 
+    /// The person here sends somebody away. Whether it is done.
+    pub(crate) fn send_away(&mut self, now_ms: u64, target: SigKey) -> bool {
+        const SENDS_AWAY: usize = 5;
+        let decided = self.decide_about_people(now_ms, Some(target), SENDS_AWAY);
+        decided.is_some_and(|(_, gone)| gone > 0) && self.live.is_some()
+    }
+
     /// Who was sent away keeps the files as they are: nothing is written or taken back there any more.
     pub(crate) fn leave_the_disk(&mut self) {
         let Some(live) = &mut self.live else { return };

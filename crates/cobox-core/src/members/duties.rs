@@ -148,6 +148,9 @@ pub fn duty(seat: &Seat<'_>, moment: &Moment) -> Result<Duty, EpochError> {
             return Ok(Duty { deed: Some(deed), again_ms: None });
         }
         again_ms = Some(due_ms);
+    } else if seat.may(Role::Admin) && seat.keys.is_some() {
+        // Nobody has written under the epoch yet, and it has no age. A service may run for years without being asked for another reason.
+        again_ms = Some(moment.now_ms.saturating_add(DAY_MS));
     }
     if let Some(deed) = hand_on_keys(seat, author, &moment.random)? {
         return Ok(Duty { deed: Some(deed), again_ms: None });

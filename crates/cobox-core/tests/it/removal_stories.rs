@@ -206,6 +206,12 @@ fn m11_after_a_quarter_an_admin_starts_a_new_epoch_and_a_year_later_all_is_read(
     let bob = &mut others[0];
     let mut since_ms = 0;
     let mut epochs = vec![folder.roster().writable_epoch().unwrap()];
+    let young = due(&folder, &alice, at(5));
+    assert!(
+        young.deed.is_none() && young.again_ms == Some(5 + DAY_MS),
+        "it has no age before somebody writes under it"
+    );
+    assert_eq!(due(&folder, bob, at(5)).again_ms, None);
     for _ in 0..4 {
         let aged = |now_ms| Moment { epoch_since_ms: Some(since_ms), ..at(now_ms) };
         assert!(due(&folder, &alice, aged(since_ms + EPOCH_AGE_MS_MAX - 1)).deed.is_none());
