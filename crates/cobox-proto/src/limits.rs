@@ -122,6 +122,8 @@ pub const OPS_FROM_GUEST_MAX: usize = 64;
 pub const INTRODUCTION_OPS_MAX: usize = 64;
 /// Their bytes: with all around them they fit into a frame of a peer that has proved nothing yet.
 pub const INTRODUCTION_BYTES_MAX: usize = 14 << 10;
+/// Devices of which it is remembered why what they introduced themselves with does not hold.
+pub const VOID_INTRODUCTIONS_MAX: usize = 16;
 /// Frames by which a device is told of its removal, each as large as an introduction.
 pub const REMOVAL_FRAMES_MAX: usize = 64;
 /// Heads of a peer remembered as known to it, so as not to be told again.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use cobox_core::engine::{Input, Standing};
 use cobox_core::keys::FolderKeys;
 use cobox_core::members::{
-    Change, Deed, Duty, Moment, RemovalError, Seat, duty, open_epochs, rekey, remove_member, set_role,
+    Change, Deed, Duty, Moment, RemovalError, Seat, duty, open_epochs, rekey, remove_member, seal_in_turn, set_role,
 };
 use cobox_proto::id::{EpochTag, OpId, SigKey};
 use cobox_proto::members::{Envelope, Role, Roster, SignedOp};
@@ -88,7 +88,7 @@ impl Member<'_> {
     fn seat(&self) -> Option<Seat<'_>> {
         let membership = self.live.as_ref()?.replica.membership();
         let (log, roster) = (membership.log(), membership.roster());
-        Some(Seat { log, roster, keys: Some(self.keys()), device: &self.person.device.sig })
+        Some(Seat { log, roster, keys: Some(self.keys()), device: &self.person.device.sig, sealing: seal_in_turn })
     }
 
     pub(crate) fn ops_came(&mut self, now_ms: u64, ids: &[OpId]) {
@@ -230,6 +230,13 @@ impl Member<'_> {
         let Change { deed, gone, .. } = change.ok()?;
         self.carry_out_deed(clock_ms, deed);
         Some((what, gone.len()))
+    }
+
+    /// The person here sends somebody away. Whether it is done.
+    pub(crate) fn send_away(&mut self, now_ms: u64, target: SigKey) -> bool {
+        const SENDS_AWAY: usize = 5;
+        let decided = self.decide_about_people(now_ms, Some(target), SENDS_AWAY);
+        decided.is_some_and(|(_, gone)| gone > 0) && self.live.is_some()
     }
 
     /// Who was sent away keeps the files as they are: nothing is written or taken back there any more.

@@ -26,6 +26,54 @@ impl<'c> World<'c> {
         world
     }
 
+    /// A world without faults in which people can send each other away and keys grow old.
+    pub fn of_people(cast: &'c Cast, members: usize) -> Self {
+        let mut world = Self::new(cast, 0, Options::default());
+        let member = |n| crate::member::Member::at(cast, &cast.ops, n).with_a_log(true);
+        world.members = (0..members).map(member).collect();
+        (world.faults.scripted, world.faults.membership) = (true, true);
+        for member in 0..members {
+            world.start(member);
+        }
+        world.meet();
+        world
+    }
+
+    /// So many days pass, one after the other; what falls due is done.
+    pub fn days(&mut self, days: u64) {
+        for _ in 0..days {
+            self.pass(24 * 60 * 60 * 1000);
+            self.settle().expect("it comes to rest");
+        }
+    }
+
+    /// Somebody sends somebody away; whether they may and the machine did not stop before.
+    pub fn send_away(&mut self, by: usize, whom: usize) -> bool {
+        let target = self.members[whom].device();
+        let done = self.members[by].send_away(self.now_ms, target);
+        self.members[by].carry_out(self.now_ms);
+        self.tidy();
+        done
+    }
+
+    /// Whether a member knows that another belongs to the folder.
+    pub fn belongs(&self, by: usize, whom: usize) -> bool {
+        self.members[by].roster().is_some_and(|roster| roster.device(&self.members[whom].device()).is_some())
+    }
+
+    /// How many epochs a member has the keys of.
+    pub fn epochs(&self, member: usize) -> usize {
+        self.members[member].keys().epochs().count()
+    }
+
+    /// [`Self::agree`] of those who belong to the folder; and whoever does not knows that, and has no keys of today.
+    pub fn agree_on_people(&mut self) {
+        self.agree();
+        if let Err(why) = self.all_know_who_belongs() {
+            panic!("{why}");
+        }
+    }
+
     fn disk(&mut self, member: usize) -> &mut Disk {
         self.now_ms += 5_000;
         &mut self.members[member].durable.disk
@@ -144,6 +192,11 @@ impl<'c> World<'c> {
     /// It will stop after so many more durable things.
     pub fn stop_after(&mut self, member: usize, durable: u32) {
         self.members[member].stop_after = Some(durable);
+    }
+
+    /// It will not stop by itself any more.
+    pub fn stop_no_more(&mut self, member: usize) {
+        self.members[member].stop_after = None;
     }
 
     /// Whether it runs.

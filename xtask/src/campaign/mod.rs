@@ -4,6 +4,7 @@
 mod flaky;
 pub(crate) mod fuzz;
 mod ledger;
+mod members;
 pub(crate) mod sim;
 mod storm;
 
@@ -19,6 +20,7 @@ cargo xtask campaign KIND --minutes M
   model     small cases of the state against its naive twin, one after the other
   kill      services are killed at any moment; also --faults N, --seed N
   power     disks lose their power at any moment; needs root; also --faults N, --seed N
+  members   every history of five membership ops among three people, to its end, without --minutes
   flaky     every test, --runs N times instead of --minutes; with --loaded all cores are kept busy beside them
 
   ... and a row in docs/campaigns.md";
@@ -29,6 +31,10 @@ pub(crate) fn campaign(args: &[&str]) -> Result<()> {
         "fuzz" => fuzz::campaign(minutes(rest)?),
         "sim" => sim::campaign(minutes(rest)?),
         "model" => sim::model(minutes(rest)?),
+        "members" => match rest {
+            [] => members::campaign(),
+            _ => bail!("{USAGE}"),
+        },
         "kill" => storm::run_worlds("kill", rest),
         "flaky" => flaky::campaign(rest, USAGE),
         "power" => storm::run_worlds("power", rest),

@@ -12,7 +12,7 @@ use cobox_proto::members::{Envelope, EnvelopeList, InviteInfo, Log, Member, OpBo
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::OpEnvelopes;
 
-use super::epochs::{EpochError, Granted, NewEpoch, mint_epoch, repair_grants};
+use super::epochs::{EpochError, Granted, NewEpoch, Sealing, mint_epoch_by, repair_grants};
 use super::ops::{Author, propose, witness};
 use crate::keys::FolderKeys;
 
@@ -37,6 +37,8 @@ pub struct Seat<'a> {
     pub keys: Option<&'a FolderKeys>,
     /// The device's signing key.
     pub device: &'a SecretKey,
+    /// How the many envelopes of a new epoch are made here.
+    pub sealing: Sealing,
 }
 
 impl<'a> Seat<'a> {
@@ -134,7 +136,7 @@ pub fn duty(seat: &Seat<'_>, moment: &Moment) -> Result<Duty, EpochError> {
     let mut again_ms: Option<u64> = None;
     if let (Some(due_ms), Some(keys)) = (epoch_due_ms(seat, moment), seat.keys) {
         if due_ms <= moment.now_ms {
-            let (epoch, keys) = start_epoch(seat.log, seat.roster, keys, author, &moment.random)?;
+            let (epoch, keys) = start_epoch(seat.sealing, seat.log, seat.roster, keys, author, &moment.random)?;
             // One that would not be taken is not started again and again.
             let mut after = seat.log.clone();
             let added = after.add(epoch.op.clone()).is_ok();
@@ -146,6 +148,9 @@ pub fn duty(seat: &Seat<'_>, moment: &Moment) -> Result<Duty, EpochError> {
             return Ok(Duty { deed: Some(deed), again_ms: None });
         }
         again_ms = Some(due_ms);
+    } else if seat.may(Role::Admin) && seat.keys.is_some() {
+        // Nobody has written under the epoch yet, and it has no age. A service may run for years without being asked for another reason.
+        again_ms = Some(moment.now_ms.saturating_add(DAY_MS));
     }
     if let Some(deed) = hand_on_keys(seat, author, &moment.random)? {
         return Ok(Duty { deed: Some(deed), again_ms: None });
@@ -162,6 +167,7 @@ pub fn duty(seat: &Seat<'_>, moment: &Moment) -> Result<Duty, EpochError> {
 
 /// Starts an epoch for all who are entitled, with the parameters of the last one. Whether the author may is the log's to judge.
 pub(super) fn start_epoch(
+    sealing: Sealing,
     log: &Log,
     roster: &Roster,
     keys: &FolderKeys,
@@ -171,7 +177,7 @@ pub(super) fn start_epoch(
     let newest = roster.epochs().filter(|epoch| keys.has_epoch(&epoch.id.tag())).max_by_key(|e| (e.depth, e.id));
     let params = newest.map_or_else(|| FolderKeys::params_for(keys.profile(), false), |epoch| epoch.params);
     let mut keys = keys.clone();
-    let epoch = mint_epoch(log, roster, &mut keys, author, params, random)?;
+    let epoch = mint_epoch_by(sealing, log, roster, &mut keys, author, params, random)?;
     Ok((epoch, keys))
 }
 

@@ -89,12 +89,53 @@ pub struct OpenedEpochs {
     pub refused: Vec<KeysError>,
 }
 
+/// One envelope of an epoch that is being started. It needs nothing of the others, so whoever has several processors may make several
+/// at a time.
+#[derive(Debug)]
+pub struct SealJob<'a> {
+    to: &'a Recipient,
+    purpose: Purpose<'a>,
+    plain: &'a Zeroizing<Vec<u8>>,
+    seed: &'a [u8; 32],
+}
+
+impl SealJob<'_> {
+    /// Makes it: the same, whoever does and when.
+    ///
+    /// Errors: the recipient's key is no valid key.
+    pub fn run(&self) -> Result<Envelope, EnvelopeError> {
+        let bytes = seal_xwing(&self.to.hpke, self.purpose, self.plain, self.seed)?;
+        Ok(Envelope { recipient: self.to.key_id, bytes })
+    }
+}
+
+/// Makes all envelopes, and answers in their order.
+pub type Sealing = fn(&[SealJob<'_>]) -> Vec<Result<Envelope, EnvelopeError>>;
+
+/// One after the other.
+pub fn seal_in_turn(jobs: &[SealJob<'_>]) -> Vec<Result<Envelope, EnvelopeError>> {
+    jobs.iter().map(SealJob::run).collect()
+}
+
+/// [`mint_epoch_by`] with all envelopes made here, one after the other.
+pub fn mint_epoch(
+    log: &Log,
+    roster: &Roster,
+    keys: &mut FolderKeys,
+    author: Author<'_>,
+    params: EpochParams,
+    random: &[u8; 64],
+) -> Result<NewEpoch, EpochError> {
+    mint_epoch_by(seal_in_turn, log, roster, keys, author, params, random)
+}
+
 /// Starts an epoch for all who are entitled now, and takes it into `keys`. `random` are 64 fresh random bytes.
 ///
 /// A recipient whose key is no valid key is left out: else one member could keep the folder from ever changing its keys.
 ///
 /// Errors: see [`EpochError`]; `keys` is unchanged then. Whether the author may start one is the log's to judge.
-pub fn mint_epoch(
+pub fn mint_epoch_by(
+    sealing: Sealing,
     log: &Log,
     roster: &Roster,
     keys: &mut FolderKeys,
@@ -116,10 +157,11 @@ pub fn mint_epoch(
     let mut plain = Zeroizing::new(Vec::with_capacity(65));
     plain.extend_from_slice(secret.expose());
     push_shape(&mut plain, keys);
-    let mut envelopes = Vec::with_capacity(wanted.len());
-    for recipient in wanted {
-        match seal_xwing(&recipient.hpke, purpose, &plain, &seed) {
-            Ok(bytes) => envelopes.push(Envelope { recipient: recipient.key_id, bytes }),
+    let jobs: Vec<SealJob<'_>> = wanted.iter().map(|to| SealJob { to, purpose, plain: &plain, seed: &seed }).collect();
+    let mut envelopes = Vec::with_capacity(jobs.len());
+    for sealed in sealing(&jobs) {
+        match sealed {
+            Ok(envelope) => envelopes.push(envelope),
             Err(EnvelopeError::BadKey) => {}
             Err(other) => return Err(other.into()),
         }

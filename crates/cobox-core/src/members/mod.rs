@@ -20,7 +20,10 @@ mod spoken;
 pub use duties::{
     Deed, Duty, EPOCH_AGE_MS_MAX, EXPIRED_INVITE_STAYS_MS, Moment, Seat, bundle_envelopes, duty, grant_envelope,
 };
-pub use epochs::{EpochError, Granted, NewEpoch, OpenedEpochs, grant_epochs, mint_epoch, open_epochs, repair_grants};
+pub use epochs::{
+    EpochError, Granted, NewEpoch, OpenedEpochs, SealJob, Sealing, grant_epochs, mint_epoch, mint_epoch_by,
+    open_epochs, repair_grants, seal_in_turn,
+};
 pub use founding::{Founded, Founding, FoundingError, FoundingRandom, found};
 pub use invite::{
     INVITE_PREFIX, Invitation, InviteCode, InviteError, InviteRandom, InviteText, SealedInvite, Terms, invite,

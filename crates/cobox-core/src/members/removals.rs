@@ -113,7 +113,7 @@ pub fn rekey(seat: &Seat<'_>, random: &[u8; 64]) -> Result<Change, RemovalError>
     let keys = seat.keys.ok_or(EpochError::NoKeys)?;
     let mut after = seat.log.clone();
     let mut deed = Deed::default();
-    let (epoch, keys) = start_epoch(seat.log, seat.roster, keys, author, random)?;
+    let (epoch, keys) = start_epoch(seat.sealing, seat.log, seat.roster, keys, author, random)?;
     let id = epoch.op.id();
     after.add(epoch.op.clone())?;
     stands(&after, &resolve(&after), &id)?;
@@ -135,7 +135,7 @@ pub(super) fn change(seat: &Seat<'_>, body: OpBody, random: &[u8; 64]) -> Result
         && still_writes
         && let Some(keys) = seat.keys
     {
-        let (epoch, keys) = start_epoch(&after, &roster, keys, author, random)?;
+        let (epoch, keys) = start_epoch(seat.sealing, &after, &roster, keys, author, random)?;
         deed.and_epoch(epoch, keys);
     }
     let gone =

@@ -168,6 +168,34 @@ fn s3_a_false_envelope_opens_nothing_and_stands_in_nobodys_way() {
 }
 
 #[test]
+fn i1_damaged_envelopes_leave_the_keys_as_they_were() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    let mut folder = Folder::founded_by(&mut alice);
+    bob.grant = folder.does(&alice, grant_to(&bob, Role::Editor));
+    let first = folder.rotates(&mut alice);
+    folder.refreshes(&mut bob);
+    let before = bob.keys().to_storage();
+    let second = folder.rotates(&mut alice);
+    let to_bob = |envelope: &&Envelope| envelope.recipient == bob.device.hpke.public().id();
+    let whole = second.envelopes.iter().find(to_bob).unwrap().clone();
+    let damaged = |bytes: Vec<u8>| {
+        let envelopes = [Envelope { bytes, ..whole.clone() }];
+        open_epochs(&folder.log, &folder.roster(), &envelopes, &[&bob.device.hpke], Some(bob.keys().clone()))
+    };
+    assert!(damaged(whole.bytes.clone()).keys.unwrap().has_epoch(&second.id.tag()));
+    for at in (0..whole.bytes.len()).step_by(29) {
+        let mut flipped = whole.bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        for bytes in [flipped, whole.bytes[..at].to_vec()] {
+            let opened = damaged(bytes);
+            assert!(opened.new.is_empty() && opened.refused.is_empty(), "byte {at}");
+            assert_eq!(*opened.keys.unwrap().to_storage(), *before, "byte {at}");
+        }
+    }
+    assert!(bob.keys().has_epoch(&first.id.tag()));
+}
+
+#[test]
 fn s3_a_grant_with_another_shape_key_is_refused() {
     let (mut alice, bob) = (Person::new(1), Person::new(2));
     let mut folder = Folder::founded_by(&mut alice);

@@ -4,7 +4,7 @@ use cobox_core::keys::RootSecret;
 use cobox_core::members::{
     Author, InviteCode, InviteError, InviteRandom, InviteText, JOIN_WORDS, RemovalError, Seat, Terms, approve_join,
     invite, invited_name, join, join_waiting, join_words, joiner_name, open_label, propose, refuse_join, repair_grants,
-    seeder_grant, waiting_joins, witness,
+    seal_in_turn, seeder_grant, waiting_joins, witness,
 };
 use cobox_proto::codec::Canonical;
 use cobox_proto::id::{FolderId, Hash, OpId};
@@ -75,7 +75,13 @@ fn m6_who_waits_shows_six_words_that_no_interceptor_has_and_reads_nothing() {
     assert_ne!(eves, bobs);
     assert_eq!(bobs.split(' ').count(), JOIN_WORDS);
     let roster = folder.roster();
-    let seat = Seat { log: &folder.log, roster: &roster, keys: alice.keys.as_ref(), device: &alice.device.sig };
+    let seat = Seat {
+        log: &folder.log,
+        roster: &roster,
+        keys: alice.keys.as_ref(),
+        device: &alice.device.sig,
+        sealing: seal_in_turn,
+    };
     let waiting = waiting_joins(&seat, 5);
     let said: Vec<(&str, Option<&str>)> = waiting.iter().map(|w| (w.words.as_str(), w.name.as_deref())).collect();
     assert_eq!(said, [(eves.as_str(), Some("Bob")), (bobs.as_str(), Some("Bob"))], "only the words tell them apart");
@@ -116,7 +122,13 @@ fn m6_a_refusal_closes_the_code_for_all_who_wait_by_it() {
         folder.add(op);
     }
     let before = folder.roster();
-    let seat = Seat { log: &folder.log, roster: &before, keys: alice.keys.as_ref(), device: &alice.device.sig };
+    let seat = Seat {
+        log: &folder.log,
+        roster: &before,
+        keys: alice.keys.as_ref(),
+        device: &alice.device.sig,
+        sealing: seal_in_turn,
+    };
     let change = refuse_join(&seat, joins[1], 5, &[9; 64]).unwrap();
     assert_eq!(change.closed_invites, [code.invite]);
     assert!(change.deed.keys.is_none(), "nobody had keys: none are changed");
@@ -124,7 +136,13 @@ fn m6_a_refusal_closes_the_code_for_all_who_wait_by_it() {
         assert!(folder.add(op));
     }
     let roster = folder.roster();
-    let seat = Seat { log: &folder.log, roster: &roster, keys: alice.keys.as_ref(), device: &alice.device.sig };
+    let seat = Seat {
+        log: &folder.log,
+        roster: &roster,
+        keys: alice.keys.as_ref(),
+        device: &alice.device.sig,
+        sealing: seal_in_turn,
+    };
     assert!(waiting_joins(&seat, 5).is_empty());
     assert_eq!(approve_join(&seat, joins[0], 5, &[9; 64]).unwrap_err(), RemovalError::NoTarget);
 }
@@ -275,6 +293,48 @@ fn i2_changed_bytes_of_a_code_are_refused_or_are_another_code() {
         }
     }
     assert!(refused > 8, "version and lengths are checked");
+}
+
+#[test]
+fn i1_no_flipped_bit_of_a_code_lets_anybody_in() {
+    let (mut alice, bob) = (Person::new(1), Person::new(2));
+    let mut folder = Folder::founded_by(&mut alice);
+    let mut code = folder.invites(&alice, true);
+    code.tickets = vec![vec![1, 2, 3]];
+    let bytes = code.to_bytes();
+    let (mut refused, mut elsewhere, mut void, mut other_place) = (0, 0, 0, 0);
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let Ok(other) = InviteCode::from_bytes(&changed) else {
+            refused += 1;
+            continue;
+        };
+        assert_eq!(
+            folder.opens(&[&other.secret().hpke], None).keys.is_some(),
+            other.secret().hpke.public() == code.secret().hpke.public(),
+            "bit {bit}"
+        );
+        match join(&folder.log, &other, &bob.slot, &bob.device, None) {
+            Err(why) => {
+                assert_eq!(why, InviteError::OtherFolder, "bit {bit}");
+                elsewhere += 1;
+            }
+            Ok(op) if op.op().signers[0].key == code.secret().sig.public() => {
+                assert_eq!((other.folder, other.invite), (code.folder, code.invite), "bit {bit}");
+                other_place += 1;
+            }
+            Ok(op) => {
+                let (id, mut log) = (op.id(), folder.log.clone());
+                log.add(op).unwrap();
+                let op = witness(&log, alice.author(), id, 500).unwrap();
+                log.add(op).unwrap();
+                assert_eq!(cobox_proto::members::resolve(&log).members().count(), 1, "bit {bit}");
+                void += 1;
+            }
+        }
+    }
+    assert!(refused > 8 && elsewhere == 512 && void == 128 && other_place > 8);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod link_vectors;
 mod note_vectors;
 mod path_vectors;
 mod removal_stories;
+mod removed_stories;
 mod spoken_stories;
 mod state;
 mod tree;

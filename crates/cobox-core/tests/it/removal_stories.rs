@@ -3,7 +3,7 @@
 use cobox_core::keys::DeviceSecret;
 use cobox_core::members::{
     Author, Deed, Duty, EPOCH_AGE_MS_MAX, EXPIRED_INVITE_STAYS_MS, Moment, RemovalError, Seat, add_device,
-    cancel_invite, device_proof, duty, rekey, remove_device, remove_member, set_role,
+    cancel_invite, device_proof, duty, rekey, remove_device, remove_member, seal_in_turn, set_role,
 };
 use cobox_proto::id::HeadId;
 use cobox_proto::members::{OpBody, Role, Roster, Void};
@@ -29,7 +29,7 @@ fn folder_of(roles: &[Role]) -> (Folder, Person, Vec<Person>) {
 }
 
 fn seat<'a>(folder: &'a Folder, roster: &'a Roster, who: &'a Person) -> Seat<'a> {
-    Seat { log: &folder.log, roster, keys: who.keys.as_ref(), device: &who.device.sig }
+    Seat { log: &folder.log, roster, keys: who.keys.as_ref(), device: &who.device.sig, sealing: seal_in_turn }
 }
 
 fn at(now_ms: u64) -> Moment {
@@ -206,6 +206,12 @@ fn m11_after_a_quarter_an_admin_starts_a_new_epoch_and_a_year_later_all_is_read(
     let bob = &mut others[0];
     let mut since_ms = 0;
     let mut epochs = vec![folder.roster().writable_epoch().unwrap()];
+    let young = due(&folder, &alice, at(5));
+    assert!(
+        young.deed.is_none() && young.again_ms == Some(5 + DAY_MS),
+        "it has no age before somebody writes under it"
+    );
+    assert_eq!(due(&folder, bob, at(5)).again_ms, None);
     for _ in 0..4 {
         let aged = |now_ms| Moment { epoch_since_ms: Some(since_ms), ..at(now_ms) };
         assert!(due(&folder, &alice, aged(since_ms + EPOCH_AGE_MS_MAX - 1)).deed.is_none());

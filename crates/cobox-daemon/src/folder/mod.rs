@@ -13,6 +13,7 @@ mod pieces;
 mod records;
 mod rest;
 mod restoring;
+mod sealing;
 mod seen;
 mod serve;
 

@@ -127,9 +127,9 @@ impl Judge<'_> {
         let member = self.seen(&signer.grant).filter(|at| self.st.live(*at)).ok_or(Void::NotMember)?;
         let role = self.st.role(self.log, member).ok_or(Void::NotMember)?;
         let mut supports = vec![member];
-        supports.extend(&self.st.members[&member].roles);
+        supports.extend(&self.st.decided(member).roles);
         let device = if self.st.device_live(member, &signer.key) {
-            let op = self.st.members[&member].devices[&signer.key].op;
+            let op = self.st.members[&member].devices[&signer.key];
             supports.push(op);
             Some(op)
         } else {

@@ -20,6 +20,8 @@ pub(super) struct Epochs {
     /// Those that stand. Of two with one tag the first in (author's seniority, lam, id) stands.
     pub(super) standing: BTreeMap<EpochTag, At>,
     by_id: BTreeMap<EpochId, BTreeSet<At>>,
+    /// Whom grants gave an epoch to, whichever of its bundles they had seen.
+    granted: BTreeMap<EpochId, BTreeSet<Hash>>,
 }
 
 impl Epochs {
@@ -27,7 +29,8 @@ impl Epochs {
     pub(super) fn apply(&mut self, log: &Log, at: At, stands: bool) {
         match log.node(at).body() {
             Some(OpBody::EpochBundle { id, recipients, .. }) => {
-                self.known.insert(at, recipients.iter().copied().collect());
+                let granted = self.granted.get(id).into_iter().flatten();
+                self.known.insert(at, recipients.iter().chain(granted).copied().collect());
                 self.by_id.entry(*id).or_default().insert(at);
                 if stands {
                     let first = self.standing.entry(id.tag()).or_insert(at);
@@ -37,9 +40,12 @@ impl Epochs {
                 }
             }
             Some(OpBody::EpochGrant { epochs, recipient, .. }) => {
-                for at in epochs.iter().flat_map(|id| self.by_id.get(id).into_iter().flatten()) {
-                    if let Some(knowers) = self.known.get_mut(at) {
-                        knowers.insert(*recipient);
+                for id in epochs {
+                    self.granted.entry(*id).or_default().insert(*recipient);
+                    for at in self.by_id.get(id).into_iter().flatten() {
+                        if let Some(knowers) = self.known.get_mut(at) {
+                            knowers.insert(*recipient);
+                        }
                     }
                 }
             }

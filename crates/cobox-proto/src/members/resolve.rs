@@ -23,7 +23,7 @@ use crate::members::log::{At, Log, Rank};
 use crate::members::op::{OpBody, Role};
 use crate::members::past::Past;
 use crate::members::roster::Roster;
-use crate::members::standing::Standing;
+use crate::members::standing::{Standing, carries_keys, invite_of};
 
 /// Resolves all of a log. The result depends on the set of ops alone, not on the order in which they came.
 pub fn resolve(log: &Log) -> Roster {
@@ -67,6 +67,8 @@ struct Resolver<'l> {
     accepted_set: BTreeSet<At>,
     excluded: BTreeSet<At>,
     barred: BTreeSet<At>,
+    /// Of invites that carry keys: the joins by them.
+    joins: BTreeMap<At, Vec<At>>,
 }
 
 impl<'l> Resolver<'l> {
@@ -74,6 +76,12 @@ impl<'l> Resolver<'l> {
         let mut voiders: Vec<At> =
             set.iter().filter(|at| log.node(*at).verdict.is_ok() && target(log, *at).is_some()).collect();
         voiders.sort_by_cached_key(|at| phase_order(log, *at));
+        let mut joins: BTreeMap<At, Vec<At>> = BTreeMap::new();
+        for join in set.iter() {
+            if let Some(invite) = invite_of(log, join).filter(|invite| carries_keys(log, *invite)) {
+                joins.entry(invite).or_default().push(join);
+            }
+        }
         Self {
             log,
             set,
@@ -82,6 +90,7 @@ impl<'l> Resolver<'l> {
             accepted_set: BTreeSet::new(),
             excluded: BTreeSet::new(),
             barred: BTreeSet::new(),
+            joins,
         }
     }
 
@@ -216,7 +225,7 @@ impl<'l> Resolver<'l> {
     }
 
     /// A cancel voids the witnesses it has not seen; so does what takes the inviter's right to invite, for a removed admin
-    /// knows the seeds of its own invites.
+    /// knows the seeds of its own invites; and the removal of whoever used the invite, for they know it too.
     fn witness_voided(&self, at: At, join: &OpId) -> bool {
         let invite = self.log.at(join).and_then(|join| match self.log.node(join).body() {
             Some(OpBody::Join { invite, .. }) => self.log.at(invite),
@@ -225,12 +234,23 @@ impl<'l> Resolver<'l> {
         let Some(invite) = invite else { return true };
         let inviter = self.log.node(invite).op().and_then(|op| self.log.at(&op.signers[0].grant));
         self.hits(Target::Invite(invite), at)
+            || self.joins.get(&invite).into_iter().flatten().any(|join| self.gone_unseen(*join, at))
             || inviter.is_some_and(|inviter| {
                 self.unseen(Target::Member(inviter), at).any(|voider| match self.log.node(voider).body() {
                     Some(OpBody::SetRole { role, .. }) => *role < Role::Admin,
                     _ => true,
                 })
             })
+    }
+
+    /// Whether whoever joined, or the device that did, was sent away without having seen `at`.
+    fn gone_unseen(&self, join: At, at: At) -> bool {
+        let is_removal = |voider: At| matches!(self.log.node(voider).body(), Some(OpBody::Remove { .. }));
+        let device = match self.log.node(join).body() {
+            Some(OpBody::Join { device, .. }) => device.sig,
+            _ => return false,
+        };
+        self.unseen(Target::Member(join), at).any(is_removal) || self.hits(Target::Device(join, device), at)
     }
 
     /// The joins too many of the most senior invite that has too many. Those somebody else has built upon stay first, then

@@ -314,7 +314,8 @@ impl Roster {
 fn member(log: &Log, st: &Standing, at: At) -> Option<Member> {
     let keys = st.keys(log, at)?;
     let state = &st.members[&at];
-    let devices = state.devices.iter().filter(|(_, d)| d.removals.is_empty()).filter_map(|(_, d)| device(log, d.op));
+    let devices =
+        state.devices.iter().filter(|(key, _)| st.device_live(at, key)).filter_map(|(_, op)| device(log, *op));
     Some(Member {
         grant: log.node(at).id,
         sig: keys.sig,
@@ -394,15 +395,18 @@ fn removals(log: &Log, st: &Standing) -> BTreeMap<SigKey, Vec<Removal>> {
         };
         Some(Removal { op: log.node(*at).id, cut: cut.clone() })
     };
-    let mut found: BTreeMap<SigKey, Vec<Removal>> = BTreeMap::new();
-    for member in st.members.values() {
-        for (key, device) in &member.devices {
-            let all = member.removals.iter().chain(&member.demotions).chain(&device.removals);
-            let all: BTreeSet<Removal> = all.filter_map(removal).collect();
-            if !all.is_empty() {
+    // Two members can have one key, if two admins let somebody in at once.
+    let mut found: BTreeMap<SigKey, BTreeSet<Removal>> = BTreeMap::new();
+    for (at, member) in &st.members {
+        let decided = st.decided(*at);
+        for key in member.devices.keys() {
+            let device = decided.device_removals.get(key).into_iter().flatten();
+            let all = decided.removals.iter().chain(&decided.demotions).chain(device);
+            let mut all = all.filter_map(removal).peekable();
+            if all.peek().is_some() {
                 found.entry(*key).or_default().extend(all);
             }
         }
     }
-    found
+    found.into_iter().map(|(key, removals)| (key, removals.into_iter().collect())).collect()
 }

@@ -20,6 +20,9 @@ pub(super) struct Standing {
     pub(super) set: Past,
     pub(super) accepted: BTreeSet<At>,
     pub(super) members: BTreeMap<At, MemberState>,
+    /// What was decided about members. Apart from them, for somebody may be admitted twice over (by two witnesses of one join, a device by two
+    /// certificates), and the one that stands may be the one that the decision had not seen.
+    decided: BTreeMap<At, Decided>,
     pub(super) invites: BTreeMap<At, InviteState>,
     /// Seeder grants, with whether they ended.
     pub(super) seeders: BTreeMap<At, bool>,
@@ -29,6 +32,8 @@ pub(super) struct Standing {
     pub(super) barred: BTreeSet<At>,
     /// Joins in force that nobody but joiner and witness has built upon yet (rule R13).
     pub(super) unacked: BTreeSet<At>,
+    /// Joins that somebody else has built upon.
+    acked: BTreeSet<At>,
     /// Who holds an X-Wing key, or once did.
     pub(super) holders: BTreeMap<Hash, BTreeSet<Holder>>,
     /// Every signing key that a member or device ever had.
@@ -49,26 +54,30 @@ pub(super) enum Holder {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct MemberState {
+    /// The maximal key updates.
+    pub(super) keys: Vec<At>,
+    /// Every device it ever had, with the op that certified it: of several the least in (lam, id).
+    pub(super) devices: BTreeMap<SigKey, At>,
+}
+
+/// What was decided about a member.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Decided {
     pub(super) removals: Vec<At>,
     /// The maximal role changes.
     pub(super) roles: Vec<At>,
     /// All that ever took the right to write; for heads.
     pub(super) demotions: Vec<At>,
-    /// The maximal key updates.
-    pub(super) keys: Vec<At>,
-    pub(super) devices: BTreeMap<SigKey, DeviceState>,
+    pub(super) device_removals: BTreeMap<SigKey, Vec<At>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DeviceState {
-    /// The op that certified it: of several the least in (lam, id).
-    pub(super) op: At,
-    pub(super) removals: Vec<At>,
-}
+/// Nothing was decided.
+static NOTHING: Decided =
+    Decided { removals: Vec::new(), roles: Vec::new(), demotions: Vec::new(), device_removals: BTreeMap::new() };
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct InviteState {
-    /// Cancelled, or its author lost the right to invite.
+    /// Cancelled; or its author lost the right to invite; or it carries keys and somebody who used it was sent away.
     pub(super) closed: bool,
     /// The joins in force.
     pub(super) joins: BTreeSet<At>,
@@ -81,11 +90,13 @@ impl Standing {
             set: log.past_of(&[0]),
             accepted: [0].into(),
             members: BTreeMap::new(),
+            decided: BTreeMap::new(),
             invites: BTreeMap::new(),
             seeders: BTreeMap::new(),
             policies: Vec::new(),
             barred: BTreeSet::new(),
             unacked: BTreeSet::new(),
+            acked: BTreeSet::new(),
             holders: BTreeMap::new(),
             sigs: BTreeSet::new(),
             epochs: Epochs::default(),
@@ -115,6 +126,7 @@ impl Standing {
         }
         for join in &valid.acks {
             self.unacked.remove(join);
+            self.acked.insert(*join);
         }
         match &op.body {
             OpBody::Grant { .. } => self.admit(log, at),
@@ -135,17 +147,19 @@ impl Standing {
                 }
             }
             OpBody::RemoveDevice { device, .. } => {
-                let member = log.at(&op.signers[0].grant).and_then(|at| self.members.get_mut(&at));
-                if let Some(state) = member.and_then(|m| m.devices.get_mut(device)) {
-                    state.removals.push(at);
+                let Some(member) = log.at(&op.signers[0].grant) else { return };
+                let decided = self.decided.entry(member).or_default();
+                decided.device_removals.entry(*device).or_default().push(at);
+                if joined_with(log, member, device) {
+                    self.close_invite_used_by(log, member);
                 }
             }
             OpBody::SetRole { grant, role, .. } => {
                 let Some(member) = log.at(grant) else { return };
-                let Some(state) = self.members.get_mut(&member) else { return };
-                keep_maximal(log, &mut state.roles, at);
+                let decided = self.decided.entry(member).or_default();
+                keep_maximal(log, &mut decided.roles, at);
                 if *role < Role::Editor {
-                    state.demotions.push(at);
+                    decided.demotions.push(at);
                 }
                 if *role < Role::Admin {
                     self.close_invites_of(log, member);
@@ -153,10 +167,9 @@ impl Standing {
             }
             OpBody::Remove { grant, .. } => {
                 let Some(member) = log.at(grant) else { return };
-                if let Some(state) = self.members.get_mut(&member) {
-                    state.removals.push(at);
-                }
+                self.decided.entry(member).or_default().removals.push(at);
                 self.close_invites_of(log, member);
+                self.close_invite_used_by(log, member);
             }
             OpBody::SeederGrant { .. } => {
                 self.seeders.insert(at, false);
@@ -189,6 +202,14 @@ impl Standing {
         }
     }
 
+    /// Whoever joined has the code, and must neither come back by it nor be given keys through it.
+    fn close_invite_used_by(&mut self, log: &Log, join: At) {
+        let Some(invite) = invite_of(log, join).filter(|invite| carries_keys(log, *invite)) else { return };
+        if let Some(state) = self.invites.get_mut(&invite) {
+            state.closed = true;
+        }
+    }
+
     fn witnessed(&mut self, log: &Log, join: &OpId) {
         let Some(join) = log.at(join) else { return };
         let Some(OpBody::Join { invite, .. }) = log.node(join).body() else { return };
@@ -198,7 +219,9 @@ impl Standing {
         if let Some(state) = log.at(invite).and_then(|at| self.invites.get_mut(&at)) {
             state.joins.insert(join);
         }
-        self.unacked.insert(join);
+        if !self.acked.contains(&join) {
+            self.unacked.insert(join);
+        }
         self.accepted.insert(join);
         self.admit(log, join);
     }
@@ -218,9 +241,9 @@ impl Standing {
 
     fn certify(&mut self, log: &Log, member: At, device: &KeyPair, op: At, key_id: Hash) {
         let Some(state) = self.members.get_mut(&member) else { return };
-        let entry = state.devices.entry(device.sig).or_insert(DeviceState { op, removals: Vec::new() });
-        if log.node(op).order() < log.node(entry.op).order() {
-            entry.op = op;
+        let first = state.devices.entry(device.sig).or_insert(op);
+        if log.node(op).order() < log.node(*first).order() {
+            *first = op;
         }
         self.sigs.insert(device.sig);
         self.hold(key_id, Holder::Device(member, device.sig));
@@ -230,20 +253,27 @@ impl Standing {
         self.holders.entry(key).or_default().insert(holder);
     }
 
+    /// What was decided about a member, in force or not.
+    pub(super) fn decided(&self, member: At) -> &Decided {
+        self.decided.get(&member).unwrap_or(&NOTHING)
+    }
+
     /// Whether a member is in force.
     pub(super) fn live(&self, member: At) -> bool {
-        self.members.get(&member).is_some_and(|m| m.removals.is_empty())
+        self.members.contains_key(&member) && self.decided(member).removals.is_empty()
     }
 
     /// Whether a device of a member is in force.
     pub(super) fn device_live(&self, member: At, device: &SigKey) -> bool {
-        self.live(member) && self.members[&member].devices.get(device).is_some_and(|d| d.removals.is_empty())
+        self.live(member)
+            && self.members[&member].devices.contains_key(device)
+            && !self.decided(member).device_removals.contains_key(device)
     }
 
     /// The role of a member, also of a removed one. Of concurrent changes the lowest counts.
     pub(super) fn role(&self, log: &Log, member: At) -> Option<Role> {
-        let state = self.members.get(&member)?;
-        let set = state.roles.iter().filter_map(|at| match log.node(*at).body() {
+        self.members.get(&member)?;
+        let set = self.decided(member).roles.iter().filter_map(|at| match log.node(*at).body() {
             Some(OpBody::SetRole { role, .. }) => Some(*role),
             _ => None,
         });
@@ -284,7 +314,7 @@ impl Standing {
             // Whoever joined holds the invite's key as well.
             Holder::Invite(at) => {
                 let live = |s: &InviteState| !s.closed && s.joins.iter().all(|join| self.live(*join));
-                self.invites.get(at).is_some_and(live) && self.carries_keys(log, *at)
+                self.invites.get(at).is_some_and(live) && carries_keys(log, *at)
             }
         }
     }
@@ -297,11 +327,7 @@ impl Standing {
 
     /// Whether who joins by it has to be approved: the folder wants that of all, or the invite carries no keys.
     pub(super) fn waits_for_approval(&self, log: &Log, invite: At) -> bool {
-        self.policy(log).approve_joins || !self.carries_keys(log, invite)
-    }
-
-    pub(super) fn carries_keys(&self, log: &Log, invite: At) -> bool {
-        matches!(log.node(invite).body(), Some(OpBody::Invite { grant: true, .. }))
+        self.policy(log).approve_joins || !carries_keys(log, invite)
     }
 
     /// The policy: of competing ones that of the most senior author, then the least in (lam, id).
@@ -329,6 +355,24 @@ fn first_role(log: &Log, member: At) -> Option<Role> {
         },
         Some(_) => None,
     }
+}
+
+/// The invite of a join.
+pub(super) fn invite_of(log: &Log, join: At) -> Option<At> {
+    match log.node(join).body() {
+        Some(OpBody::Join { invite, .. }) => log.at(invite),
+        _ => None,
+    }
+}
+
+/// Whether an invite carries keys: then whoever has the code needs nobody's consent.
+pub(super) fn carries_keys(log: &Log, invite: At) -> bool {
+    matches!(log.node(invite).body(), Some(OpBody::Invite { grant: true, .. }))
+}
+
+/// Whether this is the device that joined, and so had the code.
+fn joined_with(log: &Log, join: At, key: &SigKey) -> bool {
+    matches!(log.node(join).body(), Some(OpBody::Join { device, .. }) if device.sig == *key)
 }
 
 /// The keys that an admission or key update gives a member.

@@ -3,13 +3,15 @@
 //! removal is void because its member had sent away whoever did it, where that is not known yet.
 //!
 //! Must hold: what a stranger brings leaves no trace and is answered like any stranger; ops are taken only if with them the device
-//! that proved its key is a member's, by all that is known here.
+//! that proved its key is a member's, by all that is known here. Of whoever was a member's device by what its ops had seen, it is
+//! remembered for a while why that does not hold ([`super::parting`]).
 
 use std::collections::BTreeSet;
 
 use crate::id::{OpId, SigKey};
-use crate::limits::{INTRODUCTION_BYTES_MAX, INTRODUCTION_OPS_MAX};
+use crate::limits::{INTRODUCTION_BYTES_MAX, INTRODUCTION_OPS_MAX, VOID_INTRODUCTIONS_MAX};
 use crate::members::{Log, OpBody, SignedOp, Signer};
+use crate::replicate::parting::ends_of_admissions;
 use crate::replicate::{Membership, Replica};
 use crate::wire::proof::{KeyKind, Who};
 
@@ -54,12 +56,21 @@ impl Replica {
         let known: Vec<SignedOp> = log.ops().chain(&ops).cloned().collect();
         let then = Membership::of(log.genesis().clone(), known);
         if then.is_device(&who.key) {
-            self.add_ops(None, ops.into_iter().filter(|op| then.contains(&op.id())).collect());
+            return self.add_ops(None, ops.into_iter().filter(|op| then.contains(&op.id())).collect());
+        }
+        // It was let in by somebody who had lost the right to by then, and is told which op says so.
+        let ends: BTreeSet<OpId> = ends_of_admissions(&then, &who.key);
+        let ends: Vec<OpId> = ends.into_iter().filter(|op| self.membership.contains(op)).collect();
+        if !ends.is_empty() {
+            self.void_introductions.retain(|(device, _)| *device != who.key);
+            self.void_introductions.truncate(VOID_INTRODUCTIONS_MAX - 1);
+            self.void_introductions.push_front((who.key, ends));
         }
     }
 }
 
-fn admits(body: &OpBody, key: &SigKey) -> bool {
+/// Whether an op lets a device with this key in, or asks that it be.
+pub(super) fn admits(body: &OpBody, key: &SigKey) -> bool {
     match body {
         OpBody::Grant { device, .. } | OpBody::Join { device, .. } | OpBody::AddDevice { device, .. } => {
             device.sig == *key

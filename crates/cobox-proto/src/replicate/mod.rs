@@ -124,6 +124,8 @@ pub struct Replica {
     asked: BTreeMap<Lack, (PeerId, u64)>,
     /// Heads called stale that wait for ops.
     stale: Vec<Stale>,
+    /// Devices that brought ops which let them in by somebody who had lost the right to, with the ops that took it; the latest first.
+    void_introductions: VecDeque<(SigKey, Vec<OpId>)>,
     /// The delta of our next head.
     delta: Option<(Cid, Vec<u8>)>,
     /// The latest time it was told.
@@ -152,6 +154,7 @@ impl Replica {
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
             stale: Vec::new(),
+            void_introductions: VecDeque::new(),
             delta: None,
             now_ms: 0,
             outputs: VecDeque::new(),

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use crate::id::{OpId, SigKey};
 use crate::limits::{INTRODUCTION_OPS_MAX, REMOVAL_FRAMES_MAX};
-use crate::members::{Log, OpBody, SignedOp};
+use crate::members::{Log, OpBody, SignedOp, Signer};
+use crate::replicate::introduce::admits;
 use crate::replicate::{Membership, Replica};
 use crate::wire::proof::{KeyKind, Who};
 
@@ -28,6 +29,9 @@ impl Replica {
         };
         let mut removals: BTreeSet<OpId> = removals.filter(sends_away).collect();
         removals.extend(self.refusals_of(&who.key));
+        removals.extend(ends_of_admissions(&self.membership, &who.key));
+        let introduced = self.void_introductions.iter().filter(|(device, _)| *device == who.key);
+        removals.extend(introduced.flat_map(|(_, ends)| ends).filter(|op| self.membership.roster().accepted(op)));
         let told = |op: &&SignedOp| removals.iter().any(|r| *r == op.id() || log.precedes(&op.id(), r));
         log.ops().filter(told).map(|op| op.bytes().to_vec()).collect()
     }
@@ -76,6 +80,32 @@ impl Replica {
     }
 }
 
+/// The ops by which somebody lost the right to let this device in, who had it as they did: they were sent away, or made less, by
+/// somebody who had not seen that.
+pub(super) fn ends_of_admissions(membership: &Membership, device: &SigKey) -> BTreeSet<OpId> {
+    let (log, roster) = (membership.log(), membership.roster());
+    let is_void =
+        |op: &&SignedOp| admits(&op.op().body, device) && log.refusal(&op.id()).is_none() && !roster.accepted(&op.id());
+    let void: Vec<&SignedOp> = log.ops().filter(is_void).collect();
+    let mut above: BTreeSet<Signer> = BTreeSet::new();
+    let mut todo = void.clone();
+    while let Some(op) = todo.pop() {
+        for signer in op.op().signers.iter().filter(|signer| above.insert(**signer)) {
+            todo.extend(log.get(&signer.grant));
+            // A device that signed was let in itself.
+            todo.extend(log.ops().filter(|op| admits(&op.op().body, &signer.key)));
+        }
+    }
+    let ends = |op: &&SignedOp| match &op.op().body {
+        OpBody::Remove { grant, .. } | OpBody::SetRole { grant, .. } => above.iter().any(|by| by.grant == *grant),
+        OpBody::RemoveDevice { device, .. } => above.iter().any(|by| by.key == *device),
+        OpBody::CancelInvite { invite, .. } => above.iter().any(|by| by.grant == *invite),
+        _ => false,
+    };
+    let unseen = |op: &OpId| void.iter().any(|void| !log.precedes(op, &void.id()) && !log.precedes(&void.id(), op));
+    log.ops().filter(ends).map(SignedOp::id).filter(|op| roster.accepted(op) && unseen(op)).collect()
+}
+
 /// Whether ops that somebody told who refused a join's device say, on top of a log, that the join will not take effect any more: the
 /// invite stands no longer, or is used up by others. What can not be read, or does not fit the log, says nothing.
 pub fn tells_refusal(log: &Log, join: &SignedOp, told: &[Vec<u8>]) -> bool {
@@ -94,8 +124,8 @@ pub fn tells_refusal(log: &Log, join: &SignedOp, told: &[Vec<u8>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::members::{Op, Signer};
-    use crate::replicate::tests::{Folder, device, key, seeder};
+    use crate::members::{Op, Role};
+    use crate::replicate::tests::{Folder, device, key, pair, seeder};
     use crate::replicate::{Input, Output};
 
     /// Tells a replica that device `n`, its own, was sent away. What it took into its log.
@@ -201,5 +231,81 @@ mod tests {
         let told = here.removal_of(&device(8));
         assert!(tells_refusal(log.membership().log(), &second, &told));
         assert!(!tells_refusal(log.membership().log(), &first, &told));
+    }
+    /// Two seeders that do not hear of each other each witness somebody's join by an invite for one.
+    #[test]
+    fn m5_who_was_let_in_at_one_seeder_and_then_was_one_too_many_is_told_so() {
+        for swap in [false, true] {
+            let mut folder = Folder::of(&[2]);
+            let (one, other) = (folder.hire(51, 1000), folder.hire(52, 1000));
+            let invite = folder.invite(60, 1, 1000);
+            let mut sides = [folder.fork(), folder.fork()];
+            let seeders = if swap { [(other, 52), (one, 51)] } else { [(one, 51), (other, 52)] };
+            for (side, (seeder, n), joiner) in [(0, seeders[0], 7), (1, seeders[1], 8)] {
+                let join = sides[side].join(invite, 60, joiner).id();
+                sides[side].write(seeder, &key(n), OpBody::Witness { join, at_ms: 5 });
+            }
+            let [at_one, at_other] = sides;
+            let mut both = at_one.fork();
+            both.learn(&at_other);
+            let here = both.replica();
+            let is_in = |n: u8| here.membership().is_device(&key(n).public());
+            assert!(is_in(7) != is_in(8), "the invite was for one");
+            let (winner, loser) = if is_in(7) { (7, 8) } else { (8, 7) };
+            let mut theirs = if loser == 7 { at_one.replica() } else { at_other.replica() };
+            assert!(theirs.membership().is_device(&key(loser).public()), "so it was told at its seeder");
+            assert!(here.removal_of(&device(winner)).is_empty());
+            assert!(tell(&mut theirs, loser, &here.removal_of(&device(loser))) > 0);
+            assert!(!theirs.membership().is_device(&key(loser).public()));
+        }
+    }
+
+    /// Bob, an admin, lets Dan in, and Dan lets his tablet in; Alice had sent Bob away by then and did not know.
+    #[test]
+    fn m3_who_was_let_in_by_somebody_sent_away_before_is_told_so() {
+        for by_invite in [false, true] {
+            let mut folder = Folder::of(&[3]);
+            let founder = folder.log.genesis().op_id();
+            let admin = OpBody::Grant { member: pair(102), device: pair(2), role: Role::Admin };
+            let bob = folder.write(founder, &key(1), admin).id();
+            let mut at_bob = folder.fork();
+            let dan = if by_invite {
+                let (seed, expires_ms) = (pair(60), 1000);
+                let (sig, hpke) = (seed.sig, seed.hpke);
+                let body = OpBody::Invite { sig, hpke, role: Role::Editor, max_uses: 1, expires_ms, grant: true };
+                let invite = at_bob.write(bob, &key(2), body).id();
+                let join = at_bob.join(invite, 60, 4).id();
+                at_bob.write(bob, &key(2), OpBody::Witness { join, at_ms: 5 });
+                join
+            } else {
+                let body = OpBody::Grant { member: pair(104), device: pair(4), role: Role::Editor };
+                at_bob.write(bob, &key(2), body).id()
+            };
+            let proof = pair(5).prove_device(&key(5), &folder.id(), &dan);
+            at_bob.write(dan, &key(4), OpBody::AddDevice { device: pair(5), proof });
+            folder.remove(2, vec![]);
+            folder.grant(6);
+            let apart = folder.fork();
+            folder.learn(&at_bob);
+            let here = folder.replica();
+            for n in [4, 5] {
+                let mut theirs = at_bob.replica();
+                assert!(theirs.membership().is_device(&key(n).public()));
+                assert!(tell(&mut theirs, n, &here.removal_of(&device(n))) > 0, "device {n}, invited: {by_invite}");
+                assert!(!theirs.membership().is_device(&key(n).public()));
+                assert!(!theirs.membership().is_device(&key(6).public()), "and of nothing that came after it");
+            }
+            assert!(here.removal_of(&device(3)).is_empty() && here.removal_of(&device(9)).is_empty());
+            // Where nobody has heard of Dan, he brings what let him in.
+            let mut elsewhere = apart.replica();
+            let mut theirs = at_bob.replica();
+            assert!(elsewhere.removal_of(&device(4)).is_empty());
+            let ops = theirs.introduction(&key(4).public());
+            elsewhere.handle(0, Input::Introduced { who: device(4), ops });
+            assert!(elsewhere.poll_output().is_none(), "it leaves nothing in the log");
+            assert!(tell(&mut theirs, 4, &elsewhere.removal_of(&device(4))) > 0);
+            assert!(!theirs.membership().is_device(&key(4).public()));
+            assert!(elsewhere.removal_of(&device(5)).is_empty(), "nobody else is told");
+        }
     }
 }

@@ -122,6 +122,27 @@ fn missing_grants_name_who_lacks_the_epoch_and_vanish_once_given() {
 }
 
 #[test]
+fn a_grant_counts_for_every_bundle_of_its_epoch_also_one_it_has_not_seen() {
+    let mut world = World::new();
+    let founder = world.founder;
+    let (admin, bob) = (world.grant_now(founder, Role::Admin), world.grant_now(founder, Role::Reader));
+    let view = world.all();
+    // Two bundles of one epoch: somebody who knows the secret writes another.
+    let (first, epoch) = world.epoch(&view, founder);
+    world.by(&view, &[admin], bundle(vec![], epoch, vec![hpke(&format!("{} device", world.people[&admin].name)).id()]));
+    let late = world.grant(&world.closed(&[first]), founder, Role::Reader);
+    let to_late = hpke(&format!("{} device", world.people[&late].name));
+    world.by(&world.closed(&[late]), &[founder], key_grant(epoch, &to_late, late));
+    world.now(founder, remove(late));
+    for seed in 0..40 {
+        let roster = resolve(&redelivered(&world.log, &mut Dice::new(seed)));
+        assert_eq!(roster, world.roster(), "seed {seed}");
+        assert_eq!(roster.writable_epoch(), None, "the one who was given it is gone");
+    }
+    assert!(world.roster().member(&bob).is_some());
+}
+
+#[test]
 fn an_epoch_outside_the_writable_ones_history_is_repaired_too() {
     let mut world = World::new();
     let founder = world.founder;
@@ -193,7 +214,7 @@ fn random_history(seed: u64) -> World {
             1 => world.by(&base, &[author], remove(dice.pick(&live))),
             2 => world.by(&base, &[author], set_role(dice.pick(&live), dice.pick(&[Role::Reader, Role::Admin]))),
             3 => {
-                let (id, seed) = world.invite(&base, author, Role::Editor, 1);
+                let (id, seed) = world.invite(&base, author, Role::Editor, 1 + dice.below(3) as u16);
                 invites.push((id, seed));
                 id
             }

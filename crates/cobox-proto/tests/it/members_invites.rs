@@ -132,6 +132,55 @@ fn m9_a_removed_admin_does_not_come_back_through_its_own_invite() {
 }
 
 #[test]
+fn m9_whoever_was_sent_away_does_not_come_back_by_the_code_they_came_by() {
+    // By a removal, by leaving, by the loss of the very device that joined.
+    for end in 0..3 {
+        let mut world = World::new();
+        let (founder, seeder) = (world.founder, world.seeder(world.founder));
+        let (invite, seed) = world.invite(&world.all(), founder, Role::Reader, 5);
+        let mallory = world.join(&world.all(), invite, &seed);
+        world.witness(&world.all(), seeder, mallory, 5);
+        let ben = world.join(&world.all(), invite, &seed);
+        world.witness(&world.all(), seeder, ben, 5);
+        let name = world.people[&mallory].name.clone();
+        let view = world.all();
+        match end {
+            0 => world.now(founder, remove(mallory)),
+            1 => world.now(mallory, remove(mallory)),
+            _ => world.remove_device(&world.all(), mallory, &format!("{name} member"), &format!("{name} device")),
+        };
+        assert_eq!(world.roster().invites_open().count(), 0, "end {end}");
+        assert!(in_force(&world, ben), "who came before by the same code stays");
+        // Afterwards, and as if it had been before, with the help of a seeder that does not know yet.
+        let after = world.join(&world.all(), invite, &seed);
+        assert_eq!(world.log.refusal(&after), Some(Void::InviteClosed));
+        let before = world.join(&view, invite, &seed);
+        let seen = world.closed(&[before]);
+        world.witness(&seen, seeder, before, 5);
+        assert!(!in_force(&world, before), "end {end}");
+        // And an epoch can be started, sealed to nobody who has the code.
+        let (_, epoch) = world.epoch(&world.all(), founder);
+        let roster = world.roster();
+        assert_eq!(roster.writable_epoch(), Some(epoch));
+        assert!(!roster.epoch(&epoch.tag()).unwrap().recipients.contains(&hpke(&seed).id()));
+    }
+}
+
+#[test]
+fn m9_a_code_that_opens_nothing_stays_good_for_others_when_somebody_who_used_it_goes() {
+    let mut world = World::new();
+    let founder = world.founder;
+    let (invite, seed) = world.invite_with(&world.all(), founder, Role::Editor, 5, false);
+    let mallory = world.join(&world.all(), invite, &seed);
+    world.witness(&world.all(), founder, mallory, 5);
+    world.remove_now(founder, mallory);
+    let ben = world.join(&world.all(), invite, &seed);
+    assert!(!in_force(&world, ben), "nobody comes in unasked");
+    world.witness(&world.all(), founder, ben, 5);
+    assert!(in_force(&world, ben));
+}
+
+#[test]
 fn where_joins_need_approval_a_seeders_witness_is_not_enough() {
     let mut world = World::with(FolderKind::Folder, Policy { approve_joins: true, ..Policy::default() });
     let (founder, seeder) = (world.founder, world.seeder(world.founder));
@@ -206,6 +255,28 @@ fn m6_an_approval_falls_with_the_right_of_who_gave_it() {
     // Made an editor by somebody who had not seen the approval.
     world.by(&view, &[founder], set_role(admin, Role::Editor));
     assert!(!in_force(&world, join));
+}
+
+#[test]
+fn m6_who_was_approved_twice_is_removed_or_made_less_whichever_approval_stands() {
+    for end in [remove as fn(OpId) -> OpBody, |grant| set_role(grant, Role::Reader)] {
+        let mut world = World::new();
+        let founder = world.founder;
+        let (one, other) = (world.grant_now(founder, Role::Admin), world.grant_now(founder, Role::Admin));
+        let (invite, seed) = world.invite_with(&world.all(), founder, Role::Editor, 1, false);
+        let join = world.join(&world.all(), invite, &seed);
+        let view = world.all();
+        let approved = world.witness(&view, one, join, 5);
+        world.by(&world.closed(&[approved]), &[other], end(join));
+        world.by(&view, &[founder], remove(one));
+        world.witness(&view, founder, join, 5);
+        let name = world.people[&join].name.clone();
+        for seed in 0..40 {
+            let roster = resolve(&redelivered(&world.log, &mut Dice::new(seed)));
+            assert!(!roster.can_write(&world.people[&join].device_keys().sig), "{name}, seed {seed}");
+            assert_eq!(roster, world.roster());
+        }
+    }
 }
 
 #[test]

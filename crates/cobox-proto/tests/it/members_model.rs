@@ -1,25 +1,24 @@
 //! The resolver against a naive twin: a direct transcription of the rules for grants, removals and quorum removals, which
-//! re-resolves the past of every op and knows no shortcuts. Random histories with back-dated ops, and all small ones: five removals,
-//! quorum removals and new grants among three admins, or three ops of any kind.
+//! re-resolves the past of every op and knows no shortcuts. Random histories with back-dated ops; all small ones are in `members_every`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::id::OpId;
 use cobox_proto::members::{Log, OpBody, Role, resolve};
 
-use crate::members_world::{Dice, World, check_invariants, person, redelivered, remove, set_role};
+use crate::members_world::{Dice, World, check_invariants, redelivered, remove};
 
 type Ids = BTreeSet<OpId>;
 type Resolved = (Ids, Ids);
 
-struct Twin<'l> {
+pub(crate) struct Twin<'l> {
     log: &'l Log,
     pasts: BTreeMap<OpId, Ids>,
     memo: BTreeMap<Ids, Resolved>,
 }
 
 impl<'l> Twin<'l> {
-    fn new(log: &'l Log) -> Self {
+    pub(crate) fn new(log: &'l Log) -> Self {
         let mut pasts: BTreeMap<OpId, Ids> = BTreeMap::new();
         for id in log.ids() {
             let deps = log.get(&id).map_or(&[][..], |op| &op.op().deps);
@@ -56,7 +55,7 @@ impl<'l> Twin<'l> {
     }
 
     /// (accepted ops, live grants)
-    fn resolve(&mut self, ids: &Ids) -> Resolved {
+    pub(crate) fn resolve(&mut self, ids: &Ids) -> Resolved {
         if let Some(known) = self.memo.get(ids) {
             return known.clone();
         }
@@ -214,119 +213,4 @@ fn every_order_of_delivery_gives_the_same_roster() {
             assert_eq!(other.frontier(), world.log.frontier());
         }
     }
-}
-
-/// All histories of some ops out of `moves`, each op written on every view of those before it.
-struct Enumeration<'m> {
-    moves: &'m [(Vec<OpId>, OpBody)],
-    /// What everybody has seen from the start.
-    base: Ids,
-    /// Those that were looked at: the same ops can be written one after the other in several orders.
-    seen: BTreeSet<Ids>,
-    dice: Dice,
-    /// Whether the twin knows all of these ops.
-    has_twin: bool,
-}
-
-impl<'m> Enumeration<'m> {
-    fn of(world: &World, moves: &'m [(Vec<OpId>, OpBody)], has_twin: bool) -> Self {
-        Self { moves, base: world.all(), seen: BTreeSet::new(), dice: Dice::new(5), has_twin }
-    }
-
-    /// Looks at this history, and at all that go on from it by up to `left` ops.
-    fn go_on(&mut self, world: &World, tail: &mut Vec<OpId>, left: usize) {
-        if !self.seen.insert(tail.iter().copied().collect()) {
-            return;
-        }
-        self.look_at(world, tail);
-        if left == 0 {
-            return;
-        }
-        for subset in 0..1u32 << tail.len() {
-            let picked: Vec<OpId> =
-                tail.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1).map(|(_, id)| *id).collect();
-            let mut view = self.base.clone();
-            view.extend(world.closed(&picked));
-            // Only downward closed subsets, each once.
-            if tail.iter().filter(|id| view.contains(*id)).count() != picked.len() {
-                continue;
-            }
-            for (authors, body) in self.moves {
-                let mut next = world.clone();
-                let id = next.by(&view, authors, body.clone());
-                // What had no authority in its own past changes nothing; a repeated op neither.
-                if next.log.refusal(&id).is_some() || tail.contains(&id) {
-                    continue;
-                }
-                tail.push(id);
-                self.go_on(&next, tail, left - 1);
-                tail.pop();
-            }
-        }
-    }
-
-    fn look_at(&mut self, world: &World, tail: &[OpId]) {
-        check_invariants(&world.log, &tail);
-        let roster = world.roster();
-        assert_eq!(resolve(&redelivered(&world.log, &mut self.dice)), roster, "in another order: {tail:?}");
-        if self.has_twin {
-            let (accepted, live) = Twin::new(&world.log).resolve(&world.all());
-            let found: Ids = world.log.ids().filter(|id| roster.accepted(id)).collect();
-            assert_eq!((found, roster.members().map(|m| m.grant).collect::<Ids>()), (accepted, live), "{tail:?}");
-        }
-    }
-}
-
-fn three_admins() -> (World, [OpId; 3]) {
-    let mut world = World::new();
-    let founder = world.founder;
-    let a = world.grant_now(founder, Role::Admin);
-    let b = world.grant_now(founder, Role::Admin);
-    (world, [founder, a, b])
-}
-
-#[test]
-fn no_history_of_five_removals_and_grants_among_three_admins_leaves_nobody() {
-    let (world, people) = three_admins();
-    let mut moves = Vec::new();
-    for author in people {
-        for target in people.into_iter().filter(|t| *t != author) {
-            moves.push((vec![author], remove(target)));
-        }
-        let others: Vec<OpId> = people.into_iter().filter(|o| *o != author).collect();
-        moves.push((others, remove(author)));
-    }
-    // Who was removed is let in again by a new grant, and by nothing else.
-    let again = world.people[&people[2]].clone();
-    for author in [people[0], people[1]] {
-        let body = OpBody::Grant { member: again.member_keys(), device: again.device_keys(), role: Role::Admin };
-        moves.push((vec![author], body));
-    }
-    let mut all = Enumeration::of(&world, &moves, true);
-    all.go_on(&world, &mut Vec::new(), 5);
-    assert_eq!(all.seen.len(), 780);
-}
-
-#[test]
-fn no_history_of_three_role_changes_removals_and_grants_leaves_nobody() {
-    let (world, people) = three_admins();
-    let mut moves = Vec::new();
-    for author in people {
-        for target in people.into_iter().filter(|t| *t != author) {
-            moves.push((vec![author], remove(target)));
-            moves.push((vec![author], set_role(target, Role::Editor)));
-            moves.push((vec![author], set_role(target, Role::Admin)));
-        }
-        let others: Vec<OpId> = people.into_iter().filter(|o| *o != author).collect();
-        moves.push((others.clone(), set_role(author, Role::Reader)));
-        moves.push((others, remove(author)));
-        let who = person(&format!("newcomer of {author}"));
-        moves.push((
-            vec![author],
-            OpBody::Grant { member: who.member_keys(), device: who.device_keys(), role: Role::Admin },
-        ));
-    }
-    let mut all = Enumeration::of(&world, &moves, false);
-    all.go_on(&world, &mut Vec::new(), 3);
-    assert_eq!(all.seen.len(), 8_729);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic with its line is what a test wants")]
 
+mod people;
 mod stories;
 
 use std::collections::BTreeMap;

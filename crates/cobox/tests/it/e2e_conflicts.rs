@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, same_and, until};
 
 /// `cobox events --json`, running.
-struct Events {
+pub(crate) struct Events {
     child: Child,
     lines: PathBuf,
 }
 
 impl Events {
     /// Follows what happens from now on.
-    fn of(computer: &Computer, folder: &str) -> Self {
+    pub(crate) fn of(computer: &Computer, folder: &str) -> Self {
         let lines = computer.folder("events");
         let out = File::create(&lines).unwrap();
         let child = computer.command(&["events", "--json"]).stdout(out).stderr(Stdio::null()).spawn().unwrap();
@@ -31,7 +31,7 @@ impl Events {
         events
     }
 
-    fn heard(&self) -> Vec<Value> {
+    pub(crate) fn heard(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.lines).unwrap();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::e2e_world::{Computer, PATIENCE, World, until};
+use crate::e2e_conflicts::Events;
+use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, same_and, until};
 
 fn invite(ana: &Computer, more: &[&str]) -> Value {
     let made = ana.json(&[&["invite", "docs"], more].concat());
@@ -87,4 +88,37 @@ fn m5_of_two_who_use_a_code_at_the_same_instant_one_is_let_in_and_the_other_told
     assert_eq!(codes, [0, 5]);
     let members = ana.json(&["members", "list", "docs"]);
     assert_eq!(members["members"].as_array().unwrap().len(), 2, "{members}");
+}
+
+/// Somebody read the code on its way and was first. A code that needs nobody's consent lets them in; everybody sees it, and it can be undone.
+#[test]
+fn m6_m9_who_came_by_a_plain_code_is_shown_to_all_at_once_and_neither_stays_nor_comes_back() {
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, |root| fs::write(root.join("song"), "la").unwrap());
+    let (mallory, eve) = (world.person("Mallory"), world.person("Eve"));
+    let (hears_ana, hears_ben) = (Events::of(&ana, "docs"), Events::of(&ben, "docs"));
+    let made = invite(&ana, &["--uses", "5"]);
+    let theirs = mallory.join("docs", code(&made));
+    let key = &mallory.json(&["members", "list", "docs"])["members"][2]["key"];
+    for heard in [&hears_ana, &hears_ben] {
+        until("it is told who came", PATIENCE, || {
+            let came = |event: &Value| event["kind"] == "member_joined" && event["who"] == *key;
+            if heard.heard().iter().any(came) { Ok(()) } else { Err(heard.heard()) }
+        });
+    }
+    let words = [&ana, &ben, &mallory].map(|who| who.json(&["members", "list", "docs"])["members"][2]["words"].clone());
+    assert_eq!(words[0].as_str().unwrap().split(' ').count(), 6, "{words:?}");
+    assert!(words[0] == words[1] && words[1] == words[2], "{words:?}");
+
+    let done = ana.json(&["members", "remove", "docs", "Mallory"]);
+    assert_eq!((&done["new_keys"], open_invites(&ana)), (&true.into(), vec![]), "{done}");
+    spent(&eve, code(&made));
+    fs::write(ana.folder("docs").join("after"), "not for Mallory").unwrap();
+    same_and(&[&ana.folder("docs"), &ben.folder("docs")], "life goes on", |tree| tree.files() == 2);
+    until("Mallory is told", PATIENCE, || {
+        let status = mallory.status("docs");
+        let told = status["problems"].as_array().unwrap().iter().any(|problem| problem["code"] == "removed");
+        if told { Ok(()) } else { Err(status) }
+    });
+    assert!(theirs.join("song").exists() && !theirs.join("after").exists());
 }

@@ -175,6 +175,45 @@ fn m2_what_the_removed_wrote_unseen_is_held_aside_and_can_be_taken_in() {
     assert!(ana.json(&["quarantine", "list", "docs"])["held_aside"].as_array().unwrap().is_empty());
 }
 
+/// Ben is sent away and invited again, as a reader: he has what was written meanwhile, and no more rights than that.
+#[test]
+fn m9_who_is_invited_again_reads_all_and_has_the_new_role_alone() {
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, |root| fs::write(root.join("song"), "la").unwrap());
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    ben.wait("docs");
+    let folder = id(&ana);
+    let old = keys_of(&ben, &folder);
+    ana.json(&["members", "remove", "docs", "Ben"]);
+    until("Ben is told", PATIENCE, || {
+        let status = ben.status("docs");
+        if has_problem(&status, "removed") { Ok(()) } else { Err(status) }
+    });
+    fs::write(mine.join("meanwhile"), noise(7, 100_000)).unwrap();
+    ana.wait("docs");
+    ana.json(&["rekey", "docs"]);
+    fs::write(mine.join("song"), "la la").unwrap();
+    ana.wait("docs");
+
+    let made = ana.json(&["invite", "docs", "--to", &ben.key(), "--role", "reader"]);
+    let code = made["code"].as_str().unwrap();
+    // The folder of then is not the one of now, and the code is not lost by trying.
+    assert_eq!(ben.refused(&["join", code, theirs.to_str().unwrap()]), (5, "refused".into()));
+    ben.json(&["leave", "docs", "--yes"]);
+    ben.json(&["join", code, theirs.to_str().unwrap()]);
+    same_and(&[&mine, &theirs], "he has all of it", |tree| tree.files() == 2);
+    let (roles, new) = (ben.json(&["members", "list", "docs"]), keys_of(&ben, &folder));
+    let roles: Vec<&Value> = roles["members"].as_array().unwrap().iter().map(|member| &member["role"]).collect();
+    assert_eq!(roles, ["owner", "reader"], "one of him, with the role he was given now");
+    assert!(new.epochs().count() >= old.epochs().count() + 2, "no gap between then and now");
+    fs::write(theirs.join("from Ben"), "as an editor he was").unwrap();
+    until("it is his alone", PATIENCE, || {
+        let status = ben.status("docs");
+        if has_problem(&status, "only_here") { Ok(()) } else { Err(status) }
+    });
+    assert!(!mine.join("from Ben").exists());
+}
+
 #[test]
 fn m8_who_may_only_read_is_told_so_and_changes_nothing_for_others() {
     let world = World::new();

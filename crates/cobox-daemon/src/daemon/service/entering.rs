@@ -83,7 +83,17 @@ impl Daemon {
             }
         };
         if let Some(running) = self.running_folder(&code.folder) {
-            return Ok(JoinReply { folder: folder_name(&running), already: true, waiting: None });
+            let folder = folder_name(&running);
+            // Nobody comes back under the keys of then: the code is for new ones.
+            if running.handle.ask(|actor| actor.is_out()).await == Some(true) {
+                let message = format!("you were sent away from {}, and the folder of then is still here", folder.name);
+                let hint = format!(
+                    "type `cobox leave {}` (the files stay), then join again: the code is not used up",
+                    folder.name
+                );
+                return Err(ApiError::new(ErrorCode::Refused, message).hint(hint));
+            }
+            return Ok(JoinReply { folder, already: true, waiting: None });
         }
         if let Some(waiting) = self.asks_by(&code) {
             return Ok(JoinReply { already: true, ..waits(waiting) });

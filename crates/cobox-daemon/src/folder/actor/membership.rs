@@ -4,6 +4,7 @@
 //! What must hold: an op is durable before the replica, and with it anybody else, has it.
 
 use super::*;
+use crate::folder::sealing::seal_on_all_cores;
 
 /// What could not be done is tried again after this.
 const DUTY_RETRY_MS: u64 = 60_000;
@@ -57,6 +58,7 @@ impl FolderActor {
             roster: membership.roster(),
             keys: self.keys.as_deref(),
             device: &self.device.sig,
+            sealing: seal_on_all_cores,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod graph;
 mod hostile;
+mod people;
 mod stories;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -59,6 +60,22 @@ impl Folder {
         folder.hire(50, 1 << 30);
         folder.epoch();
         folder
+    }
+
+    /// The same, as somebody else goes on from it.
+    pub(crate) fn fork(&self) -> Self {
+        let (ops, envelopes) = (self.ops.clone(), self.envelopes.clone());
+        Self { log: self.log.clone(), ops, envelopes, epochs: self.epochs }
+    }
+
+    /// Hears of all that was written elsewhere.
+    pub(crate) fn learn(&mut self, other: &Self) {
+        for op in other.ops.iter().filter(|op| !self.ops.contains(op)).cloned().collect::<Vec<_>>() {
+            self.log.add(op.clone()).unwrap();
+            self.ops.push(op);
+        }
+        let new = other.envelopes.iter().filter(|sent| !self.envelopes.contains(sent));
+        self.envelopes.extend(new.cloned().collect::<Vec<_>>());
     }
 
     pub(crate) fn id(&self) -> FolderId {
@@ -404,6 +421,11 @@ impl Net {
 
     fn ops(&self, party: usize) -> BTreeSet<OpId> {
         self.parties[party].replica.membership().log().ids().collect()
+    }
+
+    /// Whether `party` would open a channel to `other`, by what it knows.
+    fn lets_in(&self, party: usize, other: usize) -> bool {
+        self.parties[party].replica.reach(&self.parties[other].who, self.now_ms).is_some()
     }
 
     fn key(&self, party: usize) -> SigKey {
