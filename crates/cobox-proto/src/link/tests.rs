@@ -4,6 +4,7 @@ use super::*;
 use crate::id::EndpointId;
 use crate::sign::SecretKey;
 use crate::wire::proof::KeyKind;
+use crate::wire::{Guess, Half, Nameplate, Told};
 
 const FOLDER: FolderId = FolderId([7; 32]);
 
