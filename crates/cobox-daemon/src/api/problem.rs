@@ -55,6 +55,8 @@ words! {
     Unsent = "unsent";
     /// A file was changed here by somebody who may only read the folder.
     OnlyHere = "only_here";
+    /// An owner had a version removed from history.
+    Forgotten = "forgotten";
 }
 
 impl From<ProblemCode> for String {
