@@ -12,7 +12,7 @@ use cobox_core::seal::BlockKind;
 use cobox_proto::block::BlockHeader;
 use cobox_proto::codec::{Canonical, Reader};
 use cobox_proto::head::SignedHead;
-use cobox_proto::hosting::SignedReceipt;
+use cobox_proto::hosting::{Forgetting, SignedReceipt};
 use cobox_proto::id::{Cid, EpochTag, FolderId};
 use cobox_proto::members::{Envelope, EnvelopeList, FolderKind, Genesis, Log, Policy, Roster, SignedOp, resolve};
 use cobox_proto::sign::SecretKey;
@@ -149,6 +149,7 @@ pub(crate) fn receipt(bytes: &[u8]) {
         }
     };
     read(bytes);
+    same::<Forgetting>(bytes);
     if let Some(bytes) = signed("receipt", bytes, 2, Some(34), &key(1)) {
         read(&bytes);
     }

@@ -198,7 +198,9 @@ impl Stage {
         let role = [Role::Reader, Role::Editor, Role::Admin, Role::Owner][usize::from(feed.u8()) % 4];
         let mut keys = vec![key(by)];
         let mut signers = vec![Signer { grant, key: key(by).public() }];
-        let body = match feed.u8() % 15 {
+        // The two last kinds came later: what the other numbers stand for stays as it was.
+        let kind = feed.u8();
+        let body = match if kind < 250 { kind % 15 } else { 15 + kind % 2 } {
             0 => OpBody::Grant { member: pair(new + 100), device: pair(new), role },
             1 => {
                 let KeyPair { sig, hpke } = pair(new);
@@ -247,6 +249,12 @@ impl Stage {
                     history: feed.array::<4>().to_vec(),
                 }
             }
+            15 => OpBody::Forget {
+                at_ms: feed.u64(),
+                states: vec![self.head_id(feed).tag()],
+                blocks: vec![cid(feed.u8())],
+            },
+            16 => OpBody::ForgetEnd { forgets: vec![self.op_id(feed)] },
             _ => OpBody::EpochGrant {
                 epochs: vec![EpochId([1; 32])],
                 recipient: Hash([feed.u8(); 32]),

@@ -20,6 +20,7 @@ const GROUP_OF: Partial<Record<Told['kind'], Group>> = {
   problem: 'attention',
   join_waiting: 'attention',
   join_refused: 'attention',
+  forget_asked: 'attention',
 };
 
 /** What kind of thing it is; what has no group of its own is in all alone. */

@@ -86,6 +86,8 @@ ids! {
     EpochId[32];
     /// The first 16 bytes of an [`EpochId`]; stands in blocks and heads.
     EpochTag[16];
+    /// The first 16 bytes of a [`HeadId`]; stands where many heads are named that must be known anyway to be of use.
+    HeadTag[16];
     /// One incarnation of a device's folder database: `derive_key("cobox v1 actor", folder | device | nonce)[..16]`.
     ActorId[16];
     /// The stable identity of a file, symlink or directory inside a folder.
@@ -108,6 +110,15 @@ impl EpochId {
         let mut tag = [0; 16];
         tag.copy_from_slice(&self.0[..16]);
         EpochTag(tag)
+    }
+}
+
+impl HeadId {
+    /// The prefix that stands where many heads are named.
+    pub fn tag(&self) -> HeadTag {
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&self.0[..16]);
+        HeadTag(tag)
     }
 }
 

@@ -38,6 +38,17 @@ pub const ENVELOPE_BYTES_MAX: usize = 64 << 10;
 pub const OP_SEALED_BYTES_MAX: usize = 512;
 /// Heads in the cut of a removal (rule R18): one per actor of the removed member that was not merged yet.
 pub const OP_CUT_HEADS_MAX: usize = 256;
+/// Blocks that one statement of what is to be forgotten names; 32 bytes each. A larger file's list of pieces is one of them.
+pub const FORGET_BLOCKS_MAX: usize = 256;
+/// States in which it lets go of them; 16 bytes each. With its blocks, its path and its deps it stays below [`INTRODUCTION_BYTES_MAX`],
+/// so that it stands in nobody's way who is told of what came after it.
+pub const FORGET_STATES_MAX: usize = 192;
+/// Statements of one wish, and that one withdrawal names.
+pub const FORGET_PARTS_MAX: usize = 64;
+/// Bytes of a folder's log that such statements may take together: it still has to be delivered to a new seeder.
+pub const FORGET_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the path that one of them says to the members: what a sealed note has room for.
+pub const FORGET_PATH_BYTES_MAX: usize = 384;
 /// Joins by one invite that wait for approval and are shown; whoever has its code could write more than anybody compares.
 pub const JOINS_WAITING_MAX: usize = 16;
 /// Times one invite may be used.

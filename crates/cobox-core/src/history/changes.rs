@@ -155,7 +155,7 @@ fn same_content(a: &Item, b: &Item) -> bool {
 }
 
 /// The place of an item, climbing up from it. What hangs nowhere, or in a circle, hangs under the root, as in the view.
-fn path_of<'s>(item: &dyn Fn(&Inode) -> Option<&'s Item>, inode: &Inode) -> FolderPath {
+pub(super) fn path_of<'s>(item: &dyn Fn(&Inode) -> Option<&'s Item>, inode: &Inode) -> FolderPath {
     let mut names = Vec::new();
     let mut at = *inode;
     while let Some((_, loc)) = item(&at).and_then(Item::effective) {

@@ -66,6 +66,18 @@ pub enum Content {
     Manifest(Box<Manifest>),
 }
 
+impl Content {
+    /// The blocks that a record names for it: the chunks, or of a long file the top of their list.
+    pub fn cids(&self) -> impl Iterator<Item = Cid> + '_ {
+        let (refs, list): (&[Ref], Option<Cid>) = match self {
+            Content::Inline(_) => (&[], None),
+            Content::Refs(refs) => (refs, None),
+            Content::Manifest(manifest) => (&[], Some(manifest.cid)),
+        };
+        refs.iter().map(|piece| piece.cid).chain(list)
+    }
+}
+
 /// One version of a file's content with what travels beside it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Body {

@@ -263,7 +263,7 @@ fn names_are_read_by_members_and_bound_to_their_op() {
 
     for text in ["", &"x".repeat(129)] {
         let refused = propose_labelled(&folder.log, alice.author(), grant_to(&bob, Role::Reader), label(text));
-        assert_eq!(refused.map(|_| ()), Err(LabelError::Length { bytes: text.len() }));
+        assert_eq!(refused.map(|_| ()), Err(LabelError::Length { bytes: text.len(), most: 128 }));
     }
     assert!(folder.add(op));
 }

@@ -1,5 +1,7 @@
 //! Looking back: what is told of a folder's past is what its devices did, however it is paged, and an earlier state comes back as it was.
 
+mod forgetting;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_core::engine::HeadNote;
@@ -52,6 +54,9 @@ struct Story {
     /// Which blocks each state's tree has.
     trees: BTreeMap<HeadId, Vec<Cid>>,
     shown: BTreeMap<HeadId, BTreeMap<FolderPath, [u8; 32]>>,
+    states: BTreeMap<HeadId, State>,
+    /// Of how many pieces files are made; without, their content lies in their records.
+    pool: Option<u64>,
     deeds: Vec<Deed>,
     now_ms: u64,
     written: u64,
@@ -104,6 +109,8 @@ impl Story {
             blocks: blocks.into_iter().map(|block| (block.cid, block.bytes)).collect(),
             trees: BTreeMap::new(),
             shown: BTreeMap::new(),
+            states: BTreeMap::new(),
+            pool: None,
             deeds: Vec::new(),
             now_ms: 1_000 * MINUTE_MS,
             written: 0,
@@ -111,6 +118,11 @@ impl Story {
     }
 
     fn body(&mut self) -> Body {
+        if let Some(pool) = self.pool.filter(|_| !self.written.is_multiple_of(4)) {
+            let mut dice = Dice(self.written);
+            let count = 1 + dice.roll(3);
+            return self.pieces((0..count).map(|_| dice.roll(pool)).collect::<Vec<_>>());
+        }
         self.written += 1;
         let bytes = self.written.to_le_bytes();
         let plain_digest = cobox_core::content::inline_digest(&self.keys, &bytes);
@@ -161,6 +173,7 @@ impl Story {
         device.frontier = BTreeSet::from([id]);
         self.trees.insert(id, device.tree.cids().collect());
         self.shown.insert(id, files(&device.state, &view(&device.state)));
+        self.states.insert(id, device.state.clone());
         self.heads.push(signed);
         id
     }
@@ -264,8 +277,13 @@ impl Story {
 
     /// A random past, ended by everybody joining everybody.
     fn random(seed: u64, steps: usize) -> Self {
+        Self::random_of(seed, steps, None)
+    }
+
+    /// The same, of files that are made of so many pieces.
+    fn random_of(seed: u64, steps: usize, pool: Option<u64>) -> Self {
         let mut dice = Dice(seed);
-        let mut story = Self::new(2 + seed as usize % 2);
+        let mut story = Self { pool, ..Self::new(2 + seed as usize % 2) };
         let count = story.devices.len() as u64;
         for _ in 0..steps {
             let who = dice.roll(count) as usize;

@@ -6,6 +6,7 @@ mod devices;
 mod edits;
 mod events;
 mod files;
+mod forgets;
 mod history;
 mod joins;
 mod missing;
@@ -24,6 +25,7 @@ pub use events::{Event, EventKind};
 pub use files::{
     BadLine, FileAdded, FileEntry, FileKind, FileList, FileOrder, IgnoreMatches, IgnoreRequest, IgnoreRules, OpenFile,
 };
+pub use forgets::{CopyHolder, ForgetRequest, ForgetStatus, Forgets, Forgotten, RemainingCopy};
 pub use history::{
     ChangeKind, EntryKind, History, HistoryEntry, MovedAside, RestoreRequest, Restored, TrashRestoreRequest,
     UndoRequest,

@@ -160,6 +160,12 @@ codes! {
     NoScreen = "no_screen", 409, Failed;
     /// The folder's new keys are not here yet, and nothing can be sent to others before.
     KeysAwaited = "keys_awaited", 409, Refused;
+    /// What is to be forgotten is in the folder now, under this name or another.
+    StillInFolder = "still_in_folder", 409, Refused;
+    /// Nothing of it can be let go of by itself.
+    NothingToForget = "nothing_to_forget", 409, Refused;
+    /// No wish to forget something has this id.
+    ForgetNotFound = "forget_not_found", 404, NotFound;
 }
 
 impl Serialize for ErrorCode {

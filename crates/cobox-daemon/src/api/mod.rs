@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod files;
 mod folders;
+mod forgets;
 mod guard;
 mod held;
 mod history;
@@ -174,6 +175,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(history::history))
         .routes(routes!(history::restore))
         .routes(routes!(history::undo))
+        .routes(routes!(forgets::forgets, forgets::forget))
+        .routes(routes!(forgets::forget_withdraw))
         .routes(routes!(history::trash))
         .routes(routes!(history::trash_restore))
         .routes(routes!(held::held_list))

@@ -57,6 +57,8 @@ words! {
     OnlyHere = "only_here";
     /// The newest state lies with nobody whole; an older one is shown, if there is one.
     OlderShown = "older_shown";
+    /// An owner had a version removed from history.
+    Forgotten = "forgotten";
 }
 
 impl From<ProblemCode> for String {

@@ -10,13 +10,14 @@ use futures_util::future::BoxFuture;
 use super::dto::{
     ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
     DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
-    FolderPolicy, FolderReply, Folders, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules,
-    Invite, InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins,
-    JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest,
-    NicknameRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest,
-    Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest,
-    SettingsReply, SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status,
-    TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    FolderPolicy, FolderReply, Folders, ForgetRequest, ForgetStatus, Forgets, Forgotten, HeldChanges, HeldRequest,
+    History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinReply,
+    JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked,
+    MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place,
+    PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest,
+    RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettingsReply, SettingsRequest, SettleRequest,
+    Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest,
+    WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -166,6 +167,12 @@ pub trait Service: Send + Sync + 'static {
     fn restore(&self, folder: String, request: RestoreRequest) -> Answer<'_, Restored>;
     /// Sets a whole folder back, as new changes.
     fn undo(&self, folder: String, request: UndoRequest) -> Answer<'_, Restored>;
+    /// What owners have forgotten.
+    fn forgets(&self, folder: String) -> Answer<'_, Forgets>;
+    /// Removes from history all that a path ever had, after the delay; or only says what that would be.
+    fn forget(&self, folder: String, request: ForgetRequest) -> Answer<'_, Forgotten>;
+    /// Takes such a wish back; `forget` is the beginning of its id.
+    fn forget_withdraw(&self, folder: String, forget: String) -> Answer<'_, ForgetStatus>;
     /// What was deleted and is still gone, a page at a time.
     fn trash(&self, folder: String, query: HistoryQuery) -> Answer<'_, History>;
     /// Brings back something that was deleted.

@@ -6,6 +6,7 @@ use cobox_proto::wire::{FoundFolder, Party};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
 use super::{Daemon, now_ms};
+use crate::api::dto::Time;
 use crate::api::{EventKind, News};
 use crate::folder::{FolderConfig, Happened};
 
@@ -122,6 +123,19 @@ impl Daemon {
                     .path(path.to_string())
                     .who(key.to_string())
             }
+            Happened::ForgetAsked { name: who, path, counts_at_ms } => {
+                let what = path.as_deref().unwrap_or("something that is deleted");
+                let from = Time::from_ms(counts_at_ms.try_into().unwrap_or(i64::MAX));
+                let text = format!("{name}: {who} has {what} removed from history, from {from} on: `cobox forget`");
+                match path {
+                    Some(path) => news(EventKind::ForgetAsked, text).path(path),
+                    None => news(EventKind::ForgetAsked, text),
+                }
+            }
+            Happened::ForgetWithdrawn => news(
+                EventKind::ForgetWithdrawn,
+                format!("{name}: something stays in history after all: `cobox forget`"),
+            ),
             Happened::BackupComplete { seeder } => {
                 news(EventKind::BackupComplete, format!("{name}: the newest state is backed up"))
                     .who(seeder.to_string())

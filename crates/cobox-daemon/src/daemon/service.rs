@@ -7,6 +7,7 @@ mod edits;
 pub(super) mod entering;
 mod files;
 mod folders;
+mod forgets;
 mod held;
 mod history;
 mod invites;
@@ -31,14 +32,14 @@ use super::{Daemon, Running};
 use crate::api::dto::{
     ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
     DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
-    FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, HeldChanges, HeldRequest, History,
-    IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest,
-    JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange,
-    MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place, PlaceRequest,
-    PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest,
-    ResetRequest, RestoreRequest, Restored, RoleRequest, SettingsReply, SettingsRequest, SettleRequest, Settled,
-    SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest,
-    WaitRequest, Whoami,
+    FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, ForgetRequest, ForgetStatus, Forgets,
+    Forgotten, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
+    InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply,
+    LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest,
+    PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
+    RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettingsReply,
+    SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status,
+    TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -219,6 +220,15 @@ impl Service for Daemon {
     }
     fn edits_reset(&self, folder: String, request: ResetRequest) -> Answer<'_, EditsReset> {
         self.reset_edits(folder, request).boxed()
+    }
+    fn forgets(&self, folder: String) -> Answer<'_, Forgets> {
+        self.list_forgets(folder).boxed()
+    }
+    fn forget(&self, folder: String, request: ForgetRequest) -> Answer<'_, Forgotten> {
+        self.forget_path(folder, request).boxed()
+    }
+    fn forget_withdraw(&self, folder: String, forget: String) -> Answer<'_, ForgetStatus> {
+        self.take_back_forget(folder, forget).boxed()
     }
     fn history(&self, folder: String, query: HistoryQuery) -> Answer<'_, History> {
         self.read_history(folder, query).boxed()

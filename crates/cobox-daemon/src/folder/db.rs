@@ -302,6 +302,16 @@ impl FolderDb {
         self.run(|db| db.execute(DROP_PIECES, [id.dev as i64, id.ino as i64])).map(|_| ())
     }
 
+    /// The blocks that a file was cut into, as far as they are noted.
+    pub(crate) fn pieces_of(&self, id: FileId) -> Result<BTreeSet<Cid>, DbError> {
+        let failed = |source| self.failed(source);
+        let mut statement =
+            self.db.prepare_cached("SELECT cid FROM piece_of_file WHERE dev = ?1 AND ino = ?2").map_err(failed)?;
+        let rows =
+            statement.query_map([id.dev as i64, id.ino as i64], |row| row.get::<_, [u8; 32]>(0)).map_err(failed)?;
+        rows.map(|cid| cid.map(Cid).map_err(failed)).collect()
+    }
+
     /// Where a block's bytes may lie, likely places first; the caller verifies.
     pub(crate) fn pieces(&self, cid: &Cid) -> Result<Vec<(Place, Piece)>, DbError> {
         let failed = |source| self.failed(source);

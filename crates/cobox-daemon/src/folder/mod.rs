@@ -17,7 +17,7 @@ mod sealing;
 mod seen;
 mod serve;
 
-pub(crate) use actor::{FolderActor, FolderHandle, Happened, Parts, Surroundings, start};
+pub(crate) use actor::{FolderActor, FolderHandle, Happened, NotSaid, Parts, Surroundings, Wish, start};
 pub(crate) use config::{FolderConfig, FolderConfigError, SeederConfig, Sort};
 pub(crate) use db::{DbError, FolderDb};
 pub(crate) use lookback::LookBack;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cobox_proto::codec::Canonical;
+use cobox_proto::codec::{Canonical, Reader, Writer};
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::SignedReceipt;
 use cobox_proto::id::{FolderId, HeadId};
@@ -11,8 +11,12 @@ use cobox_proto::replicate::{Kept, Replica};
 use cobox_proto::wire::{AddressNote, OpEnvelopes};
 use cobox_store::{FolderStore, HeadState, StoreError, StoredHead, StoredReceipt};
 
+use super::actor::Forgetful;
+
 /// The genesis.
 const GENESIS: &str = "genesis";
+/// What owners had forgotten, as it was heard.
+const FORGETTING: &str = "forgetting";
 
 /// One folder's records.
 #[derive(Debug, Clone)]
@@ -63,6 +67,20 @@ impl Records {
 
     pub(crate) fn put_address(&self, note: &AddressNote) -> Result<(), StoreError> {
         self.store.put_value(&self.folder, &format!("address/{}", note.device), &note.to_bytes())
+    }
+
+    pub(crate) fn put_forgetful(&self, forgetful: &Forgetful) -> Result<(), StoreError> {
+        let mut w = Writer::new();
+        w.put(&forgetful.time).put(&forgetful.heard);
+        self.store.put_value(&self.folder, FORGETTING, &w.into_bytes())
+    }
+
+    /// What was kept by [`Self::put_forgetful`], if it can be read.
+    pub(crate) fn forgetful(&self) -> Option<Forgetful> {
+        let bytes = self.store.value(&self.folder, FORGETTING).ok()??;
+        let mut r = Reader::new(&bytes);
+        let forgetful = Forgetful { time: r.get().ok()?, heard: r.get().ok()? };
+        r.finish().ok().map(|()| forgetful)
     }
 
     /// The folder's replica as it was; `None` if the folder is not known here. A record that can not be read is left out:

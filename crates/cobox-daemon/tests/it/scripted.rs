@@ -125,6 +125,22 @@ fn look<T: Send + 'static>(answer: Result<T, ApiError>) -> Answer<'static, T> {
 }
 
 /// Three files written, one taken away.
+/// Something that an owner has forgotten.
+fn wish() -> ForgetStatus {
+    let counts_at = Time::from_ms(1_700_604_800_000);
+    ForgetStatus {
+        id: "0123456789ab".into(),
+        path: Some("secret.odt".into()),
+        by: Some("Ana".into()),
+        at: Time::from_ms(1_700_000_000_000),
+        blocks: 1,
+        states: 2,
+        counts_at,
+        counts: false,
+        copies: vec![RemainingCopy { holder: CopyHolder::Devices, seeder: None, online: true, until: Some(counts_at) }],
+    }
+}
+
 fn restored(dry_run: bool) -> Restored {
     Restored {
         dry_run,
@@ -491,6 +507,36 @@ impl Service for Scripted {
     fn undo(&self, folder: String, request: UndoRequest) -> Answer<'_, Restored> {
         let what = format!("undo {folder} {} {}", request.to, request.dry_run);
         self.change(what, self.named(&folder).map(|_| restored(request.dry_run)))
+    }
+    fn forgets(&self, folder: String) -> Answer<'_, Forgets> {
+        look(self.named(&folder).map(|_| Forgets { forgets: vec![wish()] }))
+    }
+    fn forget(&self, folder: String, request: ForgetRequest) -> Answer<'_, Forgotten> {
+        let what = format!("forget {folder} {} {} {}", request.path, request.dry_run, request.unnamed);
+        let wish = wish();
+        let answer = self.named(&folder).map(|_| Forgotten {
+            dry_run: request.dry_run,
+            id: (!request.dry_run).then_some(wish.id),
+            path: request.path,
+            already: false,
+            versions: 1,
+            bytes: 3000,
+            blocks: 1,
+            states: 2,
+            small_versions: 0,
+            shared_versions: 0,
+            records_until: None,
+            names: vec![],
+            names_count: 0,
+            elsewhere: vec![],
+            states_not_seen: 0,
+            counts_at: wish.counts_at,
+            copies: wish.copies,
+        });
+        self.change(what, answer)
+    }
+    fn forget_withdraw(&self, folder: String, forget: String) -> Answer<'_, ForgetStatus> {
+        self.change(format!("keep {folder} {forget}"), self.named(&folder).map(|_| wish()))
     }
     fn trash(&self, folder: String, _: HistoryQuery) -> Answer<'_, History> {
         look(self.named(&folder).map(|_| History { entries: vec![], next: None, thinned: false }))

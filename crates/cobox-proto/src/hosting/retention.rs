@@ -28,20 +28,33 @@ pub fn sure_until_ms(terms: &Retention, received_ms: u64) -> u64 {
     received_ms.saturating_add(u64::from(terms.all_hours).max(1).saturating_mul(HOUR_MS))
 }
 
-/// The heads that stay by their age. A clock that ran back makes heads look young, never old.
-pub fn kept_by_age(heads: &[Aging], terms: &Retention, now_ms: u64) -> BTreeSet<HeadId> {
-    let mut kept = BTreeSet::new();
-    let tiers = [
+/// When a head that became complete then has gone by its age at the latest, whatever else came.
+pub fn gone_by_ms(terms: &Retention, received_ms: u64) -> u64 {
+    let end_ms = |(width_ms, term_ms): (u64, u64)| match term_ms {
+        0 => 0,
+        _ => (received_ms / width_ms).saturating_add(1).saturating_mul(width_ms).saturating_add(term_ms),
+    };
+    tiers(terms).into_iter().map(end_ms).max().unwrap_or(0).max(sure_until_ms(terms, received_ms))
+}
+
+/// Each with the width of its buckets and its term.
+fn tiers(terms: &Retention) -> [(u64, u64); 3] {
+    [
         (HOUR_MS, u64::from(terms.hourly_days) * DAY_MS),
         (DAY_MS, u64::from(terms.daily_days) * DAY_MS),
         (MONTH_MS, u64::from(terms.monthly_months) * MONTH_MS),
-    ];
+    ]
+}
+
+/// The heads that stay by their age. A clock that ran back makes heads look young, never old.
+pub fn kept_by_age(heads: &[Aging], terms: &Retention, now_ms: u64) -> BTreeSet<HeadId> {
+    let mut kept = BTreeSet::new();
     let mut buckets: BTreeMap<(SigKey, u64, u64), (&Aging, &Aging)> = BTreeMap::new();
     for aging in heads {
         if now_ms < sure_until_ms(terms, aging.received_ms) {
             kept.insert(aging.head);
         }
-        for (width_ms, term_ms) in tiers {
+        for (width_ms, term_ms) in tiers(terms) {
             let number = aging.received_ms / width_ms;
             // Its first and its last go together, when no head of it can be within the term any more.
             let end_ms = number.saturating_add(1).saturating_mul(width_ms);
@@ -171,6 +184,8 @@ mod tests {
                 left.extend(&all[known..here]);
                 known = here;
                 let kept = kept_by_age(&left, &terms, now_ms);
+                let gone = |aging: &&Aging| gone_by_ms(&terms, aging.received_ms) <= now_ms;
+                prop_assert!(!left.iter().filter(gone).any(|aging| kept.contains(&aging.head)));
                 left.retain(|aging| kept.contains(&aging.head));
                 let expected: BTreeSet<HeadId> = all[..here]
                     .iter()

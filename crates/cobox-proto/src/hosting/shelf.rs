@@ -31,14 +31,42 @@ pub trait Shelf {
 }
 
 /// Visits, once each, the blocks that are here and reached from `root`, `seen` excepted and extended.
-pub fn reach(shelf: &dyn Shelf, root: &Cid, seen: &mut BTreeSet<Cid>, mut visit: impl FnMut(&Cid)) {
+pub fn reach(shelf: &dyn Shelf, root: &Cid, seen: &mut BTreeSet<Cid>, visit: impl FnMut(&Cid)) {
+    reach_without(shelf, root, |_| false, seen, visit);
+}
+
+/// [`reach`] by ways that lead through no block of which `without` says so.
+pub fn reach_without(
+    shelf: &dyn Shelf,
+    root: &Cid,
+    without: impl Fn(&Cid) -> bool,
+    seen: &mut BTreeSet<Cid>,
+    mut visit: impl FnMut(&Cid),
+) {
     let mut stack = vec![*root];
     while let Some(cid) = stack.pop() {
-        if shelf.status(&cid) != Status::Missing && seen.insert(cid) {
+        if !without(&cid) && shelf.status(&cid) != Status::Missing && seen.insert(cid) {
             visit(&cid);
             stack.extend(shelf.links(&cid));
         }
     }
+}
+
+/// What is missing beneath `root`, itself included, as far as it is known by name; blocks of which `without` says so may be, with what is
+/// beneath them alone.
+pub fn missing_without(shelf: &dyn Shelf, root: &Cid, without: impl Fn(&Cid) -> bool) -> BTreeSet<Cid> {
+    let (mut stack, mut seen, mut missing) = (vec![*root], BTreeSet::new(), BTreeSet::new());
+    while let Some(cid) = stack.pop() {
+        if without(&cid) || !seen.insert(cid) {
+            continue;
+        }
+        match shelf.status(&cid) {
+            Status::Complete => {}
+            Status::Held => stack.extend(shelf.links(&cid)),
+            Status::Missing => missing.extend([cid]),
+        }
+    }
+    missing
 }
 
 /// Works out anew, trusting no note, what beneath `roots` is complete: after a block was found damaged or lost.

@@ -3,19 +3,23 @@
 //!
 //! Owns what the folder uses and which heads are complete; the blocks and the notes of completeness are on the [`Shelf`]. Must
 //! hold: a receipt says complete only when every block beneath the head is on the shelf; what is kept is never given up for
-//! what is new; what a receipt promises to keep is not garbage before its time.
+//! what is new; what a receipt promises to keep is not garbage before its time, unless the folder's owners said so for days.
+
+mod forgets;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::guard::Guard;
 use crate::head::SignedHead;
 use crate::hosting::agreed::Agreed;
+use crate::hosting::forgetting::{Forgetting, LetGo};
 use crate::hosting::ingest::{Ingest, Step};
+use crate::hosting::mending::Mending;
 use crate::hosting::promise::Promise;
 use crate::hosting::quota::{Quota, Room};
 use crate::hosting::receipt::{Holding, Receipt};
 use crate::hosting::retention::{Aging, kept_by_age, sure_until_ms};
-use crate::hosting::shelf::{Shelf, Status, reach, recheck};
+use crate::hosting::shelf::{Shelf, Status, missing_without, reach, reach_without, recheck};
 use crate::hosting::witness::joins_to_witness;
 use crate::id::{Cid, HeadId, OpId, SigKey};
 use crate::limits::UNMERGED_ACTORS_PER_DEVICE_MAX;
@@ -58,6 +62,21 @@ pub enum TenantOutput {
         /// Why.
         holding: Holding,
     },
+}
+
+/// What a host kept of a tenant besides its replica and its blocks.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// The heads that [`TenantOutput::Completed`] told, and since when.
+    pub complete: BTreeMap<HeadId, u64>,
+    /// [`Tenant::forgetting`].
+    pub forgetting: Forgetting,
+}
+
+impl From<BTreeMap<HeadId, u64>> for Before {
+    fn from(complete: BTreeMap<HeadId, u64>) -> Self {
+        Self { complete, forgetting: Forgetting::default() }
+    }
 }
 
 /// Bytes and blocks a head may bring, and has brought.
@@ -108,6 +127,12 @@ pub struct Tenant {
     beside_bytes: u64,
     /// How long history stays; as the grant said at the first look.
     agreed: Option<Agreed>,
+    /// What is to be forgotten, and since when that stands.
+    forgetting: Forgetting,
+    /// What of it counts, beneath the heads that are complete or repaired.
+    let_go: LetGo,
+    /// Fetches what heads lost of which something else was let go.
+    mending: Mending,
     /// Bytes that no newest state needs, at the last look.
     history_bytes: u64,
     /// Complete heads that lost a block and are fetched again.
@@ -123,17 +148,17 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// A hosted folder as it was kept; `complete` is what [`TenantOutput::Completed`] told. Completeness itself is read from the
-    /// shelf, use of room is counted anew.
+    /// A hosted folder as it was kept. Completeness itself is read from the shelf, use of room is counted anew.
     pub fn restore(
         now_ms: u64,
         genesis: Genesis,
         kept: Kept,
-        complete: BTreeMap<HeadId, u64>,
+        before: impl Into<Before>,
         key: SecretKey,
         promise: Promise,
         shelf: &mut dyn Shelf,
     ) -> Self {
+        let Before { complete, forgetting } = before.into();
         let mut tenant = Self {
             replica: Replica::restore(genesis, kept),
             key,
@@ -146,6 +171,9 @@ impl Tenant {
             blocks_used: 0,
             beside_bytes: 0,
             agreed: None,
+            forgetting,
+            let_go: LetGo::default(),
+            mending: Mending::default(),
             history_bytes: 0,
             repairing: BTreeSet::new(),
             coming: BTreeMap::new(),
@@ -154,9 +182,11 @@ impl Tenant {
             is_swept: false,
             outputs: VecDeque::new(),
         };
-        let heads = tenant.replica.heads();
-        let whole = |id: &HeadId| heads.get(id).is_some_and(|h| shelf.status(&h.head().root) == Status::Complete);
-        tenant.complete.retain(|id, _| whole(id));
+        tenant.work_out_let_go();
+        let broken = |head: &HeadId| !tenant.is_whole(head, &*shelf);
+        for head in tenant.complete.keys().copied().filter(broken).collect::<Vec<_>>() {
+            tenant.complete.remove(&head);
+        }
         tenant.settle_all();
         tenant.count_use(shelf);
         tenant.follow(now_ms, shelf);
@@ -183,6 +213,15 @@ impl Tenant {
     pub fn remember_agreed(&mut self, agreed: Agreed) {
         self.is_swept = false;
         self.agreed = Some(agreed);
+    }
+    /// What is to be forgotten and since when that stands, for the host to keep. Worked out by [`Self::sweep`].
+    pub fn forgetting(&self) -> &Forgetting {
+        &self.forgetting
+    }
+    /// Whether a block may go although blocks that stay link to it: when it is gone, what stands above it is to be looked at again
+    /// ([`TenantInput::BlockLost`]).
+    pub fn lets_go(&self, cid: &Cid) -> bool {
+        self.let_go.contains(cid)
     }
     /// What the folder's history takes of the room: bytes that none of the newest states needs. Worked out by [`Self::sweep`].
     pub fn history_bytes(&self) -> u64 {
@@ -248,6 +287,7 @@ impl Tenant {
         let agreed = self.agreed.get_or_insert(Agreed::on(terms.retention));
         agreed.hear(now_ms, &terms.retention);
         let retention = *agreed.terms();
+        self.hear_what_to_forget(now_ms);
         let kept = self.heads_to_keep(now_ms, &retention);
         if self.is_swept && self.complete.keys().all(|head| kept.contains(head)) {
             return vec![];
@@ -256,6 +296,7 @@ impl Tenant {
             self.complete.remove(&head);
             self.outputs.push_back(TenantOutput::Released(head));
         }
+        self.work_out_let_go();
         let reached = self.count_use(shelf);
         self.history_bytes = self.quota.used().saturating_sub(self.newest_bytes(shelf));
         self.follow(now_ms, shelf);
@@ -435,12 +476,19 @@ impl Tenant {
 
     /// Wants what the coming heads need, and nothing else.
     fn retarget(&mut self, now_ms: u64, shelf: &mut dyn Shelf) {
-        let roots: BTreeSet<Cid> = self.coming.keys().filter_map(|head| self.root(head)).collect();
-        let (unwanted, step) = self.ingest.retarget(shelf, &roots);
+        let (holed, whole): (Vec<HeadId>, Vec<HeadId>) =
+            self.coming.keys().copied().partition(|head| self.let_go.group(head).is_some());
+        let roots: BTreeSet<Cid> = whole.iter().filter_map(|head| self.root(head)).collect();
+        let (mut unwanted, mut step) = self.ingest.retarget(shelf, &roots);
+        let mended = self.mend(&holed, shelf, &mut unwanted, &mut step);
         if !unwanted.is_empty() {
             self.pass(now_ms, replicate::Input::Unwant { cids: unwanted });
         }
         self.stepped(now_ms, step, shelf);
+        if !mended.is_empty() {
+            mended.into_iter().for_each(|head| self.completed(now_ms, head));
+            self.follow(now_ms, shelf);
+        }
     }
 
     fn stepped(&mut self, now_ms: u64, step: Step, shelf: &mut dyn Shelf) {
@@ -464,6 +512,10 @@ impl Tenant {
         self.repairing.remove(&head);
         self.settle(&head);
         self.complete.insert(head, now_ms);
+        if !self.repairing.is_empty() {
+            // What rests beneath it need not come again whole.
+            self.work_out_let_go();
+        }
         self.outputs.push_back(TenantOutput::Completed { head, received_ms: now_ms });
         self.receipt(now_ms, head, Holding::Complete);
     }
@@ -497,7 +549,7 @@ impl Tenant {
     }
 
     fn block_stored(&mut self, now_ms: u64, cid: &Cid, shelf: &mut dyn Shelf) {
-        if !self.ingest.wants(cid) {
+        if !self.ingest.wants(cid) && !self.mending.wants(cid) {
             return; // Its head was given up meanwhile; the next sweep finds it.
         }
         let bytes = shelf.bytes(cid);
@@ -513,6 +565,7 @@ impl Tenant {
             self.quota.charge(member, bytes);
             self.blocks_used += 1;
         }
+        let looks_again = self.mending.stored(cid);
         let step = self.ingest.stored(shelf, cid);
         let mut liars = Vec::new();
         for head in heads {
@@ -537,6 +590,8 @@ impl Tenant {
         if !liars.is_empty() {
             self.count_use(shelf);
             self.follow(now_ms, shelf);
+        } else if looks_again {
+            self.retarget(now_ms, shelf);
         }
     }
 
@@ -548,7 +603,8 @@ impl Tenant {
         }
         // What is on its way is admitted anew: it is not its fault if it brings again what was lost here.
         self.coming.clear();
-        let broken = |head: &&HeadId| self.root(head).is_none_or(|root| shelf.status(&root) != Status::Complete);
+        self.work_out_let_go();
+        let broken = |head: &&HeadId| !self.is_whole(head, &*shelf);
         for head in self.complete.keys().filter(broken).copied().collect::<Vec<_>>() {
             self.complete.remove(&head);
             self.repairing.insert(head);
@@ -560,6 +616,7 @@ impl Tenant {
         self.count_use(shelf);
         // What was known of unfinished walks rested on blocks that are gone.
         self.ingest = Ingest::default();
+        self.mending = Mending::default();
         self.follow(now_ms, shelf);
     }
 
@@ -579,13 +636,17 @@ impl Tenant {
         if Guard::WhatComesIsNoGarbage.stands() {
             order.extend(self.targets().into_iter().filter(honest).map(|head| (u64::MAX, head)));
         }
-        let mut quota = Quota::default();
-        let mut reached = BTreeSet::new();
-        for (_, head) in order {
-            let member = self.replica.heads().member(&head).unwrap_or(OpId::ZERO);
-            if let Some(root) = self.root(&head) {
-                reach(shelf, &root, &mut reached, |cid| quota.charge(member, shelf.bytes(cid)));
+        let (mut quota, mut reached) = (Quota::default(), BTreeSet::new());
+        if self.let_go.is_empty() {
+            for (_, head) in order {
+                let member = self.replica.heads().member(&head).unwrap_or(OpId::ZERO);
+                if let Some(root) = self.root(&head) {
+                    reach(shelf, &root, &mut reached, |cid| quota.charge(member, shelf.bytes(cid)));
+                }
             }
+        } else {
+            let order: Vec<HeadId> = order.into_iter().map(|(_, head)| head).collect();
+            (quota, reached) = self.count_with_gaps(&order, shelf);
         }
         self.quota = quota;
         self.blocks_used = reached.len() as u64;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::hosting::shelf::Shelf;
 use crate::id::Cid;
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -16,7 +17,7 @@ pub const LARGE_TRASH_MS: u64 = 28 * DAY_MS;
 /// Very much is more than one block in so many ...
 const LARGE_PART: usize = 5;
 /// ... and more than so many blocks.
-const LARGE_BLOCKS: usize = 1024;
+pub const LARGE_BLOCKS: usize = 1024;
 
 /// Since when each block is garbage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +72,13 @@ impl Trash {
         look
     }
 
+    /// Whether a block that stays in the trash for now links to one of these, which are about to be deleted: then its mark of completeness
+    /// is not to be believed any more, should it come out again. That is so when it came after them.
+    pub fn leaves_gaps(&self, due: &BTreeSet<Cid>, shelf: &dyn Shelf) -> bool {
+        let mut staying = self.since.keys().filter(|cid| !due.contains(cid));
+        !due.is_empty() && staying.any(|cid| shelf.links(cid).iter().any(|link| due.contains(link)))
+    }
+
     /// These are deleted.
     pub fn deleted(&mut self, cids: &[Cid]) {
         for cid in cids {
@@ -82,8 +90,8 @@ impl Trash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hosting::reach;
     use crate::hosting::tests::MemShelf;
-    use crate::hosting::{Shelf, reach};
 
     const START_MS: u64 = 20_000 * DAY_MS;
 

@@ -17,8 +17,11 @@
 //! | `KeyUpdate` | the member's own key; while two compete: an admin senior to it, picking one of them | |
 //! | `EpochBundle` | admin; editor when no epoch is usable | parents known, tag new, all recipients in force |
 //! | `EpochGrant` | any member | epochs known, the key is `member`'s and in force |
+//! | `Forget` | owner | the log has room for it |
+//! | `ForgetEnd` | owner | the statements stand |
 
-use crate::id::{EpochId, Hash, OpId, SigKey};
+use crate::id::{Cid, EpochId, Hash, HeadTag, OpId, SigKey};
+use crate::limits::FORGET_BYTES_MAX;
 use crate::members::epoch::epoch_depth;
 use crate::members::genesis::FolderKind;
 use crate::members::keys::KeyPair;
@@ -75,6 +78,9 @@ pub enum Void {
     /// Recipients, parents or id of an epoch do not fit.
     #[error("the epoch does not fit the ones before it, or is sealed to somebody outside")]
     BadEpoch,
+    /// The log has no room for another statement of what to forget.
+    #[error("the folder's log has no room to forget more")]
+    TooMuchForgotten,
     /// The chain of grants or certificates is longer than the format allows.
     #[error("the chain of grants is too long")]
     TooDeep,
@@ -100,6 +106,11 @@ pub(super) fn judge(log: &Log, st: &Standing, past: &Past, op: &Op) -> Result<Va
     }
     valid.acks = judge.acks(author.member);
     Ok(valid)
+}
+
+/// What a statement of what to forget takes in the log, the rest of the op apart.
+pub(super) fn forget_bytes(states: usize, blocks: usize) -> usize {
+    states * HeadTag::LEN + blocks * Cid::LEN
 }
 
 /// A signer found in force.
@@ -233,6 +244,16 @@ impl Judge<'_> {
                 }
                 self.recipient_of(recipient, member)?;
                 Ok(Role::Reader)
+            }
+            OpBody::Forget { states, blocks, .. } => {
+                if self.st.forget_bytes + forget_bytes(states.len(), blocks.len()) > FORGET_BYTES_MAX {
+                    return Err(Void::TooMuchForgotten);
+                }
+                at_least(Role::Owner)
+            }
+            OpBody::ForgetEnd { forgets } => {
+                let stands = |id: &OpId| self.seen(id).is_some_and(|at| self.st.forgets.get(&at) == Some(&false));
+                if forgets.iter().all(stands) { at_least(Role::Owner) } else { Err(Void::NoTarget) }
             }
             // Two signers or a signer that is no member: judged elsewhere.
             OpBody::Join { .. } | OpBody::Witness { .. } => Err(Void::NotMember),

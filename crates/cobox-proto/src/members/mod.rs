@@ -27,5 +27,5 @@ pub use keys::{HpkeKey, KeyPair};
 pub use log::{Added, Log, LogError};
 pub use op::{EpochParams, OP_VERSION, Op, OpBody, Padding, Retention, Role, Signer};
 pub use resolve::{resolve, resolve_at};
-pub use roster::{Device, EpochInfo, InviteInfo, Member, MissingGrant, Recipient, Removal, Roster, Seeder};
+pub use roster::{Device, EpochInfo, Forget, InviteInfo, Member, MissingGrant, Recipient, Removal, Roster, Seeder};
 pub use signed::{OpError, SignedOp};

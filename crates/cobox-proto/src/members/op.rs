@@ -21,10 +21,11 @@
 //! key each. `Join` has exactly two: the invite, then the new device. All others have one.
 
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
-use crate::id::{EpochId, FolderId, Hash, HeadId, OpId, SigKey};
+use crate::id::{Cid, EpochId, FolderId, Hash, HeadId, HeadTag, OpId, SigKey};
 use crate::limits::{
-    EPOCH_GRANT_EPOCHS_MAX, EPOCH_HISTORY_BYTES_MAX, EPOCH_PARENTS_MAX, EPOCH_RECIPIENTS_MAX, INVITE_USES_MAX,
-    OP_CUT_HEADS_MAX, OP_DEPS_MAX, OP_SEALED_BYTES_MAX, OP_SIGNERS_MAX,
+    EPOCH_GRANT_EPOCHS_MAX, EPOCH_HISTORY_BYTES_MAX, EPOCH_PARENTS_MAX, EPOCH_RECIPIENTS_MAX, FORGET_BLOCKS_MAX,
+    FORGET_PARTS_MAX, FORGET_STATES_MAX, INVITE_USES_MAX, OP_CUT_HEADS_MAX, OP_DEPS_MAX, OP_SEALED_BYTES_MAX,
+    OP_SIGNERS_MAX,
 };
 use crate::members::genesis::Policy;
 use crate::members::keys::{HpkeKey, KeyPair};
@@ -42,7 +43,7 @@ pub enum Role {
     Editor,
     /// Admits and removes, invites, hires seeders, starts epochs.
     Admin,
-    /// Sets the policy; hosts a vault.
+    /// Sets the policy; lets go of what history holds; hosts a vault.
     Owner,
 }
 
@@ -293,6 +294,20 @@ pub enum OpBody {
         /// Whose key it is: a member's grant, or an invite.
         member: OpId,
     },
+    /// Kind 16. Of these states, these blocks need not be kept any more, in days. The op's `sealed` is the path they belonged to.
+    Forget {
+        /// The signer's clock, milliseconds since 1970. Ops of one signer with the same time are parts of one wish.
+        at_ms: u64,
+        /// The states whose author found the blocks in them and looked at all else in them, sorted. Of others nothing is let go.
+        states: Vec<HeadTag>,
+        /// The blocks, sorted; what is beneath them and nowhere else goes with them.
+        blocks: Vec<Cid>,
+    },
+    /// Kind 17. Takes back what was not let go yet.
+    ForgetEnd {
+        /// The [`OpBody::Forget`]s, sorted.
+        forgets: Vec<OpId>,
+    },
 }
 
 impl OpBody {
@@ -313,6 +328,8 @@ impl OpBody {
             Self::KeyUpdate { .. } => 13,
             Self::EpochBundle { .. } => 14,
             Self::EpochGrant { .. } => 15,
+            Self::Forget { .. } => 16,
+            Self::ForgetEnd { .. } => 17,
         }
     }
 
@@ -334,6 +351,8 @@ impl OpBody {
             Self::KeyUpdate { .. } => "key_update",
             Self::EpochBundle { .. } => "epoch_bundle",
             Self::EpochGrant { .. } => "epoch_grant",
+            Self::Forget { .. } => "forget",
+            Self::ForgetEnd { .. } => "forget_end",
         }
     }
 
@@ -362,6 +381,8 @@ impl OpBody {
             Self::EpochGrant { epochs, recipient, envelope, member } => {
                 w.list(epochs).put(recipient).put(envelope).put(member)
             }
+            Self::Forget { at_ms, states, blocks } => w.u64(*at_ms).list(states).list(blocks),
+            Self::ForgetEnd { forgets } => w.list(forgets),
         };
     }
 
@@ -407,6 +428,12 @@ impl OpBody {
                 envelope: r.get()?,
                 member: r.get()?,
             },
+            16 => Self::Forget {
+                at_ms: r.u64()?,
+                states: r.sorted_list(FORGET_STATES_MAX, "states to forget in")?,
+                blocks: r.sorted_list(FORGET_BLOCKS_MAX, "blocks to forget")?,
+            },
+            17 => Self::ForgetEnd { forgets: r.sorted_list(FORGET_PARTS_MAX, "forgets to end")? },
             other => return Err(DecodeError::BadValue { what: "op kind", found: other.into() }),
         })
     }
@@ -490,6 +517,9 @@ impl Op {
             }
             OpBody::EpochBundle { recipients, .. } if recipients.is_empty() => bad("number of epoch recipients", 0),
             OpBody::EpochGrant { epochs, .. } if epochs.is_empty() => bad("number of granted epochs", 0),
+            OpBody::Forget { states, .. } if states.is_empty() => bad("number of states to forget in", 0),
+            OpBody::Forget { blocks, .. } if blocks.is_empty() => bad("number of blocks to forget", 0),
+            OpBody::ForgetEnd { forgets } if forgets.is_empty() => bad("number of forgets to end", 0),
             _ => Ok(()),
         }
     }

@@ -62,6 +62,17 @@ pub struct Seeder {
     pub member_share: u8,
 }
 
+/// A statement of what is to be forgotten that stands; the op in the log names states and blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forget {
+    /// The op.
+    pub op: OpId,
+    /// Who signed: the op that admitted them.
+    pub by: OpId,
+    /// When, by their clock, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
 /// An invite that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InviteInfo {
@@ -139,6 +150,7 @@ pub struct Roster {
     members: Vec<Member>,
     by_device: BTreeMap<SigKey, (usize, usize)>,
     seeders: Vec<Seeder>,
+    forgets: Vec<Forget>,
     invites: Vec<InviteInfo>,
     accepted: BTreeSet<OpId>,
     removals: BTreeMap<SigKey, Vec<Removal>>,
@@ -165,6 +177,9 @@ impl Roster {
         let mut seeders: Vec<Seeder> =
             st.seeders.iter().filter(|(_, ended)| !**ended).filter_map(|(at, _)| seeder(log, *at)).collect();
         seeders.sort_by_key(|seeder| seeder.grant);
+        let mut forgets: Vec<Forget> =
+            st.forgets.iter().filter(|(_, ended)| !**ended).filter_map(|(at, _)| forget(log, *at)).collect();
+        forgets.sort_by_key(|forget| (forget.at_ms, forget.op));
         let usable = st.usable_epochs(log);
         let epochs: BTreeMap<EpochTag, EpochInfo> = st
             .epochs
@@ -176,6 +191,7 @@ impl Roster {
             members,
             by_device,
             seeders,
+            forgets,
             invites,
             accepted: st.accepted.iter().map(|at| log.node(*at).id).collect(),
             removals: removals(log, st),
@@ -217,6 +233,10 @@ impl Roster {
     /// The seeders in force.
     pub fn seeders(&self) -> &[Seeder] {
         &self.seeders
+    }
+    /// What is to be forgotten and was not taken back, by time.
+    pub fn forgets(&self) -> &[Forget] {
+        &self.forgets
     }
     /// The invites that may still be used, expiry apart.
     pub fn invites_open(&self) -> impl Iterator<Item = &InviteInfo> {
@@ -373,6 +393,13 @@ fn seeder(log: &Log, at: At) -> Option<Seeder> {
         retention: *retention,
         member_share: *member_share,
     })
+}
+
+fn forget(log: &Log, at: At) -> Option<Forget> {
+    let node = log.node(at);
+    let op = node.op()?;
+    let OpBody::Forget { at_ms, .. } = op.body else { return None };
+    Some(Forget { op: node.id, by: op.signers[0].grant, at_ms })
 }
 
 fn epoch(log: &Log, st: &Standing, at: At, usable: bool) -> Option<EpochInfo> {

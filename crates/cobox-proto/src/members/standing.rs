@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Hash, OpId, SigKey};
+use crate::members::authority::forget_bytes;
 use crate::members::epoch::Epochs;
 use crate::members::genesis::Policy;
 use crate::members::keys::KeyPair;
@@ -26,6 +27,10 @@ pub(super) struct Standing {
     pub(super) invites: BTreeMap<At, InviteState>,
     /// Seeder grants, with whether they ended.
     pub(super) seeders: BTreeMap<At, bool>,
+    /// What is to be forgotten, with whether that was taken back.
+    pub(super) forgets: BTreeMap<At, bool>,
+    /// What that takes in the log.
+    pub(super) forget_bytes: usize,
     /// The maximal policy ops.
     policies: Vec<At>,
     /// Joins that were too many for their invite.
@@ -93,6 +98,8 @@ impl Standing {
             decided: BTreeMap::new(),
             invites: BTreeMap::new(),
             seeders: BTreeMap::new(),
+            forgets: BTreeMap::new(),
+            forget_bytes: 0,
             policies: Vec::new(),
             barred: BTreeSet::new(),
             unacked: BTreeSet::new(),
@@ -189,6 +196,15 @@ impl Standing {
                 }
             }
             OpBody::EpochBundle { .. } | OpBody::EpochGrant { .. } => {}
+            OpBody::Forget { states, blocks, .. } => {
+                self.forget_bytes += forget_bytes(states.len(), blocks.len());
+                self.forgets.insert(at, false);
+            }
+            OpBody::ForgetEnd { forgets } => {
+                for forget in forgets.iter().filter_map(|id| log.at(id)) {
+                    self.forgets.entry(forget).and_modify(|ended| *ended = true);
+                }
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cobox_proto::id::{FolderId, HeadId, OpId};
+use cobox_proto::id::{Cid, FolderId, HeadId, OpId};
 use cobox_proto::limits::LOG_PENDING_OPS_MAX;
 use cobox_proto::members::{
     Added, FolderKind, HeadAuthority, Log, LogError, Op, OpBody, OpError, Policy, Role, SignedOp, Signer, Void, resolve,
@@ -56,6 +56,46 @@ fn what_a_removed_device_did_unseen_is_void_with_all_that_rests_on_it() {
     let roster = world.roster();
     assert!(!roster.accepted(&tablet) && !roster.accepted(&watch));
     assert_eq!(roster.members().next().unwrap().devices.len(), 1);
+}
+
+#[test]
+fn only_an_owner_lets_go_of_what_history_holds_and_takes_it_back() {
+    let mut world = World::new();
+    let founder = world.founder;
+    let blocks = |n: u16| (0..n).map(|n| Cid([n.to_be_bytes(); 16].concat().try_into().unwrap())).collect();
+    let forget = |at_ms: u64, n: u16| OpBody::Forget { at_ms, states: vec![HeadId([1; 32]).tag()], blocks: blocks(n) };
+    let (admin, editor) = (world.grant_now(founder, Role::Admin), world.grant_now(founder, Role::Editor));
+    for who in [admin, editor] {
+        let refused = world.now(who, forget(1, 1));
+        assert_eq!(world.log.refusal(&refused), Some(Void::RoleTooLow));
+    }
+    let said = world.now(founder, forget(2, 1));
+    let other = world.now(founder, forget(1, 2));
+    let forgets: Vec<OpId> = world.roster().forgets().iter().map(|forget| forget.op).collect();
+    assert_eq!(forgets, [other, said], "by time");
+    let end = |of: Vec<OpId>| OpBody::ForgetEnd { forgets: of };
+    let refused = world.now(admin, end(vec![said]));
+    assert_eq!(world.log.refusal(&refused), Some(Void::RoleTooLow));
+    world.now(founder, end(vec![said]));
+    assert_eq!(world.roster().forgets().iter().map(|forget| forget.op).collect::<Vec<_>>(), [other]);
+    let twice = world.now(founder, end(vec![said]));
+    assert_eq!(world.log.refusal(&twice), Some(Void::NoTarget));
+    // The log still has to be delivered to a new seeder.
+    let last = (0..520).map(|n| world.now(founder, forget(n, 256))).last().unwrap();
+    assert_eq!(world.log.refusal(&last), Some(Void::TooMuchForgotten));
+}
+
+#[test]
+fn what_a_removed_owner_had_forgotten_unseen_is_void() {
+    let mut world = World::new();
+    let founder = world.founder;
+    let other = world.grant_now(founder, Role::Owner);
+    let view = world.all();
+    let body = OpBody::Forget { at_ms: 1, states: vec![HeadId([1; 32]).tag()], blocks: vec![Cid([2; 32])] };
+    let forget = world.by(&view, &[other], body);
+    assert!(world.roster().accepted(&forget));
+    world.by(&view, &[founder], remove(other));
+    assert!(!world.roster().accepted(&forget) && world.roster().forgets().is_empty());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use cobox_proto::codec::DecodeError;
-use cobox_proto::id::{EpochId, Hash, HeadId, OpId};
+use cobox_proto::id::{Cid, EpochId, Hash, HeadId, OpId};
 use cobox_proto::members::{
     Envelope, EnvelopeList, EpochParams, FolderKind, Genesis, Op, OpBody, OpError, Padding, Policy, Retention, Role,
     SignedOp, Signer,
@@ -67,6 +67,12 @@ fn bodies(founder: OpId) -> Vec<OpBody> {
             envelope: Hash([7; 32]),
             member: founder,
         },
+        OpBody::Forget {
+            at_ms: 1_700_000_000_002,
+            states: vec![HeadId([1; 32]).tag(), HeadId([2; 32]).tag()],
+            blocks: vec![Cid([8; 32]), Cid([9; 32])],
+        },
+        OpBody::ForgetEnd { forgets: vec![invite, join] },
     ]
 }
 
@@ -130,7 +136,7 @@ fn refusals() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("unknown version", patch(0, 2)),
         ("unknown suite", patch(1, 2)),
-        ("unknown kind", patch(34, 16)),
+        ("unknown kind", patch(34, 18)),
         ("kind zero", patch(34, 0)),
         ("deps not sorted", change("grant", &|op| op.deps.reverse())),
         ("deps twice", change("grant", &|op| op.deps[1] = op.deps[0])),
@@ -198,6 +204,54 @@ fn refusals() -> Vec<(&'static str, Vec<u8>)> {
             change("epoch_grant", &|op| {
                 if let OpBody::EpochGrant { epochs, .. } = &mut op.body {
                     epochs.clear();
+                }
+            }),
+        ),
+        (
+            "forget in no state",
+            change("forget", &|op| {
+                if let OpBody::Forget { states, .. } = &mut op.body {
+                    states.clear();
+                }
+            }),
+        ),
+        (
+            "forget no block",
+            change("forget", &|op| {
+                if let OpBody::Forget { blocks, .. } = &mut op.body {
+                    blocks.clear();
+                }
+            }),
+        ),
+        (
+            "forget with blocks not sorted",
+            change("forget", &|op| {
+                if let OpBody::Forget { blocks, .. } = &mut op.body {
+                    blocks.reverse();
+                }
+            }),
+        ),
+        (
+            "forget with a state twice",
+            change("forget", &|op| {
+                if let OpBody::Forget { states, .. } = &mut op.body {
+                    states[1] = states[0];
+                }
+            }),
+        ),
+        (
+            "forget too many blocks",
+            change("forget", &|op| {
+                if let OpBody::Forget { blocks, .. } = &mut op.body {
+                    *blocks = (0..257u16).map(|n| Cid([n.to_be_bytes(); 16].concat().try_into().unwrap())).collect();
+                }
+            }),
+        ),
+        (
+            "end of no forget",
+            change("forget_end", &|op| {
+                if let OpBody::ForgetEnd { forgets } = &mut op.body {
+                    forgets.clear();
                 }
             }),
         ),
@@ -297,7 +351,7 @@ fn ops_are_byte_for_byte_what_the_vectors_say() {
         assert!(bytes(vector).starts_with(&op.op().to_bytes()));
         kinds.insert(op.op().body.name());
     }
-    assert_eq!(kinds.len(), 15);
+    assert_eq!(kinds.len(), 17);
     for vector in stored["refused"].as_array().unwrap() {
         let error = SignedOp::from_bytes(&bytes(vector)).expect_err(vector["name"].as_str().unwrap());
         assert_eq!(error.to_string(), vector["error"].as_str().unwrap(), "{}", vector["name"]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cobox_net::{Answer, FolderEvent, Pass, Peer};
 use cobox_proto::head::{Head, SignedHead};
-use cobox_proto::hosting::{Arriving, Tenant, TenantInput};
+use cobox_proto::hosting::{Arriving, Before, Tenant, TenantInput};
 use cobox_proto::id::FolderId;
 use cobox_proto::members::{FolderKind, Genesis, Member};
 use cobox_proto::replicate::{Input, PeerId, Reach, Replica};
@@ -135,10 +135,11 @@ impl Actor {
         let now_ms = self.setup.clock.now_ms();
         let restored = self.records.restore()?.ok_or(Trouble::Unknown)?;
         let mut shelf = DiskShelf::new(self.blocks.clone());
-        let (genesis, kept, complete) = (restored.genesis, restored.kept, restored.complete);
+        let (genesis, kept) = (restored.genesis, restored.kept);
+        let before = Before { complete: restored.complete, forgetting: restored.forgetting };
         self.show(|view| view.vault = genesis.kind == FolderKind::Vault);
         let (key, promise) = (self.setup.key.clone(), self.setup.promise.clone());
-        let mut tenant = Tenant::restore(now_ms, genesis, kept, complete, key, promise, &mut shelf);
+        let mut tenant = Tenant::restore(now_ms, genesis, kept, before, key, promise, &mut shelf);
         if let Some(agreed) = restored.agreed {
             tenant.remember_agreed(agreed);
         }

@@ -499,16 +499,27 @@ impl Carrier {
         // What is remembered goes before what is done: after a stop nothing is due too early.
         let mut records: Vec<Record> = vec![Record::Pace(self.pace)];
         records.extend(brain.tenant.agreed().map(|agreed| Record::Agreed(*agreed)));
+        records.push(Record::Forgetting(brain.tenant.forgetting().clone()));
         records.extend(look.put.iter().map(|cid| Record::Trashed(*cid, steady_ms)));
         records.extend(look.taken.iter().map(|cid| Record::Untrashed(*cid)));
         self.records.keep(&records)?;
         if look.due.is_empty() {
             return Ok(0);
         }
+        // Of blocks that stay, for good or in the trash, some link to what goes: their marks are not to be believed then.
+        let due: BTreeSet<Cid> = look.due.iter().copied().collect();
+        let leaves_gaps = due.iter().any(|cid| brain.tenant.lets_go(cid)) || self.trash.leaves_gaps(&due, &brain.shelf);
+        brain.shelf.trouble()?;
+        if leaves_gaps {
+            self.records.set_in_doubt(true)?;
+        }
         self.blocks.delete_many(&look.due)?;
         self.trash.deleted(&look.due);
         let gone: Vec<Record> = look.due.iter().map(|cid| Record::Untrashed(*cid)).collect();
         self.records.keep(&gone)?;
+        if leaves_gaps {
+            self.recheck(brain, now_ms)?;
+        }
         tracing::info!(blocks = look.due.len(), "garbage is deleted");
         self.compact();
         Ok(look.due.len())

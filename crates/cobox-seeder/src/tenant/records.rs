@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::scrub::Scrub;
 use cobox_proto::codec::Canonical;
 use cobox_proto::head::SignedHead;
-use cobox_proto::hosting::{Agreed, Pace, SignedReceipt, Trash};
+use cobox_proto::hosting::{Agreed, Forgetting, Pace, SignedReceipt, Trash};
 use cobox_proto::id::{Cid, FolderId, HeadId};
 use cobox_proto::members::{Envelope, EnvelopeList, Genesis, SignedOp};
 use cobox_proto::replicate::Kept;
@@ -21,6 +21,8 @@ const LAST_SEEN: &str = "last-seen";
 const PACE: &str = "pace";
 /// How long history stays.
 const AGREED: &str = "agreed";
+/// What is to be forgotten, and since when that stands.
+const FORGETTING: &str = "forgetting";
 /// How far reading everything again has come.
 const SCRUB: &str = "scrub";
 /// Set while the marks of completeness are not to be believed.
@@ -48,6 +50,7 @@ pub(super) enum Record {
     Untrashed(Cid),
     Pace(Pace),
     Agreed(Agreed),
+    Forgetting(Forgetting),
 }
 
 /// What was kept.
@@ -62,6 +65,7 @@ pub(super) struct Restored {
     pub(super) trash: Trash,
     pub(super) pace: Pace,
     pub(super) agreed: Option<Agreed>,
+    pub(super) forgetting: Forgetting,
 }
 
 /// See the module's text.
@@ -122,6 +126,7 @@ impl Records {
                     Record::Untrashed(cid) => batch.delete_value(&format!("trash/{cid}"))?,
                     Record::Pace(pace) => batch.put_value(PACE, &pace.to_bytes())?,
                     Record::Agreed(agreed) => batch.put_value(AGREED, &agreed.to_bytes())?,
+                    Record::Forgetting(forgetting) => batch.put_value(FORGETTING, &forgetting.to_bytes())?,
                 }
             }
             Ok(())
@@ -163,7 +168,9 @@ impl Records {
         let trash = Trash::of(trash.collect());
         let pace = store.value(folder, PACE)?.and_then(|bytes| Pace::from_bytes(&bytes).ok()).unwrap_or_default();
         let agreed = store.value(folder, AGREED)?.and_then(|bytes| Agreed::from_bytes(&bytes).ok());
-        Ok(Some(Restored { genesis, kept, complete, last_seen_ms, damaged, scrub, trash, pace, agreed }))
+        let forgetting = store.value(folder, FORGETTING)?.and_then(|bytes| Forgetting::from_bytes(&bytes).ok());
+        let forgetting = forgetting.unwrap_or_default();
+        Ok(Some(Restored { genesis, kept, complete, last_seen_ms, damaged, scrub, trash, pace, agreed, forgetting }))
     }
 
     /// Whether a block was lost and what stands above it has not been looked at since.

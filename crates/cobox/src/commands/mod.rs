@@ -12,6 +12,7 @@ mod down;
 mod edits;
 mod events;
 mod folders;
+mod forget;
 mod held;
 mod history;
 mod ignore;
@@ -87,6 +88,7 @@ verbs! {
     Restore(restore);
     Undo(undo);
     Trash(trash);
+    Forget(forget);
     Held(held);
     Ignore(ignore);
     Missing(missing);

@@ -20,6 +20,7 @@ mod e2e_evil;
 mod e2e_evil_member;
 mod e2e_faults;
 mod e2e_files;
+mod e2e_forget;
 mod e2e_frugal;
 mod e2e_full_disk;
 mod e2e_ignore;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 31] = [
+const VERBS: [&str; 32] = [
     "up",
     "down",
     "status",
@@ -33,6 +33,7 @@ const VERBS: [&str; 31] = [
     "held",
     "ignore",
     "missing",
+    "forget",
     "check",
     "config",
     "recovery",

@@ -228,6 +228,7 @@ fn json_has_the_keys_of_the_contract() {
         ("ignore list docs", &["bad_lines", "rules"]),
         ("ignore test docs", &["bad_lines", "examples", "matches"]),
         ("missing list docs", &["missing", "more"]),
+        ("forget docs", &["forgets"]),
         ("recovery kit", &["seeders", "words"]),
         ("open --print", &["expires_at", "url"]),
         ("leave docs --dry-run", &["bytes", "delete_files", "dry_run", "files", "folder"]),
@@ -308,6 +309,38 @@ fn what_destroys_is_shown_and_asked_unless_told_otherwise() {
         (6, "held_not_found".into())
     );
     assert_eq!(scene.asked(), ["leave docs true", "approve docs Some(\"h1\")", "reject docs None"]);
+}
+
+#[test]
+fn what_is_to_be_forgotten_is_shown_and_asked_and_can_be_taken_back() {
+    let scene = Scene::with_docs();
+    let listed = scene.place.run(&["forget", "docs"]);
+    let out = "0123456789ab  secret.odt: 1 piece in 2 states, asked for by Ana on 2023-11-14T22:13:20Z, counts from 2023-11-21T22:13:20Z\n  \
+        members' devices: until 2023-11-21T22:13:20Z, or until each has been on long enough since\n";
+    assert_eq!((listed.code, listed.out.as_str()), (Some(0), out));
+    let asked = scene.place.run(&["forget", "docs", "secret.odt"]);
+    assert_eq!(asked.code, Some(2), "nobody to ask: {asked:?}");
+    assert!(asked.err.contains("--yes"), "{asked:?}");
+    let preview = scene.place.run(&["forget", "docs", "secret.odt", "--dry-run"]);
+    let out = "secret.odt: 1 version of 3.0 kB would be removed from history (1 piece in 2 states)\n  \
+        members' devices: until 2023-11-21T22:13:20Z, or until each has been on long enough since\n\
+        copies that people made outside the folder are not reached\n";
+    assert_eq!((preview.code, preview.out.as_str()), (Some(0), out));
+    let said = scene.place.run(&["forget", "docs", "secret.odt", "--unnamed", "--yes"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("is being removed") && said.err.contains("--withdraw 0123456789ab"), "{said:?}");
+    let kept = scene.place.run(&["forget", "docs", "--withdraw", "0123"]);
+    assert_eq!((kept.code, kept.out.as_str()), (Some(0), "secret.odt: stays in history\n"));
+    let both = scene.place.run(&["forget", "docs", "secret.odt", "--withdraw", "0123"]);
+    assert_eq!(both.code, Some(2), "{both:?}");
+    let asked = [
+        "forget docs secret.odt true false",
+        "forget docs secret.odt true false",
+        "forget docs secret.odt true true",
+        "forget docs secret.odt false true",
+        "keep docs 0123",
+    ];
+    assert_eq!(scene.asked(), asked);
 }
 
 #[test]

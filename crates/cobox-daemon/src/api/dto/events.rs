@@ -39,6 +39,10 @@ pub enum EventKind {
     JoinRefused,
     /// Somebody else has a file open, or has it open no more; `editing` in the status says which.
     Editing,
+    /// An owner has something removed from history, in some days.
+    ForgetAsked,
+    /// An owner took such a wish back.
+    ForgetWithdrawn,
 }
 
 /// One thing that happened, oldest first in the stream.

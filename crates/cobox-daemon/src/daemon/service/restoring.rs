@@ -9,7 +9,7 @@ use cobox_core::engine::Synced;
 use cobox_core::history::{Cursor, PageOf, Restoration, Then, Version, state_at, state_of};
 use cobox_core::path::FolderPath;
 use cobox_core::state::{View, ViewEntry, view};
-use cobox_proto::id::{HeadId, SigKey};
+use cobox_proto::id::{Cid, HeadId, SigKey};
 
 use super::super::{Daemon, Running};
 use super::history::{entry, folder_path, on_a_thread, page_of};
@@ -41,6 +41,7 @@ struct Ground {
     device: SigKey,
     synced: BTreeMap<FolderPath, Arc<Synced>>,
     can_write: bool,
+    forgotten: BTreeMap<Cid, (String, u64)>,
 }
 
 fn ground(actor: &mut FolderActor) -> Option<Result<Ground, String>> {
@@ -51,7 +52,8 @@ fn ground(actor: &mut FolderActor) -> Option<Result<Ground, String>> {
         Ok(db) => db,
         Err(why) => return Some(Err(why.to_string())),
     };
-    Some(Ok(Ground { disk, db, device, synced, can_write }))
+    let forgotten = actor.forgotten();
+    Some(Ok(Ground { disk, db, device, synced, can_write, forgotten }))
 }
 
 impl Daemon {
@@ -123,7 +125,7 @@ impl Daemon {
     }
 
     /// What is on the disk and was not looked at is the newest there is: it is taken in first.
-    async fn look_first(&self, running: &Running) {
+    pub(super) async fn look_first(&self, running: &Running) {
         if let Some(Some(look)) = running.handle.ask(FolderActor::rescan).await {
             let _the_rest_is_seen_later = tokio::time::timeout(LOOK_MAX, look).await;
         }
@@ -157,7 +159,7 @@ impl Daemon {
             return Err(ApiError::new(ErrorCode::PathUnsuitable, "the folder's directory is not there")
                 .hint("bring it back and try again"));
         };
-        let Ground { disk, db, device, synced, can_write } = ground.map_err(failed)?;
+        let Ground { disk, db, device, synced, can_write, forgotten } = ground.map_err(failed)?;
         let is_into_folder = to.is_none();
         if is_into_folder && !can_write {
             return Err(ApiError::new(ErrorCode::RoleForbids, "whoever may only read a folder can not set it back")
@@ -173,7 +175,7 @@ impl Daemon {
         let mut restorer = Restorer { keys, db, disk, device, reach: look_back.reach };
         let restored = on_a_thread(move || {
             let done = restorer.run(&planned.plan, &target);
-            Ok(result(&planned, done))
+            Ok(result(&planned, done, &forgotten))
         })
         .await?;
         if is_into_folder {
@@ -298,8 +300,19 @@ fn preview(planned: &Planned, dry_run: bool) -> Restored {
     }
 }
 
-fn result(planned: &Planned, done: folder::Restored) -> Restored {
+fn result(planned: &Planned, done: folder::Restored, forgotten: &BTreeMap<Cid, (String, u64)>) -> Restored {
     let problem = |(path, why): (FolderPath, folder::NotRestored)| {
+        let version = planned.plan.write.iter().find(|version| version.path == path);
+        let by = version.and_then(|version| version.body.content.cids().find_map(|cid| forgotten.get(&cid)));
+        if let (folder::NotRestored::NotKept, Some((name, at_ms))) = (&why, by) {
+            let at = Time::from_ms((*at_ms).try_into().unwrap_or(i64::MAX));
+            return Problem {
+                code: ProblemCode::Forgotten.into(),
+                path: Some(path.to_string()),
+                message: format!("it was removed from history by {name} on {at}"),
+                hint: Some("it can not be had again, unless somebody has a copy outside the folder".into()),
+            };
+        }
         let (code, hint) = match why {
             folder::NotRestored::NotKept => {
                 (ProblemCode::Waiting, "connect a seeder or member who has it, and try again")

@@ -31,7 +31,7 @@ fn limit_bytes(state_bytes: u64) -> u64 {
 }
 
 /// Adds what hangs under a block, itself included, as far as it is here.
-fn reach(blocks: &dyn BlockStore, top: Cid, into: &mut BTreeSet<Cid>) -> Result<(), StoreError> {
+pub(super) fn reach(blocks: &dyn BlockStore, top: Cid, into: &mut BTreeSet<Cid>) -> Result<(), StoreError> {
     let mut stack = vec![top];
     while let Some(cid) = stack.pop() {
         if !into.contains(&cid)
@@ -133,7 +133,7 @@ impl FolderActor {
 
     /// Nothing is stored for a state that is still to come: no file is read whose list is here and whose record is not, and nothing
     /// is fetched.
-    fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         let Some(engine) = &self.engine else { return false };
         let summary = engine.summary();
         let looked = self.look_next.is_none() && !self.looking && self.reading == 0;
@@ -173,6 +173,23 @@ impl FolderActor {
             }
         }
         Ok(found.len())
+    }
+
+    /// What the state of now needs, and what states need that are not taken in.
+    pub(super) fn needed_now(&self) -> Result<BTreeSet<Cid>, StoreError> {
+        let Some(engine) = &self.engine else { return Ok(BTreeSet::new()) };
+        let mut needed: BTreeSet<Cid> = engine.tree().cids().collect();
+        for root in self.roots_not_taken_in(engine.frontier()) {
+            reach(&*self.blocks, root, &mut needed)?;
+        }
+        for (_, body) in engine.state().iter().flat_map(|(_, item)| &item.body) {
+            match &body.content {
+                Content::Inline(_) => {}
+                Content::Refs(refs) => needed.extend(refs.iter().map(|piece| piece.cid)),
+                Content::Manifest(manifest) => reach(&*self.blocks, manifest.cid, &mut needed)?,
+            }
+        }
+        Ok(needed)
     }
 
     /// Roots of the states of the last time that are taken in, the latest first.

@@ -44,6 +44,8 @@ impl FolderActor {
         self.mind_being_out();
         self.tell_who_came();
         self.tell_who_asks();
+        self.hear_what_to_forget(false);
+        self.tell_what_to_forget();
         self.start_engine();
         let standing = self.standing();
         self.tell_engine(Input::Standing(standing));

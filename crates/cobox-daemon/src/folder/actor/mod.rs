@@ -8,6 +8,7 @@ mod brain;
 mod collect;
 mod disk;
 mod editing;
+mod forgetting;
 mod in_vain;
 mod membership;
 mod own_edits;
@@ -50,6 +51,8 @@ use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes, Party};
 use cobox_store::{BlockStore, HeadState};
+pub(super) use forgetting::Forgetful;
+pub(crate) use forgetting::{NotSaid, Wish};
 use tokio::sync::{mpsc, oneshot};
 use unkept::Unkept;
 
@@ -140,6 +143,14 @@ pub(crate) enum Happened {
         name: String,
         key: SigKey,
     },
+    /// An owner had something forgotten.
+    ForgetAsked {
+        name: String,
+        path: Option<String>,
+        counts_at_ms: u64,
+    },
+    /// An owner took such a wish back.
+    ForgetWithdrawn,
     /// Another device has a file open, or has it open no more.
     Editing {
         name: String,
@@ -325,6 +336,9 @@ pub(crate) struct FolderActor {
     /// Who belonged to the folder when that was last looked at; nothing before the first look.
     known_members: Option<BTreeSet<OpId>>,
     known_asking: Option<BTreeSet<OpId>>,
+    known_forgets: Option<BTreeSet<OpId>>,
+    /// What owners had forgotten, as it was heard here.
+    forgetful: Forgetful,
     /// Since when nothing may be written because no epoch is usable.
     epochless_since_ms: Option<u64>,
     /// When there may be something to do for the folder unasked.
@@ -347,6 +361,8 @@ pub(crate) fn start(
     let (questions, questions_rx) = mpsc::unbounded_channel();
     let (inner, inner_rx) = mpsc::unbounded_channel();
     let db = FolderDb::open_sound(&parts.db_path, &parts.device.public().sig)?;
+    // What can not be read is heard anew, and counts later.
+    let forgetful = parts.records.forgetful().unwrap_or_default();
     let (server, server_rx) = std_mpsc::channel();
     let serving = Server { db: FolderDb::open(&parts.db_path)?, blocks: parts.blocks.clone(), runtime };
     let tell = inner.clone();
@@ -412,6 +428,8 @@ pub(crate) fn start(
         next_upkeep_ms: u64::MAX,
         known_members: None,
         known_asking: None,
+        known_forgets: None,
+        forgetful,
         epochless_since_ms: None,
         duty_again_ms: None,
         no_room_beside: BTreeMap::new(),

@@ -1,4 +1,5 @@
-//! What is thrown away in time: versions set aside that nobody can need any more, and blocks of old states (`collect`).
+//! What is thrown away in time: versions set aside that nobody can need any more, blocks of old states (`collect`), and what owners had
+//! forgotten (`forgetting`).
 //!
 //! What must hold: a version that may be somebody's only copy of an edit, because it was changed after it was set aside, stays. So does, for
 //! its time, whatever is not at every seeder; the rest stays for looking back, within a part of the folder's size.
@@ -42,6 +43,8 @@ impl FolderActor {
         }
         self.next_upkeep_ms = now + HOUR_MS;
         self.collect();
+        self.hear_what_to_forget(true);
+        self.let_go();
         let Some(disk) = self.disk_tree().cloned() else { return };
         let backed_up = self.is_at_every_seeder();
         let kept = match disk.list_kept() {

@@ -1,6 +1,7 @@
 //! A shelf in memory, for the tests of this folder.
 
 mod claims;
+mod forgets;
 mod tenants;
 
 use std::collections::BTreeMap;

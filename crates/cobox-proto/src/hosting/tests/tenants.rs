@@ -1,5 +1,6 @@
 //! A tenant with one peer that brings heads and blocks.
 
+mod forgets;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,9 @@ use proptest::prelude::*;
 
 use super::MemShelf;
 use crate::head::{Head, SignedHead};
-use crate::hosting::{Holding, Promise, Receipt, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput};
+use crate::hosting::{
+    Before, Holding, Promise, Receipt, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput,
+};
 use crate::id::{Cid, Hash, HeadId};
 use crate::members::OpBody;
 use crate::replicate::tests::{Folder, cid, device, key};
@@ -141,12 +144,12 @@ impl Host {
             ops: replica.membership().log().ops().cloned().collect(),
             ..Kept::default()
         };
-        let complete = self.tenant.complete().clone();
+        let (complete, forgetting) = (self.tenant.complete().clone(), self.tenant.forgetting().clone());
         self.tenant = Tenant::restore(
             self.now_ms,
             self.folder.genesis(),
             kept,
-            complete,
+            Before { complete, forgetting },
             key(SEEDER),
             promise(),
             &mut self.shelf,
