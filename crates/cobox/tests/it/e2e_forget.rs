@@ -205,3 +205,68 @@ fn an_owner_has_a_file_forgotten_and_after_the_delay_no_piece_of_it_is_at_the_se
     let (problems, again) = had_again(&new, "the last", &last);
     assert_eq!((problems, last.tree.difference(&again)), (vec![], None));
 }
+
+/// Every seeder that is connected, so many of them, holds the newest state.
+fn is_at(who: &Computer, seeders: usize) {
+    who.wait("docs");
+    until("the newest state is at the seeders", PATIENCE, || {
+        let status = who.status("docs");
+        let backups = status["backups"].as_array().unwrap();
+        let there = backups.iter().filter(|backup| backup["online"] == true && backup["complete"] == true).count();
+        if there == seeders { Ok(()) } else { Err(status) }
+    });
+}
+
+#[test]
+fn a_seeder_that_was_away_hears_of_it_later_and_takes_as_long_from_then() {
+    let world = World::new();
+    let (mut here, mut away) = (world.seeder_with_clock("here"), world.seeder_with_clock("away"));
+    let ana = world.person("Ana");
+    let root = ana.folder("docs");
+    fs::create_dir_all(root.join("people")).unwrap();
+    fs::write(root.join("letter.txt"), "Dear all").unwrap();
+    fs::write(root.join("garden.odt"), noise(1, 90_000)).unwrap();
+    ana.create("docs");
+    for seeder in [&here, &away] {
+        ana.json(&["backup", "add", "docs", &seeder.offer("1GB")]);
+    }
+    is_at(&ana, 2);
+    let before = stored(&mut here);
+    save(&root, "people/cleo.odt", &noise(2, 90_000));
+    save(&root, "people/dan.odt", &noise(3, 200_000));
+    is_at(&ana, 2);
+    for seeder in [&here, &away] {
+        seeder.days_pass(1);
+    }
+    let with = stored(&mut here);
+    assert_eq!(with, stored(&mut away), "both keep the same");
+    let own: BTreeSet<Cid> = with.difference(&before).copied().collect();
+    fs::remove_dir_all(root.join("people")).unwrap();
+    is_at(&ana, 2);
+    away.down();
+
+    let said = ana.json(&["forget", "docs", "people", "--unnamed"]);
+    assert_eq!((&said["versions"], said["copies"].as_array().unwrap().len()), (&2.into(), 3), "{said}");
+    let copies = said["copies"].as_array().unwrap().iter();
+    let unknown = copies.filter(|copy| copy["online"] == false && copy["until"].is_null()).count();
+    assert_eq!(unknown, 1, "{said}");
+    let wish = ana.json(&["forget", "docs"])["forgets"][0].clone();
+    assert_eq!((&wish["path"], &wish["by"]), (&Value::Null, &"Ana".into()), "{wish}");
+    save(&root, "letter.txt", b"Dear all, of whom we speak no more");
+    is_at(&ana, 1);
+    here.days_pass(18);
+    here.hours_pass(2);
+    assert_eq!(with.difference(&stored(&mut here)).copied().collect::<BTreeSet<_>>(), own);
+
+    // Later the other one is back, and begins to count.
+    away.up();
+    is_at(&ana, 2);
+    away.days_pass(6);
+    assert_eq!(stored(&mut away), with, "not before its time");
+    is_at(&ana, 2);
+    away.days_pass(13);
+    away.hours_pass(2);
+    assert_eq!(with.difference(&stored(&mut away)).copied().collect::<BTreeSet<_>>(), own);
+    assert_eq!(away.run(&["check"]).code, Some(0));
+    is_at(&ana, 2);
+}
