@@ -150,7 +150,7 @@ mod tests {
     /// 3, an admin, sends 2 away, who was made one just then, is the more senior, and sends 3 away, where they can not reach each other.
     /// Who is left hears of what 3 did alone.
     #[test]
-    fn m4_whose_removal_is_void_by_what_only_he_knows_brings_that_and_is_let_in() {
+    fn m3_whose_removal_is_void_by_what_only_he_knows_brings_that_and_is_let_in() {
         let mut folder = Folder::of(&[2, 3, 4]);
         let grant =
             |folder: &Folder, n: u8| folder.replica().membership().roster().device(&key(n).public()).unwrap().1.grant;
