@@ -174,7 +174,7 @@ pub(crate) enum Command {
     Open {
         folder: FolderId,
         pass: OpenWith,
-        answer: Option<oneshot::Sender<bool>>,
+        answer: Option<oneshot::Sender<Opened>>,
     },
     Send {
         channel: Channel,
@@ -197,6 +197,17 @@ pub(crate) enum Command {
 pub(crate) enum OpenWith {
     Key(Box<Pass>),
     Offer(OfferId, [u8; 16]),
+}
+
+/// What came of asking to enter a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// It is open from now on.
+    Yes,
+    /// It is open on this connection, or being opened, for whoever asked before.
+    Already,
+    /// It is not: refused, or the connection ended first.
+    No,
 }
 
 /// Opens folders on a connection. Clones are the same connection.
@@ -222,16 +233,20 @@ impl Opener {
     }
     /// Asks to enter a folder and waits for the answer; `false` also when the connection ends first.
     pub async fn open_and_wait(&self, folder: FolderId, pass: Pass) -> bool {
+        self.ask_to_open(folder, OpenWith::Key(Box::new(pass))).await != Opened::No
+    }
+    /// The same for somebody who is not whoever has, or asked for, the folder on this connection before.
+    pub async fn open_anew(&self, folder: FolderId, pass: Pass) -> Opened {
+        self.ask_to_open(folder, OpenWith::Key(Box::new(pass))).await
+    }
+    async fn ask_to_open(&self, folder: FolderId, pass: OpenWith) -> Opened {
         let (answer, answered) = oneshot::channel();
-        let _ = self.commands.send(Command::Open { folder, pass: OpenWith::Key(Box::new(pass)), answer: Some(answer) });
-        answered.await.unwrap_or(false)
+        let _ = self.commands.send(Command::Open { folder, pass, answer: Some(answer) });
+        answered.await.unwrap_or(Opened::No)
     }
     /// Shows a hosting offer for a folder and waits for the answer.
     pub async fn claim(&self, folder: FolderId, offer: OfferId, secret: [u8; 16]) -> bool {
-        let (answer, answered) = oneshot::channel();
-        let _ =
-            self.commands.send(Command::Open { folder, pass: OpenWith::Offer(offer, secret), answer: Some(answer) });
-        answered.await.unwrap_or(false)
+        self.ask_to_open(folder, OpenWith::Offer(offer, secret)).await != Opened::No
     }
     /// Asks in which folders these member keys are live. Empty also when the connection ends first.
     pub async fn find(&self, keys: Vec<SecretKey>) -> Vec<FoundFolder> {
@@ -286,7 +301,7 @@ struct Pump {
     /// For the peers of folders. The receiver ends with the task, and with it `is_over` becomes true.
     commands: mpsc::UnboundedSender<Command>,
     open: BTreeMap<Channel, (PeerId, Inbox)>,
-    answers: BTreeMap<Channel, oneshot::Sender<bool>>,
+    answers: BTreeMap<Channel, oneshot::Sender<Opened>>,
     finding: Option<oneshot::Sender<Vec<FoundFolder>>>,
     meeting: Meeting,
 }
@@ -352,7 +367,8 @@ impl Pump {
                     }
                     (Err(why), Some(answer)) => {
                         tracing::debug!(%why, "a folder was not asked for");
-                        let _ = answer.send(why == LinkError::AlreadyOpen);
+                        let is_open = why == LinkError::AlreadyOpen;
+                        let _ = answer.send(if is_open { Opened::Already } else { Opened::No });
                     }
                     (_, None) => {}
                 }
@@ -410,17 +426,17 @@ impl Pump {
                         None => self.link.close(channel),
                     }
                     if let Some(answer) = answer {
-                        let _ = answer.send(true);
+                        let _ = answer.send(Opened::Yes);
                     }
                 }
                 Output::Refused { channel, .. } => {
                     if let Some(answer) = self.answers.remove(&channel) {
-                        let _ = answer.send(false);
+                        let _ = answer.send(Opened::No);
                     }
                 }
                 Output::Removed { channel, folder, ops } => {
                     if let Some(answer) = self.answers.remove(&channel) {
-                        let _ = answer.send(false);
+                        let _ = answer.send(Opened::No);
                     }
                     if let Some(inbox) = self.host.inbox(&folder) {
                         let _ = inbox.send(FolderEvent::Removed { ops }).await;

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::service::entering::{Entering, STEP_WAIT, open};
+use super::service::entering::{Entering, STEP_WAIT, open, opens};
 use super::{Daemon, now_ms};
 use crate::api::dto::{JoiningState, JoiningStatus, Time};
 use crate::api::{ApiError, ErrorCode, EventKind, News};
@@ -326,7 +326,7 @@ impl Daemon {
         // The invite's door may be closed because this very join stands: then the device's is open.
         let pass = Pass { kind: KeyKind::Device, key: device.sig.clone(), introduction };
         let mut guest = self.seat_guest(folder, KeyKind::Device);
-        let answer = match link.open_and_wait(folder, pass).await {
+        let answer = match opens(&link, folder, pass).await {
             true => {
                 let slot = self.identity().slot(asked.slot);
                 let secrets = [&device.hpke, &slot.hpke];

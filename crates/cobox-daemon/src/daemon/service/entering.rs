@@ -8,7 +8,7 @@ use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret};
 use cobox_core::members::{
     Author, InviteCode, InviteText, Label, SpokenCode, invited_name, join, join_waiting, open_epochs,
 };
-use cobox_net::{Opener, Pass};
+use cobox_net::{Opened, Opener, Pass};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::FolderId;
@@ -28,6 +28,9 @@ use crate::guest::{Entered, Guest};
 
 /// How long one step of entering may take once somebody answers.
 pub(in crate::daemon) const STEP_WAIT: Duration = Duration::from_secs(30);
+/// What a folder that was left still asked for is answered within this.
+const LEFT_OPEN_WAIT: Duration = Duration::from_secs(10);
+const LEFT_OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// How long an invite that was just made may take to the places it names.
 const NEWS_WAIT: Duration = Duration::from_secs(10);
 /// How long is waited for a folder's newest state before the answer says what there is.
@@ -263,7 +266,7 @@ impl Daemon {
         ours: KeyKind,
     ) -> Option<Guest> {
         let guest = self.seat_guest(folder, ours);
-        if link.open_and_wait(folder, pass).await {
+        if opens(link, folder, pass).await {
             return Some(guest);
         }
         self.forget_guest(&folder);
@@ -388,6 +391,18 @@ impl Daemon {
             n += 1;
         }
         self.prepare_root(&root)
+    }
+}
+
+/// Asks to enter for a guest. What the folder of then, which was left, asked for last may not be answered yet.
+pub(in crate::daemon) async fn opens(link: &Opener, folder: FolderId, pass: Pass) -> bool {
+    let deadline = Instant::now() + LEFT_OPEN_WAIT;
+    loop {
+        match link.open_anew(folder, pass.clone()).await {
+            Opened::Yes => return true,
+            Opened::Already if Instant::now() < deadline => tokio::time::sleep(LEFT_OPEN_PAUSE).await,
+            Opened::Already | Opened::No => return false,
+        }
     }
 }
 
