@@ -2,8 +2,8 @@
 
 use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret, Profile, RootSecret, Slot};
 use cobox_core::members::{
-    Author, Founding, FoundingRandom, InviteCode, InviteRandom, Label, NewEpoch, OpenedEpochs, Terms, found,
-    invite_labelled, join, mint_epoch, open_epochs, propose, witness,
+    Author, Founding, FoundingRandom, InviteCode, InviteRandom, Label, NewEpoch, OpenedEpochs, Seat, Terms, found,
+    invite_labelled, join, mint_epoch, open_epochs, propose, seal_in_turn, witness,
 };
 use cobox_proto::id::OpId;
 use cobox_proto::members::{Added, Envelope, FolderKind, Log, OpBody, Policy, Role, Roster, SignedOp, resolve};
@@ -29,6 +29,10 @@ impl Person {
     }
     pub(crate) fn keys(&self) -> &FolderKeys {
         self.keys.as_ref().expect("has opened the folder")
+    }
+    /// Where they decide from, by this roster.
+    pub(crate) fn seat<'a>(&'a self, folder: &'a Folder, roster: &'a Roster) -> Seat<'a> {
+        Seat { log: &folder.log, roster, keys: self.keys.as_ref(), device: &self.device.sig, sealing: seal_in_turn }
     }
 }
 

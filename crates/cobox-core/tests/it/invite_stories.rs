@@ -2,9 +2,9 @@
 
 use cobox_core::keys::RootSecret;
 use cobox_core::members::{
-    Author, InviteCode, InviteError, InviteRandom, InviteText, JOIN_WORDS, RemovalError, Seat, Terms, approve_join,
-    invite, invited_name, join, join_waiting, join_words, joiner_name, open_label, propose, refuse_join, repair_grants,
-    seal_in_turn, seeder_grant, waiting_joins, witness,
+    Author, InviteCode, InviteError, InviteRandom, InviteText, JOIN_WORDS, RemovalError, Terms, approve_join, invite,
+    invited_name, join, join_waiting, join_words, joiner_name, open_label, propose, refuse_join, repair_grants,
+    seeder_grant, waiting_joins, witness,
 };
 use cobox_proto::codec::Canonical;
 use cobox_proto::id::{FolderId, Hash, OpId};
@@ -75,13 +75,7 @@ fn m6_who_waits_shows_six_words_that_no_interceptor_has_and_reads_nothing() {
     assert_ne!(eves, bobs);
     assert_eq!(bobs.split(' ').count(), JOIN_WORDS);
     let roster = folder.roster();
-    let seat = Seat {
-        log: &folder.log,
-        roster: &roster,
-        keys: alice.keys.as_ref(),
-        device: &alice.device.sig,
-        sealing: seal_in_turn,
-    };
+    let seat = alice.seat(&folder, &roster);
     let waiting = waiting_joins(&seat, 5);
     let said: Vec<(&str, Option<&str>)> = waiting.iter().map(|w| (w.words.as_str(), w.name.as_deref())).collect();
     assert_eq!(said, [(eves.as_str(), Some("Bob")), (bobs.as_str(), Some("Bob"))], "only the words tell them apart");
@@ -122,13 +116,7 @@ fn m6_a_refusal_closes_the_code_for_all_who_wait_by_it() {
         folder.add(op);
     }
     let before = folder.roster();
-    let seat = Seat {
-        log: &folder.log,
-        roster: &before,
-        keys: alice.keys.as_ref(),
-        device: &alice.device.sig,
-        sealing: seal_in_turn,
-    };
+    let seat = alice.seat(&folder, &before);
     let change = refuse_join(&seat, joins[1], 5, &[9; 64]).unwrap();
     assert_eq!(change.closed_invites, [code.invite]);
     assert!(change.deed.keys.is_none(), "nobody had keys: none are changed");
@@ -136,13 +124,7 @@ fn m6_a_refusal_closes_the_code_for_all_who_wait_by_it() {
         assert!(folder.add(op));
     }
     let roster = folder.roster();
-    let seat = Seat {
-        log: &folder.log,
-        roster: &roster,
-        keys: alice.keys.as_ref(),
-        device: &alice.device.sig,
-        sealing: seal_in_turn,
-    };
+    let seat = alice.seat(&folder, &roster);
     assert!(waiting_joins(&seat, 5).is_empty());
     assert_eq!(approve_join(&seat, joins[0], 5, &[9; 64]).unwrap_err(), RemovalError::NoTarget);
 }

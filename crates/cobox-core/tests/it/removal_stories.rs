@@ -2,11 +2,11 @@
 
 use cobox_core::keys::DeviceSecret;
 use cobox_core::members::{
-    Author, Deed, Duty, EPOCH_AGE_MS_MAX, EXPIRED_INVITE_STAYS_MS, Moment, RemovalError, Seat, add_device,
-    cancel_invite, device_proof, duty, rekey, remove_device, remove_member, seal_in_turn, set_role,
+    Author, Deed, Duty, EPOCH_AGE_MS_MAX, EXPIRED_INVITE_STAYS_MS, Moment, RemovalError, add_device, cancel_invite,
+    device_proof, duty, rekey, remove_device, remove_member, set_role,
 };
 use cobox_proto::id::HeadId;
-use cobox_proto::members::{OpBody, Role, Roster, Void};
+use cobox_proto::members::{OpBody, Role, Void};
 
 use crate::cast::{Folder, Person};
 
@@ -28,17 +28,13 @@ fn folder_of(roles: &[Role]) -> (Folder, Person, Vec<Person>) {
     (folder, alice, others)
 }
 
-fn seat<'a>(folder: &'a Folder, roster: &'a Roster, who: &'a Person) -> Seat<'a> {
-    Seat { log: &folder.log, roster, keys: who.keys.as_ref(), device: &who.device.sig, sealing: seal_in_turn }
-}
-
 fn at(now_ms: u64) -> Moment {
     Moment { now_ms, epochless_since_ms: None, epoch_since_ms: None, random: [77; 64] }
 }
 
 /// What somebody has to do now.
 fn due(folder: &Folder, who: &Person, moment: Moment) -> Duty {
-    duty(&seat(folder, &folder.roster(), who), &moment).unwrap()
+    duty(&who.seat(folder, &folder.roster()), &moment).unwrap()
 }
 
 impl Folder {
@@ -64,7 +60,7 @@ fn m1_a_removal_brings_its_epoch_along() {
     let [bob, carol] = &mut others[..] else { unreachable!() };
     let before = folder.roster().writable_epoch();
     let cut = vec![HeadId([7; 32])];
-    let change = remove_member(&seat(&folder, &folder.roster(), &alice), bob.grant, cut.clone(), &[50; 64]).unwrap();
+    let change = remove_member(&alice.seat(&folder, &folder.roster()), bob.grant, cut.clone(), &[50; 64]).unwrap();
     assert_eq!(kinds(&change.deed), ["remove", "epoch_bundle"]);
     assert_eq!(change.gone, [bob.grant]);
     assert!(folder.roster().member(&bob.grant).is_some(), "so far it is a preview");
@@ -85,7 +81,7 @@ fn m3_who_may_send_away_whom() {
     let (folder, alice, others) = folder_of(&[Role::Admin, Role::Admin, Role::Editor, Role::Reader]);
     let [bob, carol, dan, eve] = &others[..] else { unreachable!() };
     let tries = |who: &Person, whom: &Person| {
-        let change = remove_member(&seat(&folder, &folder.roster(), who), whom.grant, vec![], &[50; 64]);
+        let change = remove_member(&who.seat(&folder, &folder.roster()), whom.grant, vec![], &[50; 64]);
         change.map(|change| kinds(&change.deed))
     };
     let may = Ok(vec!["remove", "epoch_bundle"]);
@@ -108,7 +104,7 @@ fn m3_what_the_junior_of_two_admins_did_unseen_is_void_in_every_order() {
     let (folder, _, others) = folder_of(&[Role::Admin, Role::Admin, Role::Editor]);
     let [bob, carol, dan] = &others[..] else { unreachable!() };
     let removes = |who: &Person, whom: &Person, random: u8| {
-        remove_member(&seat(&folder, &folder.roster(), who), whom.grant, vec![], &[random; 64]).unwrap().deed
+        remove_member(&who.seat(&folder, &folder.roster()), whom.grant, vec![], &[random; 64]).unwrap().deed
     };
     let (bobs, carols) = (removes(bob, carol, 50), removes(carol, dan, 51));
     let rosters = [[&bobs, &carols], [&carols, &bobs]].map(|order| {
@@ -129,7 +125,7 @@ fn m3_after_two_removals_at_once_somebody_starts_an_epoch_unasked() {
     let (mut folder, alice, others) = folder_of(&[Role::Admin, Role::Editor, Role::Editor, Role::Editor, Role::Reader]);
     let [bob, carol, dan, eve, finn] = &others[..] else { unreachable!() };
     let removes = |who: &Person, whom: &Person, random: u8| {
-        remove_member(&seat(&folder, &folder.roster(), who), whom.grant, vec![], &[random; 64]).unwrap().deed
+        remove_member(&who.seat(&folder, &folder.roster()), whom.grant, vec![], &[random; 64]).unwrap().deed
     };
     for deed in [removes(&alice, carol, 50), removes(bob, dan, 51)] {
         for op in deed.ops {
@@ -190,13 +186,13 @@ fn m5_an_invite_that_was_cancelled_or_expired_gets_no_more_keys() {
     folder.refreshes(&mut alice);
     let code = folder.invites(&alice, true);
     let roster = folder.roster();
-    let change = cancel_invite(&seat(&folder, &roster, &alice), code.invite, 5, &[60; 64]).unwrap();
+    let change = cancel_invite(&alice.seat(&folder, &roster), code.invite, 5, &[60; 64]).unwrap();
     assert_eq!(
         (kinds(&change.deed), change.closed_invites),
         (vec!["cancel_invite", "epoch_bundle"], vec![code.invite])
     );
     folder.carries_out(&mut alice, change.deed);
-    let again = cancel_invite(&seat(&folder, &folder.roster(), &alice), code.invite, 6, &[61; 64]);
+    let again = cancel_invite(&alice.seat(&folder, &folder.roster()), code.invite, 6, &[61; 64]);
     assert_eq!(again.unwrap_err(), RemovalError::NoTarget);
 }
 
@@ -244,7 +240,7 @@ fn m7_a_lost_laptop_is_sent_away_from_another_device_without_an_admin() {
     assert!(folder.opens(&[&laptop.hpke], None).keys.is_some());
 
     let roster = folder.roster();
-    let change = remove_device(&seat(&folder, &roster, bob), laptop.sig.public(), vec![], &[50; 64]).unwrap();
+    let change = remove_device(&bob.seat(&folder, &roster), laptop.sig.public(), vec![], &[50; 64]).unwrap();
     assert_eq!(kinds(&change.deed), ["remove_device", "epoch_bundle"]);
     folder.carries_out(bob, change.deed);
     let now = folder.roster().writable_epoch().unwrap().tag();
@@ -269,7 +265,7 @@ fn m7_a_lost_laptop_is_sent_away_from_another_device_without_an_admin() {
 fn m8_a_demotion_carries_its_cut_and_changes_no_keys() {
     let (folder, alice, others) = folder_of(&[Role::Editor]);
     let roster = folder.roster();
-    let place = seat(&folder, &roster, &alice);
+    let place = alice.seat(&folder, &roster);
     let cut = vec![HeadId([7; 32])];
     let change = set_role(&place, others[0].grant, Role::Reader, cut.clone(), &[50; 64]).unwrap();
     assert_eq!(kinds(&change.deed), ["set_role"]);
@@ -286,9 +282,9 @@ fn m8_a_demotion_carries_its_cut_and_changes_no_keys() {
 fn m1_an_admin_may_start_a_new_epoch_at_any_time_and_an_editor_may_not() {
     let (mut folder, mut alice, others) = folder_of(&[Role::Editor]);
     let before = folder.roster().writable_epoch();
-    let refused = rekey(&seat(&folder, &folder.roster(), &others[0]), &[50; 64]);
+    let refused = rekey(&others[0].seat(&folder, &folder.roster()), &[50; 64]);
     assert_eq!(refused.unwrap_err(), RemovalError::Refused(Void::RoleTooLow));
-    let change = rekey(&seat(&folder, &folder.roster(), &alice), &[51; 64]).unwrap();
+    let change = rekey(&alice.seat(&folder, &folder.roster()), &[51; 64]).unwrap();
     folder.carries_out(&mut alice, change.deed);
     assert_ne!(folder.roster().writable_epoch(), before);
 }

@@ -2,8 +2,8 @@
 
 use cobox_core::keys::{DeviceSecret, FolderKeys, HpkeSecret, Profile};
 use cobox_core::members::{
-    Deed, InviteCode, InviteRandom, Moment, Seat, Terms, add_device, device_proof, duty, invite, join, mint_epoch,
-    propose, remove_member, seal_in_turn, seeder_grant, witness,
+    Deed, InviteCode, InviteRandom, Moment, Terms, add_device, device_proof, duty, invite, join, mint_epoch, propose,
+    remove_member, seeder_grant, witness,
 };
 use cobox_core::seal::BlockKind;
 use cobox_proto::id::Hash;
@@ -95,13 +95,7 @@ fn m1_an_admin_who_kept_every_secret_code_and_copy_reads_nothing_written_after_s
 
     // Alice sends her away. Nothing that Mallory does from then on is dated after it.
     let roster = folder.roster();
-    let seat = Seat {
-        log: &folder.log,
-        roster: &roster,
-        keys: alice.keys.as_ref(),
-        device: &alice.device.sig,
-        sealing: seal_in_turn,
-    };
+    let seat = alice.seat(&folder, &roster);
     let change = remove_member(&seat, mallory.grant, vec![], &[50; 64]).unwrap();
     let mut codes = change.closed_invites.clone();
     codes.sort();
@@ -171,13 +165,7 @@ fn m1_an_admin_who_kept_every_secret_code_and_copy_reads_nothing_written_after_s
             let moment =
                 Moment { now_ms: day * DAY_MS, epochless_since_ms: None, epoch_since_ms: Some(since_ms), random };
             let roster = folder.roster();
-            let seat = Seat {
-                log: &folder.log,
-                roster: &roster,
-                keys: who.keys.as_ref(),
-                device: &who.device.sig,
-                sealing: seal_in_turn,
-            };
+            let seat = who.seat(&folder, &roster);
             if let Some(deed) = duty(&seat, &moment).unwrap().deed {
                 since_ms = day * DAY_MS;
                 carry_out(&mut folder, who, deed);
@@ -216,9 +204,7 @@ fn m9_who_is_let_in_again_reads_what_was_written_meanwhile_and_has_no_right_of_b
     for n in 0..3 {
         let roster = folder.roster();
         if n == 0 {
-            let keys = alice.keys.as_ref();
-            let seat =
-                Seat { log: &folder.log, roster: &roster, keys, device: &alice.device.sig, sealing: seal_in_turn };
+            let seat = alice.seat(&folder, &roster);
             let change = remove_member(&seat, bob.grant, vec![], &[50; 64]).unwrap();
             carry_out(&mut folder, &mut alice, change.deed);
         } else {

@@ -9,20 +9,7 @@ use cobox_store::{BlockStore, DiskStore};
 use serde_json::Value;
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, PATIENCE, World, gone, noise, same, until};
-
-/// A state of the folder, as it was and as history calls it.
-struct Was {
-    state: String,
-    tree: Tree,
-}
-
-/// Saves the folder's state once the seeder has signed for it.
-fn remembered(who: &Computer, root: &Path) -> Was {
-    who.wait_for_receipt("docs");
-    let newest = who.json(&["history", "docs", "--limit", "1"])["entries"][0]["state"].clone();
-    Was { state: newest.as_str().unwrap_or_else(|| panic!("{newest}")).to_owned(), tree: Tree::read(root).unwrap() }
-}
+use crate::e2e_world::{Computer, PATIENCE, Was, World, gone, noise, remembered, same, until};
 
 /// What was said is at the seeder: a state that rests on it is.
 fn is_heard(who: &Computer, root: &Path, n: u64) {

@@ -429,6 +429,19 @@ impl Drop for Computer {
     }
 }
 
+/// A state of the folder, as it was and as history calls it.
+pub(crate) struct Was {
+    pub(crate) state: String,
+    pub(crate) tree: Tree,
+}
+
+/// Saves the folder's state once the seeder has signed for it.
+pub(crate) fn remembered(who: &Computer, root: &Path) -> Was {
+    who.wait_for_receipt("docs");
+    let newest = who.json(&["history", "docs", "--limit", "1"])["entries"][0]["state"].clone();
+    Was { state: newest.as_str().unwrap_or_else(|| panic!("{newest}")).to_owned(), tree: Tree::read(root).unwrap() }
+}
+
 /// These are gone for good: their services are killed, and no process with their number is left.
 pub(crate) fn gone<const N: usize>(computers: [Computer; N]) {
     for mut computer in computers {

@@ -6,26 +6,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::e2e_tree::Tree;
-use crate::e2e_world::{Computer, PATIENCE, World, gone, noise, same, until};
+use crate::e2e_world::{Computer, PATIENCE, Was, World, gone, noise, remembered, same, until};
 
 /// His computer is his: it holds nothing back.
 const NO_BRAKE: &str =
     "lan_discovery = false\nbrake_files = 1000000\nbrake_files_free = 1000000\nbrake_percent = 100\n";
 /// He can not write more than that.
 const SPACE: &str = "30MB";
-
-/// A state of the folder, as it was and as history calls it.
-struct Was {
-    state: String,
-    tree: Tree,
-}
-
-/// Saves the folder's state once the seeder has signed for it.
-fn remembered(who: &Computer, root: &Path) -> Was {
-    who.wait_for_receipt("docs");
-    let newest = who.json(&["history", "docs", "--limit", "1"])["entries"][0]["state"].clone();
-    Was { state: newest.as_str().unwrap_or_else(|| panic!("{newest}")).to_owned(), tree: Tree::read(root).unwrap() }
-}
 
 /// All of what was is had again, to the byte.
 fn is_had_again(who: &Computer, name: &str, was: &Was) {
