@@ -2,9 +2,9 @@
 
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import { chromium, type Browser, type BrowserContextOptions, type Locator, type Page } from 'playwright-core';
 import { expect, type TestContext } from 'vitest';
-import type { Computer } from './world';
+import { until, type Computer } from './world';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const SHOTS = resolve(import.meta.dirname, '../../target/web-shots');
@@ -60,6 +60,31 @@ export async function shot(page: Page, name: string): Promise<void> {
   const found = await page.evaluate(`${AXE};axe.run({runOnly:['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']})`);
   const broken = (found as { violations: { id: string; nodes: { html: string }[] }[] }).violations;
   expect(broken.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`)), name).toEqual([]);
+}
+
+/** The texts of `count` items, once so many are there: of its own accord the browser's driver takes those it sees at this instant. */
+export async function texts(items: Locator, count: number): Promise<string[]> {
+  await items.nth(count - 1).waitFor();
+  return items.allTextContents();
+}
+
+/** What has the focus, by what a screen reader would call it. */
+export async function focused(page: Page): Promise<string> {
+  return page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent?.trim() ?? '');
+}
+
+/** Waits until what has the focus is called so: whoever takes a question away moves the focus a moment later. */
+export async function focusOn(page: Page, name: RegExp): Promise<void> {
+  await until(`the focus is on ${name}`, async () => name.test(await focused(page)));
+}
+
+/** Presses Tab until what has the focus is called so. */
+export async function tabTo(page: Page, name: RegExp): Promise<void> {
+  for (let i = 0; i < 120; i++) {
+    await page.keyboard.press('Tab');
+    if (name.test(await focused(page))) return;
+  }
+  throw new Error(`Tab never comes to ${name}`);
 }
 
 /** Closes all pages after a story. Of one that failed it is first said and kept what they showed: the same may not come again soon. */

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { open, shot } from './browser';
+import { open, shot, texts } from './browser';
 import { browser, stage, world } from './stage';
 import { card, choir, tab } from './story';
 import { until } from './world';
@@ -12,7 +12,7 @@ import { until } from './world';
 stage();
 
 const sixWords = (page: Page) => page.getByRole('list', { name: 'Six words' });
-const read = async (page: Page) => (await sixWords(page).first().getByRole('listitem').allTextContents()).join(' ');
+const read = async (page: Page) => (await texts(sixWords(page).first().getByRole('listitem'), 6)).join(' ');
 
 /** Makes a code in Ana's page, for whoever has it. */
 async function code(page: Page, role: RegExp): Promise<string> {

@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { launch, leave, open, shot } from './browser';
+import { focusOn, launch, leave, open, shot, tabTo } from './browser';
 import { bothWrite, inStep, joins, nextSecond, png } from './story';
 import { World } from './world';
 
@@ -152,38 +152,30 @@ test.each([
 test('by the keyboard alone: an earlier version comes back, a conflict is settled, and the focus is where it was', async () => {
   if (!people.ana) throw new Error('nobody is there');
   const { page, wrong } = await open(browser, people.ana);
-  const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent?.trim() ?? '');
-  const tabTo = async (text: RegExp) => {
-    for (let i = 0; i < 120; i++) {
-      await page.keyboard.press('Tab');
-      if (text.test(await focused())) return;
-    }
-    throw new Error(`Tab never comes to ${text}`);
-  };
   await visit(page, `folder/${folder}/history`);
   await page.getByText('changed song 9.txt').waitFor();
-  await tabTo(/^Earlier versions of song 9\.txt$/);
+  await tabTo(page, /^Earlier versions of song 9\.txt$/);
   await page.keyboard.press('Enter');
   await page.getByText('Added by Ana').waitFor();
-  await tabTo(/^Bring back this version/);
+  await tabTo(page, /^Bring back this version/);
   await page.keyboard.press('Enter');
   await page.getByText('One file is written as it was then').waitFor();
   await page.keyboard.press('Escape');
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   // The focus returns to where it came from.
-  expect(await focused()).toMatch(/^Bring back this version/);
+  await focusOn(page, /^Bring back this version/);
   await page.keyboard.press('Enter');
   await page.getByText('One file is written as it was then').waitFor();
-  await tabTo(/^Bring back this version$/);
+  await tabTo(page, /^Bring back this version$/);
   await page.keyboard.press('Enter');
   await page.getByText('One file is as it was').waitFor();
 
   await visit(page, `folder/${folder}/conflicts`);
   await page.getByText('Ben sings lower').first().waitFor();
-  await tabTo(/^Keep this one: song 12\.txt by Ben/);
+  await tabTo(page, /^Keep this one: song 12\.txt by Ben/);
   await page.keyboard.press('Enter');
   await page.getByRole('dialog').waitFor();
-  await tabTo(/^Keep Ben’s version$/);
+  await tabTo(page, /^Keep Ben’s version$/);
   await page.keyboard.press('Enter');
   await page.getByText('Ben’s version of song 12.txt was kept.').waitFor();
   expect(wrong).toEqual([]);
@@ -192,26 +184,18 @@ test('by the keyboard alone: an earlier version comes back, a conflict is settle
 test('by the keyboard alone: to a file, a look at it, and back', async () => {
   if (!people.ana) throw new Error('nobody is there');
   const { page, wrong } = await open(browser, people.ana);
-  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim() ?? '');
-  const tabTo = async (text: string) => {
-    for (let i = 0; i < 60; i++) {
-      await page.keyboard.press('Tab');
-      if ((await focused()) === text) return;
-    }
-    throw new Error(`Tab never comes to ${text}`);
-  };
   await page.getByRole('article', { name: 'Choir' }).waitFor();
   await page.keyboard.press('Tab');
-  expect(await focused()).toBe('Skip to the content');
-  await tabTo('Choir');
+  await focusOn(page, /^Skip to the content$/);
+  await tabTo(page, /^Choir$/);
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Choir' }).waitFor();
-  await tabTo('Files');
+  await tabTo(page, /^Files$/);
   const ring = await page.evaluate(() => getComputedStyle(document.activeElement ?? document.body).outlineWidth);
   expect(Number.parseFloat(ring)).toBeGreaterThanOrEqual(2);
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'Notes' }).waitFor();
-  await tabTo('Notes');
+  await tabTo(page, /^Notes$/);
   await page.keyboard.press('End');
   await page.waitForFunction(() => document.activeElement?.textContent?.includes('song 9.txt'));
   await page.keyboard.press('ArrowUp');
@@ -220,7 +204,7 @@ test('by the keyboard alone: to a file, a look at it, and back', async () => {
   await page.frameLocator('iframe').getByText('la la').first().waitFor();
   await page.keyboard.press('Escape');
   await page.getByRole('dialog').waitFor({ state: 'detached' });
-  expect(await focused()).toContain('song 8.txt');
+  await focusOn(page, /song 8\.txt/);
   expect(wrong).toEqual([]);
 });
 

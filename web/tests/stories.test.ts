@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { open, shot } from './browser';
+import { open, shot, texts } from './browser';
 import { browser, stage, world } from './stage';
 import { card, choir, offer, tab } from './story';
 import { until } from './world';
@@ -27,13 +27,14 @@ test('first day: a name, the words, a first folder', async () => {
   await page.getByRole('heading', { name: 'What will happen' }).waitFor();
   await page.getByRole('button', { name: 'Next' }).click();
   await page.getByRole('button', { name: 'Show the words' }).click();
-  const words = (await page.locator('ol.words strong').allTextContents()).join(' ');
+  const words = (await texts(page.locator('ol.words strong'), 12)).join(' ');
   expect(words).toBe((await ana.type('recovery', 'kit')).words);
   await shot(page, '1-words');
   await page.emulateMedia({ media: 'print' });
   await shot(page, '1-kit-on-paper');
   await page.emulateMedia({ media: 'screen' });
   await page.getByRole('button', { name: 'I have written them down' }).click();
+  await page.getByRole('group').nth(2).waitFor();
   for (const question of await page.getByRole('group').all()) {
     const number = Number(/\d+/.exec((await question.locator('legend').textContent()) ?? '')?.[0]);
     await question.getByRole('radio', { name: words.split(' ')[number - 1] ?? '', exact: true }).check();
