@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { open, shot } from './browser';
 import { browser, stage, world } from './stage';
-import { choir } from './story';
+import { card, choir } from './story';
 import { until } from './world';
 
 stage();
@@ -72,6 +72,55 @@ test('looking for others in the local network is turned on and off, and where on
   await box.uncheck();
   await until('it is off', async () => !(await ana.type('config', 'get', 'lan_discovery')).value);
   expect(wrong).toEqual([]);
+});
+
+test('a6: space for a friend: an offer is used, the copy is seen, and what its end means is said before', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  await choir(ben);
+  const [anas, bens] = [await open(browser, ana), await open(browser, ben)];
+  await anas.page.getByRole('link', { name: 'This computer', exact: true }).click();
+  const space = anas.page.getByRole('region', { name: 'Space for friends' });
+  await space.getByRole('button', { name: 'Keep copies for others' }).click();
+  await space.getByText('Nothing is kept for anybody yet.').waitFor();
+  await space.getByRole('button', { name: 'Make an offer' }).click();
+  const asked = anas.page.getByRole('dialog', { name: 'Make an offer' });
+  await asked.getByLabel('For whom').fill('Ben’s <b>choir</b>');
+  await asked.getByLabel('Room, in GB').fill('0.5');
+  await shot(anas.page, '14-offer');
+  await asked.getByRole('button', { name: 'Make the offer' }).click();
+  const code = await asked.getByLabel('Hosting offer', { exact: true }).inputValue();
+  await asked.getByText('History is kept for at least 90 days.').waitFor();
+  await shot(anas.page, '14-offer-made');
+  await asked.getByRole('button', { name: 'Done' }).click();
+  await space.getByText('One offer is not used yet.').waitFor();
+
+  await card(bens.page, 'Choir').getByRole('link', { name: 'Choir', exact: true }).click();
+  await bens.page.getByRole('link', { name: 'Add a backup' }).click();
+  await bens.page.getByLabel('Hosting offer').fill(code);
+  await bens.page.getByRole('button', { name: 'Add the backup' }).click();
+  await bens.page.getByText('complete, confirmed just now').first().waitFor();
+  const kept = space.getByRole('listitem').filter({ hasText: 'Ben’s <b>choir</b>' });
+  await kept.getByText('All of the newest state is here').waitFor();
+  await kept.getByText('Connected now.').waitFor();
+  await kept.scrollIntoViewIfNeeded();
+  await shot(anas.page, '14-kept');
+  await anas.page.setViewportSize({ width: 360, height: 740 });
+  await kept.scrollIntoViewIfNeeded();
+  expect(await anas.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+  await shot(anas.page, '14-kept-phone');
+  await anas.page.setViewportSize({ width: 1180, height: 820 });
+
+  await kept.getByRole('button', { name: /^Keep it no longer/ }).click();
+  const sure = anas.page.getByRole('dialog', { name: /^Keep Ben’s <b>choir<\/b> no longer/ });
+  await sure.getByText('It may be their last copy').waitFor();
+  await shot(anas.page, '14-drop');
+  await sure.getByRole('button', { name: 'Delete their copy' }).click();
+  await space.getByText('Nothing is kept for anybody yet.').waitFor();
+  await space.getByText('The copy for Ben’s <b>choir</b> is deleted.').waitFor();
+  await space.getByRole('button', { name: 'Stop for now' }).click();
+  await space.getByRole('button', { name: 'Keep copies for others' }).waitFor();
+  expect(anas.wrong).toEqual([]);
+  expect(bens.wrong).toEqual([]);
 });
 
 test('the works of others in the page and in the program are named with their licences', async () => {

@@ -90,6 +90,11 @@ export class Computer {
     clearTimeout(late);
   }
 
+  /** Stops the seeder that was started from this person's page, if one was. */
+  async stopOwnSeeder(): Promise<void> {
+    await run(join(PROGRAMS, 'cobox-seeder'), ['down'], this.#options).catch(() => {});
+  }
+
   /** A link that opens the page once. */
   async link(): Promise<string> {
     return (await this.type('open', '--print')).url;
@@ -119,7 +124,7 @@ export class World {
   }
 
   async end(): Promise<void> {
-    await Promise.all(this.#computers.map((computer) => computer.down()));
+    await Promise.all(this.#computers.map((computer) => computer.down().then(() => computer.stopOwnSeeder())));
     rmSync(this.#dir, { recursive: true, force: true });
   }
 }

@@ -58,6 +58,7 @@ not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 504]
 
 /// A service that is stopped when this goes.
 struct Service {
+    here: PathBuf,
     child: Child,
     url: String,
     token: String,
@@ -67,13 +68,19 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _gone_already = self.child.kill();
         let _ended = self.child.wait();
+        // One of the questions starts a seeder, which outlives who asked.
+        let _none_was_started =
+            in_place(Command::new(root().join("target/debug/cobox-seeder")).arg("down"), &self.here)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
     }
 }
 
 /// Installs, starts, asks.
 pub(crate) fn api() -> Result<()> {
     let asker = installed()?;
-    run("cargo", &["build", "--locked", "--bin", "cobox"])?;
+    run("cargo", &["build", "--locked", "--bin", "cobox", "--bin", "cobox-seeder"])?;
     let here = root().join("target/api-world");
     let _of_an_earlier_run = fs::remove_dir_all(&here);
     let docs = here.join("Choir");
@@ -140,29 +147,34 @@ fn installed() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Everything that looks for its place in the environment finds it below `here`.
+fn in_place<'a>(command: &'a mut Command, here: &Path) -> &'a mut Command {
+    command.env("HOME", here).env_remove("XDG_DATA_HOME").env_remove("COBOX_SEEDER_HOME")
+}
+
 /// Starts the service where it can write below `here` alone.
 fn start(here: &Path) -> Result<Service> {
     let (home, program) = (here.join("home"), root().join("target/debug/cobox"));
     let log = fs::File::create(here.join("service.log"))?;
-    let mut child = Command::new("unshare")
+    let mut locked_in = Command::new("unshare");
+    locked_in
         .args(["--map-root-user", "--mount", "--propagation", "private", "sh", "-c", LOCKED_IN, "sh"])
         .arg(here)
         .arg(&program)
         .arg("--home")
         .arg(&home)
         .args(["up", "--foreground", "--name", "Ana", "--listen", "127.0.0.1:0"])
-        .env("HOME", here)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .context("the service is locked in with unshare, which is not there")?;
+        .stderr(log);
+    let mut child =
+        in_place(&mut locked_in, here).spawn().context("the service is locked in with unshare, which is not there")?;
     let begun = Instant::now();
     loop {
         let said = fs::read(home.join("api.json")).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         if let Some((address, token)) = said.as_ref().and_then(|s| Some((s["address"].as_str()?, s["token"].as_str()?)))
         {
-            return Ok(Service { child, url: format!("http://{address}"), token: token.to_owned() });
+            return Ok(Service { here: here.into(), child, url: format!("http://{address}"), token: token.to_owned() });
         }
         let has_ended = child.try_wait()?.is_some();
         if has_ended || begun.elapsed() > START_MAX {

@@ -20,6 +20,7 @@ mod lock;
 mod log;
 mod private;
 mod process;
+mod seeding;
 mod tickets;
 mod token;
 

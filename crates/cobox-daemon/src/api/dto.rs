@@ -12,6 +12,7 @@ mod joins;
 mod missing;
 mod page;
 mod people;
+mod seeding;
 mod settings;
 mod values;
 
@@ -38,6 +39,7 @@ pub use people::{
     Members, NicknameRequest, PolicyRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
     SpokenInvite, SpokenRequest, SpokenState, SpokenWaitRequest,
 };
+pub use seeding::{KeptDropped, KeptFolder, KeptKind, Offer, OfferRequest, OwnSeeder, Seeding, SeedingStart};
 pub use settings::{Bandwidth, Settings, SettingsReply, SettingsRequest};
 pub use values::{Secret, Time};
 

@@ -29,6 +29,7 @@ mod places;
 mod problem;
 mod quarantine;
 mod recovery;
+mod seeding;
 mod server;
 mod service;
 mod settings;
@@ -188,6 +189,11 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(edits::edits_reset))
         .routes(routes!(recovery::recovery_kit))
         .routes(routes!(recovery::recover))
+        .routes(routes!(seeding::seeding))
+        .routes(routes!(seeding::seeding_start))
+        .routes(routes!(seeding::seeding_stop))
+        .routes(routes!(seeding::seeding_offer))
+        .routes(routes!(seeding::seeding_drop))
 }
 
 /// The OpenAPI document.

@@ -12,12 +12,12 @@ use super::dto::{
     DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
     FolderPolicy, FolderReply, Folders, ForgetRequest, ForgetStatus, Forgets, Forgotten, HeldChanges, HeldRequest,
     History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinReply,
-    JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply, LeaveRequest, Linked,
-    MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, PageSettings, Place,
-    PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest,
-    RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettingsReply, SettingsRequest, SettleRequest,
-    Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest,
-    WaitRequest, Whoami,
+    JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, KeptDropped, LeaveReply, LeaveRequest,
+    Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, Offer, OfferRequest,
+    PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
+    RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, Seeding,
+    SeedingStart, SettingsReply, SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest,
+    SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -177,6 +177,17 @@ pub trait Service: Send + Sync + 'static {
     fn trash(&self, folder: String, query: HistoryQuery) -> Answer<'_, History>;
     /// Brings back something that was deleted.
     fn trash_restore(&self, folder: String, request: TrashRestoreRequest) -> Answer<'_, Restored>;
+
+    /// The person's own seeder on this computer, and what it keeps.
+    fn seeding(&self) -> Answer<'_, Seeding>;
+    /// Starts it; answers when it can be asked.
+    fn seeding_start(&self, request: SeedingStart) -> Answer<'_, Seeding>;
+    /// Stops it; what it keeps stays.
+    fn seeding_stop(&self) -> Answer<'_, Seeding>;
+    /// Makes an offer.
+    fn seeding_offer(&self, request: OfferRequest) -> Answer<'_, Offer>;
+    /// Deletes what is kept of a folder. `id` is the beginning of its id.
+    fn seeding_drop(&self, id: String, dry_run: bool) -> Answer<'_, KeptDropped>;
 
     /// The recovery words and tickets.
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit>;

@@ -34,17 +34,19 @@ use crate::api::dto::{
     DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
     FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, ForgetRequest, ForgetStatus, Forgets,
     Forgotten, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
-    InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply,
-    LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest,
-    PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
-    RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettingsReply,
-    SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status,
-    TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused,
+    KeptDropped, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest,
+    NicknameRequest, Offer, OfferRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine,
+    QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest,
+    RestoreRequest, Restored, RoleRequest, Seeding, SeedingStart, SettingsReply, SettingsRequest, SettleRequest,
+    Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest,
+    WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
 };
 use crate::folder::Sort;
+use crate::seeding;
 
 impl Service for Daemon {
     fn whoami(&self) -> Answer<'_, Whoami> {
@@ -244,6 +246,21 @@ impl Service for Daemon {
     }
     fn trash_restore(&self, folder: String, request: TrashRestoreRequest) -> Answer<'_, Restored> {
         self.restore_trash(folder, request).boxed()
+    }
+    fn seeding(&self) -> Answer<'_, Seeding> {
+        seeding::look().boxed()
+    }
+    fn seeding_start(&self, request: SeedingStart) -> Answer<'_, Seeding> {
+        seeding::start(request).boxed()
+    }
+    fn seeding_stop(&self) -> Answer<'_, Seeding> {
+        seeding::stop().boxed()
+    }
+    fn seeding_offer(&self, request: OfferRequest) -> Answer<'_, Offer> {
+        seeding::offer(request).boxed()
+    }
+    fn seeding_drop(&self, id: String, dry_run: bool) -> Answer<'_, KeptDropped> {
+        async move { seeding::drop(&id, dry_run).await }.boxed()
     }
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
         async { Ok(self.make_kit()) }.boxed()

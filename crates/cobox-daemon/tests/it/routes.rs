@@ -79,6 +79,24 @@ fn the_page_remembers_and_chooses_directories_within_bounds() {
 }
 
 #[test]
+fn what_becomes_a_word_of_the_seeders_command_is_plain_and_short() {
+    let server = server();
+    assert_eq!(server.good("POST", "/api/v1/seeding/start", r#"{"name":"--home=/"}"#).status, 200);
+    assert_eq!(server.good("POST", "/api/v1/seeding/folders/3e034a/drop", "{}").code(), "folder_not_found");
+    let long = format!(r#"{{"space_bytes":1,"label":"{}"}}"#, "x".repeat(201));
+    for (path, body, code) in [
+        ("/api/v1/seeding/start", r#"{"name":"a\u0000b"}"#, "bad_request"),
+        ("/api/v1/seeding/offers", &*long, "bad_request"),
+        ("/api/v1/seeding/offers", r#"{"space_bytes":-1}"#, "bad_request"),
+        ("/api/v1/seeding/folders/--yes/drop", "{}", "folder_not_found"),
+        ("/api/v1/seeding/folders/..%2F..%2Fdown/drop", "{}", "folder_not_found"),
+    ] {
+        assert_eq!(server.good("POST", path, body).code(), code, "{path} {body}");
+    }
+    assert_eq!(server.service.asked(), ["start the seeder", "drop 3e034a"]);
+}
+
+#[test]
 fn settings_are_set_by_name_and_none_that_there_is_not() {
     let server = server();
     let body = r#"{"schedule":["22:00-06:00 unlimited"],"send_max_bytes_s":50000}"#;

@@ -575,6 +575,21 @@ impl Service for Scripted {
     fn keep_page_settings(&self, settings: PageSettings) -> Answer<'_, PageSettings> {
         self.change(format!("keep {:?}", settings.language), Ok(settings))
     }
+    fn seeding(&self) -> Answer<'_, Seeding> {
+        look(Ok(Seeding { installed: true, seeder: None }))
+    }
+    fn seeding_start(&self, _: SeedingStart) -> Answer<'_, Seeding> {
+        self.change("start the seeder".into(), Ok(Seeding { installed: true, seeder: None }))
+    }
+    fn seeding_stop(&self) -> Answer<'_, Seeding> {
+        self.change("stop the seeder".into(), Ok(Seeding { installed: true, seeder: None }))
+    }
+    fn seeding_offer(&self, request: OfferRequest) -> Answer<'_, Offer> {
+        self.change(format!("offer to {}", request.label), Err(ApiError::new(ErrorCode::Refused, "no seeder runs")))
+    }
+    fn seeding_drop(&self, id: String, _: bool) -> Answer<'_, KeptDropped> {
+        self.change(format!("drop {id}"), Err(ApiError::new(ErrorCode::FolderNotFound, "no such folder")))
+    }
     fn place(&self, path: Option<String>) -> Answer<'_, Place> {
         let path = path.unwrap_or("/home/ana".into());
         look(Ok(Place { path, parent: Some("/".into()), directories: vec!["docs".into()], more: false }))
