@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { open, shot, texts } from './browser';
 import { browser, stage, world } from './stage';
-import { card, choir, tab } from './story';
+import { card, choir, joins, tab } from './story';
 import { until } from './world';
 
 stage();
@@ -92,4 +92,67 @@ test('an admin comes in only when the words were compared; who is refused is tol
   await bens.page.getByLabel('Invite code').waitFor();
   expect((await ana.type('status')).folders[0].members.length).toBe(1);
   expect([...anas.wrong, ...bens.wrong]).toEqual([]);
+});
+
+test('three words, said by one and entered by the other, let in; wrong ones let nobody in, and new ones are made', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  await choir(ana);
+  const [anas, bens] = [await open(browser, ana), await open(browser, ben)];
+  await card(anas.page, 'Choir').getByRole('link', { name: 'Choir', exact: true }).click();
+  await tab(anas.page, 'People').click();
+  await anas.page.getByRole('button', { name: 'Invite', exact: true }).click();
+  const asked = anas.page.getByRole('dialog', { name: 'Invite to Choir' });
+  await asked.getByRole('radio', { name: /^Somebody who is at their computer now/ }).check();
+  await asked.getByRole('button', { name: 'Make the words' }).click();
+  const said = asked.getByLabel('The number and the words');
+  const first = (await said.textContent()) ?? '';
+  expect(first).toMatch(/^\d+(-[a-z]+){3}$/);
+  await asked.getByText('They are told that nobody is found?').click();
+  const address = await asked.getByLabel('Address').inputValue();
+  await shot(anas.page, '12-words');
+
+  const enter = async (words: string) => {
+    await bens.page.getByLabel('Invite code').fill(words);
+    await bens.page.getByLabel('Where they are to be found').fill(address);
+    await bens.page.getByRole('button', { name: 'Join', exact: true }).click();
+  };
+  await bens.page.getByRole('link', { name: 'Join with a code' }).click();
+  await enter(first.replace(/-[a-z]+$/, first.endsWith('-walk') ? '-talk' : '-walk'));
+  await bens.page.getByRole('alert').waitFor();
+  await asked.getByText('Somebody entered other words with this number').waitFor();
+  await shot(anas.page, '12-words-wrong');
+  await asked.getByRole('button', { name: 'Make new words' }).click();
+  await asked.getByText('Waiting until somebody enters them').waitFor();
+  const second = (await said.textContent()) ?? '';
+  expect(second).not.toBe(first);
+  await enter(second);
+  await asked.getByText('They are let in.').waitFor();
+  await asked.getByRole('button', { name: 'Done' }).click();
+  await bens.page.getByRole('heading', { name: 'Choir' }).waitFor();
+  expect(anas.wrong).toEqual([]);
+  expect(bens.wrong).toEqual([]);
+});
+
+test('an owner decides that nobody comes in by a code alone, and an editor sees it', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  await choir(ana);
+  await joins(ana, ben);
+  const [anas, bens] = [await open(browser, ana), await open(browser, ben)];
+  for (const { page } of [anas, bens]) {
+    await card(page, 'Choir').getByRole('link', { name: 'Choir', exact: true }).click();
+  }
+  await tab(anas.page, 'Settings').click();
+  const section = anas.page.getByRole('region', { name: 'Who is let in' });
+  await section.getByText('after 91 days at the latest').waitFor();
+  await section.getByLabel('Nobody comes in by a code alone').check();
+  await until('it holds', async () => (await ana.type('policy', 'show', 'Choir')).approve_joins);
+  await shot(anas.page, '12-policy');
+  await until('Ben knows', async () => (await ben.type('policy', 'show', 'Choir')).approve_joins);
+  await tab(bens.page, 'Settings').click();
+  const his = bens.page.getByRole('region', { name: 'Who is let in' });
+  await his.getByText('Owners of this folder decide it.').waitFor();
+  expect(await his.getByLabel('Nobody comes in by a code alone').isDisabled()).toBe(true);
+  expect(await his.getByLabel('Nobody comes in by a code alone').isChecked()).toBe(true);
+  expect(anas.wrong).toEqual([]);
+  expect(bens.wrong).toEqual([]);
 });

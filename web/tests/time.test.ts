@@ -111,6 +111,45 @@ test('deleted files: one comes back, then all of a directory', async () => {
   expect(wrong).toEqual([]);
 });
 
+test('a deleted file is removed from history by an owner: what goes and where copies remain is said before, and it can be taken back', async () => {
+  const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
+  await choir(ana);
+  await joins(ana, ben);
+  const letter = join(ana.folder('Choir'), 'letter.txt');
+  writeFileSync(letter, 'what nobody shall read any more\n'.repeat(100));
+  await inStep(ana, ben);
+  rmSync(letter);
+  await inStep(ana, ben);
+
+  const { page, wrong } = await open(browser, ana);
+  await card(page, 'Choir').getByRole('link', { name: 'Choir' }).click();
+  await tab(page, 'History').click();
+  await page.getByRole('link', { name: 'Deleted files' }).click();
+  await page.getByRole('button', { name: 'Remove from history: letter.txt' }).click();
+  const sure = page.getByRole('dialog', { name: 'Remove letter.txt from history?' });
+  await sure.getByText('One version, 3.2 kB, can not be brought back any more, by anybody.').waitFor();
+  await sure.getByText(/^The members’ computers: until/).waitFor();
+  await shot(page, '7-forget-sure');
+  await sure.getByRole('button', { name: 'Remove it for good' }).click();
+  const being = page.getByRole('region', { name: 'Being removed from history' });
+  await being.getByText('letter.txt').waitFor();
+  await shot(page, '7-forgotten');
+  expect((await ana.type('forget', 'Choir')).forgets.length).toBe(1);
+
+  const his = await open(browser, ben);
+  await card(his.page, 'Choir').getByRole('link', { name: 'Choir' }).click();
+  await tab(his.page, 'History').click();
+  await his.page.getByRole('link', { name: 'Deleted files' }).click();
+  await his.page.getByRole('region', { name: 'Being removed from history' }).getByText('Asked for by Ana').waitFor();
+  expect(await his.page.getByRole('button', { name: /^Remove from history/ }).count()).toBe(0);
+
+  await being.getByRole('button', { name: 'Take it back: letter.txt' }).click();
+  await being.waitFor({ state: 'detached' });
+  expect((await ana.type('forget', 'Choir')).forgets).toEqual([]);
+  expect(wrong).toEqual([]);
+  expect(his.wrong).toEqual([]);
+});
+
 test('a whole folder back to a moment: first what would change, then a question that names it', async () => {
   const [ana, ben] = await Promise.all([world.person('Ana'), world.person('Ben')]);
   await choir(ana, 8);
