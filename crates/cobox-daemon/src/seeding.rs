@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use crate::api::dto::{KeptDropped, KeptFolder, Offer, OfferRequest, OwnSeeder, Seeding, SeedingStart};
 use crate::api::{ApiError, ErrorBody, ErrorCode};
@@ -18,6 +19,8 @@ use crate::api::{ApiError, ErrorBody, ErrorCode};
 const PROGRAM: &str = "cobox-seeder";
 /// Starting takes longest; the command itself gives up before.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
+/// Starting and stopping take turns: a seeder that is just doing the one can not be told the other.
+static TURN: Mutex<()> = Mutex::const_new(());
 const KEEP_DAYS: u32 = 90;
 const EXPIRES_DAYS: u32 = 14;
 
@@ -65,13 +68,15 @@ pub(crate) async fn start(request: SeedingStart) -> Result<Seeding, ApiError> {
     let name = request.name.map(|name| format!("--name={name}"));
     let mut words = vec!["up"];
     words.extend(name.as_deref());
-    run::<serde::de::IgnoredAny>(&words).await?;
+    let _turn = TURN.lock().await;
+    running(run::<IgnoredAny>(&words).await)?;
     look().await
 }
 
 /// Stops it.
 pub(crate) async fn stop() -> Result<Seeding, ApiError> {
-    match run::<serde::de::IgnoredAny>(&["down"]).await {
+    let _turn = TURN.lock().await;
+    match run::<IgnoredAny>(&["down"]).await {
         Err(error) if error.code != ErrorCode::NotRunning => Err(error),
         _ => look().await,
     }
@@ -94,8 +99,7 @@ pub(crate) async fn drop(id: &str, dry_run: bool) -> Result<KeptDropped, ApiErro
 /// Of this service it is said with 503 that it does not run; of the seeder it is a refusal like others.
 fn running<T>(answer: Result<T, ApiError>) -> Result<T, ApiError> {
     answer.map_err(|error| match error.code {
-        ErrorCode::NotRunning => ApiError::new(ErrorCode::Refused, "no seeder of yours runs on this computer")
-            .hint("start it: `cobox-seeder up`, or on the page of this computer"),
+        ErrorCode::NotRunning => ApiError { code: ErrorCode::Refused, ..error },
         _ => error,
     })
 }
