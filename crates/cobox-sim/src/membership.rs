@@ -17,7 +17,7 @@ use cobox_proto::replicate::{self, Replica};
 use cobox_proto::wire::proof::Who;
 use cobox_proto::wire::{OpEnvelopes, Removal};
 
-use crate::member::Member;
+use crate::member::{Member, not_done};
 use crate::world::World;
 
 /// What could not be done is tried again after this.
@@ -120,6 +120,9 @@ impl Member<'_> {
         }
         if self.is_out() {
             self.leave_the_disk();
+        } else if self.live.as_mut().is_some_and(|live| std::mem::take(&mut live.left_disk)) {
+            // Let in again, by somebody who knew more: the disk is looked at whole.
+            self.look_at(Vec::new());
         }
     }
 
@@ -256,13 +259,14 @@ impl Member<'_> {
         new.map(story).collect()
     }
 
-    /// Who was sent away keeps the files as they are: nothing is written or taken back there any more.
-    pub(crate) fn leave_the_disk(&mut self) {
+    /// Who was sent away keeps the files as they are: nothing is written or taken back there any more. Of steps under way it is told how
+    /// they ended, as the shipped service does.
+    fn leave_the_disk(&mut self) {
         let Some(live) = &mut self.live else { return };
-        live.steps.clear();
-        live.waiting.clear();
-        live.reports.clear();
+        let steps = live.steps.drain(..).chain(live.waiting.drain(..));
+        live.reports.extend(steps.map(|(id, _)| not_done(id)));
         (live.scan, live.rescan) = (None, None);
+        live.left_disk = true;
     }
 }
 
