@@ -16,7 +16,7 @@ use cobox_proto::link::{Ending, Link, LinkError, Output};
 use cobox_proto::replicate::PeerId;
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::proof::{KeyKind, KeyProof, Proof, Session, Side, Who};
-use cobox_proto::wire::{Channel, FoundFolder, GoodbyeReason, Message, Party};
+use cobox_proto::wire::{Channel, FoundFolder, GoodbyeReason, Message, Party, Removal};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
@@ -75,8 +75,8 @@ pub enum FolderEvent {
     },
     /// Who was asked to let us in says that we were sent away.
     Removed {
-        /// Ops that should show it, unverified.
-        ops: Vec<Vec<u8>>,
+        /// What should show it, unverified.
+        told: Removal,
     },
 }
 
@@ -86,7 +86,7 @@ pub enum Answer {
     /// Come in.
     Enter(Box<Pass>),
     /// You were sent away: these ops say so. Without any it is a no like any other.
-    Removed(Vec<Vec<u8>>),
+    Removed(Removal),
 }
 
 /// Where a folder takes its events from.
@@ -291,7 +291,7 @@ pub fn drive(conn: Connection, us: SigKey, host: Arc<dyn Host>) -> Opener {
 }
 
 /// Who asks to enter which folder, and whether it may; if not because it was sent away, the ops that say so.
-type Entering = (FolderId, Who, Result<Admitted, Vec<Vec<u8>>>);
+type Entering = (FolderId, Who, Result<Admitted, Removal>);
 
 struct Pump {
     conn: Connection,
@@ -434,12 +434,12 @@ impl Pump {
                         let _ = answer.send(Opened::No);
                     }
                 }
-                Output::Removed { channel, folder, ops } => {
+                Output::Removed { channel, folder, told } => {
                     if let Some(answer) = self.answers.remove(&channel) {
                         let _ = answer.send(Opened::No);
                     }
                     if let Some(inbox) = self.host.inbox(&folder) {
-                        let _ = inbox.send(FolderEvent::Removed { ops }).await;
+                        let _ = inbox.send(FolderEvent::Removed { told }).await;
                     }
                 }
                 Output::ToFolder { channel, message } => {
@@ -513,7 +513,7 @@ impl Pump {
         inbox.send(FolderEvent::MayEnter { who, introduction, answer }).await.ok()?;
         let admitted = match answered.await.ok()? {
             Answer::Enter(pass) => Ok(Admitted { pass: *pass, inbox }),
-            Answer::Removed(ops) => Err(ops),
+            Answer::Removed(told) => Err(told),
         };
         Some((folder, who, admitted))
     }

@@ -10,7 +10,7 @@ use cobox_proto::id::{Cid, HeadId};
 use cobox_proto::members::SignedOp;
 use cobox_proto::replicate::{self, Kept, PeerId};
 use cobox_proto::wire::proof::{KeyKind, Who};
-use cobox_proto::wire::{Message, OpEnvelopes};
+use cobox_proto::wire::{Message, OpEnvelopes, Removal};
 
 use crate::cast::{Cast, Hired};
 use crate::faults::{Machine, counts_down};
@@ -153,8 +153,8 @@ impl<'c> Host<'c> {
     }
 
     /// How somebody who calls was sent away, if they were.
-    pub(crate) fn removal_of(&self, who: &Who) -> Vec<Vec<u8>> {
-        self.live.as_ref().map_or(Vec::new(), |live| live.tenant.replica().removal_of(who))
+    pub(crate) fn removal_of(&self, who: &Who) -> Removal {
+        self.live.as_ref().map_or_else(Removal::default, |live| live.tenant.replica().removal_of(who))
     }
 
     pub(crate) fn is_live(&self) -> bool {

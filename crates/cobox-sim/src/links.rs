@@ -63,11 +63,11 @@ impl World<'_> {
             Some(host) => self.hosts[host].removal_of(&who),
             None => self.members[here].removal_of(&who),
         };
-        let is_removed = !removal.is_empty();
+        let is_removed = !removal.ops.is_empty();
         if is_removed && caller < HOSTS_FROM {
             let (a, b) = (self.name(here), self.name(caller));
             self.note(&format!("{a} turns {b} away"));
-            self.tell(caller, replicate::Input::ToldRemoved { device: who.key, ops: removal });
+            self.tell(caller, replicate::Input::ToldRemoved { device: who.key, told: removal });
         }
         is_removed
     }

@@ -85,6 +85,8 @@ pub(crate) struct Live {
     pub(crate) older_ms: Option<u64>,
     pub(crate) wants: BTreeSet<Cid>,
     pub(crate) duties: Duties,
+    /// Nothing is done at the disk: this device was sent away.
+    pub(crate) left_disk: bool,
 }
 
 /// See the module.
@@ -223,6 +225,7 @@ impl<'c> Member<'c> {
             older_ms: None,
             wants: BTreeSet::new(),
             duties: Duties::default(),
+            left_disk: false,
         });
         self.stop_after = None;
         if self.keeps_log {
@@ -456,7 +459,12 @@ impl<'c> Member<'c> {
                     self.expect_tree(now_ms);
                 }
             }
-            Output::Do(_) if self.is_out() => {}
+            // They are planned again should it be let in again.
+            Output::Do(steps) if self.is_out() => {
+                if let Some(live) = &mut self.live {
+                    live.reports.extend(steps.into_iter().map(|(id, _)| not_done(id)));
+                }
+            }
             Output::Do(steps) => {
                 if let Some(live) = &mut self.live {
                     live.steps.extend(steps);
@@ -635,6 +643,11 @@ fn restored(cast: &Cast, ops: &[SignedOp], durable: &Durable) -> Replica {
 }
 
 pub(crate) fn tell(step: &Step) -> String {
+/// What is told of a step when there is no disk to do it at.
+pub(crate) fn not_done(id: StepId) -> Input {
+    Input::StepFailed { id, why: StepError::NoContent }
+}
+
     match step {
         Step::MakeDir { path } => format!("make dir {path}"),
         Step::RenameDir { from, to } => format!("move dir {from} -> {to}"),

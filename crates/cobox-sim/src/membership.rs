@@ -14,10 +14,10 @@ use cobox_core::members::{
 use cobox_proto::id::{EpochTag, OpId, SigKey};
 use cobox_proto::members::{Envelope, Role, Roster, SignedOp};
 use cobox_proto::replicate::{self, Replica};
-use cobox_proto::wire::OpEnvelopes;
 use cobox_proto::wire::proof::Who;
+use cobox_proto::wire::{OpEnvelopes, Removal};
 
-use crate::member::Member;
+use crate::member::{Member, not_done};
 use crate::world::World;
 
 /// What could not be done is tried again after this.
@@ -60,8 +60,8 @@ impl Member<'_> {
     }
 
     /// How somebody who calls was sent away, if they were.
-    pub(crate) fn removal_of(&self, who: &Who) -> Vec<Vec<u8>> {
-        self.live.as_ref().map_or(Vec::new(), |live| live.replica.removal_of(who))
+    pub(crate) fn removal_of(&self, who: &Who) -> Removal {
+        self.live.as_ref().map_or_else(Removal::default, |live| live.replica.removal_of(who))
     }
 
     /// What speaks for this device where it is not known.
@@ -120,6 +120,9 @@ impl Member<'_> {
         }
         if self.is_out() {
             self.leave_the_disk();
+        } else if self.live.as_mut().is_some_and(|live| std::mem::take(&mut live.left_disk)) {
+            // Let in again, by somebody who knew more: the disk is looked at whole.
+            self.look_at(Vec::new());
         }
     }
 
@@ -239,13 +242,31 @@ impl Member<'_> {
         decided.is_some_and(|(_, gone)| gone > 0) && self.live.is_some()
     }
 
-    /// Who was sent away keeps the files as they are: nothing is written or taken back there any more.
-    pub(crate) fn leave_the_disk(&mut self) {
+    /// Ops that are known here and not there, in words.
+    fn ops_beside(&self, other: &Self) -> Vec<String> {
+        let (Some(live), Some(theirs)) = (&self.live, &other.live) else { return Vec::new() };
+        let membership = live.replica.membership();
+        let new = membership.log().ops().filter(|op| !theirs.replica.membership().contains(&op.id()));
+        let story = |op: &SignedOp| {
+            let kind = format!("{:?}", op.op().body);
+            let kind = kind.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
+            let by: Vec<String> = op.op().signers.iter().map(|signer| signer.key.short().to_string()).collect();
+            let stands = membership.roster().accepted(&op.id());
+            let sealed = live.replica.envelopes().are_whole(op);
+            let after: Vec<String> = op.op().deps.iter().map(|op| op.short().to_string()).collect();
+            format!("{} {kind} by {by:?} after {after:?}, stands: {stands}, envelopes: {sealed}", op.id().short())
+        };
+        new.map(story).collect()
+    }
+
+    /// Who was sent away keeps the files as they are: nothing is written or taken back there any more. Of steps under way it is told how
+    /// they ended, as the shipped service does.
+    fn leave_the_disk(&mut self) {
         let Some(live) = &mut self.live else { return };
-        live.steps.clear();
-        live.waiting.clear();
-        live.reports.clear();
+        let steps = live.steps.drain(..).chain(live.waiting.drain(..));
+        live.reports.extend(steps.map(|(id, _)| not_done(id)));
         (live.scan, live.rescan) = (None, None);
+        live.left_disk = true;
     }
 }
 
@@ -295,7 +316,12 @@ impl World<'_> {
             }
             let theirs = member.live.as_ref().map(|live| live.replica.membership().frontier());
             if theirs != frontier {
-                return Err(format!("O2: {name} and {} have different logs", self.members[0].name));
+                let first = &self.members[0];
+                let (ours, theirs) = (first.ops_beside(member), member.ops_beside(first));
+                let other = first.name;
+                return Err(format!(
+                    "O2: {name} and {other} have different logs\n{other} alone has {ours:?}\n{name} alone has {theirs:?}"
+                ));
             }
             if epoch.is_none_or(|epoch| !member.keys().has_epoch(&epoch)) {
                 return Err(format!("O2: {name} belongs to the folder and has no key to write with"));

@@ -28,6 +28,7 @@ impl Member<'_> {
             older_ms: live.older_ms,
             wants: live.wants.clone(),
             duties: live.duties.clone(),
+            left_disk: live.left_disk,
         });
         twin.ask_again(now_ms);
         Some(twin)

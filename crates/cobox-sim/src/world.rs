@@ -307,8 +307,10 @@ impl<'c> World<'c> {
                     self.members[member].durable.disk = newer.disk;
                 }
                 self.ledger.may_be_new(&self.members[member].durable.disk);
-                if self.faults.ignores {
-                    // What is ignored there now is not found to be missing.
+                if self.faults.ignores || self.faults.listings_lie {
+                    // What is ignored there now is not found to be missing. And what came back from that memory, was left out by a
+                    // listing, and so told to be gone, is as good as written anew when the next one has it: with a new name for what
+                    // nobody can know to be the old.
                     self.ledger.may_live(self.members[member].remembered());
                 }
                 self.ledger.may_live(witness::forgotten_deletions(&self.members));

@@ -490,6 +490,30 @@ fn k2_a_directory_moved_into_one_that_was_a_file_stays_there() {
 
 /// The disk gives the number of a deleted file to the next new one. It is not the old one moved and edited: what others do to the old one
 /// must not come to it.
+/// Directories that moved into what was made anew where others had stood, seen in one look: whichever is listed first, the folder has
+/// them where they stand, and nothing is to be done on the disk.
+#[test]
+fn k2_directories_that_moved_into_what_was_made_anew_in_each_others_places_stand_where_they_do() {
+    let dir = |ino| Stat::Dir(FileId { dev: 1, ino });
+    // d -> e, d made anew, and what had been d/d/e -> d/e.
+    let mut folder = Folder::new();
+    folder.alice_sees(&[("d", dir(1)), ("d/d", dir(2)), ("d/d/b", file(3)), ("d/d/e", dir(4)), ("d/d/e/c", file(5))]);
+    let now = [("d", dir(6)), ("d/e", dir(4)), ("d/e/c", file(5)), ("e", dir(1)), ("e/d", dir(2)), ("e/d/b", file(3))];
+    assert!(folder.alice_sees(&now).is_empty());
+    assert_eq!(folder.shows(), now.map(|(path, _)| path.to_owned()));
+    let inode = |folder: &Folder, path: &str| folder.alice.view().lookup(&at(path)).and_then(ViewEntry::dir);
+    assert!(inode(&folder, "d").is_some() && inode(&folder, "d") != inode(&folder, "e"));
+
+    // a -> b/p and b -> a/q, both made anew.
+    let mut folder = Folder::new();
+    folder.alice_sees(&[("a", dir(1)), ("a/x", file(3)), ("b", dir(2)), ("b/y", file(4))]);
+    let (a, b) = (inode(&folder, "a"), inode(&folder, "b"));
+    let now = [("a", dir(5)), ("a/q", dir(2)), ("a/q/y", file(4)), ("b", dir(6)), ("b/p", dir(1)), ("b/p/x", file(3))];
+    assert!(folder.alice_sees(&now).is_empty());
+    assert_eq!(folder.shows(), now.map(|(path, _)| path.to_owned()));
+    assert_eq!((inode(&folder, "b/p"), inode(&folder, "a/q")), (a, b), "moved, and not written anew");
+}
+
 #[test]
 fn k2_a_new_file_with_the_number_of_a_deleted_one_is_not_the_deleted_one() {
     let mut folder = Folder::new();

@@ -139,15 +139,16 @@ impl Writing<'_> {
 
     /// What the folder shows at a path, with the moves of this batch.
     pub(super) fn lookup(&self, path: &FolderPath) -> Option<&ViewEntry> {
-        let mut at = path.clone();
-        for (to, from) in self.moved.iter().rev() {
-            match at.rebased(to, from) {
-                Some(before) => at = before,
-                None if at.starts_with(from) => return None,
-                None => {}
-            }
-        }
-        self.view.lookup(&at)
+        let came = self.moved.iter().filter(|(to, _)| path.starts_with(to)).max_by_key(|(to, _)| to.depth());
+        let before = match came {
+            Some((to, from)) => path.rebased(to, from)?,
+            None => path.clone(),
+        };
+        // From within what came here something may have left for elsewhere.
+        let left = |from: &FolderPath| {
+            before.starts_with(from) && came.is_none_or(|(_, mine)| from != mine && from.starts_with(mine))
+        };
+        if self.moved.iter().any(|(_, from)| left(from)) { None } else { self.view.lookup(&before) }
     }
 
     pub(super) fn note_arrived(&mut self, found: &BTreeMap<FolderPath, Found>) {
@@ -245,8 +246,9 @@ impl Writing<'_> {
         }
     }
 
-    /// Directories that left one place and stand, as the same directory of the disk, at another: one write each, and
-    /// everything known below them moves along.
+    /// Directories that left one place and stand, as the same directory of the disk, at another: one write each, and everything known
+    /// below them moves along. All leave before any arrives: one may stand in a directory that was made anew where another left, and
+    /// that one in it.
     pub(super) fn move_dirs(
         &mut self,
         found: &mut BTreeMap<FolderPath, Found>,
@@ -254,51 +256,89 @@ impl Writing<'_> {
         moves: &[(FolderPath, FolderPath)],
         stayed: &BTreeSet<FolderPath>,
     ) {
-        for (to, from) in in_order(moves) {
-            let Some(Found::Dir(id)) = found.get(to) else { continue };
-            let id = *id;
-            let left = gone.contains(from) || found.contains_key(from);
-            if !left || !self.make_parents(to, found) {
-                // Without both places in one look this can not be told from a new directory.
-                self.again.extend([to.clone(), from.clone()]);
-                continue;
-            }
-            let Some(old) = self.synced.get(from).cloned() else { continue };
-            let Some(name) = to.name() else { continue };
-            let parent = self.parent(to);
-            let shown = self.dir_inodes(from, old.inode);
-            for inode in if shown.is_empty() { vec![old.inode] } else { shown } {
-                // An item that is gone from the state can not move; what lies below it is written anew.
-                let _ = self.commit.rename(inode, parent, &name);
-            }
-            let below: Vec<FolderPath> = self
-                .synced
-                .range(from.clone()..)
-                .map(|(p, _)| p)
-                .take_while(|p| p.starts_with(from))
-                .filter(|p| !stayed.contains(*p))
-                .cloned()
-                .collect();
+        let mut leaving: Vec<Leaving> =
+            moves.iter().filter_map(|(to, from)| self.leaving(to, from, found, gone)).collect();
+        // What left from within a directory has done so before that one goes.
+        leaving.sort_by(|a, b| b.from.cmp(&a.from));
+        for dir in &mut leaving {
+            let is_below = |path: &&FolderPath| path.starts_with(&dir.from);
+            let below = self.synced.range(dir.from.clone()..).map(|(path, _)| path).take_while(is_below);
+            let below: Vec<FolderPath> = below.filter(|path| !stayed.contains(*path)).cloned().collect();
             for path in below {
-                let (Some(entry), Some(now)) = (self.unset(&path), path.rebased(from, to)) else { continue };
                 let was_gone = gone.remove(&path);
-                if was_gone && !found.contains_key(&now) && !self.is_ignored(&now, entry.kind) {
-                    gone.insert(now.clone());
-                }
-                if path == *from && entry.inode == Inode::ZERO {
-                    self.dir(&now, id);
-                } else if path == *from {
-                    self.set(&now, Synced { id, ..Arc::unwrap_or_clone(entry) });
-                } else {
-                    self.note_move(&now);
+                dir.below.extend(self.unset(&path).map(|entry| (path, entry, was_gone)));
+            }
+        }
+        self.moved = leaving.iter().map(|dir| (dir.to.clone(), dir.from.clone())).collect();
+        leaving.sort_by(|a, b| a.to.cmp(&b.to));
+        let (arrived, lost): (Vec<Leaving>, Vec<Leaving>) =
+            leaving.into_iter().partition(|dir| self.arrive(dir, found, gone));
+        self.moved.retain(|(to, _)| arrived.iter().any(|dir| dir.to == *to));
+        for dir in lost {
+            // Without both places in one look this can not be told from a new directory.
+            self.again.extend([dir.to, dir.from]);
+            for (path, entry, was_gone) in dir.below {
+                let above = self.moved.iter().filter(|(_, from)| path.starts_with(from));
+                let came = above.max_by_key(|(_, from)| from.depth()).and_then(|(to, from)| path.rebased(from, to));
+                let now = came.unwrap_or(path);
+                if !self.synced.contains_key(&now) {
+                    gone.extend(was_gone.then(|| now.clone()));
                     self.set(&now, entry);
                 }
             }
-            found.remove(to);
-            gone.remove(to);
-            self.moved.push((to.clone(), from.clone()));
-            self.changed += 1;
         }
+    }
+
+    /// A directory that stands elsewhere now; `None` if it can not be told from a new one.
+    fn leaving(
+        &mut self,
+        to: &FolderPath,
+        from: &FolderPath,
+        found: &BTreeMap<FolderPath, Found>,
+        gone: &BTreeSet<FolderPath>,
+    ) -> Option<Leaving> {
+        let Some(Found::Dir(id)) = found.get(to) else { return None };
+        if !gone.contains(from) && !found.contains_key(from) {
+            self.again.extend([to.clone(), from.clone()]);
+            return None;
+        }
+        let known = self.synced.get(from)?.inode;
+        let shown = self.dir_inodes(from, known);
+        let inodes = if shown.is_empty() { vec![known] } else { shown };
+        Some(Leaving { to: to.clone(), from: from.clone(), id: *id, inodes, below: Vec::new() })
+    }
+
+    /// A directory that left is taken to where it stands now. False if it is not known what is above that.
+    fn arrive(
+        &mut self,
+        dir: &Leaving,
+        found: &mut BTreeMap<FolderPath, Found>,
+        gone: &mut BTreeSet<FolderPath>,
+    ) -> bool {
+        let Some(name) = dir.to.name().filter(|_| self.make_parents(&dir.to, found)) else { return false };
+        let parent = self.parent(&dir.to);
+        for inode in &dir.inodes {
+            // An item that is gone from the state can not move; what lies below it is written anew.
+            let _ = self.commit.rename(*inode, parent, &name);
+        }
+        for (path, entry, was_gone) in &dir.below {
+            let Some(now) = path.rebased(&dir.from, &dir.to) else { continue };
+            if *was_gone && !found.contains_key(&now) && !self.is_ignored(&now, entry.kind) {
+                gone.insert(now.clone());
+            }
+            if *path != dir.from {
+                self.note_move(&now);
+                self.set(&now, entry.clone());
+            } else if entry.inode == Inode::ZERO {
+                self.dir(&now, dir.id);
+            } else {
+                self.set(&now, Synced { id: dir.id, ..Synced::clone(entry) });
+            }
+        }
+        found.remove(&dir.to);
+        gone.remove(&dir.to);
+        self.changed += 1;
+        true
     }
 
     fn make_parents(&mut self, path: &FolderPath, found: &BTreeMap<FolderPath, Found>) -> bool {
@@ -579,26 +619,16 @@ impl Writing<'_> {
     }
 }
 
-/// Moves of directories so that each finds its places as it needs them: whatever stood above its new place has left, if it leaves, and what
-/// left from within a directory has done so before the directory goes.
-fn in_order(moves: &[(FolderPath, FolderPath)]) -> Vec<&(FolderPath, FolderPath)> {
-    let mut left: Vec<&(FolderPath, FolderPath)> = moves.iter().collect();
-    let mut leaving: BTreeSet<&FolderPath> = left.iter().map(|(_, from)| from).collect();
-    let mut ordered = Vec::with_capacity(left.len());
-    while !left.is_empty() {
-        let waits = |(to, from): &(FolderPath, FolderPath)| {
-            let mut above = std::iter::successors(to.parent(), FolderPath::parent);
-            let goes_from_within =
-                leaving.range::<FolderPath, _>(from..).nth(1).is_some_and(|next| next.starts_with(from));
-            goes_from_within || above.any(|dir| dir != *from && leaving.contains(&dir))
-        };
-        // Two that were moved into what was made anew in each other's places wait for each other.
-        let next = left.iter().position(|one| !waits(one)).unwrap_or(0);
-        let one = left.remove(next);
-        leaving.remove(&one.1);
-        ordered.push(one);
-    }
-    ordered
+/// A directory that left its place.
+struct Leaving {
+    to: FolderPath,
+    from: FolderPath,
+    /// Its number now.
+    id: FileId,
+    /// What the folder showed there.
+    inodes: Vec<Inode>,
+    /// What was known there, itself first, and whether it was missed.
+    below: Vec<(FolderPath, Arc<Synced>, bool)>,
 }
 
 /// What stands at how many places. At two, what happens to one place must not touch the other.

@@ -347,11 +347,11 @@ impl Daemon {
 
     /// Whether what was told at a closed door says that nobody will be let in by this join.
     fn was_refused(&self, asked: &Asked, told: Option<FolderEvent>) -> bool {
-        let Some(FolderEvent::Removed { ops }) = told else { return false };
+        let Some(FolderEvent::Removed { told }) = told else { return false };
         let known = Records::new(self.store.clone(), asked.code.folder).replica();
         let Ok(Some(replica)) = known else { return false };
         let log: &Log = replica.membership().log();
-        tells_refusal(log, &asked.join, &ops)
+        tells_refusal(log, &asked.join, &told.ops)
     }
 }
 

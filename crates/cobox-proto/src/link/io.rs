@@ -4,7 +4,7 @@ use crate::codec::DecodeError;
 use crate::id::{BlindedFolder, EndpointId, FolderId, SigKey};
 use crate::limits::{AUTH_TIMEOUT_MS, CHANNELS_PER_CONNECTION_MAX, FIND_PROOFS_MAX};
 use crate::wire::proof::{Proof, Who};
-use crate::wire::{Channel, FoundFolder, GoodbyeReason, Guess, Half, Message, Nameplate, Party, Told};
+use crate::wire::{Channel, FoundFolder, GoodbyeReason, Guess, Half, Message, Nameplate, Party, Removal, Told};
 
 /// What a link wants done or known. Ask again after every call that takes `&mut self`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub enum Output {
         channel: Channel,
         /// The folder.
         folder: FolderId,
-        /// Ops, unverified.
-        ops: Vec<Vec<u8>>,
+        /// What should show it, unverified.
+        told: Removal,
     },
     /// A message about an open folder.
     ToFolder {

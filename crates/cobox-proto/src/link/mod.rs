@@ -16,7 +16,7 @@ use crate::limits::{
     REFUSALS_BEFORE_AUTH_MAX, REMOVAL_FRAMES_MAX,
 };
 use crate::wire::proof::{KeyProof, Proof, Session, Side, Who};
-use crate::wire::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Message, Party};
+use crate::wire::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Message, OpEnvelopes, Party, Removal};
 
 mod io;
 mod meeting;
@@ -28,7 +28,7 @@ pub use io::{Ending, LinkError, Output};
 #[derive(Debug)]
 enum ChannelState {
     /// We asked; no answer yet.
-    Asking { folder: FolderId, removed: Vec<Vec<u8>>, frames: usize },
+    Asking { folder: FolderId, removed: Removal, frames: usize },
     /// They asked; the host has not answered yet.
     Asked { blinded: BlindedFolder, proof: Proof },
     /// They asked; the refusal waits for its time.
@@ -64,7 +64,7 @@ pub struct Link {
     finding: bool,
     refused: usize,
     /// Refusals not yet told, with the time to tell them and what is to be told by them.
-    refusals: VecDeque<(u64, Channel, Vec<Vec<u8>>)>,
+    refusals: VecDeque<(u64, Channel, Removal)>,
     /// Folders about which the other end was told that it was sent away.
     told_removed: BTreeSet<BlindedFolder>,
     prove_until_ms: u64,
@@ -156,10 +156,10 @@ impl Link {
             return;
         }
         while self.refusals.front().is_some_and(|(due, ..)| *due <= now_ms)
-            && let Some((_, channel, ops)) = self.refusals.pop_front()
+            && let Some((_, channel, told)) = self.refusals.pop_front()
         {
             self.channels.remove(&channel);
-            self.send_refusal(channel, ops);
+            self.send_refusal(channel, told);
         }
         if !self.proved && now_ms >= self.prove_until_ms {
             self.end(GoodbyeReason::NothingProved, Ending::NothingProved);
@@ -185,7 +185,7 @@ impl Link {
         let channel = Channel(self.next_ours);
         self.next_ours = self.next_ours.checked_add(2).ok_or(LinkError::TooManyChannels)?;
         let blinded = self.session.blind(&folder);
-        self.channels.insert(channel, ChannelState::Asking { folder, removed: vec![], frames: 0 });
+        self.channels.insert(channel, ChannelState::Asking { folder, removed: Removal::default(), frames: 0 });
         if !ops.is_empty() {
             self.send_frame(&Frame::Introduce { blinded, ops });
         }
@@ -248,24 +248,24 @@ impl Link {
 
     /// Says no, a fixed while later, so that the clock does not tell why.
     pub fn refuse(&mut self, now_ms: u64, channel: Channel) {
-        self.refuse_with(now_ms, channel, vec![]);
+        self.refuse_with(now_ms, channel, Removal::default());
     }
 
-    /// Says no to a device that was sent away, and that it was: the ops show it, each after those it depends on. Only after
-    /// [`Self::asked`] answered, and with ops that this very key may have. Told once for a folder on a connection; whoever asks on
+    /// Says no to a device that was sent away, and that it was: the ops show it. Only after [`Self::asked`] answered, and with ops that
+    /// this very key may have. Told once for a folder on a connection; whoever asks on
     /// is refused like anybody, and what is too much to tell is not told.
-    pub fn refuse_removed(&mut self, now_ms: u64, channel: Channel, ops: Vec<Vec<u8>>) {
+    pub fn refuse_removed(&mut self, now_ms: u64, channel: Channel, told: Removal) {
         let Some(ChannelState::Asked { blinded, .. }) = self.channels.get(&channel) else { return };
-        let is_news = !ops.is_empty() && removal_frames(&ops).is_some() && self.told_removed.insert(*blinded);
-        self.refuse_with(now_ms, channel, if is_news { ops } else { vec![] });
+        let is_news = removal_frames(&told).is_some() && self.told_removed.insert(*blinded);
+        self.refuse_with(now_ms, channel, if is_news { told } else { Removal::default() });
     }
 
-    fn refuse_with(&mut self, now_ms: u64, channel: Channel, ops: Vec<Vec<u8>>) {
+    fn refuse_with(&mut self, now_ms: u64, channel: Channel, told: Removal) {
         if self.ended || !matches!(self.channels.get(&channel), Some(ChannelState::Asked { .. })) {
             return;
         }
         self.channels.insert(channel, ChannelState::Refusing);
-        self.refusals.push_back((now_ms.saturating_add(REFUSAL_DELAY_MS), channel, ops));
+        self.refusals.push_back((now_ms.saturating_add(REFUSAL_DELAY_MS), channel, told));
         self.refused += 1;
         if !self.proved && self.refused >= REFUSALS_BEFORE_AUTH_MAX {
             self.end(GoodbyeReason::NothingProved, Ending::NothingProved);
@@ -360,7 +360,7 @@ impl Link {
             Frame::Open { channel, blinded, proof } => self.open_asked(now_ms, channel, blinded, proof)?,
             Frame::Opened { channel, proof } => self.opened(channel, &proof)?,
             Frame::Refused { channel } => self.refused(channel)?,
-            Frame::Removed { channel, ops, last } => self.removed(channel, ops, last)?,
+            Frame::Removed { channel, told, last } => self.removed(channel, told, last)?,
             Frame::Close { channel } => {
                 let open = matches!(self.channels.get(&channel), Some(ChannelState::Open { .. }));
                 if open || matches!(self.channels.get(&channel), Some(ChannelState::Asked { .. })) {
@@ -488,7 +488,7 @@ impl Link {
         }
     }
 
-    fn removed(&mut self, channel: Channel, ops: Vec<Vec<u8>>, last: bool) -> Result<(), &'static str> {
+    fn removed(&mut self, channel: Channel, told: Removal, last: bool) -> Result<(), &'static str> {
         let was_used = self.was_used(channel);
         match self.channels.get_mut(&channel) {
             Some(ChannelState::Asking { folder, removed, frames }) => {
@@ -496,11 +496,12 @@ impl Link {
                 if *frames > REMOVAL_FRAMES_MAX {
                     return Err("told a removal without end");
                 }
-                removed.extend(ops);
+                removed.ops.extend(told.ops);
+                removed.envelopes.extend(told.envelopes);
                 if last {
-                    let (folder, ops) = (*folder, std::mem::take(removed));
+                    let (folder, told) = (*folder, std::mem::take(removed));
                     self.channels.remove(&channel);
-                    self.outputs.push_back(Output::Removed { channel, folder, ops });
+                    self.outputs.push_back(Output::Removed { channel, folder, told });
                 }
                 Ok(())
             }
@@ -509,12 +510,11 @@ impl Link {
         }
     }
 
-    fn send_refusal(&mut self, channel: Channel, ops: Vec<Vec<u8>>) {
-        let frames = removal_frames(&ops).filter(|_| !ops.is_empty());
-        let Some(frames) = frames else { return self.send_frame(&Frame::Refused { channel }) };
+    fn send_refusal(&mut self, channel: Channel, told: Removal) {
+        let Some(frames) = removal_frames(&told) else { return self.send_frame(&Frame::Refused { channel }) };
         let count = frames.len();
-        for (n, ops) in frames.into_iter().enumerate() {
-            self.send_frame(&Frame::Removed { channel, ops, last: n + 1 == count });
+        for (n, told) in frames.into_iter().enumerate() {
+            self.send_frame(&Frame::Removed { channel, told, last: n + 1 == count });
         }
     }
 
@@ -544,20 +544,49 @@ impl Link {
     }
 }
 
-/// Ops in pieces that a peer takes before we have proved anything to it; `None` if that is not possible.
-fn removal_frames(ops: &[Vec<u8>]) -> Option<Vec<Vec<Vec<u8>>>> {
-    let mut frames: Vec<Vec<Vec<u8>>> = vec![vec![]];
-    let mut bytes = 0;
-    for op in ops {
-        let is_full =
-            |frame: &Vec<Vec<u8>>| frame.len() >= INTRODUCTION_OPS_MAX || bytes + op.len() > INTRODUCTION_BYTES_MAX;
-        if frames.last().is_some_and(is_full) {
-            frames.push(vec![]);
-            bytes = 0;
-        }
-        bytes += op.len();
-        frames.last_mut()?.push(op.clone());
+/// What is told of a removal, in pieces that a peer takes before we have proved anything to it; `None` if nothing is to be told or the ops
+/// do not fit. Of the envelopes come as many as fit.
+fn removal_frames(told: &Removal) -> Option<Vec<Removal>> {
+    let mut frames: Vec<(Removal, usize)> = Vec::new();
+    for op in &told.ops {
+        frame_for(&mut frames, op.len())?.ops.push(op.clone());
     }
-    let fits = frames.len() <= REMOVAL_FRAMES_MAX && ops.iter().all(|op| op.len() <= INTRODUCTION_BYTES_MAX);
-    fits.then_some(frames)
+    for piece in told.envelopes.iter().flat_map(pieces) {
+        let Some(frame) = frame_for(&mut frames, piece.to_bytes().len()) else { break };
+        frame.envelopes.push(piece);
+    }
+    (!told.ops.is_empty()).then(|| frames.into_iter().map(|(frame, _)| frame).collect())
+}
+
+/// The frame that still takes something so long, or a new one; `None` if it is too long for any, or there are too many.
+fn frame_for(frames: &mut Vec<(Removal, usize)>, bytes: usize) -> Option<&mut Removal> {
+    let is_full = |(frame, held): &(Removal, usize)| {
+        frame.ops.len() + frame.envelopes.len() >= INTRODUCTION_OPS_MAX || held + bytes > INTRODUCTION_BYTES_MAX
+    };
+    if frames.last().is_none_or(is_full) {
+        if bytes > INTRODUCTION_BYTES_MAX || frames.len() == REMOVAL_FRAMES_MAX {
+            return None;
+        }
+        frames.push((Removal::default(), 0));
+    }
+    let (frame, held) = frames.last_mut()?;
+    *held += bytes;
+    Some(frame)
+}
+
+/// The envelopes of one op in pieces that fit a frame, if any do.
+fn pieces(sent: &OpEnvelopes) -> Vec<OpEnvelopes> {
+    let none = OpEnvelopes { op: sent.op, list: sent.list.clone(), envelopes: vec![] };
+    let around = none.to_bytes().len() + 1; // A count of more than 127 takes a byte more.
+    let (mut pieces, mut bytes): (Vec<OpEnvelopes>, usize) = (vec![], 0);
+    for envelope in &sent.envelopes {
+        let more = envelope.to_bytes().len();
+        if pieces.is_empty() || bytes + more > INTRODUCTION_BYTES_MAX {
+            pieces.push(none.clone());
+            bytes = around;
+        }
+        bytes += more;
+        pieces.last_mut().expect("one was just pushed").envelopes.push(envelope.clone());
+    }
+    pieces
 }

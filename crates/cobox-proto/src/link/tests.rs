@@ -1,7 +1,8 @@
 //! Two links joined by queues.
 
 use super::*;
-use crate::id::EndpointId;
+use crate::id::{EndpointId, Hash, OpId};
+use crate::members::{Envelope, EnvelopeList};
 use crate::sign::SecretKey;
 use crate::wire::proof::KeyKind;
 use crate::wire::{Guess, Half, Nameplate, Told};
@@ -226,7 +227,7 @@ fn frames_out_of_turn_end_the_connection() {
         vec![Frame::Close { channel: Channel(4) }],
         vec![Frame::Opened { channel: Channel(1), proof }],
         vec![Frame::Refused { channel: Channel(1) }],
-        vec![Frame::Removed { channel: Channel(1), ops: vec![], last: true }],
+        vec![Frame::Removed { channel: Channel(1), told: Removal::default(), last: true }],
         vec![Frame::Find { proofs: vec![proof] }],
     ];
     for frames in cases {
@@ -323,19 +324,26 @@ fn g2_who_answers_what_nobody_asked_has_proved_nothing_and_is_closed() {
 fn m1_who_was_sent_away_is_told_so_once_and_as_late_as_anybody() {
     let mut pair = Pair::new();
     let ops: Vec<Vec<u8>> = (0..40).map(|n| vec![n; 1000]).collect();
+    let told = Removal { ops, envelopes: vec![sealed_for(1, 40), sealed_for(2, 3)] };
     let ask = |pair: &mut Pair, at_ms| {
         let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
         pair.drive(at_ms);
         assert!(pair.bob.asked(channel, &FOLDER).is_some());
-        pair.bob.refuse_removed(at_ms, channel, ops.clone());
+        pair.bob.refuse_removed(at_ms, channel, told.clone());
         assert_eq!(pair.bob.poll_output(), None, "not at once");
         pair.drive(at_ms + REFUSAL_DELAY_MS);
         (channel, pair.at_alice.pop())
     };
-    let (channel, told) = ask(&mut pair, 0);
-    assert_eq!(told, Some(Output::Removed { channel, folder: FOLDER, ops: ops.clone() }), "in several small frames");
-    let (channel, told) = ask(&mut pair, 1000);
-    assert_eq!(told, Some(Output::Refused { channel, folder: FOLDER }));
+    let (_, heard) = ask(&mut pair, 0);
+    let Some(Output::Removed { folder: FOLDER, told: heard, .. }) = heard else { panic!("not told: {heard:?}") };
+    assert_eq!(heard.ops, told.ops, "in several small frames");
+    for sent in &told.envelopes {
+        let of_it = heard.envelopes.iter().filter(|piece| piece.op == sent.op && piece.list == sent.list);
+        let all: Vec<Envelope> = of_it.flat_map(|piece| piece.envelopes.clone()).collect();
+        assert_eq!(all, sent.envelopes, "in pieces");
+    }
+    let (channel, heard) = ask(&mut pair, 1000);
+    assert_eq!(heard, Some(Output::Refused { channel, folder: FOLDER }));
     assert!(!pair.alice.is_proved() && !pair.bob.is_proved(), "neither has proved anything by that");
 
     // What does not fit is not told, and what is not one is a no.
@@ -343,20 +351,43 @@ fn m1_who_was_sent_away_is_told_so_once_and_as_late_as_anybody() {
         let mut pair = Pair::new();
         let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
         pair.drive(0);
-        pair.bob.refuse_removed(0, channel, ops);
+        pair.bob.refuse_removed(0, channel, Removal { ops, envelopes: vec![] });
         pair.drive(REFUSAL_DELAY_MS);
         assert_eq!(pair.at_alice.pop(), Some(Output::Refused { channel, folder: FOLDER }));
     }
+}
+
+/// The envelopes of an epoch's op.
+fn sealed_for(op: u8, recipients: u8) -> OpEnvelopes {
+    let envelope = |n| Envelope { recipient: Hash([n; 32]), bytes: vec![op; 1200] };
+    let envelopes: Vec<Envelope> = (0..recipients).map(envelope).collect();
+    OpEnvelopes { op: OpId([op; 32]), list: EnvelopeList::of(&envelopes), envelopes }
+}
+
+/// The ops come first, and each frame is one that is taken before anything is proved. Of keys that are too many to tell the latest are told.
+#[test]
+fn m1_of_a_removal_that_is_too_much_to_tell_the_oldest_keys_are_left_out() {
+    let mut pair = Pair::new();
+    let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+    pair.drive(0);
+    let envelopes: Vec<OpEnvelopes> = (0..40).map(|op| sealed_for(op, 30)).collect();
+    pair.bob.refuse_removed(0, channel, Removal { ops: vec![vec![1; 500]; 200], envelopes: envelopes.clone() });
+    pair.drive(REFUSAL_DELAY_MS);
+    let Some(Output::Removed { told, .. }) = pair.at_alice.pop() else { panic!("not told") };
+    assert_eq!(told.ops.len(), 200);
+    let count = |op: &OpEnvelopes| told.envelopes.iter().filter(|p| p.op == op.op).flat_map(|p| &p.envelopes).count();
+    assert_eq!((count(&envelopes[0]), count(&envelopes[39])), (30, 0));
 }
 
 #[test]
 fn i3_a_removal_that_is_told_without_end_ends_the_connection() {
     let mut pair = Pair::new();
     let channel = pair.alice.open(FOLDER, pair.alice_proof(&FOLDER)).unwrap();
+    let told = Removal { ops: vec![vec![1; 9000]], envelopes: vec![] };
     for n in 0..=REMOVAL_FRAMES_MAX {
         let ended = pair.at_alice.iter().any(|out| matches!(out, Output::Ended { .. }));
         assert!(!ended, "after {n} frames");
-        pair.alice.receive(0, &Frame::Removed { channel, ops: vec![vec![1; 9000]], last: false }.to_bytes());
+        pair.alice.receive(0, &Frame::Removed { channel, told: told.clone(), last: false }.to_bytes());
         pair.drive(0);
     }
     assert!(matches!(pair.at_alice.last(), Some(Output::Ended { why: Ending::OutOfTurn(_) })));
@@ -370,7 +401,7 @@ const HALF: Half = Half([7; 32]);
 const BEN: EndpointId = EndpointId([8; 32]);
 
 fn a_guess() -> Guess {
-    Guess { half: Half([9; 32]), confirmation: crate::id::Hash([9; 32]) }
+    Guess { half: Half([9; 32]), confirmation: Hash([9; 32]) }
 }
 
 #[test]

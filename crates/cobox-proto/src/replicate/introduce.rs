@@ -169,7 +169,7 @@ mod tests {
         // As 2 asks to enter, it is told of its removal, and does not believe it; asking again, it says why.
         let told = there.removal_of(&device(2));
         assert_eq!(asked(&mut there, 2, &here.introduction(&key(2).public())), (None, 0));
-        here.handle(0, Input::ToldRemoved { device: key(2).public(), ops: told });
+        here.handle(0, Input::ToldRemoved { device: key(2).public(), told });
         assert!(here.membership().is_device(&key(2).public()));
         while here.poll_output().is_some() {}
         let brings = here.introduction(&key(2).public());

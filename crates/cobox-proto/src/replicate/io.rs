@@ -6,7 +6,7 @@ use crate::id::{Cid, HeadId, OpId, SigKey};
 use crate::members::SignedOp;
 use crate::replicate::{Priority, Refusal};
 use crate::wire::proof::{KeyKind, Who};
-use crate::wire::{AddressNote, Message, OpEnvelopes};
+use crate::wire::{AddressNote, Message, OpEnvelopes, Removal};
 
 /// One open channel to one peer. The world gives a new number to every channel it opens and never uses one again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,8 +47,8 @@ pub enum Input {
     ToldRemoved {
         /// Our device.
         device: SigKey,
-        /// Ops that should show it, unverified.
-        ops: Vec<Vec<u8>>,
+        /// What should show it, unverified.
+        told: Removal,
     },
     /// Ops written here, already durable, with their envelopes.
     LocalOps {

@@ -249,7 +249,7 @@ impl Replica {
                 }
             }
             Input::Introduced { who, ops } => self.introduced(now_ms, &who, &ops),
-            Input::ToldRemoved { device, ops } => self.told_removed(&device, &ops),
+            Input::ToldRemoved { device, told } => self.told_removed(&device, told),
             Input::LocalDelta { cid, bytes } => self.delta = Some((cid, bytes)),
             Input::LocalHead(head) => self.add_local_head(*head),
             Input::Want { cids, priority } => cids.into_iter().for_each(|cid| self.wanted.want(cid, priority)),

@@ -1,6 +1,9 @@
 //! How a device that was away when it was sent away comes to know: whoever refuses it tells it the ops that say so. It proves the key
 //! that was a member's, or that asked in a join and waited; everybody else is refused as if nothing were here.
 //!
+//! Ops that hand on keys come with their envelopes (rule R19): what the device knows it can pass on, whether it is let in again by what
+//! it hears later, or enters where nobody knows that it was sent away, and tells that.
+//!
 //! Must hold: a key is told of its own removal and of nothing that came after it; what is told is believed only if, by all that is known
 //! at the device and these ops, it is out. Should that be undone, by somebody more senior, it hears of it like any member. If it is void by
 //! what only the device knows, it takes the ops all the same, and brings what makes them void as it asks to enter (`introduce`).
@@ -11,15 +14,16 @@ use crate::id::{OpId, SigKey};
 use crate::limits::{INTRODUCTION_OPS_MAX, REMOVAL_FRAMES_MAX};
 use crate::members::{Log, OpBody, SignedOp, Signer};
 use crate::replicate::introduce::admits;
-use crate::replicate::{Membership, Replica};
+use crate::replicate::{Membership, Output, Replica};
+use crate::wire::Removal;
 use crate::wire::proof::{KeyKind, Who};
 
 impl Replica {
     /// The ops by which a device was sent away, or by which a join of it was refused, and all that they rest on, each after those it
     /// depends on. Empty for whoever was never here, and for whoever is.
-    pub fn removal_of(&self, who: &Who) -> Vec<Vec<u8>> {
+    pub fn removal_of(&self, who: &Who) -> Removal {
         if who.kind != KeyKind::Device || self.membership.is_device(&who.key) {
-            return vec![];
+            return Removal::default();
         }
         let log = self.membership.log();
         let removals = self.membership.roster().removals_of(&who.key).iter().map(|removal| removal.op);
@@ -33,7 +37,11 @@ impl Replica {
         let introduced = self.void_introductions.iter().filter(|(device, _)| *device == who.key);
         removals.extend(introduced.flat_map(|(_, ends)| ends).filter(|op| self.membership.roster().accepted(op)));
         let told = |op: &&SignedOp| removals.iter().any(|r| *r == op.id() || log.precedes(&op.id(), r));
-        log.ops().filter(told).map(|op| op.bytes().to_vec()).collect()
+        let told: Vec<&SignedOp> = log.ops().filter(told).collect();
+        Removal {
+            ops: told.iter().map(|op| op.bytes().to_vec()).collect(),
+            envelopes: told.iter().rev().filter_map(|op| self.envelopes.of(&op.id())).collect(),
+        }
     }
 
     /// The ops that ended the waiting of this device's joins: they closed the invite, or gave its last use to somebody else.
@@ -61,7 +69,8 @@ impl Replica {
     }
 
     /// See the module's text.
-    pub(super) fn told_removed(&mut self, device: &SigKey, ops: &[Vec<u8>]) {
+    pub(super) fn told_removed(&mut self, device: &SigKey, told: Removal) {
+        let Removal { ops, envelopes } = told;
         if ops.len() > INTRODUCTION_OPS_MAX * REMOVAL_FRAMES_MAX || !self.membership.is_device(device) {
             return;
         }
@@ -75,7 +84,14 @@ impl Replica {
             !alone.roster().removals_of(device).is_empty()
         };
         if !then.is_device(device) || removes() {
-            self.add_ops(None, ops.into_iter().filter(|op| then.contains(&op.id())).collect());
+            let ops: Vec<SignedOp> = ops.into_iter().filter(|op| then.contains(&op.id())).collect();
+            // Kept first: an op without its envelopes helps nobody.
+            for sent in envelopes {
+                let op = ops.iter().find(|op| op.id() == sent.op);
+                let new = op.and_then(|op| self.envelopes.add(op, sent)).filter(|new| !new.envelopes.is_empty());
+                self.outputs.extend(new.map(Output::EnvelopesAdded));
+            }
+            self.add_ops(None, ops);
         }
     }
 }
@@ -126,15 +142,17 @@ mod tests {
     use super::*;
     use crate::members::{Op, Role};
     use crate::replicate::tests::{Folder, device, key, pair, seeder};
-    use crate::replicate::{Input, Output};
+    use crate::replicate::{Input, Output, PeerId};
+    use crate::wire::{Message, OpEnvelopes};
 
     /// Tells a replica that device `n`, its own, was sent away. What it took into its log.
-    fn tell(replica: &mut Replica, n: u8, ops: &[Vec<u8>]) -> usize {
-        replica.handle(0, Input::ToldRemoved { device: key(n).public(), ops: ops.to_vec() });
+    fn tell(replica: &mut Replica, n: u8, told: &Removal) -> usize {
+        replica.handle(0, Input::ToldRemoved { device: key(n).public(), told: told.clone() });
         let mut added = 0;
         while let Some(output) = replica.poll_output() {
             match output {
                 Output::OpsAdded(ids) => added += ids.len(),
+                Output::EnvelopesAdded(_) => {}
                 other => panic!("nothing else is to be done: {other:?}"),
             }
         }
@@ -157,16 +175,67 @@ mod tests {
         assert_eq!(tell(&mut away, 3, &ops), 0, "it knows");
     }
 
+    /// Alice changes the keys, sends Carol away, and is lost before anybody else has heard of it. What Carol was told she can hand on.
+    #[test]
+    fn m1_what_a_device_is_told_of_its_removal_it_can_hand_on_keys_included() {
+        let mut folder = Folder::of(&[2, 3]);
+        folder.epoch();
+        let (mut carols, mut bobs) = (folder.replica(), folder.replica());
+        let epoch = folder.epoch();
+        folder.remove(3, vec![]);
+        let told = folder.replica().removal_of(&device(3));
+        assert_eq!(told.envelopes.first().map(|sent| sent.op), Some(epoch), "the latest first");
+        assert_eq!(tell(&mut carols, 3, &told), 2);
+        assert!(carols.envelopes().count(&epoch) > 0);
+
+        // Where nobody has heard that she was sent away, she is let in, and says so.
+        let bob = |told: Message| Input::Received { peer: PeerId(7), message: told };
+        bobs.handle(0, Input::PeerOpened { peer: PeerId(7), who: device(3), ours: KeyKind::Device });
+        carols.handle(0, Input::PeerOpened { peer: PeerId(8), who: device(2), ours: KeyKind::Device });
+        let mut sent = true;
+        while std::mem::take(&mut sent) {
+            while let Some(output) = carols.poll_output() {
+                if let Output::Send { message, .. } = output {
+                    bobs.handle(0, bob(message));
+                    sent = true;
+                }
+            }
+            while let Some(output) = bobs.poll_output() {
+                if let Output::Send { message, .. } = output {
+                    carols.handle(0, Input::Received { peer: PeerId(8), message });
+                    sent = true;
+                }
+            }
+        }
+        assert!(!bobs.membership().is_device(&key(3).public()));
+        assert_eq!(bobs.membership().frontier(), carols.membership().frontier());
+        assert_eq!(bobs.envelopes().count(&epoch), carols.envelopes().count(&epoch));
+    }
+
+    #[test]
+    fn x13_false_envelopes_beside_a_removal_are_not_kept() {
+        let mut folder = Folder::of(&[2, 3]);
+        folder.epoch();
+        let mut away = folder.replica();
+        let epoch = folder.epoch();
+        folder.remove(3, vec![]);
+        let mut told = folder.replica().removal_of(&device(3));
+        told.envelopes[0].envelopes[0].bytes[0] ^= 1;
+        told.envelopes.push(OpEnvelopes { op: OpId([9; 32]), ..told.envelopes[0].clone() });
+        assert_eq!(tell(&mut away, 3, &told), 2);
+        assert_eq!(away.envelopes().count(&epoch), 0);
+    }
+
     #[test]
     fn g4_who_was_never_here_and_who_still_is_are_told_nothing() {
         let mut folder = Folder::of(&[2, 3]);
         folder.hire(50, 1000);
         folder.remove(3, vec![]);
         let here = folder.replica();
-        assert!(here.removal_of(&device(9)).is_empty(), "a stranger");
-        assert!(here.removal_of(&device(2)).is_empty(), "a member");
-        assert!(here.removal_of(&seeder(50)).is_empty(), "a seeder");
-        assert!(here.removal_of(&seeder(3)).is_empty(), "a key is told what it was");
+        assert!(here.removal_of(&device(9)).ops.is_empty(), "a stranger");
+        assert!(here.removal_of(&device(2)).ops.is_empty(), "a member");
+        assert!(here.removal_of(&seeder(50)).ops.is_empty(), "a seeder");
+        assert!(here.removal_of(&seeder(3)).ops.is_empty(), "a key is told what it was");
     }
 
     #[test]
@@ -177,9 +246,9 @@ mod tests {
         folder.remove(3, vec![]);
         let ops = folder.replica().removal_of(&device(3));
         assert_eq!(tell(&mut away, 2, &ops), 0, "another's removal");
-        assert_eq!(tell(&mut away, 3, &[]), 0);
+        assert_eq!(tell(&mut away, 3, &Removal::default()), 0);
         let mut damaged = ops.clone();
-        *damaged.last_mut().unwrap().last_mut().unwrap() ^= 1;
+        *damaged.ops.last_mut().unwrap().last_mut().unwrap() ^= 1;
         assert_eq!(tell(&mut away, 3, &damaged), 0);
         let grant = before.membership().roster().device(&key(3).public()).unwrap().1.grant;
         let forged = Op {
@@ -190,7 +259,7 @@ mod tests {
             sealed: vec![],
         };
         let forged = SignedOp::sign(forged, &[&key(9)]).unwrap().bytes().to_vec();
-        assert_eq!(tell(&mut away, 3, &[forged]), 0, "nobody's signature");
+        assert_eq!(tell(&mut away, 3, &Removal { ops: vec![forged], envelopes: vec![] }), 0, "nobody's signature");
         assert!(away.membership().is_device(&key(3).public()));
         assert!(away.membership().log().missing().is_empty(), "nothing is waited for");
     }
@@ -201,13 +270,13 @@ mod tests {
         let invite = folder.invite(60, 1, 1000);
         let join = folder.join(invite, 60, 7);
         let waiting = folder.replica();
-        assert!(waiting.removal_of(&device(7)).is_empty(), "it still waits");
+        assert!(waiting.removal_of(&device(7)).ops.is_empty(), "it still waits");
         folder.grant(4);
         folder.cancel(invite);
         folder.grant(5);
         let here = folder.replica();
-        let told = here.removal_of(&device(7));
-        assert!(here.removal_of(&device(8)).is_empty(), "a stranger is told nothing");
+        let told = here.removal_of(&device(7)).ops;
+        assert!(here.removal_of(&device(8)).ops.is_empty(), "a stranger is told nothing");
         let log = waiting.membership().log();
         assert!(tells_refusal(log, &join, &told));
         assert!(!tells_refusal(log, &join, &[]), "a closed door alone says nothing");
@@ -227,8 +296,8 @@ mod tests {
         let log = folder.replica();
         folder.witness(first.id());
         let here = folder.replica();
-        assert!(here.removal_of(&device(7)).is_empty(), "a member");
-        let told = here.removal_of(&device(8));
+        assert!(here.removal_of(&device(7)).ops.is_empty(), "a member");
+        let told = here.removal_of(&device(8)).ops;
         assert!(tells_refusal(log.membership().log(), &second, &told));
         assert!(!tells_refusal(log.membership().log(), &first, &told));
     }
@@ -254,7 +323,7 @@ mod tests {
             let (winner, loser) = if is_in(7) { (7, 8) } else { (8, 7) };
             let mut theirs = if loser == 7 { at_one.replica() } else { at_other.replica() };
             assert!(theirs.membership().is_device(&key(loser).public()), "so it was told at its seeder");
-            assert!(here.removal_of(&device(winner)).is_empty());
+            assert!(here.removal_of(&device(winner)).ops.is_empty());
             assert!(tell(&mut theirs, loser, &here.removal_of(&device(loser))) > 0);
             assert!(!theirs.membership().is_device(&key(loser).public()));
         }
@@ -295,17 +364,17 @@ mod tests {
                 assert!(!theirs.membership().is_device(&key(n).public()));
                 assert!(!theirs.membership().is_device(&key(6).public()), "and of nothing that came after it");
             }
-            assert!(here.removal_of(&device(3)).is_empty() && here.removal_of(&device(9)).is_empty());
+            assert!(here.removal_of(&device(3)).ops.is_empty() && here.removal_of(&device(9)).ops.is_empty());
             // Where nobody has heard of Dan, he brings what let him in.
             let mut elsewhere = apart.replica();
             let mut theirs = at_bob.replica();
-            assert!(elsewhere.removal_of(&device(4)).is_empty());
+            assert!(elsewhere.removal_of(&device(4)).ops.is_empty());
             let ops = theirs.introduction(&key(4).public());
             elsewhere.handle(0, Input::Introduced { who: device(4), ops });
             assert!(elsewhere.poll_output().is_none(), "it leaves nothing in the log");
             assert!(tell(&mut theirs, 4, &elsewhere.removal_of(&device(4))) > 0);
             assert!(!theirs.membership().is_device(&key(4).public()));
-            assert!(elsewhere.removal_of(&device(5)).is_empty(), "nobody else is told");
+            assert!(elsewhere.removal_of(&device(5)).ops.is_empty(), "nobody else is told");
         }
     }
 }

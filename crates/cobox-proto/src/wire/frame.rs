@@ -1,7 +1,7 @@
 //! The frames of one connection: who we are, which folders are opened, and the messages on their channels. A frame is one kind
 //! byte and its fields; the transport keeps frames apart.
 
-use super::message::Message;
+use super::message::{Message, Removal};
 use super::nameplate::{Guess, Half, Nameplate, Told};
 use super::proof::{KeyProof, Proof};
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
@@ -200,8 +200,8 @@ pub enum Frame {
     Removed {
         /// The opener's number.
         channel: Channel,
-        /// Ops, each after those it depends on.
-        ops: Vec<Vec<u8>>,
+        /// What says so, or a part of it.
+        told: Removal,
         /// Whether no more follow.
         last: bool,
     },
@@ -283,7 +283,9 @@ impl Canonical for Frame {
             Frame::On { channel, message } => w.u8(8).put(channel).put(message),
             Frame::Goodbye { reason } => w.u8(9).put(reason),
             Frame::Introduce { blinded, ops } => put_ops(w.u8(10).put(blinded), ops),
-            Frame::Removed { channel, ops, last } => put_ops(w.u8(11).put(channel), ops).bool(*last),
+            Frame::Removed { channel, told, last } => {
+                put_ops(w.u8(11).put(channel), &told.ops).list(&told.envelopes).bool(*last)
+            }
             Frame::Lay { nameplate, half, for_s } => w.u8(12).put(nameplate).put(half).u16(*for_s),
             Frame::Laid { nameplate, yes } => w.u8(13).put(nameplate).bool(*yes),
             Frame::Lift { nameplate } => w.u8(14).put(nameplate),
@@ -307,7 +309,11 @@ impl Canonical for Frame {
             8 => Frame::On { channel: r.get()?, message: r.get()? },
             9 => Frame::Goodbye { reason: r.get()? },
             10 => Frame::Introduce { blinded: r.get()?, ops: ops(r, "introduction")? },
-            11 => Frame::Removed { channel: r.get()?, ops: ops(r, "removal")?, last: r.bool("last")? },
+            11 => {
+                let (channel, ops) = (r.get()?, ops(r, "removal")?);
+                let envelopes = r.list(INTRODUCTION_OPS_MAX, "envelopes of a removal")?;
+                Frame::Removed { channel, told: Removal { ops, envelopes }, last: r.bool("last")? }
+            }
             12 => Frame::Lay { nameplate: r.get()?, half: r.get()?, for_s: r.u16()? },
             13 => Frame::Laid { nameplate: r.get()?, yes: r.bool("laid")? },
             14 => Frame::Lift { nameplate: r.get()? },

@@ -86,6 +86,15 @@ impl Canonical for OpEnvelopes {
     }
 }
 
+/// What a device that was sent away is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// The ops by which it was, and all that they rest on, each after those it depends on.
+    pub ops: Vec<Vec<u8>>,
+    /// Of those of them that hand on keys, the latest first.
+    pub envelopes: Vec<OpEnvelopes>,
+}
+
 /// A piece of a log for a seeder that does not know the folder; the last piece says so. Envelopes follow later, once
 /// a device has opened the folder there.
 #[derive(Debug, Clone, PartialEq, Eq)]

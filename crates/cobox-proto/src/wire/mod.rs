@@ -10,5 +10,5 @@ mod nameplate;
 pub mod proof;
 
 pub use frame::{Channel, FoundFolder, Frame, GoodbyeReason, Hello, Party, VERSIONS};
-pub use message::{AddressNote, ChainWanted, ClaimRefusal, LogEntry, LogPart, Message, OpEnvelopes, Tip};
+pub use message::{AddressNote, ChainWanted, ClaimRefusal, LogEntry, LogPart, Message, OpEnvelopes, Removal, Tip};
 pub use nameplate::{Guess, Half, Nameplate, Told};

@@ -7,7 +7,7 @@ use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::proof::{KeyKind, KeyProof, Proof, Session, Side, Who};
 use cobox_proto::wire::{
     AddressNote, ChainWanted, Channel, ClaimRefusal, FoundFolder, Frame, GoodbyeReason, Guess, Half, Hello, LogEntry,
-    LogPart, Message, Nameplate, OpEnvelopes, Party, Tip, Told,
+    LogPart, Message, Nameplate, OpEnvelopes, Party, Removal, Tip, Told,
 };
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
@@ -77,11 +77,18 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("found", Frame::Found { folders: vec![found] }),
         ("goodbye", Frame::Goodbye { reason: GoodbyeReason::Busy }),
         ("introduce", Frame::Introduce { blinded, ops: vec![vec![1; 3], vec![2; 5]] }),
-        ("removed", Frame::Removed { channel, ops: vec![vec![3; 4], vec![4; 2]], last: true }),
+        ("removed", Frame::Removed { channel, told: removal(), last: true }),
     ];
     frames.extend(meeting());
     frames.extend(messages().into_iter().map(|(name, message)| (name, Frame::On { channel: Channel(0), message })));
     frames
+}
+
+/// What a device that was sent away is told.
+fn removal() -> Removal {
+    let envelopes = vec![Envelope { recipient: Hash([5; 32]), bytes: vec![6; 3] }];
+    let sent = OpEnvelopes { op: OpId([7; 32]), list: EnvelopeList::of(&envelopes), envelopes };
+    Removal { ops: vec![vec![3; 4], vec![4; 2]], envelopes: vec![sent] }
 }
 
 /// The frames by which people meet.

@@ -25,9 +25,9 @@ impl FolderActor {
                     let _ = answer.send(told);
                 }
             }
-            FolderEvent::Removed { ops } => {
+            FolderEvent::Removed { told } => {
                 let device = self.device.public().sig;
-                self.replica.handle(now, replicate::Input::ToldRemoved { device, ops });
+                self.replica.handle(now, replicate::Input::ToldRemoved { device, told });
             }
             // It was asked for before the folder was paused.
             FolderEvent::Opened { peer, .. } if self.config.paused => peer.close(),

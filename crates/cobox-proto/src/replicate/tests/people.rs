@@ -154,9 +154,9 @@ fn m3_two_admins_who_send_each_other_away_in_both_orders_on_three_devices_and_a_
                         net.settle();
                     } else if b_in || a_in {
                         let (out, by) = if a_in { (b, a) } else { (a, b) };
-                        let ops = net.parties[by].replica.removal_of(&net.parties[out].who);
+                        let told = net.parties[by].replica.removal_of(&net.parties[out].who);
                         let device = net.key(out);
-                        net.tell(out, Input::ToldRemoved { device, ops });
+                        net.tell(out, Input::ToldRemoved { device, told });
                         net.settle();
                     }
                     net.cut(a, b);
