@@ -3,6 +3,7 @@
 pub(super) mod backups;
 mod conflicts;
 mod devices;
+mod drill;
 mod edits;
 pub(super) mod entering;
 mod files;
@@ -31,14 +32,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::{Daemon, Running};
 use crate::api::dto::{
     ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
-    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
-    FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, ForgetRequest, ForgetStatus, Forgets,
-    Forgotten, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
-    InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, LeaveReply,
-    LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest,
-    PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
-    RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, SettingsReply,
-    SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status,
+    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, DrillReport, Edits, EditsReset, FileAdded,
+    FileList, FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, ForgetRequest, ForgetStatus,
+    Forgets, Forgotten, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite,
+    InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins,
+    JoinsRefused, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest,
+    NicknameRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest,
+    Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest,
+    SettingsReply, SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status,
     TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
@@ -94,6 +95,9 @@ impl Service for Daemon {
     }
     fn check(&self, folder: String) -> Answer<'_, CheckReport> {
         self.check_folder(folder).boxed()
+    }
+    fn drill(&self, folder: String) -> Answer<'_, DrillReport> {
+        self.drill_folder(folder).boxed()
     }
     fn show(&self, folder: String) -> Answer<'_, FolderReply> {
         self.show_folder(folder).boxed()

@@ -251,6 +251,9 @@ mod tests {
             receipt_at: None,
             audited_at: None,
             held_bytes: 1,
+            drill: None,
+            drill_at: None,
+            drill_passed_at: None,
         };
         let problem = Problem {
             code: "x".into(),
