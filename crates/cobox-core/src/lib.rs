@@ -4,6 +4,7 @@
 
 pub mod chunk;
 pub mod content;
+pub mod drill;
 pub mod editing;
 pub mod engine;
 pub mod history;

@@ -25,6 +25,7 @@ const RESCAN_INTERVAL_S_MIN: u64 = 10;
 const RESCAN_INTERVAL_S_MAX: u64 = 7 * 24 * 3600;
 const RELAYS_MAX: usize = 16;
 const BRAKE_WINDOW_S_MAX: u64 = 7 * 24 * 3600;
+const DRILL_DAYS_MAX: u32 = 3650;
 
 /// What the settings mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Config {
     pub rescan_interval: Duration,
     /// By what the brake judges.
     pub brake: Brake,
+    /// Every how many days a restore from each seeder is rehearsed; 0: never.
+    pub drill_days: u32,
     /// How fast it sends and receives, and when.
     pub bandwidth: Bandwidth,
 }
@@ -58,6 +61,7 @@ struct ConfigFile {
     brake_percent: Option<usize>,
     brake_files_free: Option<usize>,
     brake_window_s: Option<u64>,
+    drill_days: Option<u32>,
     send_max_bytes_s: Option<u64>,
     receive_max_bytes_s: Option<u64>,
     limits_on_lan: Option<bool>,
@@ -160,6 +164,7 @@ impl Config {
             log: String::new(),
             rescan_interval: Duration::ZERO,
             brake: Brake::default(),
+            drill_days: 0,
             bandwidth: Bandwidth::default(),
         };
         config.apply(Path::new("defaults.toml"), DEFAULTS).expect("a test reads the embedded defaults");
@@ -228,6 +233,15 @@ impl Config {
                 return Err(at("brake_window_s", format!("brake_window_s lies between 1 and {BRAKE_WINDOW_S_MAX}")));
             }
             self.brake.window_ms = seconds * 1000;
+        }
+        if let Some(days) = file.drill_days {
+            if days > DRILL_DAYS_MAX {
+                return Err(at(
+                    "drill_days",
+                    format!("drill_days is 0 for never, or lies between 1 and {DRILL_DAYS_MAX}"),
+                ));
+            }
+            self.drill_days = days;
         }
         for (key, typed, ours) in [
             ("send_max_bytes_s", file.send_max_bytes_s, &mut self.bandwidth.send_max_bytes_s),
@@ -301,7 +315,7 @@ mod tests {
         let config = Config::defaults();
         assert!(config.lan_discovery && config.relays.is_empty() && config.listen.is_none());
         assert_eq!((config.log.as_str(), config.rescan_interval), ("info", Duration::from_secs(600)));
-        assert_eq!(config.bandwidth, Bandwidth::default());
+        assert_eq!((config.bandwidth, config.drill_days), (Bandwidth::default(), 30));
         assert_eq!(config.brake, Brake::default(), "what stands in the file is what holds without one");
         assert!(example().lines().all(|line| line.is_empty() || line.starts_with('#')));
     }
@@ -335,6 +349,7 @@ mod tests {
             ("brake_files = 0", 1, "at least 1"),
             ("log = 'info'\nbrake_percent = 101", 2, "between 1 and 100"),
             ("brake_window_s = 0", 1, "between 1 and"),
+            ("drill_days = 3651", 1, "0 for never"),
             ("relays = [\n'http://plain'\n]", 1, "https://"),
             ("listen = '0.0.0.0:1'\nlisten = '0.0.0.0:2'", 2, "duplicate key"),
             ("log = 'info'\nsend_max_bytes_s = 9999", 2, "0 for no limit"),

@@ -4,6 +4,7 @@
 //! What a stop loses: nothing that was answered for. Blocks under way are asked for again at the next start.
 
 mod dial;
+mod drill;
 mod host;
 mod joining;
 mod leaving;
@@ -197,6 +198,7 @@ pub(crate) struct Daemon {
     vault_mark: RwLock<Option<VaultMark>>,
     /// Files as they were listed last.
     listings: Arc<listing::Listings>,
+    drills: drill::Drills,
     /// The settings as they are now, and as they were at the start.
     config: RwLock<Arc<Config>>,
     started_with: Arc<Config>,
@@ -247,6 +249,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
         placing: tokio::sync::Mutex::default(),
         vault_mark: RwLock::new(None),
         listings: Arc::default(),
+        drills: drill::Drills::default(),
         config: RwLock::new(config.clone()),
         started_with: config,
         settings_changed: Arc::default(),
@@ -262,6 +265,7 @@ pub(crate) async fn start(options: StartOptions) -> Result<Arc<dyn Service>, Sta
     tokio::spawn(dial::accept(daemon.clone()));
     tokio::spawn(dial::keep_calling(Arc::downgrade(&daemon)));
     tokio::spawn(vault::keep_placed(Arc::downgrade(&daemon)));
+    tokio::spawn(drill::keep_drilling(Arc::downgrade(&daemon)));
     tokio::spawn(service::settings::keep_rates(Arc::downgrade(&daemon)));
     Ok(daemon)
 }

@@ -642,12 +642,12 @@ fn restored(cast: &Cast, ops: &[SignedOp], durable: &Durable) -> Replica {
     Replica::restore(cast.genesis.clone(), Kept { ops, envelopes, heads, receipts, ..Kept::default() })
 }
 
-pub(crate) fn tell(step: &Step) -> String {
 /// What is told of a step when there is no disk to do it at.
 pub(crate) fn not_done(id: StepId) -> Input {
     Input::StepFailed { id, why: StepError::NoContent }
 }
 
+pub(crate) fn tell(step: &Step) -> String {
     match step {
         Step::MakeDir { path } => format!("make dir {path}"),
         Step::RenameDir { from, to } => format!("move dir {from} -> {to}"),

@@ -2,8 +2,9 @@
 //! root is a function of (state, epoch): everybody who holds both writes the same blocks, so equal states show by one hash
 //! and unequal ones differ in few nodes. A change draws again only what it touches.
 //!
-//! [`Tree`] writes, [`Fetch`] reads; [`Delta`] is a change small enough to travel with its head; [`manifest`] lists the
-//! chunks of long files. Reading trusts nothing: a tree is accepted only if writing the state it holds gives its root.
+//! [`Tree`] writes, [`Fetch`] reads, [`Sample`] reads a few files alone; [`Delta`] is a change small enough to travel with its head;
+//! [`manifest`] lists the chunks of long files. Reading trusts nothing: a tree is accepted only if writing the state it holds gives its
+//! root.
 
 mod bounds;
 mod delta;
@@ -17,6 +18,7 @@ mod read;
 mod record;
 mod records;
 mod root;
+mod sample;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub use error::TreeError;
 pub use keys::TreeKeys;
 pub use read::{Fetch, Remote};
 pub use records::{Overlay, Records};
+pub use sample::Sample;
 
 use crate::seal::{BlockKind, SealedBlock};
 use crate::state::{Ctx, Key, State, Touched};

@@ -155,7 +155,7 @@ impl Fetch {
             Expected::Node { level: 0, after, last, count } => {
                 let records = decode_leaf(block, keys)?;
                 let (first, end) = (records[0].0, records[records.len() - 1].0);
-                self.check_range(after, first, last, end, count, records.len() as u64)?;
+                check_range(after, first, last, end, count, records.len() as u64)?;
                 for (key, item) in records {
                     if self.items.insert(key.inode, item).is_some() {
                         return Err(TreeError::Broken { what: "leaf", rule: "an item stands in the tree twice" });
@@ -167,7 +167,7 @@ impl Fetch {
                 let children = decode_inner(block)?;
                 let (first, end) = (children[0].last, children[children.len() - 1].last);
                 let sum = children.iter().fold(0u64, |sum, child| sum.saturating_add(child.count));
-                self.check_range(after, first, last, end, count, sum)?;
+                check_range(after, first, last, end, count, sum)?;
                 let mut after = after;
                 for child in children {
                     if !self.is_shared(level - 1, child.last, child.cid) {
@@ -254,25 +254,6 @@ impl Fetch {
         Ok(())
     }
 
-    fn check_range(
-        &self,
-        after: Option<Key>,
-        first: Key,
-        last: Option<Key>,
-        end: Key,
-        count: u64,
-        found: u64,
-    ) -> Result<(), TreeError> {
-        let broken = |rule| Err(TreeError::Broken { what: "node", rule });
-        if after.is_some_and(|after| first <= after) || last.is_some_and(|last| last != end) {
-            return broken("its keys are not those its parent says");
-        }
-        if count != found {
-            return broken("it does not hold as many records as its parent says");
-        }
-        Ok(())
-    }
-
     /// Whether the base has this node at this place; then notes its leaves.
     fn is_shared(&mut self, level: u8, last: Key, cid: Cid) -> bool {
         let Some(base) = &self.base else { return false };
@@ -287,6 +268,25 @@ impl Fetch {
             _ => false,
         }
     }
+}
+
+/// Whether a node's rows are what its parent says of them.
+pub(super) fn check_range(
+    after: Option<Key>,
+    first: Key,
+    last: Option<Key>,
+    end: Key,
+    count: u64,
+    found: u64,
+) -> Result<(), TreeError> {
+    let broken = |rule| Err(TreeError::Broken { what: "node", rule });
+    if after.is_some_and(|after| first <= after) || last.is_some_and(|last| last != end) {
+        return broken("its keys are not those its parent says");
+    }
+    if count != found {
+        return broken("it does not hold as many records as its parent says");
+    }
+    Ok(())
 }
 
 /// The base state's items that stand in leaves of the base tree not marked as shared.

@@ -3,6 +3,7 @@
 
 mod backups;
 mod devices;
+mod drill;
 mod edits;
 mod events;
 mod files;
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 
 pub use backups::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups};
 pub use devices::{DeviceLink, DeviceNameRequest, DeviceRemoved, DeviceStatus, Devices, Linked, UseLinkRequest};
+pub use drill::{DrillOutcome, DrillReport, NotGiven, SeederDrill};
 pub use edits::{Edit, EditSetAside, Edits, EditsReset, NotReset, ResetRequest};
 pub use events::{Event, EventKind};
 pub use files::{

@@ -1,10 +1,11 @@
-//! Folders: make, join, list, pause, leave, check.
+//! Folders: make, join, list, pause, leave, check, rehearse a restore.
 
 use axum::Json;
 use axum::extract::State;
 
 use super::dto::{
-    CheckReport, CreateRequest, FolderReply, FolderRow, Folders, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
+    CheckReport, CreateRequest, DrillReport, FolderReply, FolderRow, Folders, JoinReply, JoinRequest, LeaveReply,
+    LeaveRequest,
 };
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body, FolderParam};
@@ -124,6 +125,18 @@ pub(super) async fn resume(State(api): State<Api>, At(at): At<FolderParam>) -> R
 )]
 pub(super) async fn check(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<CheckReport>, ApiError> {
     api.service.check(at.folder).await.map(Json)
+}
+
+/// Rehearse a restore: from each seeder alone, a few files, drawn by chance, which are compared and thrown away.
+#[utoipa::path(
+    post,
+    path = "/folders/{folder}/drill",
+    tag = "folders",
+    params(FolderParam),
+    responses((status = 200, body = DrillReport), (status = 404, body = ErrorBody), (status = 504, body = ErrorBody))
+)]
+pub(super) async fn drill(State(api): State<Api>, At(at): At<FolderParam>) -> Result<Json<DrillReport>, ApiError> {
+    api.service.drill(at.folder).await.map(Json)
 }
 
 /// Open the folder's directory on this computer's own screen.

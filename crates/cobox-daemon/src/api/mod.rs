@@ -138,6 +138,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(folders::pause))
         .routes(routes!(folders::resume))
         .routes(routes!(folders::check))
+        .routes(routes!(folders::drill))
         .routes(routes!(folders::show))
         .routes(routes!(files::files))
         .routes(routes!(files::content, files::add_file))

@@ -59,6 +59,8 @@ words! {
     OlderShown = "older_shown";
     /// An owner had a version removed from history.
     Forgotten = "forgotten";
+    /// A rehearsed restore failed.
+    DrillFailed = "drill_failed";
 }
 
 impl From<ProblemCode> for String {

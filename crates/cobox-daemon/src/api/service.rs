@@ -9,13 +9,13 @@ use futures_util::future::BoxFuture;
 
 use super::dto::{
     ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
-    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
-    FolderPolicy, FolderReply, Folders, ForgetRequest, ForgetStatus, Forgets, Forgotten, HeldChanges, HeldRequest,
-    History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites, JoinReply,
-    JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, KeptDropped, LeaveReply, LeaveRequest,
-    Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, Offer, OfferRequest,
-    PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered,
-    RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, Seeding,
+    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, DrillReport, Edits, EditsReset, FileAdded,
+    FileList, FolderPolicy, FolderReply, Folders, ForgetRequest, ForgetStatus, Forgets, Forgotten, HeldChanges,
+    HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites,
+    JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, KeptDropped, LeaveReply,
+    LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, Offer,
+    OfferRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest,
+    Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, Seeding,
     SeedingStart, SettingsReply, SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest,
     SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
@@ -58,6 +58,8 @@ pub trait Service: Send + Sync + 'static {
     fn resume(&self, folder: String) -> Answer<'_, FolderReply>;
     /// Re-reads all files and metadata against their hashes.
     fn check(&self, folder: String) -> Answer<'_, CheckReport>;
+    /// Rehearses a restore from each seeder.
+    fn drill(&self, folder: String) -> Answer<'_, DrillReport>;
 
     /// Opens the folder's directory on this computer's screen.
     fn show(&self, folder: String) -> Answer<'_, FolderReply>;

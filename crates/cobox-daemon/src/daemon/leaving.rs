@@ -37,6 +37,7 @@ impl Daemon {
             return Err(why);
         }
         self.clear_away(id, &dir, disk);
+        self.forget_drills(id);
         Ok(true)
     }
 

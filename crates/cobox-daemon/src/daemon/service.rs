@@ -3,6 +3,7 @@
 pub(super) mod backups;
 mod conflicts;
 mod devices;
+mod drill;
 mod edits;
 pub(super) mod entering;
 mod files;
@@ -31,12 +32,12 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::{Daemon, Running};
 use crate::api::dto::{
     ApproveRequest, BackupAddRequest, BackupAdded, BackupEnd, Backups, CheckReport, Conflicts, CreateRequest,
-    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, Edits, EditsReset, FileAdded, FileList,
-    FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, ForgetRequest, ForgetStatus, Forgets,
-    Forgotten, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest,
-    InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused,
-    KeptDropped, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest,
-    NicknameRequest, Offer, OfferRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine,
+    DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, DrillReport, Edits, EditsReset, FileAdded,
+    FileList, FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, ForgetRequest, ForgetStatus,
+    Forgets, Forgotten, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite,
+    InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins,
+    JoinsRefused, KeptDropped, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles,
+    MissingRequest, NicknameRequest, Offer, OfferRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine,
     QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest,
     RestoreRequest, Restored, RoleRequest, Seeding, SeedingStart, SettingsReply, SettingsRequest, SettleRequest,
     Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest,
@@ -96,6 +97,9 @@ impl Service for Daemon {
     }
     fn check(&self, folder: String) -> Answer<'_, CheckReport> {
         self.check_folder(folder).boxed()
+    }
+    fn drill(&self, folder: String) -> Answer<'_, DrillReport> {
+        self.drill_folder(folder).boxed()
     }
     fn show(&self, folder: String) -> Answer<'_, FolderReply> {
         self.show_folder(folder).boxed()

@@ -2,8 +2,10 @@
 
 mod actor;
 mod apply;
+mod assembling;
 mod config;
 mod db;
+mod drill;
 mod hash;
 mod left_out;
 mod look;
@@ -17,9 +19,12 @@ mod sealing;
 mod seen;
 mod serve;
 
-pub(crate) use actor::{FolderActor, FolderHandle, Happened, NotSaid, Parts, Surroundings, Wish, start};
+pub(crate) use actor::{FolderActor, FolderHandle, Happened, NoDrill, NotSaid, Parts, Surroundings, Wish, start};
 pub(crate) use config::{FolderConfig, FolderConfigError, SeederConfig, Sort};
 pub(crate) use db::{DbError, FolderDb};
+#[cfg(test)]
+pub(crate) use drill::NotGiven;
+pub(crate) use drill::{CutOff, Drill, Drilled};
 pub(crate) use lookback::LookBack;
 pub(crate) use records::Records;
 pub(crate) use restoring::{NotRestored, Restored, Restorer, Target};

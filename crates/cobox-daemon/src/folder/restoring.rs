@@ -5,7 +5,7 @@
 //! at since is never overwritten or removed; what is replaced in the folder is set aside as any change sets it aside. One file that
 //! can not be had stops none of the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, symlink};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cobox_core::content::{self, ManifestReader};
+use cobox_core::content;
 use cobox_core::engine::{Stamp, Synced};
 use cobox_core::history::{Nodes, Restoration, Version};
 use cobox_core::keys::FolderKeys;
@@ -22,6 +22,7 @@ use cobox_core::path::FolderPath;
 use cobox_core::state::{Body, Content, Kind, Ref, conflict_copy_name};
 use cobox_proto::id::{Cid, SigKey};
 
+use super::assembling::{Assembler, Source, TOGETHER_BYTES};
 use super::db::FolderDb;
 use super::lookback::Reach;
 use super::pieces::piece_here;
@@ -29,8 +30,6 @@ use super::seen;
 use crate::disk_tree::{ApplyError, DiskTree, Expect, Seen, TempFile};
 use crate::files::persons_mode;
 
-/// Bytes of pieces that are asked for together.
-const TOGETHER_BYTES: u64 = 32 << 20;
 /// Files that are written before the disk is synced.
 const TOGETHER_FILES: usize = 256;
 /// How many names are tried beside one that is taken.
@@ -56,9 +55,6 @@ pub(crate) enum NotRestored {
     Elsewhere(#[from] io::Error),
 }
 
-/// Takes bytes of a file, each with where they begin.
-type Sink<'s> = &'s mut dyn FnMut(u64, &[u8]) -> Result<(), NotRestored>;
-
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Restored {
@@ -81,16 +77,43 @@ pub(crate) enum Target {
     Directory(PathBuf),
 }
 
+/// Whatever lies here, else whoever is connected.
+struct HereElseOthers {
+    db: FolderDb,
+    disk: DiskTree,
+    reach: Reach,
+}
+
+impl Source for HereElseOthers {
+    fn node(&mut self, cid: Cid) -> Option<Vec<u8>> {
+        Nodes::fetch(&mut self.reach, &[cid]).pop().map(|(_, bytes)| bytes)
+    }
+
+    fn here(&self, keys: &FolderKeys, piece: &Ref) -> Option<(Vec<u8>, [u8; 32])> {
+        piece_here((&self.db, &self.disk), &*self.reach.blocks, keys, piece)
+    }
+
+    fn fetch(&mut self, cids: &[Cid]) -> BTreeMap<Cid, Bytes> {
+        let mut found = BTreeMap::new();
+        self.reach.seek(cids, |cid, bytes| drop(found.insert(cid, bytes)));
+        found
+    }
+}
+
 /// See the module.
 pub(crate) struct Restorer {
-    pub(crate) keys: Arc<FolderKeys>,
-    pub(crate) db: FolderDb,
-    pub(crate) disk: DiskTree,
-    pub(crate) device: SigKey,
-    pub(crate) reach: Reach,
+    disk: DiskTree,
+    device: SigKey,
+    assembler: Assembler<HereElseOthers>,
 }
 
 impl Restorer {
+    /// For the folder whose directory `disk` is.
+    pub(crate) fn new(keys: Arc<FolderKeys>, db: FolderDb, disk: DiskTree, device: SigKey, reach: Reach) -> Self {
+        let source = HereElseOthers { db, disk: disk.clone(), reach };
+        Self { disk, device, assembler: Assembler { keys, source } }
+    }
+
     /// Does all of a plan that can be done.
     pub(crate) fn run(&mut self, plan: &Restoration, target: &Target) -> Restored {
         let mut restored = Restored::default();
@@ -155,15 +178,16 @@ impl Restorer {
     }
 
     fn write_together(&mut self, versions: &[&Version], target: &Target, restored: &mut Restored) {
-        let listed: Vec<Result<Vec<Ref>, NotRestored>> = versions.iter().map(|v| self.pieces(&v.body)).collect();
-        let fetched = self.fetch_missing(&listed);
+        let listed: Vec<Result<Vec<Ref>, NotRestored>> =
+            versions.iter().map(|v| self.assembler.pieces(&v.body)).collect();
+        let fetched = self.assembler.fetch_missing(&listed);
         let mut ready = Vec::new();
         for (version, refs) in versions.iter().zip(listed) {
             let wrote = refs.and_then(|refs| match target {
                 Target::Folder(_) => {
                     let mut temp = self.temp(version)?;
                     let mut sink = |at: u64, bytes: &[u8]| Ok(temp.write_at(at, bytes).map_err(ApplyError::from)?);
-                    self.assemble(&version.body, &refs, &fetched, &mut sink)?;
+                    self.assembler.assemble(&version.body, &refs, &fetched, &mut sink)?;
                     ready.push((*version, temp));
                     Ok(())
                 }
@@ -195,104 +219,6 @@ impl Restorer {
         let mut temp = self.disk.temp(&name).map_err(ApplyError::from)?;
         temp.set_len(version.body.size).map_err(ApplyError::from)?;
         Ok(temp)
-    }
-
-    /// The pieces of a file in their order.
-    fn pieces(&mut self, body: &Body) -> Result<Vec<Ref>, NotRestored> {
-        let refs = match &body.content {
-            Content::Inline(_) => return Ok(Vec::new()),
-            Content::Refs(refs) => refs.to_vec(),
-            Content::Manifest(manifest) => {
-                let mut reader = ManifestReader::new(manifest, body.size);
-                while let Some(cid) = reader.wanted() {
-                    let found = self.reach.fetch(&[cid]);
-                    let (_, bytes) = found.first().ok_or(NotRestored::NotKept)?;
-                    reader.supply(bytes, &self.keys);
-                }
-                reader.finish().map_err(|_| NotRestored::Broken)?
-            }
-        };
-        let bytes = refs.iter().fold(0u64, |sum, piece| sum.saturating_add(piece.len.into()));
-        if bytes == body.size { Ok(refs) } else { Err(NotRestored::Broken) }
-    }
-
-    /// Pieces of small files that are not here, fetched in one go.
-    fn fetch_missing(&mut self, listed: &[Result<Vec<Ref>, NotRestored>]) -> BTreeMap<Cid, Bytes> {
-        let bytes: u64 = listed.iter().flatten().flatten().map(|piece| u64::from(piece.len)).sum();
-        if bytes > TOGETHER_BYTES {
-            return BTreeMap::new();
-        }
-        let missing: BTreeSet<Cid> = listed
-            .iter()
-            .flatten()
-            .flatten()
-            .filter(|piece| piece_here((&self.db, &self.disk), &*self.reach.blocks, &self.keys, piece).is_none())
-            .map(|piece| piece.cid)
-            .collect();
-        self.fetch(&missing.into_iter().collect::<Vec<_>>())
-    }
-
-    fn fetch(&mut self, cids: &[Cid]) -> BTreeMap<Cid, Bytes> {
-        let mut found = BTreeMap::new();
-        self.reach.seek(cids, |cid, bytes| drop(found.insert(cid, bytes)));
-        found
-    }
-
-    /// Writes a file's content into `sink`, piece by piece, each verified; and all of it at the end.
-    fn assemble(
-        &mut self,
-        body: &Body,
-        refs: &[Ref],
-        fetched: &BTreeMap<Cid, Bytes>,
-        sink: Sink<'_>,
-    ) -> Result<(), NotRestored> {
-        if let Content::Inline(bytes) = &body.content {
-            return sink(0, bytes);
-        }
-        let keys = self.keys.clone();
-        let open = |piece: &Ref, sealed: &[u8]| content::open_digested(&keys, piece, sealed).ok();
-        let mut digests = vec![[0; 32]; refs.len()];
-        let (mut at, mut from) = (0u64, 0);
-        while from < refs.len() {
-            let mut bytes = 0;
-            let fits = |piece: &&Ref| {
-                bytes += u64::from(piece.len);
-                bytes <= TOGETHER_BYTES
-            };
-            let window = &refs[from..from + refs[from..].iter().take_while(fits).count().max(1)];
-            let mut late = Vec::new();
-            let begin = at;
-            for (n, piece) in window.iter().enumerate() {
-                let here = fetched
-                    .get(&piece.cid)
-                    .and_then(|sealed| open(piece, sealed))
-                    .or_else(|| piece_here((&self.db, &self.disk), &*self.reach.blocks, &keys, piece));
-                match here {
-                    Some((plain, digest)) => {
-                        digests[from + n] = digest;
-                        sink(at, &plain)?;
-                    }
-                    None => late.push((n, at)),
-                }
-                at += u64::from(piece.len);
-            }
-            debug_assert!(at >= begin);
-            if !late.is_empty() {
-                let cids: Vec<Cid> = late.iter().map(|(n, _)| window[*n].cid).collect();
-                let came = self.fetch(&cids);
-                for (n, start) in late {
-                    let sealed = came.get(&window[n].cid).ok_or(NotRestored::NotKept)?;
-                    let (plain, digest) = open(&window[n], sealed).ok_or(NotRestored::Broken)?;
-                    digests[from + n] = digest;
-                    sink(start, &plain)?;
-                }
-            }
-            from += window.len();
-        }
-        match content::is_what_was_said(&keys, body, refs, &digests) {
-            true => Ok(()),
-            false => Err(NotRestored::Broken),
-        }
     }
 
     /// Brings a finished file to its place in the folder.
@@ -377,7 +303,8 @@ impl Restorer {
         let parent = version.path.parent().unwrap_or_default();
         make_dirs_below(root, &parent)?;
         let (path, file) = new_file(&root.join(version.path.as_str()))?;
-        let written = self.assemble(&version.body, refs, fetched, &mut |at, bytes| Ok(file.write_all_at(bytes, at)?));
+        let mut sink = |at: u64, bytes: &[u8]| Ok(file.write_all_at(bytes, at)?);
+        let written = self.assembler.assemble(&version.body, refs, fetched, &mut sink);
         let finished = written.and_then(|()| Ok(finish(&file, &version.body)?));
         if finished.is_err() {
             // Half a file is none.
@@ -434,7 +361,7 @@ fn names(wanted: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     std::iter::once(wanted.to_path_buf()).chain(numbered)
 }
 
-fn new_file(wanted: &Path) -> io::Result<(PathBuf, File)> {
+pub(super) fn new_file(wanted: &Path) -> io::Result<(PathBuf, File)> {
     for path in names(wanted) {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => return Ok((path, file)),
@@ -445,7 +372,7 @@ fn new_file(wanted: &Path) -> io::Result<(PathBuf, File)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-fn finish(file: &File, body: &Body) -> io::Result<()> {
+pub(super) fn finish(file: &File, body: &Body) -> io::Result<()> {
     let mode = if body.executable { 0o777 } else { 0o666 };
     file.set_permissions(Permissions::from_mode(persons_mode(mode)))?;
     let since = Duration::from_nanos(body.mtime_ns.unsigned_abs());
@@ -505,7 +432,7 @@ mod tests {
             let reach =
                 Reach::nobody(Arc::new(MemStore::new()), FolderHandle::stopped(FOLDER), runtime.handle().clone());
             let db = FolderDb::open_for_places(&dir.path().join("tree.db")).unwrap();
-            let restorer = Restorer { keys: keys.clone(), db, disk, device: SigKey([0xab; 32]), reach };
+            let restorer = Restorer::new(keys.clone(), db, disk, SigKey([0xab; 32]), reach);
             Self { dir, keys, restorer, known: BTreeMap::new(), _runtime: runtime }
         }
 

@@ -303,6 +303,10 @@ impl Service for Scripted {
         let report = |folder| CheckReport { folder, files: 2, bytes: 3000, damaged };
         self.change(format!("check {folder}"), self.named(&folder).map(report))
     }
+    fn drill(&self, folder: String) -> Answer<'_, DrillReport> {
+        let report = |folder| DrillReport { folder, at: Time::from_ms(0), passed: true, seeders: vec![] };
+        self.change(format!("drill {folder}"), self.named(&folder).map(report))
+    }
     fn show(&self, folder: String) -> Answer<'_, FolderReply> {
         self.change(format!("show {folder}"), reply(self.named(&folder)))
     }
@@ -441,6 +445,11 @@ impl Service for Scripted {
             receipt_at: None,
             audited_at: None,
             held_bytes: 0,
+            quota_bytes: 50_000_000_000,
+            history_days: 90,
+            drill: None,
+            drill_at: None,
+            drill_passed_at: None,
         };
         let added = BackupAdded { backup, quota_bytes: 50_000_000_000 };
         self.change(format!("backup {folder} {}", request.offer), self.named(&folder).map(|_| added))

@@ -1,7 +1,7 @@
 //! `backup`: encrypted copies at seeders.
 
 use clap::Subcommand;
-use cobox_daemon::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups, Time};
+use cobox_daemon::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups, DrillOutcome, Time};
 
 use crate::client::part;
 use crate::error::Failure;
@@ -88,9 +88,13 @@ fn show(backups: &Backups) -> String {
             yes(b.complete),
             ago(b.receipt_at),
             ago(b.audited_at),
-            show_bytes(b.held_bytes),
+            match b.drill {
+                Some(DrillOutcome::Failed) => "failed".into(),
+                _ => ago(b.drill_passed_at),
+            },
+            format!("{} of {}", show_bytes(b.held_bytes), show_bytes(b.quota_bytes)),
         ]
     };
     let rows: Vec<Vec<String>> = backups.backups.iter().map(row).collect();
-    table(&["SEEDER", "ONLINE", "COMPLETE", "SIGNED", "AUDITED", "SIZE"], &rows)
+    table(&["SEEDER", "ONLINE", "COMPLETE", "SIGNED", "AUDITED", "REHEARSED", "SIZE"], &rows)
 }

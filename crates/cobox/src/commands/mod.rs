@@ -9,6 +9,7 @@ mod create;
 mod demo;
 mod devices;
 mod down;
+mod drill;
 mod edits;
 mod events;
 mod folders;
@@ -93,6 +94,7 @@ verbs! {
     Ignore(ignore);
     Missing(missing);
     Check(check);
+    Drill(drill);
     Config(config);
     Recovery(recovery);
     Recover(recover);

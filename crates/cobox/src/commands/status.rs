@@ -251,6 +251,11 @@ mod tests {
             receipt_at: None,
             audited_at: None,
             held_bytes: 1,
+            quota_bytes: 2,
+            history_days: 90,
+            drill: None,
+            drill_at: None,
+            drill_passed_at: None,
         };
         let problem = Problem {
             code: "x".into(),

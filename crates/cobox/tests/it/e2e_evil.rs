@@ -320,3 +320,46 @@ fn s1_to_s5_s12_an_evil_seeder_changes_nothing_at_a_running_member_and_is_named(
     the_box.up();
     becomes(&theirs, &whole);
 }
+
+#[test]
+fn a5_a_seeder_that_gives_other_bytes_fails_the_rehearsal_and_is_named() {
+    let world = World::new();
+    let (ana, mut the_box) = (world.person("Ana"), world.seeder("box"));
+    let mine = ana.create("docs");
+    fs::write(mine.join("song.bin"), noise(5, 30_000)).unwrap();
+    ana.back_up("docs", &the_box);
+    let folder = the_box.shown()["folder"]["id"].as_str().unwrap().parse().unwrap();
+    the_box.down();
+    let loot = Loot::of(&the_box, folder);
+    let before = around(&ana);
+    let runtime = Runtime::new().unwrap();
+    let mut call = runtime.block_on(Call::evil(&loot, &addrs(&ana)));
+    let ran = std::thread::scope(|scope| {
+        let drill = scope.spawn(|| ana.run(&["drill", "docs", "--json"]));
+        runtime.block_on(async {
+            // The records are true, the contents are not.
+            while !drill.is_finished() {
+                let event = tokio::time::timeout(Duration::from_millis(50), call.next()).await;
+                let Ok(FolderEvent::Message { message: Message::Want { cids }, .. }) = event else { continue };
+                for cid in cids {
+                    let truth = loot.blocks.get(&cid).unwrap().unwrap();
+                    let mut lie = truth.clone();
+                    lie[truth.len() / 2] ^= 1;
+                    let given = if truth.len() > 20_000 { lie } else { truth };
+                    call.peer.send_block(given.into()).await.unwrap();
+                }
+            }
+        });
+        drill.join().unwrap()
+    });
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let drill = &report["seeders"][0];
+    assert_eq!((&drill["outcome"], &drill["files"]), (&"failed".into(), &0.into()), "{report}");
+    assert_eq!(drill["failed"][0]["path"], "song.bin");
+    assert!(drill["failed"][0]["message"].as_str().unwrap().contains("other bytes"), "{report}");
+    assert!(drill["other_blocks"].as_u64().unwrap() > 0, "{report}");
+    let liar = loot.seeder.public().short().to_string();
+    assert!(drill["seeder"] == *liar && ran.err.contains(&liar), "it is named: {ran:?}");
+    unharmed(&ana, &before);
+}

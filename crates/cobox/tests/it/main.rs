@@ -14,6 +14,7 @@ mod e2e_commands;
 mod e2e_conflicts;
 mod e2e_crash;
 mod e2e_devices;
+mod e2e_drill;
 mod e2e_editors;
 mod e2e_entering;
 mod e2e_evil;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::sealed::{Place, ran};
 
-const VERBS: [&str; 32] = [
+const VERBS: [&str; 33] = [
     "up",
     "down",
     "status",
@@ -35,6 +35,7 @@ const VERBS: [&str; 32] = [
     "missing",
     "forget",
     "check",
+    "drill",
     "config",
     "recovery",
     "recover",

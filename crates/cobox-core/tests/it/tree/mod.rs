@@ -6,6 +6,7 @@ mod fixtures;
 mod joining;
 mod manifest;
 mod refusals;
+mod sampling;
 mod vectors;
 mod walking;
 mod writing;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Time;
+use super::{DrillOutcome, Time};
 
 /// An encrypted copy at a seeder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,21 @@ pub struct BackupStatus {
     pub audited_at: Option<Time>,
     /// How much it keeps for this folder.
     pub held_bytes: u64,
+    /// How much it may be asked to keep.
+    #[serde(default)]
+    pub quota_bytes: u64,
+    /// For so many days it keeps at least one state a day of what was.
+    #[serde(default)]
+    pub history_days: u16,
+    /// How the last restore from it that was rehearsed on this device ended; nothing before the first.
+    #[serde(default)]
+    pub drill: Option<DrillOutcome>,
+    /// When that was.
+    #[serde(default)]
+    pub drill_at: Option<Time>,
+    /// When one last passed.
+    #[serde(default)]
+    pub drill_passed_at: Option<Time>,
 }
 
 /// `GET folders/{folder}/backups`.

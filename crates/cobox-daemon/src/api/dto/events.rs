@@ -43,6 +43,8 @@ pub enum EventKind {
     ForgetAsked,
     /// An owner took such a wish back.
     ForgetWithdrawn,
+    /// A restore from a seeder was rehearsed, and everything came back.
+    Drilled,
 }
 
 /// One thing that happened, oldest first in the stream.

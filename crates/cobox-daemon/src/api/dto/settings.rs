@@ -40,6 +40,9 @@ pub struct Settings {
     pub brake_percent: u64,
     /// ... but so many always pass.
     pub brake_files_free: u64,
+    /// Every how many days a restore from each seeder is rehearsed; 0: never.
+    #[serde(default)]
+    pub drill_days: u64,
     /// The UDP address and port to listen on; empty: a free port that is kept.
     pub listen: String,
     /// Relays, as URLs.
@@ -93,6 +96,9 @@ pub struct SettingsRequest {
     /// ... but so many always pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brake_files_free: Option<u64>,
+    /// Every how many days a restore from each seeder is rehearsed; 0: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill_days: Option<u64>,
     /// The UDP address and port to listen on; empty: a free port that is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,

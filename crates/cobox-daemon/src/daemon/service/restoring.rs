@@ -172,7 +172,7 @@ impl Daemon {
             running.handle.ask(move |actor| actor.agree(agreed)).await.ok_or_else(stopped)?;
         }
         let keys = look_back.keys.clone();
-        let mut restorer = Restorer { keys, db, disk, device, reach: look_back.reach };
+        let mut restorer = Restorer::new(keys, db, disk, device, look_back.reach);
         let restored = on_a_thread(move || {
             let done = restorer.run(&planned.plan, &target);
             Ok(result(&planned, done, &forgotten))

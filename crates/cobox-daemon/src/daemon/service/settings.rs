@@ -52,7 +52,7 @@ impl Daemon {
     }
 
     /// What limits and schedule come to just now.
-    pub(super) fn bandwidth_now(&self) -> Bandwidth {
+    pub(in crate::daemon) fn bandwidth_now(&self) -> Bandwidth {
         match self.config().bandwidth.at(wall()) {
             Holds::Unlimited => Bandwidth::Unlimited,
             Holds::Limited => Bandwidth::Limited,
@@ -86,13 +86,14 @@ impl Daemon {
             }
         }
         self.set_rates();
+        self.drills.look_again.notify_one();
         self.settings_changed.notify_one();
         Ok(self.read_settings())
     }
 }
 
 fn settings_of(config: &Config) -> Settings {
-    let Config { lan_discovery, relays, listen, log, rescan_interval, brake, bandwidth } = config;
+    let Config { lan_discovery, relays, listen, log, rescan_interval, brake, drill_days, bandwidth } = config;
     Settings {
         lan_discovery: *lan_discovery,
         send_max_bytes_s: bandwidth.send_max_bytes_s.unwrap_or(0),
@@ -104,6 +105,7 @@ fn settings_of(config: &Config) -> Settings {
         brake_files: brake.files_max as u64,
         brake_percent: brake.percent as u64,
         brake_files_free: brake.files_free as u64,
+        drill_days: u64::from(*drill_days),
         listen: listen.map(|address| address.to_string()).unwrap_or_default(),
         relays: relays.clone(),
         log: log.clone(),
@@ -123,6 +125,7 @@ fn values_of(request: SettingsRequest) -> Vec<(&'static str, toml::Value)> {
         brake_files,
         brake_percent,
         brake_files_free,
+        drill_days,
         listen,
         relays,
         log,
@@ -142,6 +145,7 @@ fn values_of(request: SettingsRequest) -> Vec<(&'static str, toml::Value)> {
         ("brake_files", brake_files.map(number)),
         ("brake_percent", brake_percent.map(number)),
         ("brake_files_free", brake_files_free.map(number)),
+        ("drill_days", drill_days.map(number)),
         ("listen", listen.map(String)),
         ("relays", relays.map(list)),
         ("log", log.map(String)),

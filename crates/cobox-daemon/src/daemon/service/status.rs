@@ -6,7 +6,7 @@ use std::time::Duration;
 use cobox_core::engine::{Engine, StepError, Summary};
 use cobox_core::path::FolderPath;
 use cobox_proto::hosting::Holding;
-use cobox_proto::id::SigKey;
+use cobox_proto::id::{FolderId, SigKey};
 use cobox_proto::members::{Role as MemberRole, Seeder};
 use cobox_proto::wire::proof::KeyKind;
 use tokio::time::Instant;
@@ -15,8 +15,8 @@ use super::super::{Daemon, Running, Unopened};
 use super::missing::{may_stay_missing, missing_in_vain};
 use super::{failed, stopped};
 use crate::api::dto::{
-    BackupStatus, Device, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState, OpenFile,
-    Problem, Resealing, Role, Status, Time, WaitRequest, Whoami,
+    BackupStatus, Device, DrillOutcome, FolderRow, FolderState, FolderStatus, MemberStatus, MissingFile, MissingState,
+    OpenFile, Problem, Resealing, Role, Status, Time, WaitRequest, Whoami,
 };
 use crate::api::{ApiError, ProblemCode};
 use crate::folder::{FolderActor, Sort};
@@ -194,6 +194,11 @@ fn backups(actor: &FolderActor) -> Vec<BackupStatus> {
                 receipt_at: newest.map(|r| time(r.received_ms)),
                 audited_at: None,
                 held_bytes: newest.map_or(0, |r| seeder.quota_bytes.saturating_sub(r.free_bytes)),
+                quota_bytes: seeder.quota_bytes,
+                history_days: seeder.retention.daily_days,
+                drill: None,
+                drill_at: None,
+                drill_passed_at: None,
             }
         })
         .collect()
@@ -383,9 +388,36 @@ impl Daemon {
     }
 
     async fn snapshot_of(&self, running: &Running) -> Option<Snapshot> {
-        let snapshot = running.handle.ask(snapshot).await?;
+        let mut snapshot = running.handle.ask(snapshot).await?;
         self.note_seen(&snapshot.online);
+        self.tell_drills(&running.handle.id, &mut snapshot);
         Some(snapshot)
+    }
+
+    /// What came of the last rehearsed restores, which the folder's thread does not know.
+    fn tell_drills(&self, folder: &FolderId, snapshot: &mut Snapshot) {
+        for backup in &mut snapshot.backups {
+            let Some(known) = self.drill_known(folder, &backup.seeder) else { continue };
+            backup.drill_passed_at = known.passed_ms.map(time);
+            let Some(last) = known.last else { continue };
+            (backup.drill, backup.drill_at) = (Some(last.outcome), Some(time(last.at_ms)));
+            if last.outcome == DrillOutcome::Failed {
+                snapshot.problems.push(Problem {
+                    code: ProblemCode::DrillFailed.into(),
+                    path: None,
+                    message: format!(
+                        "a restore from seeder {} was rehearsed on {} and failed: {}",
+                        backup.seeder,
+                        time(last.at_ms),
+                        last.message
+                    ),
+                    hint: Some(
+                        "`cobox drill` tries again; if it stays so, tell the seeder's owner, and place another copy with `cobox backup add`"
+                            .into(),
+                    ),
+                });
+            }
+        }
     }
 
     /// Folders with their figures, by name.

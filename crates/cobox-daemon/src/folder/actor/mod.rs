@@ -7,6 +7,7 @@
 mod brain;
 mod collect;
 mod disk;
+mod drilling;
 mod editing;
 mod forgetting;
 mod in_vain;
@@ -45,13 +46,14 @@ use cobox_net::{Answer, FolderEvent, Inbox, Pass, Peer};
 use cobox_proto::codec::{Canonical, Reader};
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
-use cobox_proto::id::{Cid, EndpointId, EpochTag, FolderId, HeadId, OpId, SigKey};
-use cobox_proto::limits::ADDRESS_NOTE_BYTES_MAX;
+use cobox_proto::id::{Cid, EndpointId, EpochTag, FolderId, HeadId, Inode, OpId, SigKey};
+use cobox_proto::limits::{ADDRESS_NOTE_BYTES_MAX, WANT_CIDS_MAX};
 use cobox_proto::members::{OpBody, Role, SignedOp};
 use cobox_proto::replicate::{self, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes, Party};
 use cobox_store::{BlockStore, HeadState};
+pub(crate) use drilling::{DrillSetup, NoDrill};
 pub(super) use forgetting::Forgetful;
 pub(crate) use forgetting::{NotSaid, Wish};
 use tokio::sync::{mpsc, oneshot};
@@ -307,6 +309,7 @@ pub(crate) struct FolderActor {
     arriving: Option<bytes::Bytes>,
     engine_wants: BTreeSet<Cid>,
     seekers: seek::Seekers,
+    drilling: drilling::Drilling,
     pub(crate) root_lost: Option<String>,
     /// What could not be made durable last; while it stands there is no engine.
     pub(crate) unkept: Option<Unkept>,
@@ -408,6 +411,7 @@ pub(crate) fn start(
         arriving: None,
         engine_wants: BTreeSet::new(),
         seekers: seek::Seekers::default(),
+        drilling: drilling::Drilling::default(),
         root_lost: parts.root_lost,
         unkept: None,
         left_out: LeftOut::default(),
@@ -603,6 +607,7 @@ impl FolderActor {
             }
             O::Stale { .. } => self.membership_changed(),
             O::ClosePeer { peer, why } => {
+                self.drill_peer_closed(peer);
                 if let Some(row) = self.peers.remove(&peer) {
                     tracing::warn!(key = %row.who.key.short(), %why, "a peer is closed");
                     row.peer.close();

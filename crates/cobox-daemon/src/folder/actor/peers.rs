@@ -36,6 +36,7 @@ impl FolderActor {
                 self.peers.remove(&peer);
                 self.claiming.remove(&peer);
                 self.attaching.remove(&peer);
+                self.drill_peer_closed(peer);
                 self.replica.handle(now, replicate::Input::PeerClosed { peer });
                 self.around.tell(&self.config, Happened::PeersChanged);
             }
@@ -43,6 +44,9 @@ impl FolderActor {
             FolderEvent::Block { peer, cid, bytes } => {
                 let len = bytes.len() as u64;
                 self.received_blocks += 1;
+                if self.drill_block(peer, &cid, &bytes) {
+                    return;
+                }
                 self.arriving = Some(bytes);
                 self.replica.handle(now, replicate::Input::BlockArrived { peer, cid, bytes: len });
                 self.carry_out_replica();
@@ -54,6 +58,7 @@ impl FolderActor {
     /// A block is known by its bytes alone, so a wrong one is one that nobody asked for. An honest peer sends few: it had not heard yet
     /// that they came from elsewhere.
     pub(super) fn block_unasked(&mut self, peer: PeerId, cid: Cid) {
+        self.drill_other(peer, cid);
         let Some(row) = self.peers.get_mut(&peer) else { return };
         row.unasked_blocks += 1;
         if row.unasked_blocks.is_power_of_two() {
@@ -138,6 +143,9 @@ impl FolderActor {
                 if let (Message::HeadsHave { tips, .. }, Some(row)) = (&message, self.peers.get_mut(&peer)) {
                     let heads = tips.iter().take(CAME_WITH_MAX).map(|tip| tip.head);
                     row.came_with.get_or_insert_with(|| heads.collect());
+                }
+                if let Message::Gone { cids } = &message {
+                    self.drill_gone(peer, cids);
                 }
                 self.replica.handle(now, replicate::Input::Received { peer, message });
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::*;
 
 /// A block, or nothing if nobody has it now.
-pub(super) type Sought = (Cid, Option<Bytes>);
+pub(in crate::folder) type Sought = (Cid, Option<Bytes>);
 
 #[derive(Default)]
 struct Seek {

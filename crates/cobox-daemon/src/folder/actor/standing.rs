@@ -32,6 +32,7 @@ impl FolderActor {
             let now = self.around.now_ms();
             for (peer, row) in std::mem::take(&mut self.peers) {
                 row.peer.close();
+                self.drill_peer_closed(peer);
                 self.replica.handle(now, replicate::Input::PeerClosed { peer });
             }
         }
