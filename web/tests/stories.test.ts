@@ -156,7 +156,12 @@ test('add a backup and watch it complete', async () => {
   await shot(page, '3-backup-offer');
   await page.getByRole('button', { name: 'Add the backup' }).click();
   await page.getByText('complete, confirmed just now').first().waitFor();
+  await page.getByText('Has room for 1 GB, and keeps what was for at least 90 days.').waitFor();
   await shot(page, '3-backup-complete');
+  await page.getByRole('button', { name: 'Rehearse a restore' }).click();
+  await page.getByText(/: 4 files, 8 MB, came back as they were\.$/).waitFor();
+  await page.getByText('A rehearsed restore passed just now.').waitFor();
+  await shot(page, '3-backup-rehearsed');
   await page.getByRole('link', { name: 'Folders', exact: true }).click();
   await page.getByRole('heading', { name: 'Your folder is safe' }).waitFor();
   await card(page, 'Choir').getByText('Safe: a copy in one other place').waitFor();
