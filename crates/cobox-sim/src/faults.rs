@@ -29,6 +29,8 @@ const FIRST_WITH_COARSE_TIMES: u64 = 310_000;
 const FIRST_WITH_MEMBERSHIP: u64 = 400_000;
 /// From here on older states are joined where the newest lie nowhere whole.
 const FIRST_WITH_OLDER: u64 = 500_000;
+/// From here on folders are not mounted for a while, and there are worlds in which nothing happens but that people ignore things.
+const FIRST_WITH_UNMOUNTS: u64 = 2_000_000;
 
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
@@ -55,6 +57,8 @@ pub(crate) struct Faults {
     pub(crate) sick_disks: bool,
     /// A listing leaves things out and says nothing about it (D7).
     pub(crate) listings_lie: bool,
+    /// A folder is not mounted for a while: it looks empty however often it is looked at (H1).
+    pub(crate) unmounts: bool,
     /// What was read is reported late, when the file may be another.
     pub(crate) late_reads: bool,
     /// What was done and not reported yet is undone by a stop (K3).
@@ -105,7 +109,13 @@ impl Faults {
         let ignores = seed >= FIRST_WITH_RULES && Dice::new(!seed).one_in(2);
         let twins = apart(FIRST_WITH_TWINS).is_some_and(|mut dice| dice.one_in(2));
         let own_rules = ignores && apart(FIRST_WITH_OWN_RULES).is_some_and(|mut dice| dice.one_in(2));
-        let known = Self { cuts, stops, backups, ignores, own_rules, twins, ..Self::default() };
+        let mut mounts = apart(FIRST_WITH_UNMOUNTS);
+        if mounts.as_mut().is_some_and(|dice| dice.one_in(8)) {
+            // What is taken from others here, nothing but the rules of somebody can have taken.
+            return Self { cuts, ignores: true, own_rules: true, hosts, crowd, older, ..Self::default() };
+        }
+        let unmounts = mounts.is_some_and(|mut dice| dice.one_in(2));
+        let known = Self { cuts, stops, backups, ignores, own_rules, twins, unmounts, ..Self::default() };
         let Some(mut dice) = apart(FIRST_WITH_WEATHER) else { return known };
         let mut half = || dice.one_in(2);
         Self {
@@ -148,6 +158,10 @@ pub(crate) struct Machine {
     pub(crate) skew_ms: i64,
     /// How coarsely its disk keeps times, nanoseconds; 0: as they are.
     pub(crate) grain_ns: i64,
+    /// Its folder is not there: an empty directory stands in its place.
+    pub(crate) unmounted: bool,
+    /// What was known to stand in it when it went.
+    pub(crate) stood_there: BTreeSet<FolderPath>,
     /// A story has the next listing say nothing.
     pub(crate) sees_nothing_once: bool,
 }
@@ -155,7 +169,15 @@ pub(crate) struct Machine {
 impl Machine {
     /// One without faults.
     pub(crate) fn healthy() -> Self {
-        Self { luck: Dice::new(0), faults: Faults::default(), skew_ms: 0, grain_ns: 0, sees_nothing_once: false }
+        Self {
+            luck: Dice::new(0),
+            faults: Faults::default(),
+            skew_ms: 0,
+            grain_ns: 0,
+            unmounted: false,
+            stood_there: BTreeSet::new(),
+            sees_nothing_once: false,
+        }
     }
 
     /// What its clock shows.
@@ -180,11 +202,12 @@ impl Machine {
     /// The storm is over: all works again, but the clock stays as it is.
     pub(crate) fn recover(&mut self) {
         self.faults = Faults::default();
+        self.unmounted = false;
     }
 
     /// What the next listing says nothing about: now and then a few places, or all of them.
     pub(crate) fn left_out(&mut self, disk: &Disk) -> BTreeSet<FolderPath> {
-        if std::mem::take(&mut self.sees_nothing_once) {
+        if std::mem::take(&mut self.sees_nothing_once) || self.unmounted {
             return BTreeSet::from([FolderPath::root()]);
         }
         if !self.faults.listings_lie || !self.luck.one_in(6) {

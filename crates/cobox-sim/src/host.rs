@@ -129,6 +129,14 @@ pub(crate) struct Host<'c> {
     pub(crate) machine: Machine,
     /// Blocks that were found to be sealed: their bytes are their names'.
     looked_into: BTreeSet<Cid>,
+    /// What lies beneath each block that was ever here.
+    beneath: BTreeMap<Cid, Vec<Cid>>,
+    /// Heads that were complete until a block of them went bad, and are not again. It is known while the machine runs.
+    in_repair: BTreeSet<HeadId>,
+    /// A block went bad, and it is found out which heads are hit.
+    loses: bool,
+    /// A promise that this machine broke by itself.
+    pub(crate) broken: Option<String>,
 }
 
 impl<'c> Host<'c> {
@@ -145,6 +153,10 @@ impl<'c> Host<'c> {
             events: Vec::new(),
             machine,
             looked_into: BTreeSet::new(),
+            beneath: BTreeMap::new(),
+            in_repair: BTreeSet::new(),
+            loses: false,
+            broken: None,
         }
     }
 
@@ -176,6 +188,7 @@ impl<'c> Host<'c> {
         };
         let promise = Promise::of(&self.cast.genesis.folder_id(), [&self.hired.offer]);
         let (genesis, complete) = (self.cast.genesis.clone(), self.durable.complete.clone());
+        self.in_repair.clear();
         let tenant = Tenant::restore(clock_ms, genesis, kept, complete, self.hired.key.clone(), promise, &mut shelf);
         self.live = Some(Live {
             tenant,
@@ -295,12 +308,14 @@ impl<'c> Host<'c> {
             match output {
                 TenantOutput::Completed { head, received_ms } => {
                     self.events.push(format!("has all of {}", head.short()));
+                    self.in_repair.remove(&head);
                     let receipt = receipt(&head);
                     live.unkept.push(Record::Complete(head, received_ms));
                     live.unkept.extend(receipt);
                 }
                 TenantOutput::Released(head) => {
                     self.events.push(format!("lets go of {}", head.short()));
+                    self.in_repair.extend(self.loses.then_some(head));
                     live.unkept.push(Record::Released(head));
                 }
                 TenantOutput::Refused { head, holding } => {
@@ -364,7 +379,9 @@ impl<'c> Host<'c> {
     }
 
     fn recheck(&mut self, now_ms: u64) {
+        self.loses = true;
         self.handle(now_ms, TenantInput::BlockLost(Cid::ZERO), None);
+        self.loses = false;
         if let Some(live) = &self.live {
             self.durable.marks.clone_from(&live.shelf.marks);
             self.durable.in_doubt = false;
@@ -393,6 +410,7 @@ impl<'c> Host<'c> {
         for (cid, bytes) in gathered {
             let Some(live) = &mut self.live else { return };
             live.shelf.add(cid, &bytes);
+            self.beneath.entry(cid).or_insert_with(|| live.shelf.links(&cid));
             self.durable.rotten.remove(&cid);
             self.durable.blocks.insert(cid, bytes);
             self.handle(now_ms, TenantInput::BlockStored(cid), None);
@@ -437,7 +455,28 @@ impl<'c> Host<'c> {
         self.carry_out(now_ms, None);
         if !due.is_empty() && !self.stops_now() {
             self.events.push(format!("deletes {} blocks", due.len()));
+            self.throws_away(&due);
             due.iter().for_each(|cid| self.forget(cid));
+        }
+    }
+
+    /// What it has said to be complete stays, and so does what is left of that while it is repaired: a block that lies beneath a bad one
+    /// may be nowhere else.
+    fn throws_away(&mut self, due: &[Cid]) {
+        let Some(live) = &self.live else { return };
+        let heads = live.tenant.replica().heads();
+        for id in live.tenant.complete().keys().chain(&self.in_repair) {
+            let (mut reached, mut todo) = (BTreeSet::new(), Vec::from_iter(heads.get(id).map(|head| head.head().root)));
+            while let Some(cid) = todo.pop() {
+                if reached.insert(cid) {
+                    todo.extend(self.beneath.get(&cid).into_iter().flatten());
+                }
+            }
+            if let Some(cid) = due.iter().find(|cid| reached.contains(*cid)) {
+                let (name, cid, id) = (self.name, cid.short(), id.short());
+                self.broken = Some(format!("O1: {name} throws away {cid}, which lies beneath {id}"));
+                return;
+            }
         }
     }
 

@@ -295,6 +295,7 @@ impl<'c> Member<'c> {
     pub(crate) fn tell_engine(&mut self, now_ms: u64, input: Input) {
         let clock_ms = self.machine.clock_ms(now_ms);
         self.is_told_to_delete = matches!(input, Input::Decide { approve: true });
+        self.forget_what_went();
         if let Some(live) = &mut self.live {
             live.engine.handle(clock_ms, input);
         }
@@ -482,7 +483,7 @@ impl<'c> Member<'c> {
             Output::Rescan(paths) => self.look_at(paths),
             Output::Tell(Event::BadHead { head, why }) => self.events.push(format!("BAD HEAD {}: {why}", head.short())),
             Output::Tell(Event::Committed { removed, .. })
-                if removed >= EMPTIED_MIN && self.saw_nothing_at_all() && self.broken.is_none() =>
+                if removed >= EMPTIED_MIN && self.deletes_all_unseen() && self.broken.is_none() =>
             {
                 self.broken = Some(format!("O1: {} deleted {removed} files because it saw none (H1)", self.name));
             }
@@ -493,6 +494,40 @@ impl<'c> Member<'c> {
                 }
             }
         }
+    }
+
+    /// Whether nothing is left of a folder that a person did not empty.
+    fn deletes_all_unseen(&self) -> bool {
+        if self.machine.unmounted
+            && let Some(live) = &self.live
+        {
+            let known = live.engine.synced();
+            let went = self.machine.stood_there.iter().filter(|path| !known.contains_key(*path)).count() as u64;
+            let is_empty = known.values().all(|known| known.kind == Kind::Dir);
+            return went >= EMPTIED_MIN && is_empty && !self.is_told_to_delete;
+        }
+        self.saw_nothing_at_all()
+    }
+
+    /// What went until now, went by itself: it was ignored, or a few files before all the others.
+    fn forget_what_went(&mut self) {
+        if self.machine.unmounted
+            && let Some(live) = &self.live
+        {
+            self.machine.stood_there.retain(|path| live.engine.synced().contains_key(path));
+        }
+    }
+
+    /// The folder is not mounted any more, or again. Whether it is.
+    pub(crate) fn mount(&mut self) -> bool {
+        self.machine.unmounted = !self.machine.unmounted;
+        let disk = &self.durable.disk.tree;
+        let files = disk.iter().filter(|(_, node)| node.content().is_some()).map(|(path, _)| path);
+        let known =
+            |path: &&FolderPath| self.live.as_ref().is_some_and(|live| live.engine.synced().contains_key(*path));
+        self.machine.stood_there = files.filter(known).cloned().collect();
+        self.look_at(Vec::new());
+        !self.machine.unmounted
     }
 
     /// Whether the look under way was told that the folder is empty.
@@ -636,15 +671,15 @@ impl<'c> Member<'c> {
     }
 }
 
+/// What is told of a step when there is no disk to do it at.
+pub(crate) fn not_done(id: StepId) -> Input {
+    Input::StepFailed { id, why: StepError::NoContent }
+}
+
 fn restored(cast: &Cast, ops: &[SignedOp], durable: &Durable) -> Replica {
     let (heads, receipts) = (durable.heads.values().cloned().collect(), durable.receipts.clone());
     let (ops, envelopes) = (ops.iter().chain(&durable.ops).cloned().collect(), durable.envelopes.clone());
     Replica::restore(cast.genesis.clone(), Kept { ops, envelopes, heads, receipts, ..Kept::default() })
-}
-
-/// What is told of a step when there is no disk to do it at.
-pub(crate) fn not_done(id: StepId) -> Input {
-    Input::StepFailed { id, why: StepError::NoContent }
 }
 
 pub(crate) fn tell(step: &Step) -> String {

@@ -56,6 +56,9 @@ impl World<'_> {
             self.connect_all();
             self.settle()?;
         }
+        if let Some(why) = self.hosts.iter().find_map(|host| host.broken.clone()) {
+            return Err(why);
+        }
         // What is nowhere any more is asked for now and then, for ever: rest is when no disk changes.
         let quiet_ms = self.changed_ms.saturating_sub(begun_ms);
         if self.faults.weather && quiet_ms > QUIET_MS_MAX {

@@ -73,7 +73,7 @@ impl Member<'_> {
     }
 
     fn hash(&mut self, path: FolderPath) -> Input {
-        if self.machine.fails(10) {
+        if self.machine.unmounted || self.machine.fails(10) {
             return Input::HashFailed { path };
         }
         let Some(epoch) = self.epoch else { return Input::HashFailed { path } };
@@ -114,6 +114,10 @@ impl Member<'_> {
         };
         if self.stops_now() {
             return;
+        }
+        if self.machine.unmounted {
+            self.events.push(format!("could not {}: its folder is not there", tell(&step)));
+            return self.report(Input::StepFailed { id, why: StepError::Failed("ENOENT".into()) });
         }
         if self.machine.fails(12) {
             let why = if self.machine.luck.one_in(2) { StepError::DiskFull } else { StepError::Failed("EIO".into()) };

@@ -165,6 +165,10 @@ impl<'c> World<'c> {
                 self.weather(member);
                 self.tidy();
             }
+            if self.faults.unmounts && self.dice.one_in(30) {
+                self.mount(member);
+                self.tidy();
+            }
             if self.faults.membership && self.dice.one_in(40) {
                 self.change_people(member);
                 self.tidy();
@@ -189,6 +193,13 @@ impl<'c> World<'c> {
             }
             self.tidy();
         }
+    }
+
+    /// Somebody's folder is not mounted any more, or again.
+    fn mount(&mut self, member: usize) {
+        let here = &mut self.members[member];
+        let (name, is) = (here.name, if here.mount() { "is mounted again" } else { "is not mounted" });
+        self.note(&format!("{name}'s folder {is}"));
     }
 
     /// Something happens at a seeder.
@@ -238,6 +249,9 @@ impl<'c> World<'c> {
     fn edit(&mut self, member: usize) {
         let Self { dice, members, ledger, now_ms, .. } = self;
         let here = &mut members[member];
+        if here.machine.unmounted {
+            return;
+        }
         if self.faults.ignores && dice.one_in(12) {
             let (name, own) = (here.name, self.faults.own_rules);
             let what = people::change_rules(dice, &mut here.durable.disk, ledger, (name, *now_ms), own);
