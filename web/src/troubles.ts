@@ -55,6 +55,7 @@ export const PROBLEMS = [
   'not_kept',
   'not_opened',
   'older_shown',
+  'drill_failed',
 ] as const;
 
 /** Where in the folder's screens something can be done about a problem. */
@@ -63,6 +64,7 @@ const WHERE: Readonly<Record<string, string>> = {
   waiting: 'missing',
   not_written: 'missing',
   quota: 'backups',
+  drill_failed: 'backups',
   removed: 'settings',
   skipped: 'settings',
   only_here: 'edits',

@@ -935,6 +935,7 @@ export const de: Words = {
   'problem.unsent': 'Dies wurde hier geändert und erreichte den Ordner nicht, bevor Sie entfernt wurden. Es bleibt auf diesem Rechner, wie es ist; niemand sonst hat es.',
   'problem.not_kept': 'cobox kann sich nicht merken, was sich geändert hat, da seine eigene Festplatte sich weigert. Nichts ist verloren. Sehen Sie nach ihr; es geht von selbst weiter.',
   'problem.not_opened': 'Dieser Ordner ließ sich beim Start von cobox nicht öffnen. Seine Dateien sind unberührt.',
+  'problem.drill_failed': 'Eine Probe der Wiederherstellung aus einer Sicherung gelang nicht: sie bringt vielleicht nicht alles zurück. Fügen Sie eine weitere hinzu, und sagen Sie es dem, der diese hat.',
   'problem.more': { one: 'Eine weitere', other: '{n} weitere' },
   'problem.look': 'Ansehen',
 };

@@ -905,6 +905,7 @@ export const en = {
   'problem.unsent': 'This was changed here and did not reach the folder before you were removed. It stays on this computer as it is; nobody else has it.',
   'problem.not_kept': 'cobox can not remember what changed, since its own disk refuses. Nothing is lost. See that the disk is well; it goes on by itself.',
   'problem.not_opened': 'This folder could not be opened when cobox started. Its files are untouched.',
+  'problem.drill_failed': 'A rehearsed restore from a backup did not succeed: it may not bring everything back. Add another backup, and tell whoever keeps this one.',
   'problem.more': { one: 'One more', other: '{n} more' },
   'problem.look': 'Look at it',
 } as const;

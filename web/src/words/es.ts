@@ -919,6 +919,7 @@ export const es: Words = {
   'problem.unsent': 'Esto se cambió aquí y no llegó a la carpeta antes de que se te quitara. Se queda en este equipo como está; nadie más lo tiene.',
   'problem.not_kept': 'cobox no puede recordar lo que cambió, porque su propio disco se niega. No se pierde nada. Mira que el disco esté bien; sigue por sí solo.',
   'problem.not_opened': 'Esta carpeta no se pudo abrir al arrancar cobox. Sus archivos están intactos.',
+  'problem.drill_failed': 'Un ensayo de restauración desde una copia no salió bien: puede que no devuelva todo. Añade otra copia, y avisa a quien guarda esta.',
   'problem.more': { one: 'Uno más', other: '{n} más' },
   'problem.look': 'Mirarlo',
 };
