@@ -198,6 +198,9 @@ pub struct LeaveRequest {
     /// Remove the files from this device too.
     #[serde(default)]
     pub delete_files: bool,
+    /// With `delete_files`: also where no other whole copy of the folder is known.
+    #[serde(default)]
+    pub even_the_last_copy: bool,
 }
 
 /// What leaving did.

@@ -137,7 +137,7 @@ pub trait Service: Send + Sync + 'static {
     /// Where encrypted copies lie.
     fn backup_list(&self, folder: String) -> Answer<'_, Backups>;
     /// Ends a backup.
-    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd>;
+    fn backup_remove(&self, folder: String, seeder: String, even_the_last_copy: bool) -> Answer<'_, BackupEnd>;
 
     /// Files with several versions.
     fn conflicts(&self, folder: String) -> Answer<'_, Conflicts>;

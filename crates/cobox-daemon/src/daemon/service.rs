@@ -192,8 +192,8 @@ impl Service for Daemon {
     fn backup_list(&self, folder: String) -> Answer<'_, Backups> {
         self.list_backups(folder).boxed()
     }
-    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd> {
-        self.remove_backup(folder, seeder).boxed()
+    fn backup_remove(&self, folder: String, seeder: String, even_the_last_copy: bool) -> Answer<'_, BackupEnd> {
+        self.remove_backup(folder, seeder, even_the_last_copy).boxed()
     }
     fn conflicts(&self, folder: String) -> Answer<'_, Conflicts> {
         self.list_conflicts(folder).boxed()

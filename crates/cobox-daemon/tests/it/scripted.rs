@@ -455,7 +455,7 @@ impl Service for Scripted {
     fn backup_list(&self, folder: String) -> Answer<'_, Backups> {
         look(self.all(Some(&folder)).map(|mut s| Backups { backups: s.folders.remove(0).backups }))
     }
-    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd> {
+    fn backup_remove(&self, folder: String, seeder: String, _: bool) -> Answer<'_, BackupEnd> {
         let end = BackupEnd { seeder: seeder.clone(), kept_until: Some(Time::from_ms(0)) };
         self.change(format!("unbackup {folder} {seeder}"), self.named(&folder).map(|_| end))
     }
