@@ -26,7 +26,13 @@ export const KNOWN = [
   'held_aside_not_found',
   'keys_awaited',
   'stopping',
+  'last_copy',
 ] as const;
+
+/** Whether it was refused since it may be the last whole copy; asked once more, after that was read, it is done. */
+export function isLastCopy(why: unknown): boolean {
+  return why instanceof Failure && why.code === 'last_copy';
+}
 
 /** What happened, what to do, and the service's own words where they say more. */
 export function told(why: unknown): { what: string; hint: string | null; own: string | null } {

@@ -12,7 +12,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use crate::api::dto::{KeptDropped, KeptFolder, Offer, OfferRequest, OwnSeeder, Seeding, SeedingStart};
+use crate::api::dto::{
+    KeptDropRequest, KeptDropped, KeptFolder, Offer, OfferRequest, OwnSeeder, Seeding, SeedingStart,
+};
 use crate::api::{ApiError, ErrorBody, ErrorCode};
 
 /// The program, which lies beside ours.
@@ -92,8 +94,10 @@ pub(crate) async fn offer(request: OfferRequest) -> Result<Offer, ApiError> {
 }
 
 /// Deletes what is kept of a folder, or says what would go.
-pub(crate) async fn drop(id: &str, dry_run: bool) -> Result<KeptDropped, ApiError> {
-    running(run(&["drop", id, if dry_run { "--dry-run" } else { "--yes" }]).await)
+pub(crate) async fn drop(id: &str, request: &KeptDropRequest) -> Result<KeptDropped, ApiError> {
+    let mut words = vec!["drop", id, if request.dry_run { "--dry-run" } else { "--yes" }];
+    words.extend(request.even_the_last_copy.then_some("--even-the-last-copy"));
+    running(run(&words).await)
 }
 
 /// Of this service it is said with 503 that it does not run; of the seeder it is a refusal like others.

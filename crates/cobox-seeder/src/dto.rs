@@ -210,6 +210,9 @@ pub struct DropReply {
     pub folder: FolderRow,
     /// Vaults of its members that went with it.
     pub vaults: usize,
+    /// Whether it may be the last copy: members want it kept here, and whether others have one is not known here.
+    #[serde(default)]
+    pub may_be_last: bool,
     /// Whether it is gone; a preview only says what would go.
     pub dropped: bool,
 }

@@ -33,6 +33,11 @@ impl Failure {
         ApiError::new(code, message).hint(hint).into()
     }
 
+    /// Whether the service refused because it would have been the last whole copy.
+    pub(crate) fn is_last_copy(&self) -> bool {
+        matches!(self, Self::Said { body, .. } if body.code == ErrorCode::LastCopy.as_str())
+    }
+
     /// Used wrongly.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ErrorCode::Usage, message, hint)

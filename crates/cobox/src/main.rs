@@ -82,6 +82,17 @@ impl Context {
         self.global.yes || self.global.json
     }
 
+    /// The service refused because it would have been the last whole copy: asks once more, where somebody can be asked. Else, and with
+    /// `--yes` and `--json`, which do not stand for this, it stays refused.
+    fn confirm_last_copy(&self, refused: Failure) -> Result<bool, Failure> {
+        let Failure::Said { body, .. } = &refused else { return Err(refused) };
+        if !refused.is_last_copy() || self.is_unasked() || !prompt::can_ask() {
+            return Err(refused);
+        }
+        say(&format!("{}\n", text::clean_lines(&body.message)));
+        prompt::yes("Go on, with the last copy?")
+    }
+
     /// Before something is destroyed or somebody is sent away: shows what would happen and asks, unless told not to.
     fn confirm(&self, preview: &str) -> Result<bool, Failure> {
         if self.is_unasked() {

@@ -720,6 +720,7 @@ export const de: Words = {
   'seeding.dropSeen': 'Zuletzt war jemand davon {when} hier.',
   'seeding.dropNever': 'Noch war niemand davon hier.',
   'seeding.dropLast': 'Es kann ihre letzte Kopie sein: dieser Rechner kann das nicht wissen. Sagen Sie es ihnen vorher, damit sie einen anderen Platz finden.',
+  'seeding.dropEnded': 'Die anderen haben diese Sicherung beendet.',
   'seeding.dropVaults': {
     one: 'Was eine der Personen braucht, um nach einem Verlust zurückzukommen, geht mit.',
     other: 'Was {n} der Personen brauchen, um nach einem Verlust zurückzukommen, geht mit.',
@@ -908,6 +909,8 @@ export const de: Words = {
   'trouble.keys_awaitedHint': 'Nichts ist verloren. Versuchen Sie es später noch einmal: Eigentümer oder Verwalter machen die neuen Schlüssel, sobald ihr Rechner verbunden ist.',
   'trouble.held_aside_not_found': 'Das ist schon entschieden.',
   'trouble.held_aside_not_foundHint': 'Sehen Sie noch einmal in die Liste.',
+  'trouble.last_copy': 'Das ist vielleicht die letzte ganze Kopie des Ordners.',
+  'trouble.last_copyHint': 'Niemand sonst, der gerade da ist, hat ihn ganz. Drücken Sie noch einmal, um es trotzdem zu tun.',
   'trouble.stopping': 'cobox wird gerade beendet.',
   'trouble.stoppingHint': 'Starten Sie es wieder, und öffnen Sie diese Seite neu.',
 

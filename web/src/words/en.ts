@@ -695,6 +695,7 @@ export const en = {
   'seeding.dropSeen': 'One of its people was here {when}.',
   'seeding.dropNever': 'None of its people was here yet.',
   'seeding.dropLast': 'It may be their last copy: this computer can not know. Tell them first, so that they find another place.',
+  'seeding.dropEnded': 'Its people have ended this backup.',
   'seeding.dropVaults': {
     one: 'What one of its people needs to come back after a loss goes with it.',
     other: 'What {n} of its people need to come back after a loss goes with it.',
@@ -878,6 +879,8 @@ export const en = {
   'trouble.keys_awaitedHint': 'Nothing is lost. Try it again in a while: an owner or admin makes the new keys as soon as their computer is connected.',
   'trouble.held_aside_not_found': 'This is decided already.',
   'trouble.held_aside_not_foundHint': 'Look at the list again.',
+  'trouble.last_copy': 'This may be the last whole copy of the folder.',
+  'trouble.last_copyHint': 'Nobody else who is here now has all of it. Press again to do it all the same.',
   'trouble.stopping': 'cobox is about to stop.',
   'trouble.stoppingHint': 'Start it again, and open this page anew.',
 

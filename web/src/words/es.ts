@@ -706,6 +706,7 @@ export const es: Words = {
   'seeding.dropSeen': 'Alguien de esa carpeta estuvo aquí {when}.',
   'seeding.dropNever': 'Nadie de esa carpeta estuvo aquí todavía.',
   'seeding.dropLast': 'Puede ser su última copia: este equipo no puede saberlo. Avísales antes, para que encuentren otro lugar.',
+  'seeding.dropEnded': 'Quienes la tienen han terminado esta copia.',
   'seeding.dropVaults': {
     one: 'Lo que una de esas personas necesita para volver tras una pérdida se va con ella.',
     other: 'Lo que {n} de esas personas necesitan para volver tras una pérdida se va con ella.',
@@ -892,6 +893,8 @@ export const es: Words = {
   'trouble.keys_awaitedHint': 'No se pierde nada. Vuelve a intentarlo dentro de un rato: quien es dueño o administra hace las claves nuevas en cuanto su equipo se conecta.',
   'trouble.held_aside_not_found': 'Esto ya está decidido.',
   'trouble.held_aside_not_foundHint': 'Mira la lista otra vez.',
+  'trouble.last_copy': 'Puede ser la última copia entera de la carpeta.',
+  'trouble.last_copyHint': 'Nadie más de quienes están ahora la tiene entera. Pulsa otra vez para hacerlo de todos modos.',
   'trouble.stopping': 'cobox está a punto de detenerse.',
   'trouble.stoppingHint': 'Arráncalo otra vez y abre esta página de nuevo.',
 

@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 
 use super::dto::{BackupAddRequest, BackupAdded, BackupEnd, Backups};
 use super::error::{ApiError, ErrorBody};
-use super::{Api, At, Body, FolderParam};
+use super::{Api, Ask, At, Body, FolderParam};
 
 /// What names a backup in an address.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -48,17 +48,28 @@ pub(super) async fn backup_add(
     api.service.backup_add(at.folder, request).await.map(Json)
 }
 
+/// How a backup is to be ended.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackupRemoveQuery {
+    /// Also if it is the last whole copy that is known, besides the one on this computer.
+    #[serde(default)]
+    even_the_last_copy: bool,
+}
+
 /// End a backup.
 #[utoipa::path(
     delete,
     path = "/folders/{folder}/backups/{seeder}",
     tag = "backups",
-    params(BackupParam),
-    responses((status = 200, body = BackupEnd), (status = 404, body = ErrorBody))
+    params(BackupParam, BackupRemoveQuery),
+    responses((status = 200, body = BackupEnd), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub(super) async fn backup_remove(
     State(api): State<Api>,
     At(at): At<BackupParam>,
+    Ask(query): Ask<BackupRemoveQuery>,
 ) -> Result<Json<BackupEnd>, ApiError> {
-    api.service.backup_remove(at.folder, at.seeder).await.map(Json)
+    api.service.backup_remove(at.folder, at.seeder, query.even_the_last_copy).await.map(Json)
 }

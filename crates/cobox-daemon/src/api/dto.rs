@@ -41,7 +41,9 @@ pub use people::{
     Members, NicknameRequest, PolicyRequest, Quarantine, QuarantineRequest, RemoveRequest, Role, RoleRequest,
     SpokenInvite, SpokenRequest, SpokenState, SpokenWaitRequest,
 };
-pub use seeding::{KeptDropped, KeptFolder, KeptKind, Offer, OfferRequest, OwnSeeder, Seeding, SeedingStart};
+pub use seeding::{
+    KeptDropRequest, KeptDropped, KeptFolder, KeptKind, Offer, OfferRequest, OwnSeeder, Seeding, SeedingStart,
+};
 pub use settings::{Bandwidth, Settings, SettingsReply, SettingsRequest};
 pub use values::{Secret, Time};
 
@@ -200,6 +202,9 @@ pub struct LeaveRequest {
     /// Remove the files from this device too.
     #[serde(default)]
     pub delete_files: bool,
+    /// With `delete_files`: also where no other whole copy of the folder is known.
+    #[serde(default)]
+    pub even_the_last_copy: bool,
 }
 
 /// What leaving did.

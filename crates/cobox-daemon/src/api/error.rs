@@ -166,6 +166,8 @@ codes! {
     NothingToForget = "nothing_to_forget", 409, Refused;
     /// No wish to forget something has this id.
     ForgetNotFound = "forget_not_found", 404, NotFound;
+    /// It would take away the last whole copy that is known, or leave it on this computer alone.
+    LastCopy = "last_copy", 409, Refused;
 }
 
 impl Serialize for ErrorCode {

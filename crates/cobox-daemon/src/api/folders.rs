@@ -81,7 +81,7 @@ pub(super) async fn join(
     tag = "folders",
     params(FolderParam),
     request_body = LeaveRequest,
-    responses((status = 200, body = LeaveReply), (status = 404, body = ErrorBody))
+    responses((status = 200, body = LeaveReply), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub(super) async fn leave(
     State(api): State<Api>,

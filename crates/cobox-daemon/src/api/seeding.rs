@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::dto::{KeptDropped, Offer, OfferRequest, RemoveRequest, Seeding, SeedingStart};
+use super::dto::{KeptDropRequest, KeptDropped, Offer, OfferRequest, Seeding, SeedingStart};
 use super::error::{ApiError, ErrorBody, ErrorCode};
 use super::{Api, At, Body};
 
@@ -70,18 +70,18 @@ pub(super) async fn seeding_offer(
     path = "/seeding/folders/{id}/drop",
     tag = "seeding",
     params(KeptParam),
-    request_body = RemoveRequest,
+    request_body = KeptDropRequest,
     responses((status = 200, body = KeptDropped), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
 pub(super) async fn seeding_drop(
     State(api): State<Api>,
     At(at): At<KeptParam>,
-    Body(request): Body<RemoveRequest>,
+    Body(request): Body<KeptDropRequest>,
 ) -> Result<Json<KeptDropped>, ApiError> {
     if !at.id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(ApiError::new(ErrorCode::FolderNotFound, format!("{} is no folder's id", at.id)));
     }
-    api.service.seeding_drop(at.id, request.dry_run).await.map(Json)
+    api.service.seeding_drop(at.id, request).await.map(Json)
 }
 
 /// It becomes a word of a command.

@@ -12,12 +12,12 @@ use super::dto::{
     DeviceLink, DeviceNameRequest, DeviceRemoved, Devices, Differences, DrillReport, Edits, EditsReset, FileAdded,
     FileList, FolderPolicy, FolderReply, Folders, ForgetRequest, ForgetStatus, Forgets, Forgotten, HeldChanges,
     HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite, InviteRequest, InviteStatus, Invites,
-    JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, KeptDropped, LeaveReply,
-    LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest, Offer,
-    OfferRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest,
-    Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored, RoleRequest, Seeding,
-    SeedingStart, SettingsReply, SettingsRequest, SettleRequest, Settled, SpokenInvite, SpokenRequest,
-    SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
+    JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins, JoinsRefused, KeptDropRequest, KeptDropped,
+    LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles, MissingRequest, NicknameRequest,
+    Offer, OfferRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine, QuarantineRequest,
+    RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest, RestoreRequest, Restored,
+    RoleRequest, Seeding, SeedingStart, SettingsReply, SettingsRequest, SettleRequest, Settled, SpokenInvite,
+    SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest, WaitRequest, Whoami,
 };
 use super::error::ApiError;
 use super::events::EventLog;
@@ -137,7 +137,7 @@ pub trait Service: Send + Sync + 'static {
     /// Where encrypted copies lie.
     fn backup_list(&self, folder: String) -> Answer<'_, Backups>;
     /// Ends a backup.
-    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd>;
+    fn backup_remove(&self, folder: String, seeder: String, even_the_last_copy: bool) -> Answer<'_, BackupEnd>;
 
     /// Files with several versions.
     fn conflicts(&self, folder: String) -> Answer<'_, Conflicts>;
@@ -189,7 +189,7 @@ pub trait Service: Send + Sync + 'static {
     /// Makes an offer.
     fn seeding_offer(&self, request: OfferRequest) -> Answer<'_, Offer>;
     /// Deletes what is kept of a folder. `id` is the beginning of its id.
-    fn seeding_drop(&self, id: String, dry_run: bool) -> Answer<'_, KeptDropped>;
+    fn seeding_drop(&self, id: String, request: KeptDropRequest) -> Answer<'_, KeptDropped>;
 
     /// The recovery words and tickets.
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit>;

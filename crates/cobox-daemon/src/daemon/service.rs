@@ -36,12 +36,12 @@ use crate::api::dto::{
     FileList, FolderName, FolderPolicy, FolderReply, FolderRow, FolderState, Folders, ForgetRequest, ForgetStatus,
     Forgets, Forgotten, HeldChanges, HeldRequest, History, IgnoreMatches, IgnoreRequest, IgnoreRules, Invite,
     InviteRequest, InviteStatus, Invites, JoinReply, JoinRequest, JoinStatus, Joining, JoiningStatus, Joins,
-    JoinsRefused, KeptDropped, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members, MissingFiles,
-    MissingRequest, NicknameRequest, Offer, OfferRequest, PageSettings, Place, PlaceRequest, PolicyRequest, Quarantine,
-    QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest, ResetRequest,
-    RestoreRequest, Restored, RoleRequest, Seeding, SeedingStart, SettingsReply, SettingsRequest, SettleRequest,
-    Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest, UseLinkRequest,
-    WaitRequest, Whoami,
+    JoinsRefused, KeptDropRequest, KeptDropped, LeaveReply, LeaveRequest, Linked, MemberChange, MemberName, Members,
+    MissingFiles, MissingRequest, NicknameRequest, Offer, OfferRequest, PageSettings, Place, PlaceRequest,
+    PolicyRequest, Quarantine, QuarantineRequest, RecoverRequest, Recovered, RecoveryKit, RemoveRequest, RenameRequest,
+    ResetRequest, RestoreRequest, Restored, RoleRequest, Seeding, SeedingStart, SettingsReply, SettingsRequest,
+    SettleRequest, Settled, SpokenInvite, SpokenRequest, SpokenWaitRequest, Status, TrashRestoreRequest, UndoRequest,
+    UseLinkRequest, WaitRequest, Whoami,
 };
 use crate::api::{
     Answer, ApiError, Bytestream, ErrorCode, EventLog, FileContent, FilesQuery, HistoryQuery, Service, find_folder,
@@ -194,8 +194,8 @@ impl Service for Daemon {
     fn backup_list(&self, folder: String) -> Answer<'_, Backups> {
         self.list_backups(folder).boxed()
     }
-    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd> {
-        self.remove_backup(folder, seeder).boxed()
+    fn backup_remove(&self, folder: String, seeder: String, even_the_last_copy: bool) -> Answer<'_, BackupEnd> {
+        self.remove_backup(folder, seeder, even_the_last_copy).boxed()
     }
     fn conflicts(&self, folder: String) -> Answer<'_, Conflicts> {
         self.list_conflicts(folder).boxed()
@@ -263,8 +263,8 @@ impl Service for Daemon {
     fn seeding_offer(&self, request: OfferRequest) -> Answer<'_, Offer> {
         seeding::offer(request).boxed()
     }
-    fn seeding_drop(&self, id: String, dry_run: bool) -> Answer<'_, KeptDropped> {
-        async move { seeding::drop(&id, dry_run).await }.boxed()
+    fn seeding_drop(&self, id: String, request: KeptDropRequest) -> Answer<'_, KeptDropped> {
+        async move { seeding::drop(&id, &request).await }.boxed()
     }
     fn recovery_kit(&self) -> Answer<'_, RecoveryKit> {
         async { Ok(self.make_kit()) }.boxed()

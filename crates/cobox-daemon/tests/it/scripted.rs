@@ -457,7 +457,7 @@ impl Service for Scripted {
     fn backup_list(&self, folder: String) -> Answer<'_, Backups> {
         look(self.all(Some(&folder)).map(|mut s| Backups { backups: s.folders.remove(0).backups }))
     }
-    fn backup_remove(&self, folder: String, seeder: String) -> Answer<'_, BackupEnd> {
+    fn backup_remove(&self, folder: String, seeder: String, _: bool) -> Answer<'_, BackupEnd> {
         let end = BackupEnd { seeder: seeder.clone(), kept_until: Some(Time::from_ms(0)) };
         self.change(format!("unbackup {folder} {seeder}"), self.named(&folder).map(|_| end))
     }
@@ -596,7 +596,7 @@ impl Service for Scripted {
     fn seeding_offer(&self, request: OfferRequest) -> Answer<'_, Offer> {
         self.change(format!("offer to {}", request.label), Err(ApiError::new(ErrorCode::Refused, "no seeder runs")))
     }
-    fn seeding_drop(&self, id: String, _: bool) -> Answer<'_, KeptDropped> {
+    fn seeding_drop(&self, id: String, _: KeptDropRequest) -> Answer<'_, KeptDropped> {
         self.change(format!("drop {id}"), Err(ApiError::new(ErrorCode::FolderNotFound, "no such folder")))
     }
     fn place(&self, path: Option<String>) -> Answer<'_, Place> {

@@ -204,7 +204,12 @@ impl Wanted {
     }
 
     /// A verified block came. `None` if it is not wanted: drop it. Else the others that need not send it any more.
+    ///
+    /// What is not wanted is no sign of life: who sends anything but what it was asked for loses its wants as the silent do.
     pub fn arrived(&mut self, now_ms: u64, peer: PeerId, cid: &Cid, bytes: u64) -> Option<Vec<PeerId>> {
+        if !self.wants(cid) {
+            return None;
+        }
         if let Some(source) = self.sources.get_mut(&peer) {
             source.alive_ms = now_ms;
             source.strikes = 0;
@@ -212,9 +217,6 @@ impl Wanted {
             source.blocks += 1;
             source.bytes = source.bytes.saturating_add(bytes);
             source.window = (source.window + 1).min(WINDOW_MAX);
-        }
-        if !self.wants(cid) {
-            return None;
         }
         let mut others = self.unwant(cid);
         others.retain(|other| *other != peer);
@@ -432,6 +434,32 @@ mod tests {
         assert_eq!(asked(&wanted.assign(later), ANNA).len(), 1);
         let late = wanted.wants.keys().next().copied().unwrap();
         assert_eq!(wanted.arrived(later, ANNA, &late, 100), Some(vec![]));
+    }
+
+    #[test]
+    fn a4_who_sends_other_blocks_keeps_nothing_from_those_who_have_them() {
+        let mut wanted = of(40, &[ANNA, BEN]);
+        let first = wanted.assign(0);
+        let owed = asked(&first, ANNA);
+        assert_eq!(owed.len(), WINDOW_START);
+        let (mut now_ms, mut lies) = (0, 0u32);
+        let mut from_ben: BTreeSet<Cid> = asked(&first, BEN).into_iter().collect();
+        // Anna sends something every second, and none of it is what she was asked for.
+        while !wanted.is_empty() {
+            now_ms += 1000;
+            assert!(now_ms <= 2 * BLOCK_TIMEOUT_MS, "{} are kept back", wanted.len());
+            lies += 1;
+            let lie = Cid([&[0xff; 28][..], &lies.to_be_bytes()].concat().try_into().unwrap());
+            assert_eq!(wanted.arrived(now_ms, ANNA, &lie, 100), None);
+            for cid in std::mem::take(&mut from_ben) {
+                wanted.arrived(now_ms, BEN, &cid, 100);
+            }
+            from_ben.extend(asked(&wanted.assign(now_ms), BEN));
+        }
+        // When more is wanted, she is asked for no more than she was at first.
+        (50..200).for_each(|n| wanted.want(cid(n), Priority::Bulk));
+        let again = wanted.assign(now_ms + PAUSE_MAX_MS);
+        assert!(asked(&again, ANNA).len() <= 1 && asked(&again, BEN).len() > WINDOW_START);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Exit {
     Problem = 3,
     /// The service is not running.
     NotRunning = 4,
+    /// Refused unless it is said once more.
+    Refused = 5,
     /// There is no such thing.
     NotFound = 6,
     /// Ctrl-C.
@@ -93,6 +95,8 @@ codes! {
     DamageFound = "damage_found", 500, Problem;
     /// Ctrl-C.
     Interrupted = "interrupted", 499, Interrupted;
+    /// It may be the last copy of the folder.
+    LastCopy = "last_copy", 409, Refused;
 }
 
 /// A failure as people and scripts see it. It holds no secret.

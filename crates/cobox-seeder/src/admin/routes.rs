@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,8 @@ use super::api_file::ApiFile;
 use super::error::{ApiError, ErrorCode};
 use super::guard::{Guard, guard};
 use crate::dto::{
-    CheckReply, CheckRequest, DropReply, FolderReply, Folders, OfferReply, OfferRequest, Status, Stopping, Time,
+    CheckReply, CheckRequest, DropReply, FolderReply, FolderRow, Folders, OfferReply, OfferRequest, Status, Stopping,
+    Time,
 };
 use crate::seeder::{OfferTerms, Seeder};
 
@@ -82,13 +84,40 @@ async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answer<FolderRe
 
 async fn preview_drop(State(api): State<Api>, Path(id): Path<String>) -> Answer<DropReply> {
     let (folder, vaults) = (api.seeder.folder(&id).await?, api.seeder.vaults_beside(&id)?);
-    Ok(Json(DropReply { folder, vaults, dropped: false }))
+    let may_be_last = may_be_last(&folder);
+    Ok(Json(DropReply { folder, vaults, may_be_last, dropped: false }))
 }
 
-async fn drop_folder(State(api): State<Api>, Path(id): Path<String>) -> Answer<DropReply> {
+/// What is to be dropped without more ado.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DropQuery {
+    #[serde(default)]
+    even_the_last_copy: bool,
+}
+
+async fn drop_folder(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(query): Query<DropQuery>,
+) -> Answer<DropReply> {
     let (folder, vaults) = (api.seeder.folder(&id).await?, api.seeder.vaults_beside(&id)?);
+    let may_be_last = may_be_last(&folder);
+    if may_be_last && !query.even_the_last_copy {
+        return Err(ApiError::new(
+            ErrorCode::LastCopy,
+            "this may be the last copy: its members want it kept here, and what lies with them is not known here",
+            "ask them first, and to end it with `cobox backup remove`; --even-the-last-copy deletes it all the same",
+        ));
+    }
     api.seeder.drop_folder(&folder.id).await?;
-    Ok(Json(DropReply { folder, vaults, dropped: true }))
+    Ok(Json(DropReply { folder, vaults, may_be_last, dropped: true }))
+}
+
+/// Other copies are out of a seeder's sight: members tell seeders nothing of what others signed for. One that lacks a block may be the last,
+/// too.
+fn may_be_last(folder: &FolderRow) -> bool {
+    folder.hired && folder.blocks > 0
 }
 
 async fn offer(State(api): State<Api>, body: Result<Json<OfferRequest>, JsonRejection>) -> Answer<OfferReply> {

@@ -43,6 +43,8 @@ const STATES_SHOWN_MAX: usize = 10;
 pub(super) struct Visitor {
     pub(super) peer: Peer,
     pub(super) who: Who,
+    /// Blocks it sent and nobody had asked for: late ones, or wrong ones.
+    pub(super) unasked_blocks: u64,
 }
 
 /// The brain and what it thinks about: thrown away together.
@@ -288,7 +290,7 @@ impl Actor {
             let bytes = brain.tenant.replica().membership().log().genesis().to_bytes();
             peer.send(Message::Genesis { bytes });
         }
-        self.carrier.visitors.insert(id, Visitor { peer, who });
+        self.carrier.visitors.insert(id, Visitor { peer, who, unasked_blocks: 0 });
         brain.replica(now_ms, Input::PeerOpened { peer: id, who, ours: KeyKind::Seeder })
     }
 

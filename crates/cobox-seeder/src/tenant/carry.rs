@@ -210,7 +210,7 @@ impl Carrier {
                     self.gather(cid, bytes.clone());
                 }
             }
-            Output::BlockDropped { cid, .. } => tracing::debug!(cid = %cid.short(), "a block nobody asked for"),
+            Output::BlockDropped { peer, cid } => self.block_unasked(peer, &cid),
             Output::HeadRefused { head, device, why } => {
                 tracing::warn!(head = %head.short(), device = %device.short(), %why, "a head breaks the rules");
             }
@@ -219,6 +219,17 @@ impl Carrier {
                 tracing::warn!(seeder = %seeder.short(), "a seeder denies what it signed");
             }
             Output::Stale { .. } | Output::DeltaArrived { .. } => {} // Nothing for a seeder.
+        }
+    }
+
+    /// A block is known by its bytes alone, so a wrong one is one that nobody asked for. An honest device sends few: it had not heard yet
+    /// that they came from elsewhere.
+    fn block_unasked(&mut self, peer: PeerId, cid: &Cid) {
+        let Some(visitor) = self.visitors.get_mut(&peer) else { return };
+        visitor.unasked_blocks += 1;
+        if visitor.unasked_blocks.is_power_of_two() {
+            let (device, count) = (visitor.who.key.short(), visitor.unasked_blocks);
+            tracing::warn!(device, count, last = %cid.short(), "blocks that were not asked for are dropped");
         }
     }
 

@@ -65,8 +65,13 @@ async fn k7_what_was_receipted_is_there_after_a_kill_at_the_same_address() {
 
     let dry = place.run(&["drop", &id, "--dry-run", "--json"]).json();
     assert_eq!((dry["dropped"].as_bool(), dry["folder"]["id"].as_str()), (Some(false), Some(&*id)));
+    assert_eq!(dry["may_be_last"], true);
     assert_eq!(place.run(&["drop", &id]).code, Some(2), "nobody can be asked");
-    assert_eq!(place.run(&["drop", &id, "--yes"]).code, Some(0));
+    for args in [&["drop", &id, "--yes", "--json"][..], &["drop", &id, "--json"]] {
+        assert_eq!(place.run(args).json_error(), (5, "last_copy".into()), "a6");
+    }
+    assert_eq!(place.run(&["folders", "--json"]).json()["folders"].as_array().unwrap().len(), 1, "it is all there");
+    assert_eq!(place.run(&["drop", &id, "--yes", "--even-the-last-copy"]).code, Some(0));
     assert_eq!(place.run(&["drop", &id, "--json"]).json_error(), (6, "folder_not_found".into()));
     assert_eq!(place.run(&["folders", "--json"]).json()["folders"].as_array().unwrap().len(), 0);
 }

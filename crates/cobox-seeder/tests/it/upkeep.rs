@@ -1,6 +1,6 @@
 //! What happens while nobody looks: damage, old age, dropping.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -126,6 +126,78 @@ async fn d9_a_block_found_damaged_as_it_is_served_is_never_sent_and_is_brought_a
     again.want(vec![cid]);
     again.until(|again| !again.got.is_empty()).await;
     assert_eq!(again.got[&cid], tree.blocks[&cid]);
+}
+
+/// What rotted is asked for of everybody who is there. One has an older state alone; one answers with other bytes, again and again.
+/// Nothing of that gets in, and whoever has the true blocks makes it whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a4_a_repair_takes_nothing_from_a_liar_or_from_who_has_an_older_state_alone() {
+    let host = Host::new().await;
+    let (folder, _) = hosted(&host, &[2, 3], SPACE).await;
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    let (old, tree) = (folder.tree(1, 3000), folder.tree(2, 5000));
+    let first = folder.head(None, &old);
+    let head = folder.head(Some(&first), &tree);
+    for (tree, head) in [(&old, &first), (&tree, &head)] {
+        ana.publish(tree, head);
+        ana.until_held(&head.id(), Holding::Complete).await;
+    }
+    let blocks = host.seeder.folders().await[0].blocks;
+    drop(ana);
+    let lost = [tree.chunk(), tree.nodes[1]];
+    lost.iter().for_each(|cid| damage(host.dir.path(), &tree, cid));
+
+    // Ben lies, and Cem was away since the first state.
+    let mut ben = Line::to(&host.seeder.addrs()).await;
+    assert!(ben.open(folder.id(), KeyKind::Device, key(2)).await);
+    let liar = ben.opened().await;
+    let truth: BTreeMap<Cid, Vec<u8>> = tree.blocks.iter().map(|(cid, bytes)| (*cid, bytes.to_vec())).collect();
+    let other = old.blocks[&old.chunk()].to_vec();
+    let lying = tokio::spawn(async move {
+        let mut told = 0;
+        loop {
+            let Some(event) = ben.events.recv().await else { return told };
+            let FolderEvent::Message { message: Message::Want { cids }, .. } = event else { continue };
+            for cid in cids {
+                let mut flipped = truth[&cid].clone();
+                *flipped.last_mut().unwrap() ^= 1;
+                let cut = truth[&cid][..truth[&cid].len() - 1].to_vec();
+                for lie in [flipped, cut, other.clone()] {
+                    told += 1;
+                    if liar.send_block(lie.into()).await.is_err() {
+                        return told;
+                    }
+                }
+            }
+        }
+    });
+    let mut cem = Device::open(&folder, 3, &host.seeder.addrs()).await;
+    cem.publish(&old, &first);
+    assert_eq!(host.seeder.check(true).await.unwrap().damaged.len(), lost.len());
+    // Cem is asked too, sooner or later, and has none of it.
+    tokio::select! {
+        () = cem.until(|cem| lost.iter().any(|cid| cem.asked.contains(cid))) => {}
+        () = tokio::time::sleep(std::time::Duration::from_secs(3)) => {}
+    }
+    let row = host.seeder.folders().await.remove(0);
+    assert_eq!((row.complete, row.blocks), (false, blocks - lost.len() as u64), "lies are not kept");
+    assert_eq!(row.damaged.len(), lost.len(), "what is missing stays named: {row:?}");
+
+    let mut ana = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    ana.publish(&old, &first);
+    ana.publish(&tree, &head);
+    tokio::select! {
+        row = until_row(&host, |row| row.complete && row.damaged.is_empty()) => assert_eq!(row.blocks, blocks),
+        () = ana.until(|_| false) => unreachable!("lives on while the seeder takes its blocks"),
+        () = cem.until(|_| false) => unreachable!("as long as that"),
+    }
+    assert_eq!(ana.asked, lost.into(), "these blocks and no others");
+    assert!(host.seeder.check(false).await.unwrap().damaged.is_empty());
+    let mut reader = Device::open(&folder, 1, &host.seeder.addrs()).await;
+    reader.want(tree.blocks.keys().copied().collect());
+    reader.until(|reader| reader.got.len() == tree.blocks.len()).await;
+    assert!(tree.blocks.iter().all(|(cid, bytes)| reader.got[cid] == *bytes), "byte for byte");
+    lying.abort();
 }
 
 /// Waits until a folder's row is as it should be. Asking wakes the folder, which then sees what time it is.

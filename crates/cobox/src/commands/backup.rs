@@ -39,6 +39,9 @@ enum What {
         folder: String,
         /// The seeder: its name or the beginning of its key
         seeder: String,
+        /// Also if nobody else is known to have the folder whole
+        #[arg(long)]
+        even_the_last_copy: bool,
     },
 }
 
@@ -65,8 +68,22 @@ impl Args {
                 }
                 context.out.data(&backups, show)
             }
-            What::Remove { folder, seeder } => {
-                let end: BackupEnd = client.delete(&format!("{}/{}", address(&folder)?, part(&seeder)))?;
+            What::Remove { folder, seeder, even_the_last_copy } => {
+                let place = format!("{}/{}", address(&folder)?, part(&seeder));
+                let remove = |even| match even {
+                    true => client.delete::<BackupEnd>(&format!("{place}?even_the_last_copy=true")),
+                    false => client.delete(&place),
+                };
+                let end = match remove(even_the_last_copy) {
+                    Err(refused) if refused.is_last_copy() => {
+                        if !context.confirm_last_copy(refused)? {
+                            context.out.note("nothing was done");
+                            return Ok(());
+                        }
+                        remove(true)?
+                    }
+                    end => end?,
+                };
                 context.out.data(&end, |end| {
                     let until =
                         end.kept_until.map_or_else(|| "until its agreement ends".into(), |at| format!("until {at}"));

@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Remove the files from this device too
     #[arg(long)]
     delete_files: bool,
+    /// With --delete-files: also if no other whole copy of the folder is known
+    #[arg(long, requires = "delete_files")]
+    even_the_last_copy: bool,
     /// Only show what would happen
     #[arg(long)]
     dry_run: bool,
@@ -62,8 +65,20 @@ impl Args {
                 return Ok(());
             }
         }
-        let request = LeaveRequest { delete_files: self.delete_files };
-        let reply: LeaveReply = client.post(&format!("folders/{folder}/leave"), &request)?;
+        let leave = |even_the_last_copy| {
+            let request = LeaveRequest { delete_files: self.delete_files, even_the_last_copy };
+            client.post::<LeaveReply>(&format!("folders/{folder}/leave"), &request)
+        };
+        let reply = match leave(self.even_the_last_copy) {
+            Err(refused) if refused.is_last_copy() => {
+                if !context.confirm_last_copy(refused)? {
+                    context.out.note("nothing was done");
+                    return Ok(());
+                }
+                leave(true)?
+            }
+            reply => reply?,
+        };
         if !reply.other_complete_copy {
             context.out.note("warning: no other complete copy of this folder is known");
         }

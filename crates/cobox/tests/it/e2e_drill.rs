@@ -53,7 +53,7 @@ fn backed_up(world: &World, files: u64) -> (Computer, Computer) {
     (ana, the_box)
 }
 
-fn drill_of<'s>(status: &'s Value) -> (&'s Value, &'s Value) {
+fn drill_of(status: &Value) -> (&Value, &Value) {
     (&status["backups"][0]["drill"], &status["backups"][0]["drill_passed_at"])
 }
 

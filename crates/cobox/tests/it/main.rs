@@ -27,6 +27,7 @@ mod e2e_full_disk;
 mod e2e_ignore;
 mod e2e_invites;
 mod e2e_joins;
+mod e2e_last_copy;
 mod e2e_limits;
 mod e2e_loss;
 mod e2e_refusals;

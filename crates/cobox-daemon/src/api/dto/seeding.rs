@@ -123,13 +123,27 @@ pub struct Offer {
     pub disk_free_bytes: u64,
 }
 
-/// `POST seeding/folders/{id}/drop`: what goes.
+/// `POST seeding/folders/{id}/drop`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeptDropRequest {
+    /// Only says what would go.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Also if its members want it kept here, and it may be the last copy.
+    #[serde(default)]
+    pub even_the_last_copy: bool,
+}
+
+/// What goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeptDropped {
     /// The folder, as it was.
     pub folder: KeptFolder,
     /// Members' recovery data that goes with it.
     pub vaults: u64,
+    /// Whether it may be the last copy: its members want it kept here, and what lies elsewhere is not known here.
+    pub may_be_last: bool,
     /// Whether it is gone; a dry run only says what would go.
     pub dropped: bool,
 }

@@ -8,9 +8,9 @@ use cobox_proto::hosting::{Offer, OfferError, Ticket};
 use cobox_proto::members::{OpBody, Retention, Role};
 
 use super::super::{Daemon, Running, now_ms};
-use super::status::snapshot;
+use super::status::{Snapshot, snapshot};
 use super::{failed, stopped};
-use crate::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, Backups, Time};
+use crate::api::dto::{BackupAddRequest, BackupAdded, BackupEnd, BackupStatus, Backups, Time};
 use crate::api::{ApiError, ErrorCode};
 use crate::folder::{FolderActor, SeederConfig};
 
@@ -165,10 +165,19 @@ impl Daemon {
         Ok(Backups { backups: status.folders.into_iter().flat_map(|f| f.backups).collect() })
     }
 
-    pub(super) async fn remove_backup(&self, folder: String, typed: String) -> Result<BackupEnd, ApiError> {
+    pub(super) async fn remove_backup(
+        &self,
+        folder: String,
+        typed: String,
+        even_the_last_copy: bool,
+    ) -> Result<BackupEnd, ApiError> {
         let running = self.find(&folder)?;
         may_decide_on_backups(&running).await?;
         let wanted = typed.to_ascii_lowercase();
+        if !even_the_last_copy {
+            let snapshot = self.folder_snapshot(&running).await?;
+            refuse_last_copy(&running, &snapshot, &wanted)?;
+        }
         let ended = running
             .handle
             .ask(move |actor| {
@@ -193,6 +202,24 @@ impl Daemon {
         self.write_vault().await;
         Ok(end)
     }
+}
+
+/// A copy that a seeder has signed for goes only if the newest state lies whole somewhere else than on this computer, too.
+fn refuse_last_copy(running: &Running, snapshot: &Snapshot, wanted: &str) -> Result<(), ApiError> {
+    let is_it = |backup: &&BackupStatus| wanted.len() >= 6 && wanted.starts_with(backup.seeder.as_str());
+    let is_meant = |backup: &&BackupStatus| is_it(backup) || wanted.len() >= 6 && backup.seeder.starts_with(wanted);
+    let Some(backup) = snapshot.backups.iter().find(is_meant) else { return Ok(()) };
+    if backup.head_at.is_none() || snapshot.files() == 0 || snapshot.lies_whole_elsewhere(Some(&backup.seeder)) {
+        return Ok(());
+    }
+    let (name, seeder) = (&running.config.name, &backup.seeder);
+    let what = match snapshot.is_whole_here() {
+        true => format!("{name} would lie on this computer alone: nobody else but {seeder} is known to have it whole"),
+        false => format!("nobody but {seeder} is known to have {name} whole, and this computer has not"),
+    };
+    Err(ApiError::new(ErrorCode::LastCopy, what).hint(
+        "wait until another seeder or a member has all of it (`cobox status --wait`); --even-the-last-copy ends it all the same",
+    ))
 }
 
 /// What an editor says of backups counts for nobody.

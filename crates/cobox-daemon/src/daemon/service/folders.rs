@@ -11,6 +11,7 @@ use cobox_proto::id::{Cid, EpochTag};
 use cobox_proto::members::FolderKind;
 
 use super::super::{Daemon, Running};
+use super::status::Snapshot;
 use super::{failed, folder_name, stopped};
 use crate::api::dto::{
     BackupEnd, CheckReport, CreateRequest, FolderName, FolderReply, LeaveReply, LeaveRequest, Problem, Profile, Time,
@@ -83,8 +84,10 @@ impl Daemon {
     pub(super) async fn leave_folder(&self, folder: String, request: LeaveRequest) -> Result<LeaveReply, ApiError> {
         let running = self.find(&folder)?;
         let snapshot = self.folder_snapshot(&running).await?;
-        let other_complete_copy =
-            snapshot.backups.iter().any(|backup| backup.complete) || snapshot.in_step_with_members();
+        let other_complete_copy = snapshot.lies_whole_elsewhere(None);
+        if request.delete_files && !other_complete_copy && !request.even_the_last_copy && snapshot.files() > 0 {
+            return Err(last_copy(&running, &snapshot));
+        }
         let backups = running
             .handle
             .ask(|actor| {
@@ -172,6 +175,21 @@ impl Daemon {
         report.damaged.extend(check_records(&running, records).await?);
         Ok(report)
     }
+}
+
+/// Deleting the files here would delete the last that is known of.
+fn last_copy(running: &Running, snapshot: &Snapshot) -> ApiError {
+    let (name, files) = (&running.config.name, snapshot.files());
+    let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
+    ApiError::new(
+        ErrorCode::LastCopy,
+        format!("no other whole copy of {name} is known: no seeder has signed for its newest state, and no member who is connected has \
+                 it; its {files} would be gone"),
+    )
+    .hint(
+        "wait until a seeder or member has all of it (`cobox status --wait`), or leave without --delete-files; \
+         --even-the-last-copy deletes it all the same",
+    )
 }
 
 /// What a check reads again.

@@ -87,8 +87,24 @@ fn editing(actor: &FolderActor) -> Vec<Opened> {
 }
 
 impl Snapshot {
+    /// Whether the newest state is known to lie whole somewhere else than here: at a seeder that signed for it, this one left out, or
+    /// at a connected member.
+    pub(super) fn lies_whole_elsewhere(&self, but_for: Option<&str>) -> bool {
+        let mut others = self.backups.iter().filter(|backup| but_for != Some(backup.seeder.as_str()));
+        others.any(|backup| backup.complete) || self.in_step_with_members()
+    }
+
+    /// Whether every file that the folder has is on this device, and how many these are.
+    pub(super) fn is_whole_here(&self) -> bool {
+        self.summary.pending_files == 0
+    }
+
+    pub(super) fn files(&self) -> u64 {
+        self.summary.files
+    }
+
     /// Whether another member who is connected has everything.
-    pub(super) fn in_step_with_members(&self) -> bool {
+    fn in_step_with_members(&self) -> bool {
         self.members.iter().any(|member| !member.you && member.in_step)
     }
 }

@@ -45,7 +45,9 @@ impl FolderActor {
         let receipts = self.replica.receipts().map(|receipt| receipt.receipt());
         let whole = receipts.filter(|r| r.seeder == *seeder && r.holding == Holding::Complete);
         let known = whole.filter_map(|r| Some((r.received_ms, self.replica.heads().get(&r.head)?)));
-        let (_, head) = known.max_by_key(|(received_ms, _)| *received_ms).ok_or(NoDrill::NothingWhole)?;
+        // What was sealed under keys that are still to come can not be opened by anybody here.
+        let readable = known.filter(|(_, head)| keys.has_epoch(&head.head().epoch));
+        let (_, head) = readable.max_by_key(|(received_ms, _)| *received_ms).ok_or(NoDrill::NothingWhole)?;
         let forgotten = self.forgotten().into_keys().collect();
         Ok(DrillSetup { keys, head: head.clone(), peer: row.peer.id, forgotten })
     }
