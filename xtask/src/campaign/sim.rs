@@ -110,7 +110,7 @@ mod tests {
         let older = "| sim | seeds 1000000..1002000, 1 min | x |\n";
         assert_eq!(next(older, SEEDS, FIRST_SEED), FIRST_SEED, "those had less weather");
         assert_eq!(next(ledger, CASES, FIRST_CASE), FIRST_CASE);
-        let ledger = "| x | abc | model | cases 7..9000, 1 min | 8993 cases, 0 failed |\n";
-        assert_eq!(next(ledger, CASES, FIRST_CASE), 9_000);
+        let ledger = "| x | abc | model | cases 1000000000..1000009000, 1 min | 9000 cases, 0 failed |\n";
+        assert_eq!(next(ledger, CASES, FIRST_CASE), 1_000_009_000);
     }
 }
