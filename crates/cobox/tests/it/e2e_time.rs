@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use crate::e2e_tree::Tree;
 use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, becomes, noise, same, same_and, until};
+
+/// So long after the last file that went, the brake takes a wave for over.
+const BRAKE_WAITS: Duration = Duration::from_millis(700);
 
 /// A moment after everything so far and before everything that follows, as people type it.
 fn moment() -> String {
@@ -322,7 +325,10 @@ fn h2_3000_files_turned_into_noise_are_held_and_undone() {
     wait_long(&ana);
     let before = moment();
     // Half is encrypted in place, half under other names, as malware does.
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
     for n in 0..FILES {
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
         let path = mine.join(format!("dir {}/page {n}.txt", n % 10));
         let sealed = noise(n as u64 + 1, 300 + n % 900);
         if n % 2 == 0 {
@@ -337,7 +343,9 @@ fn h2_3000_files_turned_into_noise_are_held_and_undone() {
         let all = change["deleted_files"].as_u64() == Some(1500) && change["changed_files"].as_u64() == Some(3000);
         if all { Ok(()) } else { Err(change) }
     });
-    assert_eq!(Tree::read(&theirs).unwrap().difference(&whole), None, "nothing of it left");
+    // On a machine so busy that the wrecker itself stood still for as long as the brake waits for more, what it had done by then may be gone.
+    let left = Tree::read(&theirs).unwrap().difference(&whole);
+    assert!(left.is_none() || longest > BRAKE_WAITS / 2, "nothing of it left, with pauses of {longest:?}: {left:?}");
     // Let through by mistake, it waits at the others; undone, everything is as it was.
     ana.json(&["held", "approve", "docs"]);
     waits_for_a_word(&ben, "incoming", 1500);
