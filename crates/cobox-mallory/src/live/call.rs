@@ -190,6 +190,22 @@ impl Call {
         Ok(())
     }
 
+    /// Says this again and again until the other end closes the folder. What comes slowly may be answered in between, and is not too much then.
+    pub(crate) fn says_until_closed(mut self, what: impl Fn() -> Vec<Message>) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            what().into_iter().for_each(|message| self.says(message));
+            let again = Instant::now() + Duration::from_secs(1);
+            while let Some(left) = again.checked_duration_since(Instant::now()) {
+                if let Some(FolderEvent::Closed { .. }) = self.hears_within(left) {
+                    self.line.hang_up();
+                    return Ok(());
+                }
+            }
+            ensure!(Instant::now() < end, "not closed within {PATIENCE:?}");
+        }
+    }
+
     /// Waits until all that was said before has been looked at: what is said is heard in order, and a question comes last.
     pub(crate) fn was_heard(&mut self) -> Result<()> {
         self.says(Message::GenesisWanted);

@@ -480,9 +480,12 @@ fn forged_addresses(scene: &mut Scene) -> Result<Verdict> {
 }
 
 fn endless_wishes(scene: &mut Scene) -> Result<Verdict> {
-    closed_by_all(scene, "too many blocks", || {
-        Ok((0..9).map(|part| Message::Want { cids: names(part * 1024, 1024) }).collect())
-    })
+    for at in [At::Ana, At::Box] {
+        let call = scene.as_member(at)?;
+        call.says_until_closed(|| (0..9).map(|part| Message::Want { cids: names(part * 1024, 1024) }).collect())?;
+        scene.is_told(at, &["a peer is closed", &scene.mallorys_name(), "too many blocks"])?;
+    }
+    Ok(Verdict::Closed)
 }
 
 fn other_sort(scene: &mut Scene) -> Result<Verdict> {
