@@ -488,8 +488,6 @@ fn k2_a_directory_moved_into_one_that_was_a_file_stays_there() {
     assert_eq!(folder.shows(), ["f", "f/d", "f/d/x"]);
 }
 
-/// The disk gives the number of a deleted file to the next new one. It is not the old one moved and edited: what others do to the old one
-/// must not come to it.
 /// Directories that moved into what was made anew where others had stood, seen in one look: whichever is listed first, the folder has
 /// them where they stand, and nothing is to be done on the disk.
 #[test]
@@ -514,6 +512,8 @@ fn k2_directories_that_moved_into_what_was_made_anew_in_each_others_places_stand
     assert_eq!((inode(&folder, "b/p"), inode(&folder, "a/q")), (a, b), "moved, and not written anew");
 }
 
+/// The disk gives the number of a deleted file to the next new one. It is not the old one moved and edited: what others do to the old one
+/// must not come to it.
 #[test]
 fn k2_a_new_file_with_the_number_of_a_deleted_one_is_not_the_deleted_one() {
     let mut folder = Folder::new();

@@ -94,11 +94,12 @@ impl Snapshot {
         others.any(|backup| backup.complete) || self.in_step_with_members()
     }
 
-    /// Whether every file that the folder has is on this device, and how many these are.
+    /// Whether every file that the folder has is on this device.
     pub(super) fn is_whole_here(&self) -> bool {
         self.summary.pending_files == 0
     }
 
+    /// How many files the folder has.
     pub(super) fn files(&self) -> u64 {
         self.summary.files
     }
