@@ -154,15 +154,28 @@ fn same_content(a: &Item, b: &Item) -> bool {
     a.body.len() == b.body.len() && a.body.iter().zip(&b.body).all(same)
 }
 
-/// The place of an item, climbing up from it. What hangs nowhere, or in a circle, hangs under the root, as in the view.
+/// The place of an item, climbing up from it. What hangs nowhere hangs under the root, and a circle is cut where the view cuts it.
 pub(super) fn path_of<'s>(item: &dyn Fn(&Inode) -> Option<&'s Item>, inode: &Inode) -> FolderPath {
-    let mut names = Vec::new();
-    let mut at = *inode;
-    while let Some((_, loc)) = item(&at).and_then(Item::effective) {
-        names.push(loc.name.clone());
-        at = loc.parent;
-        if at == Inode::ZERO || names.len() > PATH_DEPTH_MAX {
-            break;
+    let loc = |inode: &Inode| item(inode).and_then(Item::effective).map(|(_, loc)| loc);
+    let climbed = |top: Inode| {
+        let (mut names, mut at) = (Vec::new(), *inode);
+        while let Some(loc) = loc(&at) {
+            names.push(loc.name.clone());
+            if at == top || loc.parent == Inode::ZERO || names.len() > PATH_DEPTH_MAX {
+                break;
+            }
+            at = loc.parent;
+        }
+        (names, at)
+    };
+    let (mut names, last) = climbed(Inode::ZERO);
+    if names.len() > PATH_DEPTH_MAX {
+        let up = |at: &Inode| loc(at).map(|loc| loc.parent);
+        let circle: Vec<Inode> =
+            std::iter::successors(Some(last), |at| up(at).filter(|up| *up != last)).take(PATH_DEPTH_MAX).collect();
+        if circle.last().and_then(up) == Some(last) {
+            let cut = circle.into_iter().max_by_key(|at| (loc(at).map(|loc| loc.vd), *at));
+            names = climbed(cut.unwrap_or(last)).0;
         }
     }
     names.reverse();

@@ -478,6 +478,24 @@ fn a_file_is_followed_through_its_renames_and_those_of_its_directories() {
 }
 
 #[test]
+fn c3_what_hangs_in_a_circle_is_told_where_it_shows() {
+    let mut story = Story::new(2);
+    let [a, b] = ["a", "b"].map(|dir| story.commit(0, |c| c.make_dir(Inode::ZERO, &dir.parse().unwrap())).1);
+    let file = story.create("a/song");
+    story.join(1, 0, false);
+    story.commit(0, |c| c.rename(a, b, &"a".parse().unwrap()).unwrap());
+    story.commit(1, |c| c.rename(b, a, &"b".parse().unwrap()).unwrap());
+    story.join(0, 1, false);
+    let edited = story.edit(file);
+    let shown: Vec<&FolderPath> = story.shown[&edited].keys().collect();
+    assert_eq!(shown.len(), 1);
+    let told = story.told(&story.blocks, "", 100);
+    let of_it: Vec<&FolderPath> =
+        told.iter().filter(|dated| dated.head == edited).map(|dated| &dated.entry.path).collect();
+    assert_eq!(of_it, shown);
+}
+
+#[test]
 fn t1_t3_a_clock_that_is_far_off_moves_nobodys_history() {
     let mut story = Story::new(3);
     let honest = story.now_ms;

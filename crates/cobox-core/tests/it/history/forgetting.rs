@@ -3,6 +3,7 @@
 use cobox_core::history::{ForgetError, Forgettable, forgettable};
 use cobox_core::state::{Dot, Item, Ref};
 use cobox_core::tree::manifest::{Listed, list};
+use cobox_proto::limits::PATH_DEPTH_MAX;
 
 use super::*;
 
@@ -146,7 +147,8 @@ fn of_a_long_file_its_list_goes_and_a_short_one_keeps_what_a_list_names() {
     assert!(found.states.is_disjoint(&with_long) && !found.states.is_empty());
 }
 
-/// Whether it lies at or beneath a path, by what records say.
+/// Whether it lies at or beneath a path, by what records say. What was moved into itself by two people at once hangs in a circle, and
+/// beneath nothing.
 fn is_beneath(state: &State, inode: &Inode, top: &FolderPath) -> bool {
     let (mut names, mut at) = (Vec::new(), *inode);
     while let Some((_, loc)) = state.get(&at).and_then(Item::effective) {
@@ -154,6 +156,9 @@ fn is_beneath(state: &State, inode: &Inode, top: &FolderPath) -> bool {
         at = loc.parent;
         if at == Inode::ZERO {
             break;
+        }
+        if names.len() > PATH_DEPTH_MAX {
+            return false;
         }
     }
     names.reverse();
