@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
 
 use cobox_core::drill::{DrillOf, LastDrill};
 use cobox_proto::id::{FolderId, SigKey};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Daemon, Running, now_ms, random};
 use crate::api::dto::{Bandwidth, DrillOutcome, NotGiven, SeederDrill, Time};
 use crate::api::{EventKind, News};
-use crate::folder::{CutOff, Drill, Drilled, NoDrill, Sort};
+use crate::folder::{CutOff, Drill, Drilled, LetsThrough, NoDrill, Sort};
 
 /// In a folder's own directory: what came of them, and where files are put together.
 const KEPT: &str = "drill.json";
@@ -36,6 +36,14 @@ pub(crate) struct Drills {
     pub(super) look_again: Arc<tokio::sync::Notify>,
     one_at_a_time: tokio::sync::Mutex<()>,
     kept: Mutex<BTreeMap<FolderId, Kept>>,
+    /// What the last one came to, of each seeder, and when it ended: whoever asked before that is told the same.
+    ended: Mutex<BTreeMap<(FolderId, SigKey), (Instant, SeederDrill)>>,
+}
+
+impl Drills {
+    fn ended(&self) -> MutexGuard<'_, BTreeMap<(FolderId, SigKey), (Instant, SeederDrill)>> {
+        self.ended.lock().expect("no thread panics while it holds this lock")
+    }
 }
 
 /// Of one folder, by the seeder's key.
@@ -110,9 +118,20 @@ impl Daemon {
         wait
     }
 
-    /// Rehearses a restore from one seeder; `None` if the folder is being stopped.
+    /// Rehearses a restore from one seeder, or waits for one that goes on; `None` if the folder is being stopped.
     pub(super) async fn drill(&self, running: &Running, seeder: SigKey) -> Option<SeederDrill> {
+        let asked = Instant::now();
         let _one_at_a_time = self.drills.one_at_a_time.lock().await;
+        let of = (running.handle.id, seeder);
+        if let Some((_, told)) = self.drills.ended().get(&of).filter(|(ended, _)| *ended >= asked) {
+            return Some(told.clone());
+        }
+        let told = self.drill_alone(running, seeder).await?;
+        self.drills.ended().insert(of, (Instant::now(), told.clone()));
+        Some(told)
+    }
+
+    async fn drill_alone(&self, running: &Running, seeder: SigKey) -> Option<SeederDrill> {
         let (folder, at_ms) = (running.handle.id, now_ms());
         let setup = match running.handle.ask(move |actor| actor.drill_setup(&seeder)).await? {
             Ok(setup) => setup,
@@ -120,7 +139,11 @@ impl Daemon {
         };
         let head_at_ms = setup.head.head().claimed_time_ms;
         let place = self.folder_dir(&folder).join(PLACE);
-        let drill = Drill::new(setup, running.handle.clone(), self.runtime.clone(), random(), place);
+        let me = self.me.clone();
+        let lets_through =
+            move || me.upgrade().map_or(LetsThrough::Enough, |daemon| LetsThrough::of(daemon.rates_now()));
+        let drill =
+            Drill::new(setup, running.handle.clone(), self.runtime.clone(), Box::new(lets_through), random(), place);
         let drilled = tokio::task::spawn_blocking(move || drill.run()).await.ok()?;
         let inodes = drilled.failed.iter().map(|(inode, ..)| *inode).collect();
         let paths = running.handle.ask(move |actor| actor.paths_of(&inodes)).await?;
@@ -177,6 +200,7 @@ impl Daemon {
 
     /// What is known of the rehearsals with the seeder whose key begins so.
     pub(super) fn drill_known(&self, folder: &FolderId, seeder: &str) -> Option<OfSeeder> {
+        self.drills.ended().retain(|(of, _), _| of != folder);
         let mut all = self.drills.kept.lock().expect("no thread panics while it holds this lock");
         let kept = all.entry(*folder).or_insert_with(|| self.read_drills(folder));
         kept.0.iter().find(|(key, _)| key.starts_with(seeder)).map(|(_, known)| known.clone())
@@ -210,10 +234,18 @@ fn time(ms: u64) -> Time {
 
 /// There was none.
 fn none(seeder: &SigKey, why: NoDrill) -> SeederDrill {
-    let (outcome, message) = match why {
-        NoDrill::Away => (DrillOutcome::Away, "it is not connected"),
-        NoDrill::NothingWhole => (DrillOutcome::NothingWhole, "it has signed for no whole state yet"),
-    };
+    match why {
+        NoDrill::Away => not_begun(seeder, DrillOutcome::Away, "it is not connected"),
+        NoDrill::NothingWhole => not_begun(seeder, DrillOutcome::NothingWhole, "it has signed for no whole state yet"),
+    }
+}
+
+/// The folder was paused or left while it went on.
+pub(super) fn stopped(seeder: &SigKey) -> SeederDrill {
+    not_begun(seeder, DrillOutcome::Unfinished, "the folder was stopped before all was tried")
+}
+
+fn not_begun(seeder: &SigKey, outcome: DrillOutcome, message: &str) -> SeederDrill {
     SeederDrill {
         seeder: seeder.short(),
         outcome,
@@ -240,6 +272,9 @@ fn told(seeder: &SigKey, drilled: &Drilled, head_at_ms: u64, mut failed: Vec<Not
     let state = time(head_at_ms);
     let message = match (&drilled.cut_off, &drilled.records) {
         (Some(CutOff::Disk(why)), _) if !is_damaged => format!("this computer's disk refused: {why}"),
+        (Some(CutOff::OwnLimit), _) if !is_damaged => {
+            "this computer's own limits or schedule let nothing through in time: `cobox config list`".to_owned()
+        }
         (Some(CutOff::Connection), _) if !is_damaged => "the connection to it ended before all was tried".to_owned(),
         (_, Some(why)) => format!("what leads to the files of the state of {state} did not come back: {why}"),
         _ if is_damaged => {
@@ -307,6 +342,8 @@ mod tests {
         assert_eq!(outcome(&cut).0, DrillOutcome::Unfinished);
         let cut = Drilled { cut_off: Some(CutOff::Connection), failed: failed(Gone), ..Drilled::default() };
         assert_eq!(outcome(&cut).0, DrillOutcome::Failed, "what it said before stands");
+        let slow = Drilled { cut_off: Some(CutOff::OwnLimit), records: Some(Silent), ..Drilled::default() };
+        assert_eq!(outcome(&slow).0, DrillOutcome::Unfinished, "no seeder is blamed for what this computer holds back");
         let full = CutOff::Disk(std::io::Error::other("full"));
         let (end, message) = outcome(&Drilled { cut_off: Some(full), ..Drilled::default() });
         assert_eq!(end, DrillOutcome::Unfinished);

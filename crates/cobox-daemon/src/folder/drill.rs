@@ -17,7 +17,9 @@ use cobox_core::drill::{drawn_of, that_fit};
 use cobox_core::keys::FolderKeys;
 use cobox_core::state::{Body, Item};
 use cobox_core::tree::{Sample, TreeError};
+use cobox_net::{Rate, Rates};
 use cobox_proto::id::{Cid, Inode};
+use cobox_proto::limits::BLOCK_BYTES_MAX;
 use tokio::runtime::Handle;
 
 use super::FolderHandle;
@@ -29,6 +31,8 @@ use super::restoring::{NotRestored, finish, new_file};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Who has sent as many other blocks as are still to come is not waited for so long.
 const PATIENCE_WITH_LIARS: Duration = Duration::from_secs(3);
+/// This computer's own schedule lets nothing through: it is not waited for long.
+const PATIENCE_WHILE_PAUSED: Duration = Duration::from_secs(5);
 /// After so many silences nothing more is asked for.
 const SILENCES_MAX: u32 = 2;
 /// Blocks asked for at once.
@@ -80,8 +84,40 @@ pub(crate) enum NotGiven {
 pub(crate) enum CutOff {
     /// The connection ended.
     Connection,
+    /// This computer's own limit or schedule may be why nothing came.
+    OwnLimit,
     /// The place for the files can not be written.
     Disk(io::Error),
+}
+
+/// What this computer's own limits and schedule let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LetsThrough {
+    /// Enough that silence is the seeder's.
+    Enough,
+    /// So little that what comes may take longer than is waited.
+    Little,
+    Nothing,
+}
+
+impl LetsThrough {
+    /// By the slower of both directions.
+    pub(crate) fn of(rates: Rates) -> Self {
+        let one = |rate| match rate {
+            Rate::Unlimited => Self::Enough,
+            // Sixteen of the largest blocks: the folder's own traffic passes there, too.
+            Rate::BytesPerSecond(n) if n.saturating_mul(PATIENCE.as_secs()) >= 16 * BLOCK_BYTES_MAX as u64 => {
+                Self::Enough
+            }
+            Rate::BytesPerSecond(_) => Self::Little,
+            Rate::Paused => Self::Nothing,
+        };
+        match (one(rates.send), one(rates.receive)) {
+            (Self::Nothing, _) | (_, Self::Nothing) => Self::Nothing,
+            (Self::Enough, Self::Enough) => Self::Enough,
+            _ => Self::Little,
+        }
+    }
 }
 
 /// The one seeder that is asked.
@@ -89,13 +125,15 @@ struct OneSeeder {
     handle: FolderHandle,
     runtime: Handle,
     setup: DrillSetup,
+    lets_through: Box<dyn Fn() -> LetsThrough + Send>,
     fetched_bytes: u64,
     /// What it says it has not, and what it did not give.
     gone: BTreeSet<Cid>,
     silences: u32,
     /// How many blocks came that were not asked for.
     others: u64,
-    is_over: bool,
+    /// Nothing more can be asked for, and why.
+    is_over: Option<CutOff>,
 }
 
 impl OneSeeder {
@@ -105,13 +143,17 @@ impl OneSeeder {
         let (asked, peer, handle) = (cids.to_vec(), self.setup.peer, self.handle.clone());
         let is_asked = self.runtime.block_on(handle.ask(move |actor| actor.drill_ask(peer, &asked, &tell)));
         if is_asked != Some(true) {
-            self.is_over = true;
+            self.is_over = Some(CutOff::Connection);
             return;
         }
         let mut left: BTreeSet<Cid> = cids.iter().copied().collect();
         let mut others = 0;
         while !left.is_empty() {
-            let patience = if others < left.len() { PATIENCE } else { PATIENCE_WITH_LIARS };
+            let patience = match (self.lets_through)() {
+                LetsThrough::Nothing => PATIENCE_WHILE_PAUSED,
+                _ if others < left.len() => PATIENCE,
+                _ => PATIENCE_WITH_LIARS,
+            };
             match told.recv_timeout(patience) {
                 Ok((cid, _)) if !left.remove(&cid) => {
                     others += 1;
@@ -124,10 +166,13 @@ impl OneSeeder {
                 Ok((cid, None)) => drop(self.gone.insert(cid)),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.silences += 1;
+                    if (self.lets_through)() != LetsThrough::Enough {
+                        self.is_over = Some(CutOff::OwnLimit);
+                    }
                     return;
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    self.is_over = true;
+                    self.is_over = Some(CutOff::Connection);
                     return;
                 }
             }
@@ -144,7 +189,7 @@ impl OneSeeder {
     }
 
     fn may_ask(&self) -> bool {
-        !self.is_over && self.silences < SILENCES_MAX
+        self.is_over.is_none() && self.silences < SILENCES_MAX
     }
 }
 
@@ -187,17 +232,19 @@ pub(crate) struct Drill {
 }
 
 impl Drill {
-    /// With the seeder of this setup; `seed` is the chance by which files are drawn, and `place` a directory that is made and removed.
+    /// With the seeder of this setup; `lets_through` is asked again and again, `seed` is the chance by which files are drawn, and `place`
+    /// a directory that is made and removed.
     pub(crate) fn new(
         setup: DrillSetup,
         handle: FolderHandle,
         runtime: Handle,
+        lets_through: Box<dyn Fn() -> LetsThrough + Send>,
         seed: [u8; 32],
         place: PathBuf,
     ) -> Self {
         let keys: Arc<FolderKeys> = setup.keys.clone();
-        let (gone, fetched_bytes, silences, others, is_over) = (BTreeSet::new(), 0, 0, 0, false);
-        let source = OneSeeder { handle, runtime, setup, fetched_bytes, gone, silences, others, is_over };
+        let (gone, fetched_bytes, silences, others, is_over) = (BTreeSet::new(), 0, 0, 0, None);
+        let source = OneSeeder { handle, runtime, setup, lets_through, fetched_bytes, gone, silences, others, is_over };
         Self { assembler: Assembler { keys, source }, seed, place }
     }
 
@@ -218,8 +265,8 @@ impl Drill {
         self.ends();
         drilled.other_blocks = self.source().others;
         drilled.fetched_bytes = self.source().fetched_bytes;
-        if self.source().is_over {
-            drilled.cut_off.get_or_insert(CutOff::Connection);
+        if let Some(why) = self.source().is_over.take() {
+            drilled.cut_off.get_or_insert(why);
         }
         drilled.took = began.elapsed();
         drilled
@@ -271,7 +318,7 @@ impl Drill {
         let files = drawn.into_iter().enumerate().filter(|(at, _)| fit.contains(at));
         let files: Vec<Drawn> = files.map(|(_, drawn)| drawn).collect();
         let mut from = 0;
-        while from < files.len() && drilled.cut_off.is_none() && !self.source().is_over {
+        while from < files.len() && drilled.cut_off.is_none() && self.source().is_over.is_none() {
             let mut bytes = 0;
             let fits = |drawn: &&Drawn| {
                 bytes += drawn.body.size;
@@ -312,7 +359,7 @@ impl Drill {
                 Err(NotRestored::NotKept) => self.source().why(&asked),
             };
             // What was not tried to the end has not failed.
-            if !self.source().is_over {
+            if self.source().is_over.is_none() {
                 drilled.failed.push((file.inode, file.name.clone(), why));
             }
         }
@@ -331,4 +378,21 @@ fn empty_place(place: &Path) -> io::Result<()> {
         _ => {}
     }
     fs::create_dir(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a5_silence_is_the_seeders_only_where_this_computer_lets_enough_through() {
+        let of = |send, receive| LetsThrough::of(Rates { send, receive, on_lan: true });
+        let (free, slow, fast) = (Rate::Unlimited, Rate::BytesPerSecond(100_000), Rate::BytesPerSecond(10_000_000));
+        assert_eq!(of(free, free), LetsThrough::Enough);
+        assert_eq!(of(fast, fast), LetsThrough::Enough);
+        assert_eq!(of(free, slow), LetsThrough::Little);
+        assert_eq!(of(slow, fast), LetsThrough::Little);
+        assert_eq!(of(Rate::Paused, free), LetsThrough::Nothing);
+        assert_eq!(of(slow, Rate::Paused), LetsThrough::Nothing);
+    }
 }

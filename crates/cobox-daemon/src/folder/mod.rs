@@ -24,7 +24,7 @@ pub(crate) use config::{FolderConfig, FolderConfigError, SeederConfig, Sort};
 pub(crate) use db::{DbError, FolderDb};
 #[cfg(test)]
 pub(crate) use drill::NotGiven;
-pub(crate) use drill::{CutOff, Drill, Drilled};
+pub(crate) use drill::{CutOff, Drill, Drilled, LetsThrough};
 pub(crate) use lookback::LookBack;
 pub(crate) use records::Records;
 pub(crate) use restoring::{NotRestored, Restored, Restorer, Target};

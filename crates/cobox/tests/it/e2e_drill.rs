@@ -155,6 +155,20 @@ fn a5_what_rots_at_a_seeder_fails_the_rehearsal_although_everything_is_here_and_
     assert_eq!((&status["problems"], drill_of(&status).0), (&json!([]), &json!("passed")), "{status}");
 }
 
+#[test]
+fn a5_what_this_computer_itself_holds_back_is_no_seeders_failure() {
+    let world = World::new();
+    let (ana, _the_box) = backed_up(&world, 3);
+    ana.json(&["config", "set", "limits_on_lan", "on"]);
+    ana.json(&["config", "set", "schedule", "0:00-24:00 paused"]);
+    let ran = ana.run(&["drill", "docs", "--json"]);
+    let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+    let drill = &told["seeders"][0];
+    assert_eq!((ran.code, &drill["outcome"]), (Some(3), &json!("unfinished")), "{told}");
+    assert!(drill["message"].as_str().unwrap().contains("this computer's own limits or schedule"), "{told}");
+    assert_eq!(ana.status("docs")["problems"], json!([]));
+}
+
 /// Nobody types anything: what was due while the computer was off is made up for.
 #[test]
 fn a5_a_rehearsal_that_is_due_comes_by_itself_and_never_if_so_set() {

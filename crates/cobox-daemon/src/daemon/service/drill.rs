@@ -1,5 +1,6 @@
 //! A rehearsed restore that a person wants now.
 
+use super::super::drill::stopped as cut_short;
 use super::super::{Daemon, Running, now_ms};
 use super::{failed, folder_name, stopped};
 use crate::api::dto::{DrillOutcome, DrillReport, Time};
@@ -22,7 +23,7 @@ impl Daemon {
         }
         let mut seeders = Vec::new();
         for seeder in hired {
-            seeders.push(self.drill(running, seeder).await.ok_or_else(stopped)?);
+            seeders.push(self.drill(running, seeder).await.unwrap_or_else(|| cut_short(&seeder)));
         }
         seeders.sort_by(|a, b| a.seeder.cmp(&b.seeder));
         let any = |outcome| seeders.iter().any(|drill| drill.outcome == outcome);

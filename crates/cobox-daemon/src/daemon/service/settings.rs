@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use cobox_net::Rates;
 use jiff::Zoned;
 
 use super::super::Daemon;
@@ -46,9 +47,13 @@ fn wall() -> Wall {
 impl Daemon {
     /// Puts the limits to use; whether they are others at other times.
     pub(in crate::daemon) fn set_rates(&self) -> bool {
-        let config = self.config();
-        self.endpoint.set_rates(config.bandwidth.rates(wall()));
-        !config.bandwidth.schedule.is_empty()
+        self.endpoint.set_rates(self.rates_now());
+        !self.config().bandwidth.schedule.is_empty()
+    }
+
+    /// The rates that limits and schedule come to just now.
+    pub(in crate::daemon) fn rates_now(&self) -> Rates {
+        self.config().bandwidth.rates(wall())
     }
 
     /// What limits and schedule come to just now.
