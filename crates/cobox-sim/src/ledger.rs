@@ -28,6 +28,8 @@ pub(crate) struct Ledger {
     aside: BTreeSet<[u8; 32]>,
     /// Contents that a person moved to where they are ignored, and so out of the folder.
     taken_out: BTreeSet<[u8; 32]>,
+    /// Who moved a content.
+    moved: BTreeSet<(char, [u8; 32])>,
     /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
     pub(crate) deletions_hold: bool,
     /// Nobody's memory was set back or lost.
@@ -111,11 +113,23 @@ impl Ledger {
     }
 
     /// A person has moved something to this path. Where it is ignored, it has left the folder.
-    pub(crate) fn moved_to(&mut self, disk: &Disk, path: &FolderPath) {
+    pub(crate) fn moved_to(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        let contents = disk.below(path).into_iter().filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
+        self.moved.extend(contents.map(|hash| (who, hash)));
+        self.take_out(disk, path, who);
+    }
+
+    /// A person has other rules now. What they moved to where these ignore it may never have been seen there.
+    pub(crate) fn ruled(&mut self, disk: &Disk, who: char) {
+        self.take_out(disk, &FolderPath::root(), who);
+    }
+
+    /// What is ignored at and below this path, and came there by this person's moving it.
+    fn take_out(&mut self, disk: &Disk, path: &FolderPath, who: char) {
         let rules = Rules::of(disk);
         let outside = disk.below(path).into_iter().filter(|path| rules.ignores(path, disk.has_dir(path)));
         let contents = outside.filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
-        self.taken_out.extend(contents);
+        self.taken_out.extend(contents.filter(|hash| self.moved.contains(&(who, *hash))));
     }
 
     fn must_be_gone(&self, hash: &[u8; 32]) -> bool {

@@ -62,6 +62,7 @@ pub(crate) fn change_rules(
     ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));
     let new = New { content, link: false, mtime_ns: now_ms as i64 * 1_000_000, executable: false };
     disk.put(&path, new, false);
+    ledger.ruled(disk, who);
     format!("ignores {:?}", &lines[1..])
 }
 
@@ -118,7 +119,7 @@ pub(crate) fn act(
             ledger.put(&to, who);
             disk.erase(&to);
             disk.rename(&from, &to);
-            ledger.moved_to(disk, &to);
+            ledger.moved_to(disk, &to, who);
             Some(format!("renames {from} -> {to}"))
         }
         13 | 14 => {
@@ -129,7 +130,7 @@ pub(crate) fn act(
             }
             ledger.handle(disk, &from, who);
             disk.rename(&from, &to);
-            ledger.moved_to(disk, &to);
+            ledger.moved_to(disk, &to, who);
             if dice.one_in(4) {
                 disk.make_dir(&from);
                 return Some(format!("moves dir {from} -> {to} and makes it anew"));
