@@ -36,9 +36,13 @@ pub(crate) fn tests_with(args: &[&str]) -> Command {
     cargo
 }
 
+/// Where the dice of property tests begin in `check`: a change is judged by what it is, not by its luck. Run by hand, and by
+/// `campaign flaky`, they begin anywhere.
+const DICE: &str = "20261201";
+
 /// `check --tests`: the tests alone, as `check` runs them.
 pub(crate) fn tests() -> Result<()> {
-    run_command(&mut tests_with(&[]))
+    run_command(tests_with(&[]).env("PROPTEST_RNG_SEED", DICE))
 }
 
 pub(crate) fn check() -> Result<()> {
