@@ -332,7 +332,8 @@ impl World<'_> {
             let hosts: String = self.hosts.iter().filter(|host| host.has(cid)).map(|host| host.name).collect();
             format!("block {}, which {holders:?} and {hosts:?} have", cid.short())
         };
-        [member.waits_for()].into_iter().chain(member.wants().iter().map(block)).collect::<Vec<_>>().join("; ")
+        let blocks = member.wants().into_iter().chain(member.missing_contents()).map(|cid| block(&cid));
+        [member.waits_for()].into_iter().chain(blocks).collect::<Vec<_>>().join("; ")
     }
 
     /// O2: all disks are equal, and nobody waits for anything.
