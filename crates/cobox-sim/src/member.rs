@@ -19,7 +19,7 @@ use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{Message, OpEnvelopes};
 
 use crate::cast::{Cast, Person};
-use crate::disk::Disk;
+use crate::disk::{Bytes, Disk};
 use crate::faults::{Machine, counts_down};
 use crate::ignore::Rules;
 use crate::membership::Duties;
@@ -118,6 +118,8 @@ pub(crate) struct Member<'c> {
     pub(crate) machine: Machine,
     /// A promise that this machine broke by itself.
     pub(crate) broken: Option<String>,
+    /// What it saw to be ignored on its disk: should that be ignored no more, nobody can tell it from what is new.
+    pub(crate) once_ignored: Vec<Bytes>,
     /// A person has just said that the files are meant to go.
     is_told_to_delete: bool,
 }
@@ -148,6 +150,7 @@ impl<'c> Member<'c> {
             followed: String::new(),
             machine: Machine::healthy(),
             broken: None,
+            once_ignored: Vec::new(),
             is_told_to_delete: false,
         }
     }

@@ -10,7 +10,7 @@ use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::Holding;
 use cobox_proto::id::{Cid, HeadId};
 
-use crate::disk::{Disk, Node};
+use crate::disk::{Bytes, Disk, Node};
 use crate::host::Host;
 use crate::links::HOSTS_FROM;
 use crate::member::Member;
@@ -107,7 +107,10 @@ impl World<'_> {
         self.ledger.may_be_aside(gone.flat_map(|member| member.durable.disk.kept_contents()).cloned());
         let waits = |member: &Member<'_>| member.live.as_ref().is_some_and(|live| live.engine.waits_for_heads());
         self.ledger.something_waits = self.members.iter().any(waits);
+        let once_ignored: Vec<Bytes> = self.members.iter().flat_map(|member| &member.once_ignored).cloned().collect();
+        self.ledger.may_live(once_ignored);
         self.ledger.check(&disks, left_out)?;
+        self.members.iter_mut().for_each(|member| member.once_ignored.clear());
         self.hosts_have_all()?;
         if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
             self.somebody_comes_back_with_nothing()?;
@@ -332,7 +335,8 @@ impl World<'_> {
             let hosts: String = self.hosts.iter().filter(|host| host.has(cid)).map(|host| host.name).collect();
             format!("block {}, which {holders:?} and {hosts:?} have", cid.short())
         };
-        [member.waits_for()].into_iter().chain(member.wants().iter().map(block)).collect::<Vec<_>>().join("; ")
+        let blocks = member.wants().into_iter().chain(member.missing_contents()).map(|cid| block(&cid));
+        [member.waits_for()].into_iter().chain(blocks).collect::<Vec<_>>().join("; ")
     }
 
     /// O2: all disks are equal, and nobody waits for anything.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use cobox_core::engine::Step;
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Content, State};
 use cobox_proto::id::Cid;
@@ -88,6 +89,15 @@ impl Member<'_> {
     pub(crate) fn waits_for(&self) -> String {
         let Some(live) = &self.live else { return "nothing: it is stopped".into() };
         live.waiting.iter().map(|(_, step)| tell(step)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The blocks that writes wait for.
+    pub(crate) fn missing_contents(&self) -> BTreeSet<Cid> {
+        let bodies = self.live.iter().flat_map(|live| &live.waiting).filter_map(|(_, step)| match step {
+            Step::Write { body, .. } => self.assemble(body).err(),
+            _ => None,
+        });
+        bodies.flatten().collect()
     }
 
     /// Whether a path of the disk, or one that the folder shows, is no content here.

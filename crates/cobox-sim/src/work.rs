@@ -48,12 +48,20 @@ impl Member<'_> {
             self.events
                 .push(format!("looks at {}{lies}", if places.is_empty() { "all".into() } else { places.join(", ") }));
             live.scan = Some(Scan::begin(under.clone(), rules.clone(), left_out));
+            self.note_ignored(&rules);
             if let Some(aside) = aside {
                 self.tell_engine(now_ms, Input::SetAside(aside));
             }
             self.tell_engine(now_ms, Input::ScanBegun { under });
             self.tell_engine(now_ms, Input::Rules(rules));
         }
+    }
+
+    /// What stands where these rules leave it out.
+    fn note_ignored(&mut self, rules: &Rules) {
+        let disk = &self.durable.disk;
+        let ignored = disk.tree.iter().filter(|(path, _)| rules.ignores(path, disk.has_dir(path)));
+        self.once_ignored.extend(ignored.filter_map(|(_, node)| node.content()).cloned());
     }
 
     /// The next piece of the listing, or the next file that was read; nothing if that is told later.

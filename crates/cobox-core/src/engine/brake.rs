@@ -18,6 +18,15 @@ pub(super) const BURST_HEARD_MS: u64 = 3_000;
 /// the brake's whole window: then it has been judged as what it is.
 pub(super) const BURST_SMALL_MS: u64 = 10_000;
 
+/// A burst that is looked at so much later than planned was watched by nobody meanwhile: the machine slept, or its program was stopped or
+/// not let run. That was no silence. Timers of a busy machine are late by some tens of milliseconds.
+pub(super) const BURST_LATE_MS: u64 = 200;
+/// So often in a row that makes a burst wait for one more silence while nothing more goes: on a machine that is always late, a file deleted
+/// by hand goes with the fourth.
+pub(super) const BURST_LATE_IN_A_ROW_MAX: u8 = 3;
+/// ... and so often in all, for a burst that goes on all the time.
+pub(super) const BURST_LATE_MAX: u8 = 12;
+
 /// By what the brake judges. A person can set it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Brake {

@@ -1,7 +1,8 @@
 //! What the brake holds, on its way out and on its way in, and what a person decides about it.
 //!
 //! Outgoing: whatever is gone, or has become noise, waits for the end of the burst it belongs to, so that no part of a disaster leaves
-//! before the whole is seen. A burst that was no disaster passes by itself; another is held until a person decides. Incoming: files that
+//! before the whole is seen. A burst that was no disaster passes by itself; another is held until a person decides. Only silence that was
+//! listened to ends a burst: a machine that stood still meanwhile can not say that nothing more went. Incoming: files that
 //! others deleted, or turned into noise, stay as they are here. What must hold: all that is held stands in somebody's folder as it was;
 //! what is decided, either way, becomes ordinary changes that everybody sees.
 
@@ -11,7 +12,9 @@ use std::sync::Arc;
 use cobox_proto::id::{Inode, SigKey};
 use smallvec::SmallVec;
 
-use super::brake::{BURST_HEARD_MS, BURST_QUIET_MS, BURST_SMALL_MS, Before};
+use super::brake::{
+    BURST_HEARD_MS, BURST_LATE_IN_A_ROW_MAX, BURST_LATE_MAX, BURST_LATE_MS, BURST_QUIET_MS, BURST_SMALL_MS, Before,
+};
 use super::io::{Stamp, Step, Synced};
 use super::noise::succeeds;
 use super::scan::Found;
@@ -49,6 +52,19 @@ pub struct Held {
     pub(super) last_ms: u64,
     /// Files that stand where a directory stood of which something is in `paths`: they are looked at once that went.
     pub(super) in_its_place: BTreeSet<FolderPath>,
+    /// While it is a burst: how long the machine stood still meanwhile.
+    stood_still: StoodStill,
+}
+
+/// Standstills while a burst waited: nobody could have seen more of it go then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct StoodStill {
+    /// How many since more went.
+    in_a_row: u8,
+    /// How many.
+    in_all: u8,
+    /// All of them together.
+    ms: u64,
 }
 
 /// What went from this disk and is not judged yet, for more may follow.
@@ -80,7 +96,7 @@ pub struct HeldIncoming {
 impl Held {
     pub(super) fn new(now_ms: u64) -> Self {
         let (paths, noise, in_its_place) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        Self { since_ms: now_ms, paths, noise, last_ms: now_ms, in_its_place }
+        Self { since_ms: now_ms, paths, noise, last_ms: now_ms, in_its_place, stood_still: StoodStill::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -125,6 +141,7 @@ impl Held {
         self.paths.extend(gone);
         self.noise.extend(noise);
         self.last_ms = now_ms;
+        self.stood_still.in_a_row = 0;
     }
 
     /// A burst that turned out to belong to it.
@@ -137,9 +154,10 @@ impl Held {
 
 impl Burst {
     /// It begins, or more came to it: when it passes now. `is_little`: whether it is no more than what passes unasked.
-    pub(super) fn lasts_on(went: Held, is_little: bool, window_ms: u64) -> Self {
-        let ends_ms = went.since_ms.saturating_add(if is_little { BURST_SMALL_MS.min(window_ms) } else { window_ms });
-        let passes_ms = (went.last_ms + BURST_QUIET_MS).min(ends_ms);
+    fn lasts_on(now_ms: u64, went: Held, is_little: bool, window_ms: u64) -> Self {
+        let lasts_ms = if is_little { BURST_SMALL_MS.min(window_ms) } else { window_ms };
+        let ends_ms = went.since_ms.saturating_add(lasts_ms).saturating_add(went.stood_still.ms);
+        let passes_ms = (went.last_ms + BURST_QUIET_MS).min(ends_ms).max(now_ms);
         Self { went, passes_ms, ends_ms }
     }
 
@@ -149,15 +167,32 @@ impl Burst {
         self.passes_ms = self.passes_ms.max(latest_ms.min(now_ms + BURST_QUIET_MS));
     }
 
-    /// If the clock was set back, as if the last of it had just gone (T2): when it passes then.
+    /// If the clock was set back, or the machine stood still when it should have passed, as if the last of it had just gone (T2, H2): when
+    /// it passes then.
     pub(super) fn note_time(&mut self, now_ms: u64) -> Option<u64> {
         if self.went.last_ms <= now_ms {
-            return None;
+            return self.note_standstill(now_ms);
         }
         self.went.since_ms = self.went.since_ms.min(now_ms);
         self.went.last_ms = now_ms;
         self.passes_ms = now_ms + BURST_QUIET_MS;
         self.ends_ms = self.passes_ms;
+        Some(self.passes_ms)
+    }
+
+    /// Nobody could see what went on meanwhile: it waits for a silence that somebody hears, so often and no oftener.
+    fn note_standstill(&mut self, now_ms: u64) -> Option<u64> {
+        let late_ms = now_ms.saturating_sub(self.passes_ms);
+        let stood_still = &mut self.went.stood_still;
+        let is_used_up = stood_still.in_a_row >= BURST_LATE_IN_A_ROW_MAX || stood_still.in_all >= BURST_LATE_MAX;
+        if late_ms < BURST_LATE_MS || is_used_up {
+            return None;
+        }
+        let StoodStill { in_a_row, in_all, ms } = *stood_still;
+        *stood_still = StoodStill { in_a_row: in_a_row + 1, in_all: in_all + 1, ms: ms.saturating_add(late_ms) };
+        self.went.last_ms = now_ms;
+        self.passes_ms = now_ms + BURST_QUIET_MS;
+        self.ends_ms = self.ends_ms.saturating_add(late_ms).max(self.passes_ms);
         Some(self.passes_ms)
     }
 }
@@ -204,7 +239,7 @@ impl Engine {
     /// More went: the burst lasts on.
     pub(super) fn wait_for_its_end(&mut self, went: Held, before: Before) {
         let is_little = self.brake.is_little(self.files_in(&went), before);
-        let burst = Burst::lasts_on(went, is_little, self.brake.window_ms);
+        let burst = Burst::lasts_on(self.own.now_ms, went, is_little, self.brake.window_ms);
         self.out.push_back(Output::WakeAt(burst.passes_ms));
         self.burst = Some(burst);
     }

@@ -31,6 +31,7 @@ struct Folder {
     told: Vec<Event>,
     published: Vec<SignedHead>,
     wanted: Vec<Step>,
+    called_off: Vec<StepId>,
 }
 
 impl Folder {
@@ -46,7 +47,16 @@ impl Folder {
         let setup = Setup { folder: id, keys: keys.clone(), device: device.sig.clone(), entropy: [7; 32], standing };
         let mut alice = Engine::empty(setup, epoch);
         alice.handle(1_000, Input::Rules(Arc::new(NoRules)));
-        Self { id, keys, epoch, alice, told: Vec::new(), published: Vec::new(), wanted: Vec::new() }
+        Self {
+            id,
+            keys,
+            epoch,
+            alice,
+            told: Vec::new(),
+            published: Vec::new(),
+            wanted: Vec::new(),
+            called_off: Vec::new(),
+        }
     }
 
     fn tell(&mut self, input: Input) {
@@ -56,6 +66,7 @@ impl Folder {
                 Output::Tell(event) => self.told.push(event),
                 Output::Publish(head) => self.published.push(*head),
                 Output::Do(steps) => self.wanted.extend(steps.into_iter().map(|(_, step)| step)),
+                Output::Cancel(id) => self.called_off.push(id),
                 _ => {}
             }
         }
@@ -604,6 +615,51 @@ fn x7_x10_a_file_that_nobody_has_is_given_up_by_name_and_what_stands_here_is_not
     assert_eq!(folder.published.len(), published + 1, "the others hear of it");
     assert!(missing(&folder).is_empty());
     assert_eq!(folder.alice.summary().pending_files, 0);
+}
+
+#[test]
+fn x7_a_write_does_not_wait_for_blocks_that_the_folder_names_no_more() {
+    let mut folder = Folder::new();
+    folder.alice_sees(&[]);
+    let sealed = |cid: u8, epoch, mtime_ns| {
+        let content = Content::Refs([Ref { cid: Cid([cid; 32]), len: 1_000, epoch }].into());
+        Body { size: 1_000, mtime_ns, executable: false, plain_digest: [9; 32], content }
+    };
+    let (first, second) = (sealed(1, folder.epoch, 7), sealed(2, folder.epoch, 8));
+    let mut other = Mallory::new(&folder);
+    let joins = |folder: &mut Folder, other: &mut Mallory| {
+        let (root, blocks) = other.seals(folder);
+        let head = other.publishes(folder, root, other.counter());
+        folder.mallory(&head, &blocks);
+    };
+    let mut commit = Commit::new(&mut other.state, other.actor, other.key.public(), folder.keys.shape());
+    let item = commit.create(Inode::ZERO, &"f".parse().unwrap(), Kind::File, first.clone());
+    commit.finish();
+    joins(&mut folder, &mut other);
+    let under_way = |folder: &Folder| match folder.alice.jobs.iter().next() {
+        Some((id, Step::Write { body, .. })) => (*id, body.content.clone()),
+        none => panic!("the file is to be written, and not {none:?}"),
+    };
+    let (id, content) = under_way(&folder);
+    assert_eq!((content, folder.called_off.len()), (first.content, 0));
+
+    // Somebody sets its time, and seals it anew by that: who has the new blocks need not keep the old.
+    let seen = folder.alice.view().lookup(&at("f")).and_then(ViewEntry::shown).unwrap().seen();
+    let mut commit = Commit::new(&mut other.state, other.actor, other.key.public(), folder.keys.shape());
+    commit.edit(item, &seen, second.clone()).unwrap();
+    commit.finish();
+    joins(&mut folder, &mut other);
+    assert!(folder.called_off.contains(&id), "{:?}", folder.called_off);
+    folder.tell(Input::StepFailed { id, why: StepError::Changed });
+    folder.alice_sees(&[]);
+    let (again, content) = under_way(&folder);
+    assert_eq!(content, second.content);
+
+    // A write that waits for what is shown goes on waiting.
+    folder.called_off.clear();
+    folder.alice.replan();
+    folder.tell(Input::Woken);
+    assert!(folder.called_off.is_empty() && under_way(&folder).0 == again);
 }
 
 #[test]

@@ -343,7 +343,8 @@ fn h2_3000_files_turned_into_noise_are_held_and_undone() {
         let all = change["deleted_files"].as_u64() == Some(1500) && change["changed_files"].as_u64() == Some(3000);
         if all { Ok(()) } else { Err(change) }
     });
-    // On a machine so busy that the wrecker itself stood still for as long as the brake waits for more, what it had done by then may be gone.
+    // Where the wrecker alone stood still for as long as the brake waits for more, what it had done by then may be gone. (Where the service did
+    // so too, nothing is.)
     let left = Tree::read(&theirs).unwrap().difference(&whole);
     assert!(left.is_none() || longest > BRAKE_WAITS / 2, "nothing of it left, with pauses of {longest:?}: {left:?}");
     // Let through by mistake, it waits at the others; undone, everything is as it was.
@@ -354,6 +355,27 @@ fn h2_3000_files_turned_into_noise_are_held_and_undone() {
     becomes(&mine, &whole);
     becomes(&theirs, &whole);
     assert_eq!((held(&ana), held(&ben)), (Value::Array(vec![]), Value::Array(vec![])));
+}
+
+#[test]
+fn h2_a_wave_in_which_the_service_stood_still_is_held_as_one() {
+    let world = World::new();
+    let (ana, ben) = ana_and_ben(&world, |root| many(root, 200));
+    let (mine, theirs) = (ana.folder("docs"), ben.folder("docs"));
+    let whole = Tree::read(&theirs).unwrap();
+    let began = Instant::now();
+    take_away(&mine, 0..15);
+    // Long enough to be seen, and to wait for what more goes.
+    std::thread::sleep(BRAKE_WAITS / 4);
+    ana.sleep();
+    let stood_still_in_time = began.elapsed() < BRAKE_WAITS;
+    std::thread::sleep(BRAKE_WAITS * 3);
+    ana.wake();
+    take_away(&mine, 15..150);
+    if stood_still_in_time {
+        waits_for_a_word(&ana, "outgoing", 150);
+        assert_eq!(Tree::read(&theirs).unwrap().difference(&whole), None, "nothing of it left");
+    }
 }
 
 #[test]

@@ -234,13 +234,14 @@ fn h2_who_deletes_a_little_without_a_pause_is_not_kept_waiting_for_ever() {
     let mut gone = 0;
     while desk.shown() == 200 {
         take(&mut desk, gone..gone + 1);
-        desk.now_ms += 600;
         let answer = look_under(&mut desk, gone..gone + 1);
         gone += 1;
         assert!(gone < 20, "it never leaves");
-        if answer.wakes_ms.is_some_and(|at_ms| at_ms <= desk.now_ms) {
-            desk.wake(desk.now_ms);
+        let next_ms = desk.now_ms + 600;
+        if let Some(at_ms) = answer.wakes_ms.filter(|at_ms| *at_ms <= next_ms) {
+            desk.wake(at_ms);
         }
+        desk.now_ms = next_ms;
     }
     assert!(desk.now_ms - START_MS < 12_000);
     assert_eq!(desk.shown(), 200 - gone);
@@ -263,6 +264,113 @@ fn h2_while_somebody_is_heard_at_work_a_burst_waits_a_little_longer() {
     };
     assert!(passed_ms > first_ms && passed_ms <= START_MS + 3_000, "at {passed_ms} ms");
     assert_eq!(desk.shown(), 99);
+}
+
+#[test]
+fn h2_a_wave_in_whose_middle_the_machine_stood_still_is_held_as_one() {
+    const STANDSTILL_MS: u64 = 5_000;
+    // Whatever is told first when the machine goes on: that time has passed, what went next, or the end of a look that found nothing.
+    for first in ["time", "wave", "look"] {
+        let mut desk = Desk::with(100);
+        take(&mut desk, 0..15);
+        desk.now_ms += 100;
+        let answer = look_under(&mut desk, 0..15);
+        let planned_ms = answer.wakes_ms.unwrap();
+        if first == "look" {
+            desk.folder.alice.handle(desk.now_ms, Input::ScanBegun { under: vec![at(&name(99))] });
+        }
+        desk.now_ms = planned_ms + STANDSTILL_MS;
+        let on_waking = match first {
+            "time" => desk.wake(planned_ms + STANDSTILL_MS),
+            "wave" => Answer::default(),
+            _ => {
+                let (number, content) = &desk.disk[&at(&name(99))];
+                let listed = vec![(at(&name(99)), Stat::File(Desk::stamp(*number, content)))];
+                desk.folder.alice.handle(desk.now_ms, Input::Listed(listed));
+                desk.folder.alice.handle(desk.now_ms, Input::ScanEnded { unreadable: Vec::new() });
+                let over = desk.answer();
+                assert_eq!(over.published, 0, "{first}");
+                desk.wake(desk.now_ms)
+            }
+        };
+        assert_eq!((on_waking.published, desk.shown()), (0, 100), "{first}: nobody listened meanwhile");
+        // The rest of the wave.
+        for n in (15..60).step_by(5) {
+            take(&mut desk, n..n + 5);
+            desk.now_ms += 50;
+            assert_eq!(look_under(&mut desk, n..n + 5).published, 0, "{first}");
+        }
+        let held = desk.folder.alice.held().map_or(0, |held| held.paths.len());
+        assert_eq!((held, desk.shown()), (60, 100), "{first}");
+    }
+}
+
+#[test]
+fn h2_a_wave_that_stands_still_again_and_again_is_held_as_one() {
+    let mut desk = Desk::with(100);
+    for n in (0..60).step_by(6) {
+        take(&mut desk, n..n + 6);
+        desk.now_ms += 100;
+        let answer = look_under(&mut desk, n..n + 6);
+        assert_eq!(answer.published, 0);
+        if let Some(planned_ms) = answer.wakes_ms {
+            // More than the brake's whole window.
+            assert_eq!(desk.wake(planned_ms + 3_600_000).published, 0);
+        }
+    }
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.shown()), (60, 100));
+}
+
+#[test]
+fn h2_a_small_clean_up_goes_although_every_wake_up_is_late() {
+    for late_ms in [150, 250, 1_500, 60_000] {
+        let mut desk = Desk::with(100);
+        take(&mut desk, 0..12);
+        let mut answer = desk.look();
+        let mut wakes = 0;
+        while answer.published == 0 {
+            wakes += 1;
+            assert!(wakes < 5, "it never leaves");
+            let planned_ms = answer.wakes_ms.expect("it asks to be woken");
+            assert!(planned_ms - desk.now_ms < 1_000, "one silence at a time");
+            answer = desk.wake(planned_ms + late_ms);
+        }
+        let expected = if late_ms < 200 { 1 } else { 4 };
+        assert_eq!((wakes, desk.shown()), (expected, 88), "{late_ms} ms late");
+    }
+    // Once a silence is listened to, it goes.
+    let mut desk = Desk::with(100);
+    take(&mut desk, 0..12);
+    let answer = desk.look();
+    let answer = desk.wake(answer.wakes_ms.unwrap() + 5_000);
+    assert_eq!(answer.published, 0);
+    assert_eq!(desk.wake(answer.wakes_ms.unwrap()).published, 1);
+}
+
+#[test]
+fn h2_who_deletes_a_little_without_a_pause_on_a_machine_that_is_always_late_is_not_kept_waiting_for_ever() {
+    let mut desk = Desk::with(400);
+    let (mut gone, mut planned_ms) = (0, None);
+    while desk.shown() == 400 {
+        assert!(gone < 20, "it never leaves");
+        take(&mut desk, gone..gone + 1);
+        gone += 1;
+        let answer = look_under(&mut desk, gone - 1..gone);
+        planned_ms = answer.wakes_ms.or(planned_ms);
+        desk.wake(planned_ms.unwrap() + 300);
+    }
+    assert!(desk.now_ms - START_MS < 20_000, "{} ms", desk.now_ms - START_MS);
+}
+
+#[test]
+fn h1_a_folder_that_is_emptied_around_a_standstill_is_held() {
+    let mut desk = Desk::with(15);
+    take(&mut desk, 0..10);
+    let planned_ms = desk.look().wakes_ms.unwrap();
+    assert_eq!(desk.wake(planned_ms + 30_000).published, 0);
+    take(&mut desk, 10..15);
+    assert_eq!(desk.look().published, 0);
+    assert_eq!((desk.folder.alice.held().unwrap().paths.len(), desk.shown()), (15, 15));
 }
 
 #[test]
@@ -555,7 +663,7 @@ fn h2_a_file_in_the_place_of_a_directory_waits_with_what_was_in_that() {
     };
     look(&mut folder, 2_000);
     assert_eq!(folder.shows(), shown);
-    folder.alice.handle(3_000, Input::Woken);
+    folder.alice.handle(2_700, Input::Woken);
     let mut again = Vec::new();
     while let Some(output) = folder.alice.poll_output() {
         if let Output::Rescan(paths) = output {
