@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(that_fit(&[max + 1, 7, u64::MAX, max]), [1]);
         assert_eq!(that_fit(&[max + 3, max + 1, max + 2]), [1], "the smallest");
         assert_eq!(that_fit(&[one]), [0]);
-        assert_eq!(that_fit(&[one + 1, u64::MAX]), []);
+        assert!(that_fit(&[one + 1, u64::MAX]).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cobox_proto::id::Inode;
 
+use super::steps::AtRest;
 use super::{Engine, links};
 use crate::path::FolderPath;
 use crate::state::{Changed, Dot, State, Touched, ViewEntry, view};
@@ -51,8 +52,16 @@ impl Engine {
     /// Shows the state after a change of the items in `touched`. Returns the conflict copies that were not there before.
     pub(super) fn show(&mut self, touched: &Touched) -> Vec<FolderPath> {
         match self.view.update(&self.state, touched) {
-            Some(changed) => self.count_changes(&changed),
+            Some(changed) => {
+                for (path, before) in &changed {
+                    let is_dir = |entry: &ViewEntry| matches!(entry, ViewEntry::Dir { .. });
+                    let is_dir = before.as_ref().is_some_and(is_dir) || self.view.lookup(path).is_some_and(is_dir);
+                    self.at_rest.changed(path, is_dir);
+                }
+                self.count_changes(&changed)
+            }
             None => {
+                self.at_rest = AtRest::No;
                 self.view = view(&self.state);
                 self.count_view()
             }

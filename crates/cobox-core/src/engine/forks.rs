@@ -13,6 +13,7 @@ use cobox_proto::id::{ActorId, HeadId};
 
 use super::Engine;
 use super::merge::{Joined, Merging};
+use super::steps::AtRest;
 use crate::path::FolderPath;
 use crate::state::{Alignment, Dot, History, Link, State, align, forked_actor, root_point, split_points};
 use crate::tree::Remote;
@@ -141,6 +142,7 @@ impl Engine {
 
     fn rename_synced(&mut self, aligned: &Alignment) -> BTreeSet<FolderPath> {
         let mut dirty = BTreeSet::new();
+        self.at_rest = AtRest::No;
         for (path, known) in &mut self.synced {
             let stays = |dot: &Dot| aligned.renamed(*dot) == *dot;
             if known.seen.iter().all(stays) && known.twins.iter().all(|(_, dot)| stays(dot)) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use cobox_proto::guard::Guard;
 
+use super::steps::AtRest;
 use super::{Engine, Output, Step};
 use crate::path::{FolderPath, IGNORE_FILE};
 use crate::state::{Content, Kind};
@@ -79,6 +80,7 @@ impl Engine {
             }
         }
         self.rules = Some(rules);
+        self.at_rest = AtRest::No;
         if !dirty.is_empty() {
             self.remember(dirty);
         }

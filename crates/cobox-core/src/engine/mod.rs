@@ -70,6 +70,7 @@ use merge::Merging;
 use publish::OwnChain;
 use resealing::Reseal;
 use scan::{Finding, Found, Known, Scan};
+use steps::AtRest;
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
 const STEPS_MAX: usize = 4096;
@@ -198,6 +199,8 @@ pub struct Engine {
     plan_waits: bool,
     /// Whether anything was told since a plan found nothing to do: else the next one would find as much.
     may_have_work: bool,
+    /// What keeps a plan from looking at everything after each file that a person saves.
+    at_rest: AtRest,
     next_step: u64,
     pending: (u64, u64),
     /// Contents are to be sealed under the newest keys.
@@ -268,6 +271,7 @@ impl Engine {
             plan_due: false,
             plan_waits: false,
             may_have_work: true,
+            at_rest: AtRest::No,
             // Where an earlier engine's steps end is not known: their ids are not ours.
             next_step: u64::from_le_bytes(first_step) >> 1,
             pending: (0, 0),
@@ -534,6 +538,7 @@ impl Engine {
             let has_changed = (finding.found.contains_key(&path) || finding.gone.contains(&path))
                 && Guard::AdoptedIsNotDeleted.stands();
             if let Some(now) = self.synced.get_mut(&path).filter(|_| has_changed) {
+                self.at_rest.changed(&path, now.kind == Kind::Dir);
                 let Synced { inode, seen, twins, .. } = Arc::unwrap_or_clone(before);
                 *now = Arc::new(Synced { inode, seen, twins, ..Synced::clone(now) });
             }
@@ -622,11 +627,14 @@ impl Engine {
         }
         self.ids.insert(entry.id, path.clone());
         self.before_adoption.remove(&path);
+        let is_dir = entry.kind == Kind::Dir || self.synced.get(&path).is_some_and(|old| old.kind == Kind::Dir);
+        self.at_rest.changed(&path, is_dir);
         self.synced.insert(path, entry);
     }
 
     fn unplace(&mut self, path: &FolderPath, dirty: &mut BTreeSet<FolderPath>) -> Option<Arc<Synced>> {
         let old = self.synced.remove(path)?;
+        self.at_rest.changed(path, old.kind == Kind::Dir);
         self.before_adoption.remove(path);
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);

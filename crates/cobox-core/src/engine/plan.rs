@@ -30,6 +30,15 @@ pub(super) struct Plan {
     pub(super) pending_bytes: u64,
     /// Whether there was more to do than fits.
     pub(super) cut_off: bool,
+    /// Something stands where it is not shown, or is shown of which nothing is known: there may be something to do later.
+    pub(super) is_unsettled: bool,
+}
+
+impl Plan {
+    /// Whether the disk is as the view shows it, and nothing else.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.steps.is_empty() && self.adopt.is_empty() && self.pending_files == 0 && !self.cut_off && !self.is_unsettled
+    }
 }
 
 /// The file or symlink a view entry shows.
@@ -119,6 +128,7 @@ impl<'a> Planner<'a> {
     pub(super) fn plan(mut self) -> Plan {
         let mut plan = Plan::default();
         let moved = self.moved();
+        plan.is_unsettled = !moved.sources.is_empty();
         let may_move = |(from, to): &&(&FolderPath, &FolderPath)| {
             !(self.skip)(from) && !(self.skip)(to) && self.has_parent(to) && !self.waits_for_links(from, to)
         };
@@ -140,13 +150,30 @@ impl<'a> Planner<'a> {
                 }
                 ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0], &moved, &mut used),
                 ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
-                    let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else { continue };
+                    let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else {
+                        plan.is_unsettled = true;
+                        continue;
+                    };
                     self.leaf(&mut plan, path, &Target { kind, body, leaf }, &moved, &mut used);
                 }
             }
         }
         self.removals(&mut plan, &moved, &used);
         plan
+    }
+
+    /// Whether a plan would do nothing, if these are all places that changed since one was at rest, and none of them is or was a directory.
+    pub(super) fn is_at_rest_but<'p>(&self, mut changed: impl Iterator<Item = &'p FolderPath>) -> bool {
+        changed.all(|path| match (self.entry(path), self.synced.get(path)) {
+            (None, None) => true,
+            (Some(ViewEntry::File(leaf) | ViewEntry::Symlink(leaf)), Some(old)) => {
+                let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else { return false };
+                let mut plan = Plan::default();
+                self.equal_content(&mut plan, path, old, &Target { kind, body, leaf });
+                (old.kind, old.digest) == (kind, body.plain_digest) && plan.is_at_rest()
+            }
+            _ => false,
+        })
     }
 
     /// What the folder shows, is content here and may stand there. Memory does not grow with what is ignored.

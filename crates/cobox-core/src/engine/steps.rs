@@ -21,6 +21,29 @@ use super::{
 use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, ViewEntry};
 
+/// So many places that changed since a plan was at rest are looked at one by one; of more, everything is.
+const CHANGED_MAX: usize = 1_000;
+
+/// Whether the disk is as the view shows it.
+#[derive(Debug, Clone, Default)]
+pub(super) enum AtRest {
+    /// It is not, or that is not known.
+    #[default]
+    No,
+    /// It was when a plan was made; since then these changed in the view or on the disk, none of them a directory.
+    But(BTreeSet<FolderPath>),
+}
+
+impl AtRest {
+    /// Something changed at a place. `is_dir`: a directory is or was there, and what is below it may be something else now.
+    pub(super) fn changed(&mut self, path: &FolderPath, is_dir: bool) {
+        match self {
+            Self::But(changed) if !is_dir && changed.len() < CHANGED_MAX => drop(changed.insert(path.clone())),
+            _ => *self = Self::No,
+        }
+    }
+}
+
 impl Engine {
     /// Compares view and disk and asks for what is missing, once all other outputs are out.
     pub fn replan(&mut self) {
@@ -42,6 +65,10 @@ impl Engine {
         }
         self.release_what_went_on();
         self.judge_noise();
+        if self.is_still_at_rest(&*rules) {
+            (self.pending, self.cut_off, self.may_have_work) = ((0, 0), false, false);
+            return;
+        }
         let plan = loop {
             let mut plan = self.plan_now(&*rules);
             if !self.hold_incoming(&mut plan.steps) {
@@ -51,6 +78,7 @@ impl Engine {
         };
         self.pending = (plan.pending_files, plan.pending_bytes);
         self.cut_off = plan.cut_off;
+        self.at_rest = if plan.is_at_rest() { AtRest::But(BTreeSet::new()) } else { AtRest::No };
         self.may_have_work = plan.cut_off || !plan.steps.is_empty() || !plan.adopt.is_empty() || !self.jobs.is_empty();
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
@@ -67,8 +95,31 @@ impl Engine {
         self.begin_steps(plan.steps);
     }
 
+    /// Whether the disk is as the view shows it, since it was and all that changed meanwhile is alike in both: most often a file that a
+    /// person saved. A plan looks at everything there is.
+    fn is_still_at_rest(&mut self, rules: &dyn IgnoreRules) -> bool {
+        // What is passed over now is not known to be at rest.
+        let passes_over = !self.jobs.is_empty()
+            || !self.stuck.is_empty()
+            || !self.edits_here.is_empty()
+            || !self.noise_incoming.is_empty()
+            || self.held_incoming.is_some()
+            || self.waiting().next().is_some();
+        let AtRest::But(changed) = std::mem::take(&mut self.at_rest) else { return false };
+        if passes_over || !self.with_planner(rules, |planner| planner.is_at_rest_but(changed.iter())) {
+            return false;
+        }
+        debug_assert!(self.plan_now(rules).is_at_rest(), "a whole plan finds more than one of {changed:?}");
+        self.at_rest = AtRest::But(BTreeSet::new());
+        true
+    }
+
     /// What is to be done now, as far as nothing stands against it.
     fn plan_now(&self, rules: &dyn IgnoreRules) -> Plan {
+        self.with_planner(rules, |planner| planner.plan())
+    }
+
+    fn with_planner<T>(&self, rules: &dyn IgnoreRules, ask: impl FnOnce(Planner<'_>) -> T) -> T {
         let skip = |path: &FolderPath| {
             self.busy.contains_key(path)
                 || self.stuck.contains_key(path)
@@ -99,7 +150,7 @@ impl Engine {
             let_in: &self.let_in,
             steps_max: self.steps_max().saturating_sub(self.jobs.len()),
         };
-        planner.plan()
+        ask(planner)
     }
 
     fn begin_steps(&mut self, mut planned: Vec<Step>) {

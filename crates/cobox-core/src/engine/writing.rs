@@ -14,6 +14,7 @@ use super::ignore::ignores;
 use super::io::{FileId, Stamp, Synced};
 use super::plan::{same_time, shown};
 use super::scan::Found;
+use super::steps::AtRest;
 use super::{Engine, IgnoreRules};
 use crate::path::FolderPath;
 use crate::state::{Body, Commit, Dot, Kind, View, ViewEntry};
@@ -23,6 +24,7 @@ pub(super) struct Writing<'e> {
     pub(super) commit: Commit<'e>,
     pub(super) view: &'e View,
     pub(super) synced: &'e mut BTreeMap<FolderPath, Arc<Synced>>,
+    at_rest: &'e mut AtRest,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     rules: Option<&'e dyn IgnoreRules>,
     places: Places,
@@ -54,6 +56,7 @@ impl Engine {
             commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
             synced: &mut self.synced,
+            at_rest: &mut self.at_rest,
             ids: &mut self.ids,
             rules: self.rules.as_deref(),
             places,
@@ -88,12 +91,14 @@ impl Writing<'_> {
         }
         self.places.add(&entry);
         self.ids.insert(entry.id, path.clone());
+        self.at_rest.changed(path, entry.kind == Kind::Dir);
         self.synced.insert(path.clone(), entry);
         self.dirty.insert(path.clone());
     }
 
     fn unset(&mut self, path: &FolderPath) -> Option<Arc<Synced>> {
         let old = self.synced.remove(path)?;
+        self.at_rest.changed(path, old.kind == Kind::Dir);
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
         }
