@@ -407,7 +407,12 @@ impl<'c> Member<'c> {
                     receipt.receipt().head.short()
                 ));
             }
-            O::HeadRefused { why, .. } => self.events.push(format!("refuses a head: {why}")),
+            O::HeadRefused { head, device, why } => {
+                self.events.push(format!("refuses {}: {why}", head.short()));
+                // Nobody here breaks the rules; and whoever rests on it, as its author does, is heard by nobody any more.
+                let (name, head, device) = (self.name, head.short(), device.short());
+                self.broken.get_or_insert_with(|| format!("O2: {name} refuses {head} of device {device}: {why}"));
+            }
             O::ClosePeer { peer, .. } => self.close.push(peer),
             _ => {}
         }

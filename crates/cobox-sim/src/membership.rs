@@ -177,11 +177,12 @@ impl Member<'_> {
         }
     }
 
-    /// Does what has become due since.
+    /// Does what has become due since, and says so.
     pub(crate) fn duty_if_due(&mut self, now_ms: u64) {
         let clock_ms = self.machine.clock_ms(now_ms);
         if self.live.as_ref().and_then(|live| live.duties.again_ms).is_some_and(|due_ms| due_ms <= clock_ms) {
             self.do_duty(now_ms);
+            self.carry_out(now_ms);
         }
     }
 

@@ -34,9 +34,7 @@ impl World<'_> {
     /// Faults and edits stop, everybody meets; when nothing is left to do, nothing may be lost or differ.
     pub(crate) fn quiet(&mut self) -> Result<(), String> {
         self.note("quiet");
-        if let Some(why) = self.members.iter().find_map(|member| member.broken.clone()) {
-            return Err(why);
-        }
+        self.nobody_is_broken()?;
         let begun_ms = self.now_ms;
         for member in 0..self.members.len() {
             self.members[member].stop_after = None;
@@ -56,9 +54,7 @@ impl World<'_> {
             self.connect_all();
             self.settle()?;
         }
-        if let Some(why) = self.hosts.iter().find_map(|host| host.broken.clone()) {
-            return Err(why);
-        }
+        self.nobody_is_broken()?;
         // What is nowhere any more is asked for now and then, for ever: rest is when no disk changes.
         let quiet_ms = self.changed_ms.saturating_sub(begun_ms);
         if self.faults.weather && quiet_ms > QUIET_MS_MAX {
@@ -116,6 +112,12 @@ impl World<'_> {
             self.somebody_comes_back_with_nothing()?;
         }
         Ok(())
+    }
+
+    /// What a machine saw that must never be.
+    fn nobody_is_broken(&self) -> Result<(), String> {
+        let of_hosts = self.hosts.iter().filter_map(|host| host.broken.clone());
+        self.members.iter().filter_map(|member| member.broken.clone()).chain(of_hosts).next().map_or(Ok(()), Err)
     }
 
     fn connect_all(&mut self) {

@@ -238,6 +238,23 @@ impl Merging {
         found
     }
 
+    /// A head that others rest on came after them: until now nothing beneath it was known to be in the past.
+    fn came_late(&mut self, id: HeadId) {
+        for parent in self.rows.get(&id).map(|row| row.parents.clone()).unwrap_or_default() {
+            self.add_past(parent);
+        }
+        self.prune_frontier();
+    }
+
+    /// No head of the frontier is in the past of another: a head that merged both would be refused by everybody.
+    fn prune_frontier(&mut self) {
+        let mut below = BTreeSet::new();
+        for id in &self.frontier {
+            self.ancestors(*id, &mut below);
+        }
+        self.frontier.retain(|top| !below.contains(top));
+    }
+
     fn add_past(&mut self, id: HeadId) {
         let mut todo = vec![id];
         while let Some(at) = todo.pop() {
@@ -295,6 +312,7 @@ impl Engine {
         for id in self.merging.frontier.clone() {
             self.merging.add_past(id);
         }
+        self.merging.prune_frontier();
         let waiting: BTreeSet<HeadId> =
             self.merging.rows.keys().filter(|id| !self.merging.past.contains(*id)).copied().collect();
         self.merging.waiting = waiting.difference(&self.merging.refused).copied().collect();
@@ -317,7 +335,11 @@ impl Engine {
         }
         self.note_head(&signed);
         self.look_for_a_twin(now_ms, &signed);
-        if self.merging.past.contains(&id) || self.merging.refused.contains(&id) {
+        if self.merging.past.contains(&id) {
+            self.merging.came_late(id);
+            return self.go_on(now_ms);
+        }
+        if self.merging.refused.contains(&id) {
             return;
         }
         self.merging.waiting.insert(id);

@@ -191,6 +191,10 @@ impl Mallory {
     }
 
     fn publishes(&mut self, folder: &Folder, root: Cid, counter: u64) -> SignedHead {
+        self.merges(folder, root, counter, &[])
+    }
+
+    fn merges(&mut self, folder: &Folder, root: Cid, counter: u64, merged: &[&SignedHead]) -> SignedHead {
         let seq = self.chain.len() as u64 + 1;
         let skip = seq & (seq - 1);
         let mut head = Head {
@@ -204,7 +208,7 @@ impl Mallory {
             root,
             epoch: folder.epoch,
             auth: vec![],
-            merged: vec![],
+            merged: merged.iter().map(|head| head.id()).collect(),
             new_blocks: 1,
             new_bytes: 1,
             claimed_time_ms: 0,
@@ -823,4 +827,37 @@ fn m2_a_joined_head_that_no_longer_counts_is_vouched_for_once() {
     assert_eq!(vouched, [vec![head.id()]]);
     folder.time_passes();
     assert_eq!(folder.published.len(), 1);
+}
+
+/// Bob vouches for what Mallory wrote, and her heads come after his, the newest first. A head of Alice's that merged one of them beside
+/// his would claim to merge what it already contains: everybody would refuse it, and all that rests on it.
+#[test]
+fn m2_heads_that_come_after_one_that_rests_on_them_are_in_its_past() {
+    let mut folder = Folder::new();
+    let mut mallory = Mallory::new(&folder);
+    let hers: Vec<(SignedHead, Vec<SealedBlock>)> = ["1", "2", "3"]
+        .map(|name| {
+            mallory.writes(&folder, name);
+            let (root, blocks) = mallory.seals(&folder);
+            (mallory.publishes(&folder, root, mallory.counter()), blocks)
+        })
+        .into();
+    let mut bob = Mallory { key: SecretKey::from_seed(&[67; 32]), ..Mallory::new(&folder) };
+    bob.actor = ActorId::of(&folder.id, &bob.key.public(), &[66; 16]);
+    bob.state = mallory.state.clone();
+    bob.writes(&folder, "his");
+    let (root, blocks) = bob.seals(&folder);
+    let his = bob.merges(&folder, root, bob.counter(), &[&hers[2].0]);
+    // The context of his state names Mallory's writes, which her heads prove: the newest comes first, so that it can be joined.
+    folder.tell(Input::Head(Box::new(his.clone())));
+    folder.tell(Input::Head(Box::new(hers[2].0.clone())));
+    folder.mallory(&his, &blocks);
+    assert_eq!(folder.shows(), ["1", "2", "3", "his"]);
+    for (head, blocks) in [&hers[1], &hers[0]] {
+        folder.mallory(head, blocks);
+    }
+    assert!(!folder.alice.waits_for_heads());
+    folder.alice_writes("mine", b"Alice's");
+    let merged: Vec<Vec<HeadId>> = folder.published.iter().map(|head| head.head().merged.clone()).collect();
+    assert_eq!(merged, [vec![his.id()]]);
 }

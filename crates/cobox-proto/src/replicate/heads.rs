@@ -250,7 +250,7 @@ impl HeadGraph {
     }
 
     /// A head arrived whose form and signature hold. Tells what became of it and of those that waited for it. A head for which
-    /// there is no room to wait is dropped; it can be asked for again.
+    /// there is no room to wait is dropped; it can be asked for again. Each that counts is told after those it rests on.
     pub fn offer(&mut self, signed: SignedHead, from: Option<PeerId>, rights: &mut impl Rights) -> Vec<HeadEvent> {
         let mut events = Vec::new();
         if !self.knows(&signed.id()) {
@@ -406,16 +406,18 @@ impl HeadGraph {
         }
     }
 
-    /// This head counts, and with it all of its past: its author vouches.
+    /// This head counts, and with it all of its past: its author vouches. What it rests on is told first.
     fn count(&mut self, id: HeadId, events: &mut Vec<HeadEvent>) {
-        let mut stack = vec![id];
+        let (mut stack, mut counted) = (vec![id], Vec::new());
         while let Some(id) = stack.pop() {
             let Some(node) = self.nodes.get_mut(&id) else { continue };
             if !std::mem::replace(&mut node.counts, true) {
                 stack.extend(node.head().parents());
-                events.push(HeadEvent::Accepted(id));
+                counted.push((node.lam, id));
             }
         }
+        counted.sort_unstable();
+        events.extend(counted.into_iter().map(|(_, id)| HeadEvent::Accepted(id)));
     }
 
     fn requarantine(&mut self, rights: &impl Rights) -> Vec<HeadEvent> {
@@ -431,7 +433,9 @@ impl HeadGraph {
             self.count(id, &mut Vec::new());
         }
         let mut events = Vec::new();
-        for (id, counted) in before {
+        let mut parents_first: Vec<(HeadId, bool)> = before.into_iter().collect();
+        parents_first.sort_by_key(|(id, _)| self.nodes[id].lam);
+        for (id, counted) in parents_first {
             match (counted, self.nodes[&id].counts) {
                 (false, true) => events.push(HeadEvent::Accepted(id)),
                 (true, false) => events.push(HeadEvent::Quarantined(id)),

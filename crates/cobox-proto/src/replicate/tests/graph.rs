@@ -135,3 +135,26 @@ fn a_replica_restored_from_what_was_kept_in_any_order_is_the_same() {
     assert_eq!(replica.membership().frontier(), folder.log.frontier());
     assert_eq!(replica.poll_output(), None, "nothing is told about what was kept");
 }
+
+/// Whoever joins them must know what a head rests on before it comes, else it takes what is beneath it for news.
+#[test]
+fn what_counts_again_is_told_after_what_it_rests_on() {
+    let mut folder = Folder::of(&[2, 3]);
+    let hidden = folder.chain(2, 12);
+    let before = Membership::of(folder.genesis(), folder.ops.clone());
+    folder.remove(2, vec![]);
+    folder.epoch();
+    let membership = Membership::of(folder.genesis(), folder.ops.clone());
+    let mut b = Bench { folder, graph: HeadGraph::default(), membership };
+    for head in &hidden {
+        assert_eq!(b.offer(head), [HeadEvent::Quarantined(head.id())]);
+    }
+    let vouches = b.folder.head(3, None, &[&hidden[11]], cid(100));
+    let told: Vec<HeadEvent> = hidden.iter().chain([&vouches]).map(|head| HeadEvent::Accepted(head.id())).collect();
+    assert_eq!(b.offer(&vouches), told, "a member vouches for them");
+
+    let mut b = Bench { folder: b.folder, graph: HeadGraph::default(), membership: b.membership };
+    hidden.iter().for_each(|head| assert_eq!(b.offer(head).len(), 1));
+    b.membership = before;
+    assert_eq!(b.graph.ops_changed(&mut b.membership), told[..12], "the removal is undone");
+}
