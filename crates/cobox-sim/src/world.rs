@@ -304,7 +304,8 @@ impl<'c> World<'c> {
         match self.backups[member].take() {
             Some((old, at_ms)) => {
                 self.members[member].stop();
-                if self.faults.listings_lie {
+                let looked_gone = self.faults.listings_lie || self.faults.unmounts;
+                if looked_gone {
                     // Others were told of deletions that were none; who goes back to before that believes them.
                     let known: Vec<Bytes> = self.members[member].remembered();
                     self.ledger.let_go_unless(&self.members[member].durable.disk, &known);
@@ -321,7 +322,7 @@ impl<'c> World<'c> {
                     self.members[member].durable.disk = newer.disk;
                 }
                 self.ledger.may_be_new(&self.members[member].durable.disk);
-                if self.faults.ignores || self.faults.listings_lie {
+                if self.faults.ignores || looked_gone {
                     // What is ignored there now is not found to be missing. And what came back from that memory, was left out by a
                     // listing, and so told to be gone, is as good as written anew when the next one has it: with a new name for what
                     // nobody can know to be the old.
