@@ -118,6 +118,8 @@ pub(crate) struct Member<'c> {
     pub(crate) machine: Machine,
     /// A promise that this machine broke by itself.
     pub(crate) broken: Option<String>,
+    /// Contents that a listing here has left out: others may have been told that they are gone.
+    pub(crate) once_left_out: BTreeSet<[u8; 32]>,
     /// A person has just said that the files are meant to go.
     is_told_to_delete: bool,
 }
@@ -148,6 +150,7 @@ impl<'c> Member<'c> {
             followed: String::new(),
             machine: Machine::healthy(),
             broken: None,
+            once_left_out: BTreeSet::new(),
             is_told_to_delete: false,
         }
     }
