@@ -120,6 +120,8 @@ pub(crate) struct Member<'c> {
     pub(crate) broken: Option<String>,
     /// What it saw to be ignored on its disk: should that be ignored no more, nobody can tell it from what is new.
     pub(crate) once_ignored: Vec<Bytes>,
+    /// Contents that a listing here has left out: others may have been told that they are gone.
+    pub(crate) once_left_out: BTreeSet<[u8; 32]>,
     /// A person has just said that the files are meant to go.
     is_told_to_delete: bool,
 }
@@ -151,6 +153,7 @@ impl<'c> Member<'c> {
             machine: Machine::healthy(),
             broken: None,
             once_ignored: Vec::new(),
+            once_left_out: BTreeSet::new(),
             is_told_to_delete: false,
         }
     }

@@ -43,6 +43,10 @@ impl Member<'_> {
             }
             live.rules = Some(rules.clone());
             let left_out = self.machine.left_out(&self.durable.disk);
+            let disk = &self.durable.disk;
+            let unseen = left_out.iter().flat_map(|path| disk.below(path));
+            let contents = unseen.filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
+            self.once_left_out.extend(contents);
             let places: Vec<String> = under.iter().map(ToString::to_string).collect();
             let lies = if left_out.is_empty() { "" } else { ", and not at all of it" };
             self.events
