@@ -78,7 +78,8 @@ impl Engine {
         };
         self.pending = (plan.pending_files, plan.pending_bytes);
         self.cut_off = plan.cut_off;
-        self.at_rest = if plan.is_at_rest() { AtRest::But(BTreeSet::new()) } else { AtRest::No };
+        let is_at_rest = plan.is_at_rest() && !self.passes_over();
+        self.at_rest = if is_at_rest { AtRest::But(BTreeSet::new()) } else { AtRest::No };
         self.may_have_work = plan.cut_off || !plan.steps.is_empty() || !plan.adopt.is_empty() || !self.jobs.is_empty();
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
@@ -98,20 +99,23 @@ impl Engine {
     /// Whether the disk is as the view shows it, since it was and all that changed meanwhile is alike in both: most often a file that a
     /// person saved. A plan looks at everything there is.
     fn is_still_at_rest(&mut self, rules: &dyn IgnoreRules) -> bool {
-        // What is passed over now is not known to be at rest.
-        let passes_over = !self.jobs.is_empty()
-            || !self.stuck.is_empty()
-            || !self.edits_here.is_empty()
-            || !self.noise_incoming.is_empty()
-            || self.held_incoming.is_some()
-            || self.waiting().next().is_some();
         let AtRest::But(changed) = std::mem::take(&mut self.at_rest) else { return false };
-        if passes_over || !self.with_planner(rules, |planner| planner.is_at_rest_but(changed.iter())) {
+        if self.passes_over() || !self.with_planner(rules, |planner| planner.is_at_rest_but(changed.iter())) {
             return false;
         }
         debug_assert!(self.plan_now(rules).is_at_rest(), "a whole plan finds more than one of {changed:?}");
         self.at_rest = AtRest::But(BTreeSet::new());
         true
+    }
+
+    /// Whether a plan passes something over: whether that is at rest is not known.
+    fn passes_over(&self) -> bool {
+        !self.jobs.is_empty()
+            || !self.stuck.is_empty()
+            || !self.edits_here.is_empty()
+            || !self.noise_incoming.is_empty()
+            || self.held_incoming.is_some()
+            || self.waiting().next().is_some()
     }
 
     /// What is to be done now, as far as nothing stands against it.
