@@ -98,7 +98,7 @@ impl Engine {
 
     /// Whether the disk is as the view shows it, since it was and all that changed meanwhile is alike in both: most often a file that a
     /// person saved. A plan looks at everything there is.
-    fn is_still_at_rest(&mut self, rules: &dyn IgnoreRules) -> bool {
+    pub(super) fn is_still_at_rest(&mut self, rules: &dyn IgnoreRules) -> bool {
         let AtRest::But(changed) = std::mem::take(&mut self.at_rest) else { return false };
         if self.passes_over() || !self.with_planner(rules, |planner| planner.is_at_rest_but(changed.iter())) {
             return false;

@@ -15,6 +15,7 @@ struct Asked {
     deltas: usize,
     heads: usize,
     blocks_wanted: usize,
+    places_planned: usize,
     steps: usize,
     looks: usize,
 }
@@ -52,8 +53,20 @@ impl Desk {
         self.tell(Input::ScanEnded { unreadable: Vec::new() });
     }
 
+    /// How many places the plan that comes next looks at.
+    fn places_to_plan(&self) -> usize {
+        let alice = &self.folder.alice;
+        match &alice.at_rest {
+            _ if !alice.plan_due || !alice.out.is_empty() => 0,
+            AtRest::But(changed) if alice.clone().is_still_at_rest(&NoRules) => changed.len(),
+            _ => alice.view.entries.len(),
+        }
+    }
+
     fn carry_out(&mut self) {
-        while let Some(output) = self.folder.alice.poll_output() {
+        loop {
+            self.asked.places_planned += self.places_to_plan();
+            let Some(output) = self.folder.alice.poll_output() else { return };
             match &output {
                 Output::Hash(files) => {
                     self.asked.files_read += files.len();
@@ -90,7 +103,7 @@ impl Desk {
 const PATH_BLOCKS_MAX: usize = 6;
 
 #[test]
-fn one_saved_file_of_thousands_costs_one_file_read_one_row_one_head_and_the_nodes_above_it() {
+fn one_saved_file_of_thousands_costs_one_file_read_one_place_planned_one_row_one_head_and_the_nodes_above_it() {
     let mut desk = Desk::full();
     let (first, ..) = desk.count();
     assert_eq!((first.files_read as u64, first.heads), (DIRS * FILES_PER_DIR, 1));
@@ -102,7 +115,15 @@ fn one_saved_file_of_thousands_costs_one_file_read_one_row_one_head_and_the_node
     let dir = (at("dir 7"), Stat::Dir(FileId { dev: 1, ino: 1_000_007 }));
     desk.looks(vec![saved.clone()], vec![dir, (saved.clone(), Stat::File(stamp))]);
     let (asked, blocks, _) = desk.count();
-    let once = Asked { files_read: 1, groups_stored: 1, rows_remembered: 1, deltas: 1, heads: 1, ..Asked::default() };
+    let once = Asked {
+        files_read: 1,
+        groups_stored: 1,
+        rows_remembered: 1,
+        deltas: 1,
+        heads: 1,
+        places_planned: 1,
+        ..Asked::default()
+    };
     assert_eq!(asked, once);
     assert!(blocks <= PATH_BLOCKS_MAX, "{blocks} blocks");
 
