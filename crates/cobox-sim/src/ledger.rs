@@ -119,8 +119,8 @@ impl Ledger {
         self.take_out(disk, path, who);
     }
 
-    /// A person has other rules now. What they moved to where these ignore it may never have been seen there.
-    pub(crate) fn ruled(&mut self, disk: &Disk, who: char) {
+    /// Everybody rests. What a person moved to where rules ignore it now, be they theirs or others', may never have been seen there.
+    pub(crate) fn rested(&mut self, disk: &Disk, who: char) {
         self.take_out(disk, &FolderPath::root(), who);
     }
 

@@ -105,6 +105,7 @@ impl World<'_> {
         self.ledger.something_waits = self.members.iter().any(waits);
         let once_ignored: Vec<Bytes> = self.members.iter().flat_map(|member| &member.once_ignored).cloned().collect();
         self.ledger.may_live(once_ignored);
+        self.members.iter().for_each(|member| self.ledger.rested(&member.durable.disk, member.name));
         self.ledger.check(&disks, left_out)?;
         self.members.iter_mut().for_each(|member| member.once_ignored.clear());
         self.hosts_have_all()?;
