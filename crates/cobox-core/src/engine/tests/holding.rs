@@ -363,6 +363,30 @@ fn h2_who_deletes_a_little_without_a_pause_on_a_machine_that_is_always_late_is_n
 }
 
 #[test]
+fn t5_a_week_asleep_is_no_silence_and_keeps_nothing_waiting_afterwards() {
+    const WEEK_MS: u64 = 7 * 24 * 3_600_000;
+    let mut desk = Desk::with(100);
+    take(&mut desk, 0..15);
+    let planned_ms = desk.look().wakes_ms.unwrap();
+    assert_eq!(desk.wake(planned_ms + WEEK_MS).published, 0);
+    take(&mut desk, 15..60);
+    assert_eq!(desk.look().published, 0);
+    assert_eq!(
+        (desk.folder.alice.held().unwrap().paths.len(), desk.shown()),
+        (60, 100),
+        "one wave, whatever lay between"
+    );
+
+    let mut desk = Desk::with(100);
+    take(&mut desk, 0..12);
+    let planned_ms = desk.look().wakes_ms.unwrap();
+    let awake = desk.wake(planned_ms + WEEK_MS);
+    assert_eq!(awake.published, 0);
+    assert_eq!(desk.wake(awake.wakes_ms.unwrap()).published, 1, "a small clean-up goes with the first silence");
+    assert_eq!(desk.shown(), 88);
+}
+
+#[test]
 fn h1_a_folder_that_is_emptied_around_a_standstill_is_held() {
     let mut desk = Desk::with(15);
     take(&mut desk, 0..10);
