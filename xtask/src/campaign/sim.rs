@@ -8,9 +8,8 @@ use anyhow::{Context, Result, bail};
 use super::ledger::{self, Entry};
 use crate::run::{command, root, run};
 
-/// The histories of `cargo xtask check`: from where on, how many, and how long their storms are. Half of the worlds from the second row on
-/// have people who come to go; in the third, folders are not mounted for a while, too. Many short ones are begun otherwise more often than
-/// few long ones.
+/// The histories of `cargo xtask check`: from where on, how many, and how many deeds each storm has. In half of the worlds from the second
+/// row on people come to go; in the last two, folders are not mounted for a while, too. A short world costs a third of a long one.
 const CHECKED: [(u64, u64, u64); 4] =
     [(300_000, 4_000, 400), (500_000, 3_000, 400), (2_000_000, 1_500, 400), (2_500_000, 11_500, 100)];
 /// Where the first campaign with all the weather there is begins.
