@@ -143,7 +143,7 @@ impl Engine {
     fn rename_synced(&mut self, aligned: &Alignment) -> BTreeSet<FolderPath> {
         let mut dirty = BTreeSet::new();
         self.at_rest = AtRest::No;
-        for (path, known) in &mut self.synced {
+        for (path, known) in self.synced.iter_mut() {
             let stays = |dot: &Dot| aligned.renamed(*dot) == *dot;
             if known.seen.iter().all(stays) && known.twins.iter().all(|(_, dot)| stays(dot)) {
                 continue;

@@ -51,7 +51,7 @@ impl Engine {
         }
         let mut ignored: Vec<FolderPath> = Vec::new();
         let mut top: Option<&FolderPath> = None;
-        for (path, synced) in &self.synced {
+        for (path, synced) in self.synced.iter() {
             let is_dir = synced.kind == Kind::Dir;
             if top.is_some_and(|top| path.starts_with(top)) {
                 ignored.push(path.clone());

@@ -31,6 +31,7 @@ mod resealing;
 mod scan;
 mod settling;
 mod steps;
+mod synced;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -71,6 +72,7 @@ use publish::OwnChain;
 use resealing::Reseal;
 use scan::{Finding, Found, Known, Scan};
 use steps::AtRest;
+use synced::SyncedTree;
 
 /// How many steps may be under way at once: bounds the memory of plans and keeps progress visible.
 const STEPS_MAX: usize = 4096;
@@ -137,7 +139,7 @@ pub struct Engine {
     tree: Tree,
     view: View,
     figures: Figures,
-    synced: BTreeMap<FolderPath, Arc<Synced>>,
+    synced: SyncedTree,
     ids: BTreeMap<FileId, FolderPath>,
     scan: Option<Scan>,
     scanned_once: bool,
@@ -233,7 +235,7 @@ impl Engine {
             figures: Figures::default(),
             state,
             tree,
-            synced,
+            synced: synced.into(),
             ids,
             scan: None,
             scanned_once: false,
@@ -537,10 +539,11 @@ impl Engine {
             let Some(before) = self.before_adoption.remove(&path) else { continue };
             let has_changed = (finding.found.contains_key(&path) || finding.gone.contains(&path))
                 && Guard::AdoptedIsNotDeleted.stands();
-            if let Some(now) = self.synced.get_mut(&path).filter(|_| has_changed) {
+            if let Some(now) = self.synced.get(&path).filter(|_| has_changed).cloned() {
                 self.at_rest.changed(&path, now.kind == Kind::Dir);
                 let Synced { inode, seen, twins, .. } = Arc::unwrap_or_clone(before);
-                *now = Arc::new(Synced { inode, seen, twins, ..Synced::clone(now) });
+                let as_before = Synced { inode, seen, twins, ..Arc::unwrap_or_clone(now) };
+                self.synced.insert(path, Arc::new(as_before));
             }
         }
     }

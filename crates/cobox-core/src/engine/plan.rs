@@ -18,7 +18,7 @@ use crate::path::FolderPath;
 use crate::state::{Body, Dot, Kind, Shown, State, View, ViewEntry};
 
 /// A plan.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
     /// What to do now.
     pub(super) steps: Vec<Step>,
@@ -61,6 +61,9 @@ pub(super) struct Planner<'a> {
     pub(super) state: &'a State,
     /// What the disk last agreed on.
     pub(super) synced: &'a BTreeMap<FolderPath, Arc<Synced>>,
+    /// If these are all places that changed since a whole plan would have done nothing, and none of them is or was a directory: a plan of
+    /// them is the whole plan.
+    pub(super) among: Option<&'a BTreeSet<FolderPath>>,
     /// What is no content here. Synced paths are content.
     pub(super) rules: &'a dyn IgnoreRules,
     /// Paths that have a step under way.
@@ -162,25 +165,19 @@ impl<'a> Planner<'a> {
         plan
     }
 
-    /// Whether a plan would do nothing, if these are all places that changed since one was at rest, and none of them is or was a directory.
-    pub(super) fn is_at_rest_but<'p>(&self, mut changed: impl Iterator<Item = &'p FolderPath>) -> bool {
-        changed.all(|path| match (self.entry(path), self.synced.get(path)) {
-            (None, None) => true,
-            (Some(ViewEntry::File(leaf) | ViewEntry::Symlink(leaf)), Some(old)) => {
-                let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else { return false };
-                let mut plan = Plan::default();
-                self.equal_content(&mut plan, path, old, &Target { kind, body, leaf });
-                (old.kind, old.digest) == (kind, body.plain_digest) && plan.is_at_rest()
-            }
-            _ => false,
-        })
-    }
-
     /// What the folder shows, is content here and may stand there. Memory does not grow with what is ignored.
     fn wanted(&self) -> impl Iterator<Item = (&'a FolderPath, &'a ViewEntry)> + use<'a> {
         let (view, state, synced, rules) = (self.view, self.state, self.synced, self.rules);
+        let all = self.among.is_none().then(|| view.entries.iter()).into_iter().flatten();
+        let below_content = move |path: &FolderPath| {
+            std::iter::successors(path.parent(), FolderPath::parent)
+                .filter_map(|dir| view.entries.get_key_value(&dir))
+                .all(|(dir, entry)| is_content(synced, rules, dir, entry))
+        };
+        let few = self.among.into_iter().flatten().filter(move |path| below_content(path));
+        let few = few.filter_map(|path| view.entries.get_key_value(path));
         let mut ignored: Option<&FolderPath> = None;
-        view.entries.iter().filter(move |(path, entry)| {
+        all.chain(few).filter(move |(path, entry)| {
             if ignored.is_some_and(|top| path.starts_with(top)) {
                 return false;
             }
@@ -193,6 +190,13 @@ impl<'a> Planner<'a> {
             }
             is_content
         })
+    }
+
+    /// What is synced.
+    fn standing(&self) -> impl DoubleEndedIterator<Item = (&'a FolderPath, &'a Arc<Synced>)> + use<'a> {
+        let synced = self.synced;
+        let all = self.among.is_none().then(|| synced.iter()).into_iter().flatten();
+        all.chain(self.among.into_iter().flatten().filter_map(|path| synced.get_key_value(path)))
     }
 
     /// What the folder shows at a synced path, if it is content here and may stand there.
@@ -218,12 +222,8 @@ impl<'a> Planner<'a> {
             Some(_) => self.thing(path).is_some_and(|(_, kind, digest)| (kind, digest) == (old.kind, old.digest)),
             None => false,
         };
-        let gone: Vec<(Thing, &FolderPath)> = self
-            .synced
-            .iter()
-            .filter(|(path, old)| !stays(path, old))
-            .map(|(path, old)| (thing_of(old), path))
-            .collect();
+        let gone: Vec<(Thing, &FolderPath)> =
+            self.standing().filter(|(path, old)| !stays(path, old)).map(|(path, old)| (thing_of(old), path)).collect();
         if gone.is_empty() {
             return Moved::default();
         }
@@ -240,7 +240,7 @@ impl<'a> Planner<'a> {
         }
         // A place that is taken counts as empty if what stands there leaves first. One step deep: chains then come one by one,
         // and two files that change places do not wait for each other.
-        let taken = self.view.entries.keys().filter(|to| awaited.contains_key(*to));
+        let taken = awaited.keys().copied().filter(|to| self.view.entries.contains_key(*to));
         let next: Vec<_> = taken.filter_map(|to| Some((*sources.get(&self.thing(to)?)?, to))).collect();
         for (from, to) in next {
             awaited.entry(from).or_insert(to);
@@ -373,7 +373,7 @@ impl<'a> Planner<'a> {
     /// Clears what the view does not show, deepest first.
     fn removals(&self, plan: &mut Plan, moved: &Moved<'_>, used: &Used<'_>) {
         let mut last_kept: Option<&FolderPath> = None;
-        for (path, old) in self.synced.iter().rev() {
+        for (path, old) in self.standing().rev() {
             let stays = match self.entry(path) {
                 Some(ViewEntry::Dir { .. }) => true,
                 Some(_) => old.kind != Kind::Dir,

@@ -30,7 +30,8 @@ pub(super) enum AtRest {
     /// It is not, or that is not known.
     #[default]
     No,
-    /// It was when a plan was made; since then these changed in the view or on the disk, none of them a directory.
+    /// It was when a plan was made; since then these changed in the view or on the disk, none of them a directory. Places with a step under
+    /// way, and those that wait for something, are among them.
     But(BTreeSet<FolderPath>),
 }
 
@@ -65,10 +66,6 @@ impl Engine {
         }
         self.release_what_went_on();
         self.judge_noise();
-        if self.is_still_at_rest(&*rules) {
-            (self.pending, self.cut_off, self.may_have_work) = ((0, 0), false, false);
-            return;
-        }
         let plan = loop {
             let mut plan = self.plan_now(&*rules);
             if !self.hold_incoming(&mut plan.steps) {
@@ -78,8 +75,9 @@ impl Engine {
         };
         self.pending = (plan.pending_files, plan.pending_bytes);
         self.cut_off = plan.cut_off;
-        let is_at_rest = plan.is_at_rest() && !self.passes_over();
-        self.at_rest = if is_at_rest { AtRest::But(BTreeSet::new()) } else { AtRest::No };
+        if plan.is_at_rest() && !self.passes_over() {
+            self.at_rest = AtRest::But(BTreeSet::new());
+        }
         self.may_have_work = plan.cut_off || !plan.steps.is_empty() || !plan.adopt.is_empty() || !self.jobs.is_empty();
         let mut dirty = BTreeSet::new();
         for (path, entry) in plan.adopt {
@@ -96,18 +94,6 @@ impl Engine {
         self.begin_steps(plan.steps);
     }
 
-    /// Whether the disk is as the view shows it, since it was and all that changed meanwhile is alike in both: most often a file that a
-    /// person saved. A plan looks at everything there is.
-    pub(super) fn is_still_at_rest(&mut self, rules: &dyn IgnoreRules) -> bool {
-        let AtRest::But(changed) = std::mem::take(&mut self.at_rest) else { return false };
-        if self.passes_over() || !self.with_planner(rules, |planner| planner.is_at_rest_but(changed.iter())) {
-            return false;
-        }
-        debug_assert!(self.plan_now(rules).is_at_rest(), "a whole plan finds more than one of {changed:?}");
-        self.at_rest = AtRest::But(BTreeSet::new());
-        true
-    }
-
     /// Whether a plan passes something over: whether that is at rest is not known.
     fn passes_over(&self) -> bool {
         !self.jobs.is_empty()
@@ -118,12 +104,16 @@ impl Engine {
             || self.waiting().next().is_some()
     }
 
-    /// What is to be done now, as far as nothing stands against it.
+    /// What is to be done now, as far as nothing stands against it. Most often a file was saved, here or elsewhere, and all else is at rest:
+    /// then a plan looks at that file alone, and not at everything there is.
     fn plan_now(&self, rules: &dyn IgnoreRules) -> Plan {
-        self.with_planner(rules, |planner| planner.plan())
+        let AtRest::But(changed) = &self.at_rest else { return self.plan_among(None, rules) };
+        let plan = self.plan_among(Some(changed), rules);
+        debug_assert_eq!(plan, self.plan_among(None, rules), "a plan of {changed:?} is not the whole plan");
+        plan
     }
 
-    fn with_planner<T>(&self, rules: &dyn IgnoreRules, ask: impl FnOnce(Planner<'_>) -> T) -> T {
+    fn plan_among(&self, among: Option<&BTreeSet<FolderPath>>, rules: &dyn IgnoreRules) -> Plan {
         let skip = |path: &FolderPath| {
             self.busy.contains_key(path)
                 || self.stuck.contains_key(path)
@@ -140,6 +130,7 @@ impl Engine {
         });
         let held_entries = self.waiting().flat_map(|held| &held.paths).filter_map(|path| self.synced.get(path));
         let planner = Planner {
+            among,
             held: held_entries.flat_map(|entry| entry.seen.iter().map(|dot| (entry.inode, *dot))).collect(),
             view: &self.view,
             state: &self.state,
@@ -154,7 +145,7 @@ impl Engine {
             let_in: &self.let_in,
             steps_max: self.steps_max().saturating_sub(self.jobs.len()),
         };
-        ask(planner)
+        planner.plan()
     }
 
     fn begin_steps(&mut self, mut planned: Vec<Step>) {

@@ -550,6 +550,7 @@ fn k2_what_may_be_the_only_one_left_is_not_cleared_away_before_it_stands_where_i
     folder.alice_sees(&[("here", file(1))]);
     let known = folder.alice.synced[&at("here")].clone();
     folder.alice.synced.insert(at("was here"), known);
+    folder.alice.at_rest.changed(&at("was here"), false);
     let item = folder.item("here");
     let steps = folder.another_writes(|commit| commit.rename(item, Inode::ZERO, &"there".parse().unwrap()).unwrap());
     assert!(matches!(&steps[..], [Step::RenameFile { to, .. }] if *to == at("there")), "{steps:?}");

@@ -3,6 +3,7 @@
 //! Owns what a commit works on. What must hold: nothing is replaced or deleted but what the person had seen at that place, and nothing
 //! that stands elsewhere on this disk.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::io::{FileId, Stamp, Synced};
 use super::plan::{same_time, shown};
 use super::scan::Found;
 use super::steps::AtRest;
+use super::synced::SyncedTree;
 use super::{Engine, IgnoreRules};
 use crate::path::FolderPath;
 use crate::state::{Body, Commit, Dot, Kind, View, ViewEntry};
@@ -23,11 +25,12 @@ use crate::state::{Body, Commit, Dot, Kind, View, ViewEntry};
 pub(super) struct Writing<'e> {
     pub(super) commit: Commit<'e>,
     pub(super) view: &'e View,
-    pub(super) synced: &'e mut BTreeMap<FolderPath, Arc<Synced>>,
+    pub(super) synced: &'e mut SyncedTree,
     at_rest: &'e mut AtRest,
     ids: &'e mut BTreeMap<FileId, FolderPath>,
     rules: Option<&'e dyn IgnoreRules>,
-    places: Places,
+    /// Counted once something may stand twice, which is rare: that looks through all that is synced.
+    places: OnceCell<Places>,
     /// Directories moved in this batch: (now, before). The view does not know of it yet.
     moved: Vec<(FolderPath, FolderPath)>,
     /// No look at everything has ended since the start.
@@ -50,8 +53,6 @@ pub(super) struct Writing<'e> {
 impl Engine {
     /// Begins: nothing is written yet.
     pub(super) fn writing(&mut self) -> Writing<'_> {
-        let mut places = Places::default();
-        self.synced.values().for_each(|entry| places.add(entry));
         Writing {
             commit: Commit::new(&mut self.state, self.own.actor, self.own.device, self.keys.shape()),
             view: &self.view,
@@ -59,7 +60,7 @@ impl Engine {
             at_rest: &mut self.at_rest,
             ids: &mut self.ids,
             rules: self.rules.as_deref(),
-            places,
+            places: OnceCell::new(),
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
@@ -89,7 +90,9 @@ impl Writing<'_> {
             self.dirty.insert(path.clone());
             return;
         }
-        self.places.add(&entry);
+        if let Some(places) = self.places.get_mut() {
+            places.add(&entry);
+        }
         self.ids.insert(entry.id, path.clone());
         self.at_rest.changed(path, entry.kind == Kind::Dir);
         self.synced.insert(path.clone(), entry);
@@ -102,7 +105,9 @@ impl Writing<'_> {
         if self.ids.get(&old.id) == Some(path) {
             self.ids.remove(&old.id);
         }
-        self.places.take(&old);
+        if let Some(places) = self.places.get_mut() {
+            places.take(&old);
+        }
         self.dirty.insert(path.clone());
         Some(old)
     }
@@ -111,13 +116,21 @@ impl Writing<'_> {
         self.rules.is_some_and(|rules| ignores(rules, path, kind == Kind::Dir))
     }
 
+    fn places(&self) -> &Places {
+        self.places.get_or_init(|| Places::of(self.synced.values()))
+    }
+
     fn stands_twice(&self, old: &Synced) -> bool {
-        self.places.of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
+        self.synced.may_stand_twice(old.inode)
+            && self.places().of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
     /// What the person had seen at a place and at no other: a change there concerns these values only.
     fn seen_there_only(&self, old: &Synced) -> SmallVec<[Dot; 1]> {
-        let elsewhere = |dot: &Dot| self.places.of_value.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
+        if !self.synced.may_stand_twice(old.inode) {
+            return old.seen.clone();
+        }
+        let elsewhere = |dot: &Dot| self.places().of_value.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
         old.seen.iter().filter(|dot| !elsewhere(dot)).copied().collect()
     }
 
@@ -647,6 +660,12 @@ struct Places {
 }
 
 impl Places {
+    fn of<'s>(entries: impl Iterator<Item = &'s Arc<Synced>>) -> Self {
+        let mut places = Self::default();
+        entries.for_each(|entry| places.add(entry));
+        places
+    }
+
     fn add(&mut self, entry: &Synced) {
         *self.of_content.entry((entry.inode, entry.digest)).or_insert(0) += 1;
         for dot in &entry.seen {

@@ -58,7 +58,7 @@ impl Desk {
         let alice = &self.folder.alice;
         match &alice.at_rest {
             _ if !alice.plan_due || !alice.out.is_empty() => 0,
-            AtRest::But(changed) if alice.clone().is_still_at_rest(&NoRules) => changed.len(),
+            AtRest::But(changed) => changed.len(),
             _ => alice.view.entries.len(),
         }
     }
@@ -89,6 +89,24 @@ impl Desk {
                 _ => {}
             }
             self.said.push(output);
+        }
+    }
+
+    /// A head of another member who wrote one file, and the nodes of its tree.
+    fn another_writes_a_file(&self) -> (SignedHead, Vec<SealedBlock>) {
+        let mut other = Mallory::new(&self.folder);
+        other.state = self.folder.alice.state().clone();
+        let mut commit = Commit::new(&mut other.state, other.actor, other.key.public(), self.folder.keys.shape());
+        commit.create(Inode::ZERO, &"theirs".parse().unwrap(), Kind::File, body(&self.folder.keys, b"theirs"));
+        commit.finish();
+        let (root, blocks) = other.seals(&self.folder);
+        (other.publishes(&self.folder, root, other.counter()), blocks)
+    }
+
+    fn hears(&mut self, head: SignedHead, blocks: &[SealedBlock]) {
+        self.folder.alice.handle(2_000, Input::Head(Box::new(head)));
+        for block in blocks.iter().rev().chain(blocks) {
+            self.folder.alice.handle(2_000, Input::Block { cid: block.cid, bytes: block.bytes.clone() });
         }
     }
 
@@ -137,28 +155,35 @@ fn what_goes_to_others_is_handed_out_before_anything_is_planned_here() {
     let mut desk = Desk::full();
     // Another member's file is to be written here, and a file is saved in the same moment.
     desk.count();
-    let theirs = body(&desk.folder.keys, b"theirs");
-    let mut other = Mallory::new(&desk.folder);
-    other.state = desk.folder.alice.state().clone();
-    let mut commit = Commit::new(&mut other.state, other.actor, other.key.public(), desk.folder.keys.shape());
-    commit.create(Inode::ZERO, &"theirs".parse().unwrap(), Kind::File, theirs);
-    commit.finish();
-    let (root, blocks) = other.seals(&desk.folder);
-    let head = other.publishes(&desk.folder, root, other.counter());
+    let (head, blocks) = desk.another_writes_a_file();
     let saved = at("mine");
     let engine = &mut desk.folder.alice;
     engine.handle(2_000, Input::ScanBegun { under: vec![saved.clone()] });
     engine.handle(2_000, Input::Listed(vec![(saved, file(9_000_000))]));
     desk.carry_out();
-    desk.folder.alice.handle(2_000, Input::Head(Box::new(head)));
-    for block in blocks.iter().rev().chain(&blocks) {
-        desk.folder.alice.handle(2_000, Input::Block { cid: block.cid, bytes: block.bytes.clone() });
-    }
+    desk.hears(head, &blocks);
     desk.tell(Input::ScanEnded { unreadable: Vec::new() });
     let (_, _, said) = desk.count();
     let published = said.iter().position(|output| matches!(output, Output::Publish(_))).expect("a head");
     let planned = said.iter().position(|output| matches!(output, Output::Do(_))).expect("a step");
     assert!(published < planned, "{published} {planned}");
+}
+
+#[test]
+fn a_file_of_another_among_thousands_is_planned_by_itself_before_and_after_it_is_written() {
+    let mut desk = Desk::full();
+    desk.count();
+    let (head, blocks) = desk.another_writes_a_file();
+    desk.hears(head, &blocks);
+    desk.carry_out();
+    let (asked, _, said) = desk.count();
+    assert_eq!((asked.steps, asked.places_planned), (1, 1));
+    let written = said.iter().find_map(|output| match output {
+        Output::Do(steps) => steps.first().map(|(id, _)| *id),
+        _ => None,
+    });
+    desk.tell(Input::StepDone { id: written.expect("a step"), now_there: Some(file(9_000_000)) });
+    assert_eq!(desk.count().0, Asked { rows_remembered: 1, places_planned: 1, ..Asked::default() });
 }
 
 #[test]
