@@ -48,9 +48,10 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
         return Err(StoreError::ReadOnly { path: path.to_owned() });
     }
+    // The log is as long as the largest transaction was, else, also when all of it stands in the database.
     connection
         .execute_batch(
-            "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; \
+            "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 1048576; \
              PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -8192;",
         )
         .map_err(failed)?;

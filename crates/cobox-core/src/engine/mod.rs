@@ -585,6 +585,10 @@ impl Engine {
 
     /// Stores what a commit or a join changed, and recomputes the view.
     fn settle_state(&mut self, touched: &Touched) {
+        // First, while no sealed nodes are in memory: of a large folder each of the two takes much for a moment.
+        for path in self.show(touched) {
+            self.out.push_back(Output::Tell(Event::Conflict { path }));
+        }
         let epoch = self.epoch_in_use().unwrap_or(self.tree.epoch());
         let (tree, blocks) = self
             .tree
@@ -595,9 +599,6 @@ impl Engine {
         self.new_nodes.1 += blocks.iter().map(|block| block.bytes.len() as u64).sum::<u64>();
         self.tree = tree;
         self.deltas.changed(touched);
-        for path in self.show(touched) {
-            self.out.push_back(Output::Tell(Event::Conflict { path }));
-        }
         if !blocks.is_empty() {
             self.out.push_back(Output::Store(blocks));
         }

@@ -1,14 +1,15 @@
 //! What one head changed: its state compared with the join of those it rests on, so that what it only took over from others is not
 //! told as its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cobox_proto::id::{HeadId, Inode, SigKey};
 use cobox_proto::limits::PATH_DEPTH_MAX;
 
 use super::Past;
 use crate::path::FolderPath;
-use crate::state::{Body, Ctx, EpochDepth, Item, Kind, State};
+use crate::state::{Body, Ctx, Differences, EpochDepth, Item, Kind, State};
 use crate::tree::Remote;
 
 /// What happened to a file or directory.
@@ -115,9 +116,9 @@ fn joined(after: &State, parents: &[Remote], differing: &BTreeSet<Inode>, epochs
     for (n, parent) in parents.iter().enumerate() {
         let theirs = |inode: &Inode| match parent.theirs.get(inode) {
             Some(item) => item.clone(),
-            None => after.get(inode).cloned(),
+            None => after.get(inode).cloned().map(Arc::new),
         };
-        let theirs: BTreeMap<Inode, Option<Item>> = differing.iter().map(|inode| (*inode, theirs(inode))).collect();
+        let theirs: Differences = differing.iter().map(|inode| (*inode, theirs(inode))).collect();
         if n == 0 {
             theirs
                 .into_iter()

@@ -5,6 +5,7 @@
 //! through whole. A state that nobody can show now is not named, so that whoever keeps it keeps all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cobox_proto::id::{Cid, HeadId, Inode};
 
@@ -181,7 +182,7 @@ impl Walk {
                     }
                     Err(why) => return Err(why.into()),
                 };
-                let held = |item: &Option<Item>| item.iter().flat_map(held_by).collect();
+                let held = |item: &Option<Arc<Item>>| item.iter().flat_map(|item| held_by(item)).collect();
                 let differs: Vec<(Inode, Vec<(Dot, Held)>)> =
                     remote.theirs.iter().map(|(inode, item)| (*inode, held(item))).collect();
                 past.become_remote(remote);

@@ -56,6 +56,9 @@ pub enum Alarm {
     },
 }
 
+/// Items at which two states may differ, as the other one has them; `None` where it has nothing.
+pub type Differences = BTreeMap<Inode, Option<Arc<Item>>>;
+
 impl State {
     /// Takes in all of `other`. Both must know the same forks.
     pub fn join(&mut self, other: &State, epochs: &dyn EpochDepth) -> (Touched, Vec<Alarm>) {
@@ -75,8 +78,7 @@ impl State {
             let Some((inode, _)) = a.or(b) else { break };
             let (a, b) = (a.map(|(_, item)| item), b.map(|(_, item)| item));
             if let Some(joined) = joiner.item(*inode, a.map(|i| &**i), b.map(|i| &**i)) {
-                let shared = b.filter(|item| joined.as_ref() == Some(item));
-                changes.push((*inode, shared.map(Arc::clone).or_else(|| joined.map(Arc::new))));
+                changes.push((*inode, joined.map(|joined| shared(joined, b))));
             }
         }
         let alarms = joiner.alarms;
@@ -89,14 +91,16 @@ impl State {
         &mut self,
         other_ctx: &Ctx,
         other_forks: &BTreeSet<HeadId>,
-        theirs: &BTreeMap<Inode, Option<Item>>,
+        theirs: &Differences,
         epochs: &dyn EpochDepth,
     ) -> (Touched, Vec<Alarm>) {
         let mut joiner = Joiner { my_ctx: &self.ctx, their_ctx: other_ctx, epochs, alarms: Vec::new() };
         let changes = theirs
             .iter()
-            .filter_map(|(inode, item)| Some((*inode, joiner.item(*inode, self.get(inode), item.as_ref())?)))
-            .map(|(inode, item)| (inode, item.map(Arc::new)))
+            .filter_map(|(inode, item)| {
+                let joined = joiner.item(*inode, self.get(inode), item.as_deref())?;
+                Some((*inode, joined.map(|joined| shared(joined, item.as_ref()))))
+            })
             .collect();
         let alarms = joiner.alarms;
         (self.adopt(changes, other_ctx, other_forks), alarms)
@@ -127,6 +131,14 @@ impl State {
         self.ctx.join(ctx);
         self.forks.extend(forks);
         touched
+    }
+}
+
+/// An item that is as the other side has it is kept once.
+fn shared(joined: Item, theirs: Option<&Arc<Item>>) -> Arc<Item> {
+    match theirs {
+        Some(item) if **item == joined => Arc::clone(item),
+        _ => Arc::new(joined),
     }
 }
 

@@ -20,7 +20,7 @@ pub use fork::{
     Alignment, History, Link, align, forked_actor, is_duplicated, rename_actor, retag, root_point, split_points,
 };
 pub use item::{Body, Content, Item, Key, Kind, Loc, Manifest, Ref, Values};
-pub use join::{Alarm, EpochDepth, Register};
+pub use join::{Alarm, Differences, EpochDepth, Register};
 pub use state::{State, Touched};
 pub use view::{Conflict, Shown, View, ViewEntry, view};
 pub use view_update::Changed;

@@ -61,8 +61,8 @@ impl State {
     }
 
     /// Puts an item in place of what stood under the inode. One without a place can not be stored and counts as absent.
-    pub fn insert(&mut self, inode: Inode, item: Item) {
-        self.put(inode, Some(Arc::new(item)));
+    pub fn insert(&mut self, inode: Inode, item: impl Into<Arc<Item>>) {
+        self.put(inode, Some(item.into()));
     }
 
     /// Takes an item out.

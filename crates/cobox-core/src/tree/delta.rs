@@ -9,6 +9,7 @@
 //! walked instead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cobox_proto::codec::{DecodeError, Reader, Writer};
 use cobox_proto::id::{ActorId, Cid, EpochTag, HeadId, Inode};
@@ -138,7 +139,7 @@ impl Delta {
             if state.get(&key.inode) == item.as_ref() {
                 theirs.remove(&key.inode);
             } else {
-                theirs.insert(key.inode, item);
+                theirs.insert(key.inode, item.map(Arc::new));
             }
         }
         let mut blocks = Vec::new();

@@ -7,6 +7,7 @@
 //! from, so run a fetch to its end in one step, over blocks that are already here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use cobox_proto::id::{Cid, EpochTag, HeadId, Inode};
 use cobox_proto::limits::ACTORS_MAX;
@@ -17,7 +18,7 @@ use super::records::Overlay;
 use super::root::{CtxPlace, Root, decode_ctx_inner, decode_ctx_leaf};
 use super::{Frame, Tree, TreeError, TreeKeys};
 use crate::seal::{BlockKind, OpenBlock};
-use crate::state::{Ctx, Item, Key, State};
+use crate::state::{Ctx, Differences, Item, Key, State};
 
 /// A state that was read, told by how it differs from a state we hold.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub struct Remote {
     /// Its fork points.
     pub forks: BTreeSet<HeadId>,
     /// Every item that differs, as it is there; `None` where it is absent there.
-    pub theirs: BTreeMap<Inode, Option<Item>>,
+    pub theirs: Differences,
 }
 
 impl Remote {
@@ -45,7 +46,7 @@ impl Remote {
         root: Cid,
         base: Option<&Tree>,
         state: &State,
-        (ctx, forks, theirs): (Ctx, BTreeSet<HeadId>, BTreeMap<Inode, Option<Item>>),
+        (ctx, forks, theirs): (Ctx, BTreeSet<HeadId>, Differences),
         touched: BTreeSet<Key>,
         press: &mut Press<'_, K>,
     ) -> Result<Self, TreeError> {
@@ -93,7 +94,7 @@ pub struct Fetch {
     order: VecDeque<Cid>,
     ctx: Ctx,
     forks: BTreeSet<HeadId>,
-    items: BTreeMap<Inode, Item>,
+    items: BTreeMap<Inode, Arc<Item>>,
     /// Leaves of the base that stand in this tree too, by index.
     shared: Vec<bool>,
 }
@@ -157,7 +158,7 @@ impl Fetch {
                 let (first, end) = (records[0].0, records[records.len() - 1].0);
                 check_range(after, first, last, end, count, records.len() as u64)?;
                 for (key, item) in records {
-                    if self.items.insert(key.inode, item).is_some() {
+                    if self.items.insert(key.inode, Arc::new(item)).is_some() {
                         return Err(TreeError::Broken { what: "leaf", rule: "an item stands in the tree twice" });
                     }
                 }
@@ -191,7 +192,7 @@ impl Fetch {
         };
         let base_len = self.base.as_ref().map_or(0, Tree::len);
         debug_assert_eq!(base_len, base.len() as u64, "the base state is the one the base tree was written from");
-        let mut theirs = BTreeMap::new();
+        let mut theirs = Differences::new();
         let mut touched = BTreeSet::new();
         // What the base has in leaves that are not in this tree, and this tree does not have elsewhere, is absent there.
         for (inode, item) in base_items(self.base.as_ref(), &self.shared, base) {
@@ -202,7 +203,7 @@ impl Fetch {
         }
         for (inode, item) in self.items {
             let ours = base.get(&inode);
-            if ours != Some(&item) {
+            if ours != Some(&*item) {
                 touched.extend(ours.and_then(|item| item.key(inode)));
                 touched.extend(item.key(inode));
                 theirs.insert(inode, Some(item));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use cobox_proto::id::Inode;
 
-use crate::state::{Item, Key, State};
+use crate::state::{Differences, Item, Key, State};
 
 /// Items in key order.
 pub trait Records {
@@ -32,15 +33,15 @@ impl Records for State {
 #[derive(Debug)]
 pub struct Overlay<'a> {
     state: &'a State,
-    theirs: &'a BTreeMap<Inode, Option<Item>>,
+    theirs: &'a Differences,
     by_key: BTreeMap<Key, &'a Item>,
 }
 
 impl<'a> Overlay<'a> {
     /// `theirs` over `state`.
-    pub fn new(state: &'a State, theirs: &'a BTreeMap<Inode, Option<Item>>) -> Self {
-        let keyed = |(inode, item): (&Inode, &'a Option<Item>)| {
-            let item = item.as_ref()?;
+    pub fn new(state: &'a State, theirs: &'a Differences) -> Self {
+        let keyed = |(inode, item): (&Inode, &'a Option<Arc<Item>>)| {
+            let item = item.as_deref()?;
             Some((item.key(*inode)?, item))
         };
         Self { state, theirs, by_key: theirs.iter().filter_map(keyed).collect() }
@@ -50,7 +51,7 @@ impl<'a> Overlay<'a> {
 impl Records for Overlay<'_> {
     fn item(&self, inode: &Inode) -> Option<&Item> {
         match self.theirs.get(inode) {
-            Some(item) => item.as_ref(),
+            Some(item) => item.as_deref(),
             None => self.state.get(inode),
         }
     }

@@ -31,6 +31,8 @@ const PIECES_BY_PATH: &str = "
     INSERT OR IGNORE INTO piece_of_file
       SELECT cid, dev, ino, start, len, epoch FROM piece JOIN synced ON synced.path = piece.path;
     DROP TABLE piece;";
+/// What the log may keep on the disk once all of it stands in the database: it is as long as the largest transaction was, else.
+const LOG_BYTES_MAX: i64 = 1 << 20;
 /// Names the device whose memory it is: its key in this folder, which no other device and no other folder has.
 const DEVICE_NOTE: &str = "device";
 
@@ -145,6 +147,7 @@ impl FolderDb {
             db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             db.pragma_update(None, "journal_mode", "WAL")?;
             db.pragma_update(None, "synchronous", "FULL")?;
+            db.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
             db.busy_timeout(std::time::Duration::from_secs(10))
         })?;
         let found: i64 = self.run(|db| db.query_row("PRAGMA user_version", [], |row| row.get(0)))?;

@@ -1,10 +1,11 @@
 //! Devices that work on one folder at random, each with its twin, and the oracles that watch them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cobox_core::path::FolderPath;
 use cobox_core::state::{
-    Commit, History, Item, Kind, Link, Shown, State, Touched, View, ViewEntry, align, is_duplicated, view,
+    Commit, Differences, History, Kind, Link, Shown, State, Touched, View, ViewEntry, align, is_duplicated, view,
 };
 use cobox_proto::id::{ActorId, Inode};
 
@@ -366,10 +367,10 @@ impl Party {
 }
 
 /// What a device that read only part of a tree hands to `join_with`: everything that differs, and some that does not.
-fn differences(mine: &State, theirs: &State) -> BTreeMap<Inode, Option<Item>> {
+fn differences(mine: &State, theirs: &State) -> Differences {
     let inodes = mine.iter().chain(theirs.iter()).map(|(key, _)| key.inode);
     let listed = inodes.filter(|i| mine.get(i) != theirs.get(i) || i.0[0] % 4 == 0);
-    listed.map(|i| (i, theirs.get(&i).cloned())).collect()
+    listed.map(|i| (i, theirs.get(&i).cloned().map(Arc::new))).collect()
 }
 
 /// How many directories show in the root although they belong elsewhere: the cycles that were cut.

@@ -58,7 +58,7 @@ proptest! {
             let (after, delta) = change(&mut bob, &tree, 8, None);
             remote = delta.unwrap().apply(remote, &here.state, after.root(), &keys).unwrap().0;
             prop_assert_eq!(applied(&remote, &here.state), bob.state.clone());
-            prop_assert!(remote.theirs.iter().all(|(inode, item)| here.state.get(inode) != item.as_ref()));
+            prop_assert!(remote.theirs.iter().all(|(inode, item)| here.state.get(inode) != item.as_deref()));
             tree = after;
         }
     }

@@ -30,7 +30,7 @@ proptest! {
         let change = blocks.fetch(tree.root(), Some(&base), &here.state).unwrap();
         prop_assert_eq!(applied(&change, &here.state), there.state.clone());
         prop_assert_eq!(&change.tree, &tree);
-        prop_assert!(change.theirs.iter().all(|(inode, item)| here.state.get(inode) != item.as_ref()));
+        prop_assert!(change.theirs.iter().all(|(inode, item)| here.state.get(inode) != item.as_deref()));
     }
 }
 
