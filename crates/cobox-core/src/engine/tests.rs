@@ -575,6 +575,32 @@ fn k2_a_place_is_never_part_of_two_steps() {
     assert_eq!(places.len(), count, "{steps:?}");
 }
 
+/// A file is moved away or deleted before it was told that it has been written. The look that comes of it finds nothing where nothing is
+/// known, as if it were not written yet; nobody would look there again before the next whole look.
+#[test]
+fn k2_what_goes_before_its_step_is_told_is_looked_for_once_it_is() {
+    let looks_after = |end: fn(StepId) -> Input| {
+        let mut folder = Folder::new();
+        folder.alice_sees(&[]);
+        let new = body(&folder.keys, b"new");
+        let steps = folder.another_writes(|commit| {
+            commit.create(Inode::ZERO, &"f".parse().unwrap(), Kind::File, new);
+        });
+        assert!(matches!(&steps[..], [Step::Write { .. }]), "{steps:?}");
+        folder.alice_sees(&[]);
+        let id = *folder.alice.jobs.keys().next().unwrap();
+        folder.alice.handle(1_000, end(id));
+        let mut looks = Vec::new();
+        while let Some(output) = folder.alice.poll_output() {
+            looks.extend(if let Output::Rescan(places) = output { places } else { Vec::new() });
+        }
+        assert!(folder.alice.seen_empty.is_empty());
+        looks
+    };
+    assert_eq!(looks_after(|id| Input::StepDone { id, now_there: Some(file(1)) }), [at("f")]);
+    assert_eq!(looks_after(|id| Input::StepFailed { id, why: StepError::NoContent }), [], "nothing came");
+}
+
 /// What is content is settled before anything else is done. A directory that the rules move into is needed for that.
 #[test]
 fn l15_rules_that_move_into_a_new_directory_get_there() {
