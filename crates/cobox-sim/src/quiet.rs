@@ -103,11 +103,12 @@ impl World<'_> {
         self.ledger.may_be_aside(gone.flat_map(|member| member.durable.disk.kept_contents()).cloned());
         let waits = |member: &Member<'_>| member.live.as_ref().is_some_and(|live| live.engine.waits_for_heads());
         self.ledger.something_waits = self.members.iter().any(waits);
-        let once_ignored: Vec<Bytes> = self.members.iter().flat_map(|member| &member.once_ignored).cloned().collect();
+        let once_ignored: Vec<Bytes> =
+            self.members.iter().flat_map(|member| &member.witness.once_ignored).cloned().collect();
         self.ledger.may_live(once_ignored);
         self.members.iter().for_each(|member| self.ledger.rested(&member.durable.disk, member.name));
         self.ledger.check(&disks, left_out)?;
-        self.members.iter_mut().for_each(|member| member.once_ignored.clear());
+        self.members.iter_mut().for_each(|member| member.witness.once_ignored.clear());
         self.hosts_have_all()?;
         if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
             self.somebody_comes_back_with_nothing()?;
@@ -118,7 +119,12 @@ impl World<'_> {
     /// What a machine saw that must never be.
     fn nobody_is_broken(&self) -> Result<(), String> {
         let of_hosts = self.hosts.iter().filter_map(|host| host.broken.clone());
-        self.members.iter().filter_map(|member| member.broken.clone()).chain(of_hosts).next().map_or(Ok(()), Err)
+        self.members
+            .iter()
+            .filter_map(|member| member.witness.broken.clone())
+            .chain(of_hosts)
+            .next()
+            .map_or(Ok(()), Err)
     }
 
     fn connect_all(&mut self) {

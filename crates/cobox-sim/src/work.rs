@@ -11,7 +11,7 @@ use cobox_proto::replicate::{self, Priority};
 
 use crate::disk::{Bytes, New, Node};
 use crate::ignore::Rules;
-use crate::member::{Member, tell};
+use crate::member::Member;
 use crate::scan::{Scan, read};
 
 impl Member<'_> {
@@ -46,7 +46,7 @@ impl Member<'_> {
             let disk = &self.durable.disk;
             let unseen = left_out.iter().flat_map(|path| disk.below(path));
             let contents = unseen.filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
-            self.once_left_out.extend(contents);
+            self.witness.once_left_out.extend(contents);
             let places: Vec<String> = under.iter().map(ToString::to_string).collect();
             let lies = if left_out.is_empty() { "" } else { ", and not at all of it" };
             self.events
@@ -65,7 +65,7 @@ impl Member<'_> {
     fn note_ignored(&mut self, rules: &Rules) {
         let disk = &self.durable.disk;
         let ignored = disk.tree.iter().filter(|(path, _)| rules.ignores(path, disk.has_dir(path)));
-        self.once_ignored.extend(ignored.filter_map(|(_, node)| node.content()).cloned());
+        self.witness.once_ignored.extend(ignored.filter_map(|(_, node)| node.content()).cloned());
     }
 
     /// The next piece of the listing, or the next file that was read; nothing if that is told later.
@@ -202,5 +202,18 @@ impl Member<'_> {
             }
             Content::Manifest(_) => unreachable!("files here have at most 64 chunks"),
         }
+    }
+}
+
+/// A step in words.
+pub(crate) fn tell(step: &Step) -> String {
+    match step {
+        Step::MakeDir { path } => format!("make dir {path}"),
+        Step::RenameDir { from, to } => format!("move dir {from} -> {to}"),
+        Step::RenameFile { from, to, .. } => format!("move {from} -> {to}"),
+        Step::Write { path, expect, .. } => format!("write {path}{}", if expect.is_some() { " over" } else { "" }),
+        Step::SetMeta { path, .. } => format!("set time and mode of {path}"),
+        Step::Remove { path, .. } => format!("remove {path}"),
+        Step::RemoveDir { path } => format!("remove dir {path}"),
     }
 }

@@ -309,7 +309,7 @@ impl<'c> World<'c> {
                     // Others were told of deletions that were none; who goes back to before that believes them. What a listing left
                     // out and was found again is as good as new, and perhaps nobody heard of it.
                     let mut known: Vec<Bytes> = self.members[member].remembered();
-                    known.retain(|content| !self.members[member].once_left_out.contains(&content.hash));
+                    known.retain(|content| !self.members[member].witness.once_left_out.contains(&content.hash));
                     self.ledger.let_go_unless(&self.members[member].durable.disk, &known);
                 }
                 let with_disk = self.dice.one_in(2);
