@@ -112,12 +112,15 @@ impl Writing<'_> {
     }
 
     fn stands_twice(&self, old: &Synced) -> bool {
-        self.places.of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
+        let places = self.places.of_content.get(&(old.inode, old.digest));
+        Guard::OneOfTwoTakesNothing.stands() && places.is_some_and(|places| *places > 1)
     }
 
     /// What the person had seen at a place and at no other: a change there concerns these values only.
     fn seen_there_only(&self, old: &Synced) -> SmallVec<[Dot; 1]> {
-        let elsewhere = |dot: &Dot| self.places.of_value.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
+        let places = |dot: &Dot| self.places.of_value.get(&(old.inode, *dot));
+        let elsewhere =
+            |dot: &Dot| Guard::OneOfTwoTakesNothing.stands() && places(dot).is_some_and(|places| *places > 1);
         old.seen.iter().filter(|dot| !elsewhere(dot)).copied().collect()
     }
 
@@ -594,7 +597,7 @@ impl Writing<'_> {
             Kind::Dir => !self.dir_inodes(path, old.inode).is_empty(),
             _ => self.is_shown(path, old),
         };
-        !self.first_look || !Guard::StartDeletesWhatIsShown.stands() || is_shown
+        !self.first_look || is_shown
     }
 
     /// A path is gone from the disk. At the first look after a start, only what the folder still shows at this path is
@@ -614,9 +617,7 @@ impl Writing<'_> {
             for inode in shown {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.stands_twice(&old)
-            && (!self.first_look || !Guard::StartDeletesWhatIsShown.stands() || self.is_shown(path, &old))
-        {
+        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
             self.commit.remove(old.inode, &self.seen_there_only(&old));
             self.remove_twins(&old);
         }
