@@ -513,6 +513,7 @@ impl<'c> Member<'c> {
             self.durable.head = Some(*head);
         }
         for (path, entry) in memory.synced {
+            self.witness.note_synced(&path, self.durable.synced.get(&path).map(|known| &**known), entry.as_deref());
             match entry {
                 Some(entry) => drop(self.durable.synced.insert(path, entry)),
                 None => drop(self.durable.synced.remove(&path)),

@@ -109,6 +109,7 @@ impl World<'_> {
         self.members.iter().for_each(|member| self.ledger.rested(&member.durable.disk, member.name));
         self.ledger.check(&disks, left_out)?;
         self.members.iter_mut().for_each(|member| member.witness.once_ignored.clear());
+        self.moves_are_no_copies()?;
         self.hosts_have_all()?;
         if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
             self.somebody_comes_back_with_nothing()?;

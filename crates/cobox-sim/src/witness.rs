@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use cobox_core::engine::Step;
+use cobox_core::engine::{Step, Synced};
 use cobox_core::path::FolderPath;
 use cobox_core::state::{Content, Kind, State};
 use cobox_proto::id::Cid;
 
 use crate::disk::Bytes;
+use crate::haste::Move;
 use crate::ignore::Rules;
 use crate::member::Member;
 use crate::work::tell;
@@ -28,8 +29,24 @@ pub(crate) struct Witness {
     pub(crate) once_ignored: Vec<Bytes>,
     /// Contents that a listing here has left out: others may have been told that they are gone.
     pub(crate) once_left_out: BTreeSet<[u8; 32]>,
+    /// Files behind which the program put what others did with equal bytes, since they were last looked at.
+    pub(crate) adopted: BTreeSet<FolderPath>,
+    /// Moves to be judged in the end.
+    pub(crate) moves: Vec<Move>,
     /// A person has just said that the files are meant to go.
     pub(crate) is_told_to_delete: bool,
+}
+
+impl Witness {
+    /// What is known to stand at a place is another value from now on, or the same by another's hand.
+    pub(crate) fn note_synced(&mut self, path: &FolderPath, before: Option<&Synced>, now: Option<&Synced>) {
+        let is_same_file = |a: &Synced, b: &Synced| a.stamp.is_some() && (a.stamp, a.digest) == (b.stamp, b.digest);
+        match before.zip(now).filter(|(before, now)| is_same_file(before, now)) {
+            Some((before, now)) if before == now => {}
+            Some(_) => drop(self.adopted.insert(path.clone())),
+            None => drop(self.adopted.remove(path)),
+        }
+    }
 }
 
 impl Member<'_> {

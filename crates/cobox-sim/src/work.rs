@@ -27,9 +27,9 @@ impl Member<'_> {
                 self.tell_engine(now_ms, input);
             }
             if let Some(live) = &mut self.live
-                && live.scan.as_ref().is_some_and(Scan::is_over)
+                && let Some(over) = live.scan.take_if(|scan| scan.is_over())
             {
-                live.scan = None;
+                self.witness.adopted.retain(|path| !over.goes_to(path));
                 debug_assert!(!live.engine.is_scanning());
             }
         } else if let Some(mut under) = live.rescan.take() {
@@ -51,7 +51,9 @@ impl Member<'_> {
             let lies = if left_out.is_empty() { "" } else { ", and not at all of it" };
             self.events
                 .push(format!("looks at {}{lies}", if places.is_empty() { "all".into() } else { places.join(", ") }));
-            live.scan = Some(Scan::begin(under.clone(), rules.clone(), left_out));
+            let scan = Scan::begin(under.clone(), rules.clone(), left_out);
+            live.scan = Some(scan.clone());
+            self.note_look(|path| scan.goes_to(path));
             self.note_ignored(&rules);
             if let Some(aside) = aside {
                 self.tell_engine(now_ms, Input::SetAside(aside));

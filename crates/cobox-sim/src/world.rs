@@ -247,6 +247,16 @@ impl<'c> World<'c> {
     }
 
     fn edit(&mut self, member: usize) {
+        if self.faults.hasty {
+            if self.dice.one_in(2) {
+                if let Some(what) = self.hurry(member) {
+                    let name = self.members[member].name;
+                    self.note(&format!("{name} {what}"));
+                }
+                return;
+            }
+            self.ledger.unseen = self.members[member].just_adopted().into_iter().collect();
+        }
         let Self { dice, members, ledger, now_ms, .. } = self;
         let here = &mut members[member];
         if here.machine.unmounted {
