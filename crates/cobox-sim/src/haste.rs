@@ -73,7 +73,10 @@ impl World<'_> {
             self.members.iter_mut().flat_map(|m| m.witness.moves.drain(..).map(|moved| (m.name, moved))).collect();
         let Some(live) = &self.members[0].live else { return Ok(()) };
         for (who, Move { from, to, content, deeds, inode, .. }) in moved {
-            if !self.ledger.is_all_that_was_done(&content, who, deeds) {
+            // Who moves one of several versions of a file parts it from those of others, which stay that file's.
+            let has_others = live.engine.state().get(&inode).is_some_and(|item| !item.body.is_empty());
+            let is_shared = has_others || self.ledger.others_wrote_to(&from, &content, who);
+            if is_shared || !self.ledger.is_all_that_was_done(&content, who, deeds) {
                 continue;
             }
             let disk = &self.members[0].durable.disk.tree;

@@ -12,6 +12,8 @@ use crate::ignore::Rules;
 pub(crate) struct Ledger {
     /// Every content ever written, with who wrote it where.
     written: BTreeMap<[u8; 32], String>,
+    /// Who wrote to a place.
+    writers: BTreeMap<FolderPath, BTreeSet<char>>,
     /// Contents that somebody who had them overwrote or deleted.
     let_go: BTreeSet<[u8; 32]>,
     /// Contents that were nowhere when all were equal.
@@ -48,6 +50,18 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn wrote(&mut self, content: &Bytes, story: String) {
         self.written.insert(content.hash, story);
+    }
+
+    /// A person writes to a place.
+    pub(crate) fn writes_to(&mut self, path: &FolderPath, who: char) {
+        self.writers.entry(path.clone()).or_default().insert(who);
+    }
+
+    /// Whether others than this person, and than whoever wrote this content, have written to a place.
+    pub(crate) fn others_wrote_to(&self, path: &FolderPath, content: &[u8; 32], who: char) -> bool {
+        let author = self.written.get(content).and_then(|story| story.chars().next());
+        let is_other = |writer: &char| *writer != who && Some(*writer) != author;
+        self.writers.get(path).is_some_and(|writers| writers.iter().any(is_other))
     }
 
     /// A person overwrites or deletes what stands at and below a path of their disk.

@@ -33,6 +33,7 @@ fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPat
     }
     let content = Bytes::new(text.as_bytes());
     ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));
+    ledger.writes_to(path, who);
     content
 }
 
