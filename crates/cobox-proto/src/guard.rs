@@ -50,8 +50,8 @@ pub enum Guard {
     SetBackPutsNothingOff,
     /// Who meets a continuation of its own chain goes on under another name.
     TwinsPart,
-    /// What a first look misses was deleted only if the folder shows it there.
-    StartDeletesWhatIsShown,
+    /// What stands at two places loses nothing when one of them goes or becomes something else.
+    OneOfTwoTakesNothing,
     /// Contents that differ are never taken for one.
     ConflictKeepsBoth,
     /// What changes places by being written there is written only while its old place has it.
@@ -85,7 +85,7 @@ impl Guard {
         Self::FreshNameEachStart,
         Self::SetBackPutsNothingOff,
         Self::TwinsPart,
-        Self::StartDeletesWhatIsShown,
+        Self::OneOfTwoTakesNothing,
         Self::ConflictKeepsBoth,
         Self::MovedByWritingIsThere,
         Self::EpochsComeWhole,

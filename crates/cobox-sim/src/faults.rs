@@ -32,6 +32,9 @@ const FIRST_WITH_OLDER: u64 = 500_000;
 /// From here on folders are not mounted for a while, and there are worlds in which nothing happens but that people ignore things.
 const FIRST_WITH_UNMOUNTS: u64 = 2_000_000;
 
+/// From here on there are worlds in which people are in a hurry.
+const FIRST_WITH_HASTE: u64 = 6_000_000;
+
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Faults {
@@ -47,6 +50,8 @@ pub(crate) struct Faults {
     pub(crate) own_rules: bool,
     /// Nothing of all that, and people do not move directories.
     pub(crate) calm: bool,
+    /// ... and people are in a hurry there.
+    pub(crate) hasty: bool,
     /// Machines wake up twice from one image.
     pub(crate) twins: bool,
     /// Held deletions wait for the script instead of being decided by chance.
@@ -103,6 +108,9 @@ impl Faults {
         }
         let membership = apart(FIRST_WITH_MEMBERSHIP).is_some_and(|mut dice| dice.one_in(2));
         let older = seed >= FIRST_WITH_OLDER;
+        if apart(FIRST_WITH_HASTE).is_some_and(|mut dice| dice.one_in(2)) {
+            return Self { cuts, calm: true, hasty: true, hosts, crowd, older, ..Self::default() };
+        }
         if calm {
             return Self { cuts, calm, hosts, crowd, membership, older, ..Self::default() };
         }

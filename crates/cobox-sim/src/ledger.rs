@@ -12,6 +12,8 @@ use crate::ignore::Rules;
 pub(crate) struct Ledger {
     /// Every content ever written, with who wrote it where.
     written: BTreeMap<[u8; 32], String>,
+    /// Who wrote to a place.
+    writers: BTreeMap<FolderPath, BTreeSet<char>>,
     /// Contents that somebody who had them overwrote or deleted.
     let_go: BTreeSet<[u8; 32]>,
     /// Contents that were nowhere when all were equal.
@@ -30,6 +32,10 @@ pub(crate) struct Ledger {
     taken_out: BTreeSet<[u8; 32]>,
     /// Who moved a content.
     moved: BTreeSet<(char, [u8; 32])>,
+    /// How often somebody moved, copied or touched a content.
+    deeds: BTreeMap<[u8; 32], u64>,
+    /// Where the one who deletes next has not seen yet what others did with the same bytes: that is not theirs to let go.
+    pub(crate) unseen: BTreeSet<FolderPath>,
     /// Nothing was forgotten, nobody refused a deletion, and no write landed in a directory just as a person moved it.
     pub(crate) deletions_hold: bool,
     /// Nobody's memory was set back or lost.
@@ -37,11 +43,25 @@ pub(crate) struct Ledger {
     /// Somebody waits for a state. What was deleted in it may be there, for older ones are joined meanwhile.
     pub(crate) something_waits: bool,
     pub(crate) count: u64,
+    /// How many names were made up that are used once.
+    pub(crate) names: u64,
 }
 
 impl Ledger {
     pub(crate) fn wrote(&mut self, content: &Bytes, story: String) {
         self.written.insert(content.hash, story);
+    }
+
+    /// A person writes to a place.
+    pub(crate) fn writes_to(&mut self, path: &FolderPath, who: char) {
+        self.writers.entry(path.clone()).or_default().insert(who);
+    }
+
+    /// Whether others than this person, and than whoever wrote this content, have written to a place.
+    pub(crate) fn others_wrote_to(&self, path: &FolderPath, content: &[u8; 32], who: char) -> bool {
+        let author = self.written.get(content).and_then(|story| story.chars().next());
+        let is_other = |writer: &char| *writer != who && Some(*writer) != author;
+        self.writers.get(path).is_some_and(|writers| writers.iter().any(is_other))
     }
 
     /// A person overwrites or deletes what stands at and below a path of their disk.
@@ -52,6 +72,9 @@ impl Ledger {
 
     /// A person deletes what stands at and below a path.
     pub(crate) fn delete(&mut self, disk: &Disk, path: &FolderPath, who: char) {
+        if self.unseen.contains(path) {
+            return;
+        }
         self.let_go(disk, path);
         let content = |path: &FolderPath| disk.tree.get(path).and_then(Node::content).map(|content| content.hash);
         let below: BTreeSet<FolderPath> = disk.below(path).into_iter().collect();
@@ -102,8 +125,20 @@ impl Ledger {
     pub(crate) fn handle(&mut self, disk: &Disk, path: &FolderPath, who: char) {
         for content in disk.below(path).iter().filter_map(|path| disk.tree.get(path)?.content()) {
             self.handled.entry(content.hash).or_default().insert(who);
+            *self.deeds.entry(content.hash).or_default() += 1;
             self.may_live([content.clone()]);
         }
+    }
+
+    /// How often somebody moved, copied or touched a content.
+    pub(crate) fn deeds(&self, content: &[u8; 32]) -> u64 {
+        self.deeds.get(content).copied().unwrap_or_default()
+    }
+
+    /// Whether nobody else ever moved, copied, touched or let go of a content, nor did this person after so many deeds.
+    pub(crate) fn is_all_that_was_done(&self, content: &[u8; 32], who: char, deeds: u64) -> bool {
+        let alone = self.handled.get(content).is_some_and(|all| all.iter().all(|other| *other == who));
+        alone && self.deeds(content) == deeds && !self.let_go.contains(content) && !self.copied.contains(content)
     }
 
     /// A person copies a file: to delete one of the two is not to delete the content.

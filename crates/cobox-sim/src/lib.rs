@@ -9,6 +9,7 @@ mod cast;
 mod dice;
 mod disk;
 mod faults;
+mod haste;
 mod host;
 mod ignore;
 mod ledger;

@@ -8,7 +8,7 @@ use cobox_core::chunk::Cutter;
 use cobox_core::engine::{Engine, Event, Input, Memory, Output, PATIENCE_MS, Setup, Step, StepError, StepId, Synced};
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
-use cobox_core::state::{Kind, Ref, State};
+use cobox_core::state::{Ref, State};
 use cobox_core::tree::{Fetch, Tree};
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Holding, SignedReceipt};
@@ -19,14 +19,12 @@ use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{Message, OpEnvelopes};
 
 use crate::cast::{Cast, Person};
-use crate::disk::{Bytes, Disk};
+use crate::disk::Disk;
 use crate::faults::{Machine, counts_down};
 use crate::ignore::Rules;
 use crate::membership::Duties;
 use crate::scan::Scan;
-
-/// Of a folder with so many files, it is never believed that it was emptied.
-const EMPTIED_MIN: u64 = 3;
+use crate::witness::Witness;
 
 /// A sealed block; all who have it share its bytes.
 pub(crate) type Block = Arc<Vec<u8>>;
@@ -114,16 +112,8 @@ pub(crate) struct Member<'c> {
     pub(crate) close: Vec<PeerId>,
     pub(crate) events: Vec<String>,
     pub(crate) published: u64,
-    pub(crate) followed: String,
     pub(crate) machine: Machine,
-    /// A promise that this machine broke by itself.
-    pub(crate) broken: Option<String>,
-    /// What it saw to be ignored on its disk: should that be ignored no more, nobody can tell it from what is new.
-    pub(crate) once_ignored: Vec<Bytes>,
-    /// Contents that a listing here has left out: others may have been told that they are gone.
-    pub(crate) once_left_out: BTreeSet<[u8; 32]>,
-    /// A person has just said that the files are meant to go.
-    is_told_to_delete: bool,
+    pub(crate) witness: Witness,
 }
 
 impl<'c> Member<'c> {
@@ -149,12 +139,8 @@ impl<'c> Member<'c> {
             close: Vec::new(),
             events: Vec::new(),
             published: 0,
-            followed: String::new(),
             machine: Machine::healthy(),
-            broken: None,
-            once_ignored: Vec::new(),
-            once_left_out: BTreeSet::new(),
-            is_told_to_delete: false,
+            witness: Witness::default(),
         }
     }
 
@@ -300,13 +286,13 @@ impl<'c> Member<'c> {
 
     pub(crate) fn tell_engine(&mut self, now_ms: u64, input: Input) {
         let clock_ms = self.machine.clock_ms(now_ms);
-        self.is_told_to_delete = matches!(input, Input::Decide { approve: true });
+        self.witness.is_told_to_delete = matches!(input, Input::Decide { approve: true });
         self.forget_what_went();
         if let Some(live) = &mut self.live {
             live.engine.handle(clock_ms, input);
         }
         self.carry_out(now_ms);
-        self.is_told_to_delete = false;
+        self.witness.is_told_to_delete = false;
     }
 
     pub(crate) fn tell_replica(&mut self, now_ms: u64, input: replicate::Input) {
@@ -403,7 +389,7 @@ impl<'c> Member<'c> {
             }
             O::ReceiptArrived(receipt) => self.durable.receipts.push(receipt),
             O::SeederRolledBack { seeder, receipt } => {
-                self.broken = Some(format!(
+                self.witness.broken = Some(format!(
                     "{} says that seeder {} denies what it signed, {}",
                     self.name,
                     seeder.short(),
@@ -414,7 +400,9 @@ impl<'c> Member<'c> {
                 self.events.push(format!("refuses {}: {why}", head.short()));
                 // Nobody here breaks the rules; and whoever rests on it, as its author does, is heard by nobody any more.
                 let (name, head, device) = (self.name, head.short(), device.short());
-                self.broken.get_or_insert_with(|| format!("O2: {name} refuses {head} of device {device}: {why}"));
+                self.witness
+                    .broken
+                    .get_or_insert_with(|| format!("O2: {name} refuses {head} of device {device}: {why}"));
             }
             O::ClosePeer { peer, .. } => self.close.push(peer),
             _ => {}
@@ -493,39 +481,13 @@ impl<'c> Member<'c> {
             }
             Output::Rescan(paths) => self.look_at(paths),
             Output::Tell(Event::BadHead { head, why }) => self.events.push(format!("BAD HEAD {}: {why}", head.short())),
-            Output::Tell(Event::Committed { removed, .. })
-                if removed >= EMPTIED_MIN && self.deletes_all_unseen() && self.broken.is_none() =>
-            {
-                self.broken = Some(format!("O1: {} deleted {removed} files because it saw none (H1)", self.name));
-            }
+            Output::Tell(Event::Committed { removed, .. }) if self.emptied_unseen(removed) => {}
             Output::Tell(event) => self.events.push(format!("{event:?}")),
             Output::WakeAt(at) => {
                 if let Some(live) = &mut self.live {
                     live.wake_ms = Some(live.wake_ms.map_or(at, |due| due.min(at)));
                 }
             }
-        }
-    }
-
-    /// Whether nothing is left of a folder that a person did not empty.
-    fn deletes_all_unseen(&self) -> bool {
-        if self.machine.unmounted
-            && let Some(live) = &self.live
-        {
-            let known = live.engine.synced();
-            let went = self.machine.stood_there.iter().filter(|path| !known.contains_key(*path)).count() as u64;
-            let is_empty = known.values().all(|known| known.kind == Kind::Dir);
-            return went >= EMPTIED_MIN && is_empty && !self.is_told_to_delete;
-        }
-        self.saw_nothing_at_all()
-    }
-
-    /// What went until now, went by itself: it was ignored, or a few files before all the others.
-    fn forget_what_went(&mut self) {
-        if self.machine.unmounted
-            && let Some(live) = &self.live
-        {
-            self.machine.stood_there.retain(|path| live.engine.synced().contains_key(path));
         }
     }
 
@@ -541,15 +503,6 @@ impl<'c> Member<'c> {
         !self.machine.unmounted
     }
 
-    /// Whether the look under way was told that the folder is empty.
-    fn saw_nothing_at_all(&self) -> bool {
-        let scan = self.live.as_ref().and_then(|live| live.scan.as_ref());
-        let knew = self.durable.synced.values().filter(|known| known.kind != Kind::Dir).count() as u64;
-        !self.is_told_to_delete
-            && knew >= EMPTIED_MIN
-            && scan.is_some_and(|scan| scan.left_out.contains(&FolderPath::root()) && scan.under_all())
-    }
-
     fn remember(&mut self, memory: Memory) {
         if let Some(live) = &mut self.live {
             // Records and folder are on one disk: what is made durable takes along what was done before.
@@ -560,6 +513,7 @@ impl<'c> Member<'c> {
             self.durable.head = Some(*head);
         }
         for (path, entry) in memory.synced {
+            self.witness.note_synced(&path, self.durable.synced.get(&path).map(|known| &**known), entry.as_deref());
             match entry {
                 Some(entry) => drop(self.durable.synced.insert(path, entry)),
                 None => drop(self.durable.synced.remove(&path)),
@@ -691,16 +645,4 @@ fn restored(cast: &Cast, ops: &[SignedOp], durable: &Durable) -> Replica {
     let (heads, receipts) = (durable.heads.values().cloned().collect(), durable.receipts.clone());
     let (ops, envelopes) = (ops.iter().chain(&durable.ops).cloned().collect(), durable.envelopes.clone());
     Replica::restore(cast.genesis.clone(), Kept { ops, envelopes, heads, receipts, ..Kept::default() })
-}
-
-pub(crate) fn tell(step: &Step) -> String {
-    match step {
-        Step::MakeDir { path } => format!("make dir {path}"),
-        Step::RenameDir { from, to } => format!("move dir {from} -> {to}"),
-        Step::RenameFile { from, to, .. } => format!("move {from} -> {to}"),
-        Step::Write { path, expect, .. } => format!("write {path}{}", if expect.is_some() { " over" } else { "" }),
-        Step::SetMeta { path, .. } => format!("set time and mode of {path}"),
-        Step::Remove { path, .. } => format!("remove {path}"),
-        Step::RemoveDir { path } => format!("remove dir {path}"),
-    }
 }

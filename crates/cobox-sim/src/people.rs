@@ -33,6 +33,7 @@ fn new_content(dice: &mut Dice, ledger: &mut Ledger, who: char, path: &FolderPat
     }
     let content = Bytes::new(text.as_bytes());
     ledger.wrote(&content, format!("{who} wrote to {path} (no. {})", ledger.count));
+    ledger.writes_to(path, who);
     content
 }
 
@@ -63,6 +64,21 @@ pub(crate) fn change_rules(
     let new = New { content, link: false, mtime_ns: now_ms as i64 * 1_000_000, executable: false };
     disk.put(&path, new, false);
     format!("ignores {:?}", &lines[1..])
+}
+
+/// Somebody writes a file with a name of their own.
+pub(crate) fn write_new(
+    dice: &mut Dice,
+    disk: &mut Disk,
+    ledger: &mut Ledger,
+    (who, now_ms): (char, u64),
+    name: &Name,
+) -> String {
+    let path = some_dir(dice, disk).join(name);
+    let content = new_content(dice, ledger, who, &path, false);
+    let new = New { content, link: false, mtime_ns: now_ms as i64 * 1_000_000, executable: false };
+    disk.put(&path, new, false);
+    format!("writes {path}")
 }
 
 /// One thing somebody does; what it was, if anything.

@@ -1,6 +1,6 @@
 //! The end of a storm: all faults end, everybody meets, and when nothing is left to do the oracles judge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use cobox_core::engine::{Engine, Input, Stat, same_time};
@@ -8,7 +8,7 @@ use cobox_core::path::FolderPath;
 
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::Holding;
-use cobox_proto::id::{Cid, HeadId};
+use cobox_proto::id::{Cid, EpochTag, HeadId};
 
 use crate::disk::{Bytes, Disk, Node};
 use crate::host::Host;
@@ -18,7 +18,7 @@ use crate::world::World;
 
 /// Steps of a quiet phase for each machine: what is nowhere any more is asked for now and then, by each of each.
 const STEPS_EACH_MAX: usize = 20_000;
-/// Timers that may ring in each round of a quiet phase.
+/// Timers that may ring in each round of a quiet phase; and as many again while somebody has something to say in a moment.
 const TICKS_MAX: usize = 100;
 
 /// How often what could not be written is tried again.
@@ -76,16 +76,16 @@ impl World<'_> {
             self.times_agree()?;
         }
         self.note("all agree; once more");
-        let published: u64 = self.members.iter().map(|member| member.published).sum();
-        let log_length = self.log_length();
+        let (known, under) = (self.known_heads(), self.epochs_in_use());
         for member in 0..self.members.len() {
             self.members[member].look_at(Vec::new());
         }
         self.settle()?;
-        let now: u64 = self.members.iter().map(|member| member.published).sum();
-        // Keys that have grown old are new by themselves.
-        if now > published && self.log_length() == log_length {
-            return Err(format!("O7: {} heads were published although nothing had changed", now - published));
+        // Keys that have grown old are new by themselves, and all is sealed under them once. Under keys in use there is nothing to say.
+        let new = self.known_heads().into_iter().filter(|(id, epoch)| !known.contains_key(id) && under.contains(epoch));
+        let new = new.count();
+        if new > 0 {
+            return Err(format!("O7: {new} heads were published although nothing had changed"));
         }
         self.members_agree()?;
         let left_out = self.members.iter().flat_map(Member::left_out).collect();
@@ -103,11 +103,13 @@ impl World<'_> {
         self.ledger.may_be_aside(gone.flat_map(|member| member.durable.disk.kept_contents()).cloned());
         let waits = |member: &Member<'_>| member.live.as_ref().is_some_and(|live| live.engine.waits_for_heads());
         self.ledger.something_waits = self.members.iter().any(waits);
-        let once_ignored: Vec<Bytes> = self.members.iter().flat_map(|member| &member.once_ignored).cloned().collect();
+        let once_ignored: Vec<Bytes> =
+            self.members.iter().flat_map(|member| &member.witness.once_ignored).cloned().collect();
         self.ledger.may_live(once_ignored);
         self.members.iter().for_each(|member| self.ledger.rested(&member.durable.disk, member.name));
         self.ledger.check(&disks, left_out)?;
-        self.members.iter_mut().for_each(|member| member.once_ignored.clear());
+        self.members.iter_mut().for_each(|member| member.witness.once_ignored.clear());
+        self.moves_are_no_copies()?;
         self.hosts_have_all()?;
         if !self.hosts.is_empty() && !self.faults.ignores && self.dice.one_in(6) {
             self.somebody_comes_back_with_nothing()?;
@@ -118,7 +120,12 @@ impl World<'_> {
     /// What a machine saw that must never be.
     fn nobody_is_broken(&self) -> Result<(), String> {
         let of_hosts = self.hosts.iter().filter_map(|host| host.broken.clone());
-        self.members.iter().filter_map(|member| member.broken.clone()).chain(of_hosts).next().map_or(Ok(()), Err)
+        self.members
+            .iter()
+            .filter_map(|member| member.witness.broken.clone())
+            .chain(of_hosts)
+            .next()
+            .map_or(Ok(()), Err)
     }
 
     fn connect_all(&mut self) {
@@ -251,7 +258,7 @@ impl World<'_> {
                 self.note(&format!("{name} is asked about deletions: {approve}"));
                 self.members[held].tell_engine(self.now_ms, Input::Decide { approve });
             } else if let Some(due) = self.due_ms()
-                && ticks < TICKS_MAX
+                && (ticks < TICKS_MAX || ticks < 2 * TICKS_MAX && self.somebody_has_something_to_say())
             {
                 let due = if early_retries > 0 && self.something_is_stuck() { due.min(retry_ms) } else { due };
                 let ms = due.saturating_sub(self.now_ms).max(1);
@@ -282,6 +289,12 @@ impl World<'_> {
             .iter()
             .filter_map(|member| member.live.as_ref())
             .any(|live| !live.engine.summary().stuck.is_empty())
+    }
+
+    /// Whether an engine waits for its own timer, which rings soon: then it is not at rest, however many of others rang meanwhile.
+    fn somebody_has_something_to_say(&self) -> bool {
+        let due_ms = |member: &Member<'_>| Some(member.machine.world_ms(member.live.as_ref()?.wake_ms?));
+        self.members.iter().filter_map(due_ms).any(|due_ms| due_ms < self.now_ms + SOON_MS)
     }
 
     /// When the next timer rings.
@@ -321,9 +334,16 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Ops of the logs of all.
-    fn log_length(&self) -> usize {
-        self.members.iter().map(|member| member.durable.ops.len()).sum()
+    /// The heads that anybody knows, and what each is sealed under.
+    fn known_heads(&self) -> BTreeMap<HeadId, EpochTag> {
+        let running = self.members.iter().filter_map(|member| member.live.as_ref());
+        running.flat_map(|live| live.replica.heads().iter()).map(|head| (head.id(), head.head().epoch)).collect()
+    }
+
+    /// What the newest heads of all are sealed under.
+    fn epochs_in_use(&self) -> BTreeSet<EpochTag> {
+        let running = self.members.iter().filter_map(|member| member.live.as_ref());
+        running.flat_map(|live| live.replica.heads().maximal()).map(|head| head.head().epoch).collect()
     }
 
     /// Members who have a block, or can make it.

@@ -43,7 +43,7 @@ impl Scan {
         }
         let from = self.last.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let covered = |path: &FolderPath| {
-            (self.under.is_empty() || self.under.iter().any(|u| path.starts_with(u)))
+            self.goes_to(path)
                 && !disk.hidden.iter().any(|h| path.starts_with(h))
                 && !self.rules.ignores(path, disk.has_dir(path))
                 && !self.left_out.iter().any(|out| path.starts_with(out))
@@ -61,6 +61,11 @@ impl Scan {
         }
         self.listed = true;
         Some(Input::ScanEnded { unreadable: disk.hidden.iter().cloned().collect() })
+    }
+
+    /// Whether it goes to this place.
+    pub(crate) fn goes_to(&self, path: &FolderPath) -> bool {
+        self.under_all() || self.under.iter().any(|top| path.starts_with(top))
     }
 
     pub(crate) fn under_all(&self) -> bool {

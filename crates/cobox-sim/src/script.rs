@@ -3,6 +3,7 @@
 use cobox_core::engine::{Engine, Input};
 use cobox_core::path::FolderPath;
 use cobox_core::state::Kind;
+use cobox_proto::id::Inode;
 
 use crate::cast::Cast;
 use crate::disk::{Bytes, Disk, New};
@@ -104,6 +105,12 @@ impl<'c> World<'c> {
         disk.rename(&at(from), &at(to));
     }
 
+    /// A person makes a file executable.
+    pub fn make_executable(&mut self, member: usize, path: &str) {
+        let mtime_ns = self.now_ms as i64 * 1_000_000;
+        self.disk(member).touch(&at(path), mtime_ns, true);
+    }
+
     /// A person deletes a file or directory.
     pub fn delete(&mut self, member: usize, path: &str) {
         self.disk(member).erase(&at(path));
@@ -131,6 +138,29 @@ impl<'c> World<'c> {
             self.members[member].look_at(Vec::new());
         }
         self.settle().expect("it comes to rest");
+    }
+
+    /// A member looks at one place.
+    pub fn look_there(&mut self, member: usize, path: &str) {
+        self.members[member].look_at(vec![at(path)]);
+    }
+
+    /// They do what is at hand. No time passes, and nobody looks at a disk unasked.
+    pub fn exchange(&mut self) {
+        loop {
+            let busy = (0..self.members.len()).find(|n| self.members[*n].has_work());
+            match busy {
+                _ if self.queues.values().any(|queue| !queue.is_empty()) => self.deliver(),
+                Some(member) => self.work(member),
+                None => return,
+            }
+            self.tidy();
+        }
+    }
+
+    /// Which item a member's folder shows at a place.
+    pub fn item(&self, member: usize, path: &str) -> Option<Inode> {
+        self.engine(member).leaf_at(&at(path)).map(|(inode, ..)| inode)
     }
 
     /// They talk until nothing is left to do, and nobody looks at a disk unless the program itself wants to.

@@ -1,16 +1,53 @@
-//! What a member's machine shows to the oracles, and to whoever follows one content through a run.
+//! What a member's machine shows to the oracles, and to whoever follows one content through a run; and what is remembered of it for
+//! them alone. The machine itself knows nothing of that.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use cobox_core::engine::Step;
+use cobox_core::engine::{Step, Synced};
 use cobox_core::path::FolderPath;
-use cobox_core::state::{Content, State};
+use cobox_core::state::{Content, Kind, State};
 use cobox_proto::id::Cid;
 
 use crate::disk::Bytes;
+use crate::haste::Move;
 use crate::ignore::Rules;
-use crate::member::{Member, tell};
+use crate::member::Member;
+use crate::work::tell;
+
+/// Of a folder with so many files, it is never believed that it was emptied.
+const EMPTIED_MIN: u64 = 3;
+
+/// What is remembered of a machine for the oracles alone.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    /// What was told last of what is followed.
+    followed: String,
+    /// A promise that this machine broke by itself.
+    pub(crate) broken: Option<String>,
+    /// What it saw to be ignored on its disk: should that be ignored no more, nobody can tell it from what is new.
+    pub(crate) once_ignored: Vec<Bytes>,
+    /// Contents that a listing here has left out: others may have been told that they are gone.
+    pub(crate) once_left_out: BTreeSet<[u8; 32]>,
+    /// Files behind which the program put what others did with equal bytes, since they were last looked at.
+    pub(crate) adopted: BTreeSet<FolderPath>,
+    /// Moves to be judged in the end.
+    pub(crate) moves: Vec<Move>,
+    /// A person has just said that the files are meant to go.
+    pub(crate) is_told_to_delete: bool,
+}
+
+impl Witness {
+    /// What is known to stand at a place is another value from now on, or the same by another's hand.
+    pub(crate) fn note_synced(&mut self, path: &FolderPath, before: Option<&Synced>, now: Option<&Synced>) {
+        let is_same_file = |a: &Synced, b: &Synced| a.stamp.is_some() && (a.stamp, a.digest) == (b.stamp, b.digest);
+        match before.zip(now).filter(|(before, now)| is_same_file(before, now)) {
+            Some((before, now)) if before == now => {}
+            Some(_) => drop(self.adopted.insert(path.clone())),
+            None => drop(self.adopted.remove(path)),
+        }
+    }
+}
 
 impl Member<'_> {
     /// What this member knows of contents in which a text stands; told when it changes.
@@ -73,11 +110,51 @@ impl Member<'_> {
                 let _ = write!(known, "; {path} is synced, seen {}", seen.join(" "));
             }
         }
-        if known == self.followed {
+        if known == self.witness.followed {
             return None;
         }
-        self.followed.clone_from(&known);
+        self.witness.followed.clone_from(&known);
         Some(format!("knows{known}"))
+    }
+
+    /// A look was committed. True, and a promise broken, if it emptied the folder because it saw nothing there.
+    pub(crate) fn emptied_unseen(&mut self, removed: u64) -> bool {
+        let is_broken = removed >= EMPTIED_MIN && self.deletes_all_unseen() && self.witness.broken.is_none();
+        if is_broken {
+            self.witness.broken = Some(format!("O1: {} deleted {removed} files because it saw none (H1)", self.name));
+        }
+        is_broken
+    }
+
+    /// Whether nothing is left of a folder that a person did not empty.
+    fn deletes_all_unseen(&self) -> bool {
+        if self.machine.unmounted
+            && let Some(live) = &self.live
+        {
+            let known = live.engine.synced();
+            let went = self.machine.stood_there.iter().filter(|path| !known.contains_key(*path)).count() as u64;
+            let is_empty = known.values().all(|known| known.kind == Kind::Dir);
+            return went >= EMPTIED_MIN && is_empty && !self.witness.is_told_to_delete;
+        }
+        self.saw_nothing_at_all()
+    }
+
+    /// What went until now, went by itself: it was ignored, or a few files before all the others.
+    pub(crate) fn forget_what_went(&mut self) {
+        if self.machine.unmounted
+            && let Some(live) = &self.live
+        {
+            self.machine.stood_there.retain(|path| live.engine.synced().contains_key(path));
+        }
+    }
+
+    /// Whether the look under way was told that the folder is empty.
+    fn saw_nothing_at_all(&self) -> bool {
+        let scan = self.live.as_ref().and_then(|live| live.scan.as_ref());
+        let knew = self.durable.synced.values().filter(|known| known.kind != Kind::Dir).count() as u64;
+        !self.witness.is_told_to_delete
+            && knew >= EMPTIED_MIN
+            && scan.is_some_and(|scan| scan.left_out.contains(&FolderPath::root()) && scan.under_all())
     }
 
     /// Blocks of others' states that are not here.

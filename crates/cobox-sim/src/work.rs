@@ -11,7 +11,7 @@ use cobox_proto::replicate::{self, Priority};
 
 use crate::disk::{Bytes, New, Node};
 use crate::ignore::Rules;
-use crate::member::{Member, tell};
+use crate::member::Member;
 use crate::scan::{Scan, read};
 
 impl Member<'_> {
@@ -27,9 +27,9 @@ impl Member<'_> {
                 self.tell_engine(now_ms, input);
             }
             if let Some(live) = &mut self.live
-                && live.scan.as_ref().is_some_and(Scan::is_over)
+                && let Some(over) = live.scan.take_if(|scan| scan.is_over())
             {
-                live.scan = None;
+                self.witness.adopted.retain(|path| !over.goes_to(path));
                 debug_assert!(!live.engine.is_scanning());
             }
         } else if let Some(mut under) = live.rescan.take() {
@@ -46,12 +46,14 @@ impl Member<'_> {
             let disk = &self.durable.disk;
             let unseen = left_out.iter().flat_map(|path| disk.below(path));
             let contents = unseen.filter_map(|path| Some(disk.tree.get(&path)?.content()?.hash));
-            self.once_left_out.extend(contents);
+            self.witness.once_left_out.extend(contents);
             let places: Vec<String> = under.iter().map(ToString::to_string).collect();
             let lies = if left_out.is_empty() { "" } else { ", and not at all of it" };
             self.events
                 .push(format!("looks at {}{lies}", if places.is_empty() { "all".into() } else { places.join(", ") }));
-            live.scan = Some(Scan::begin(under.clone(), rules.clone(), left_out));
+            let scan = Scan::begin(under.clone(), rules.clone(), left_out);
+            live.scan = Some(scan.clone());
+            self.note_look(|path| scan.goes_to(path));
             self.note_ignored(&rules);
             if let Some(aside) = aside {
                 self.tell_engine(now_ms, Input::SetAside(aside));
@@ -65,7 +67,7 @@ impl Member<'_> {
     fn note_ignored(&mut self, rules: &Rules) {
         let disk = &self.durable.disk;
         let ignored = disk.tree.iter().filter(|(path, _)| rules.ignores(path, disk.has_dir(path)));
-        self.once_ignored.extend(ignored.filter_map(|(_, node)| node.content()).cloned());
+        self.witness.once_ignored.extend(ignored.filter_map(|(_, node)| node.content()).cloned());
     }
 
     /// The next piece of the listing, or the next file that was read; nothing if that is told later.
@@ -202,5 +204,18 @@ impl Member<'_> {
             }
             Content::Manifest(_) => unreachable!("files here have at most 64 chunks"),
         }
+    }
+}
+
+/// A step in words.
+pub(crate) fn tell(step: &Step) -> String {
+    match step {
+        Step::MakeDir { path } => format!("make dir {path}"),
+        Step::RenameDir { from, to } => format!("move dir {from} -> {to}"),
+        Step::RenameFile { from, to, .. } => format!("move {from} -> {to}"),
+        Step::Write { path, expect, .. } => format!("write {path}{}", if expect.is_some() { " over" } else { "" }),
+        Step::SetMeta { path, .. } => format!("set time and mode of {path}"),
+        Step::Remove { path, .. } => format!("remove {path}"),
+        Step::RemoveDir { path } => format!("remove dir {path}"),
     }
 }

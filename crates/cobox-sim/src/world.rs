@@ -247,6 +247,16 @@ impl<'c> World<'c> {
     }
 
     fn edit(&mut self, member: usize) {
+        if self.faults.hasty {
+            if self.dice.one_in(2) {
+                if let Some(what) = self.hurry(member) {
+                    let name = self.members[member].name;
+                    self.note(&format!("{name} {what}"));
+                }
+                return;
+            }
+            self.ledger.unseen = self.members[member].just_adopted().into_iter().collect();
+        }
         let Self { dice, members, ledger, now_ms, .. } = self;
         let here = &mut members[member];
         if here.machine.unmounted {
@@ -309,7 +319,7 @@ impl<'c> World<'c> {
                     // Others were told of deletions that were none; who goes back to before that believes them. What a listing left
                     // out and was found again is as good as new, and perhaps nobody heard of it.
                     let mut known: Vec<Bytes> = self.members[member].remembered();
-                    known.retain(|content| !self.members[member].once_left_out.contains(&content.hash));
+                    known.retain(|content| !self.members[member].witness.once_left_out.contains(&content.hash));
                     self.ledger.let_go_unless(&self.members[member].durable.disk, &known);
                 }
                 let with_disk = self.dice.one_in(2);

@@ -184,7 +184,8 @@ impl Engine {
             let from = self.known_elsewhere(path, what)?;
             let stands_there = !finding.gone.contains(from) && !finding.found.contains_key(from);
             let is_new = match finding.went_to(from) {
-                true => stands_there && seen_twice.get(path) != Some(from),
+                // What a step keeps from being told is not seen to stand there.
+                true => stands_there && (finding.leaves_out(from) || seen_twice.get(path) != Some(from)),
                 false => !waits.contains(from),
             };
             is_new.then(|| from.clone())

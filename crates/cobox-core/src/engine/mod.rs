@@ -181,6 +181,8 @@ pub struct Engine {
     unsettled: BTreeMap<FolderPath, StepId>,
     /// Places to look at once their step is over.
     look_again: BTreeMap<FolderPath, StepId>,
+    /// Places at which a look found nothing, and nothing was known, while a step was to bring something there.
+    seen_empty: BTreeSet<FolderPath>,
     /// Writes that are not to begin because a person changed something at their places.
     called_off: BTreeSet<StepId>,
     /// Whose value a write under way writes, as the view had it when it was planned.
@@ -262,6 +264,7 @@ impl Engine {
             busy: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             look_again: BTreeMap::new(),
+            seen_empty: BTreeSet::new(),
             called_off: BTreeSet::new(),
             intended: BTreeMap::new(),
             stuck: BTreeMap::new(),
@@ -563,6 +566,10 @@ impl Engine {
             // What was written below a directory that moves may be in the one or in the other.
             let moves = finding.moves.iter().any(|(_, from)| path.starts_with(from));
             if !finding.drop_below(path) && !moves {
+                if finding.covers(path) && self.jobs.contains_key(id) && !self.synced.contains_key(path) {
+                    // Not done yet, or a person has taken away already what it brought: how it ends will tell.
+                    self.seen_empty.insert(path.clone());
+                }
                 continue;
             }
             seen.insert(*id);

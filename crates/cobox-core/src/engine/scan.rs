@@ -48,6 +48,8 @@ pub(super) struct Finding {
     pub(super) stayed: BTreeSet<FolderPath>,
     /// How many files that were known stand where they stood, as they were or not; 0 if it did not go everywhere.
     pub(super) met_files: usize,
+    /// What was left out since a step is under way there, or was when the look began.
+    left_out: BTreeSet<FolderPath>,
     under: Tops,
     unreadable: Tops,
 }
@@ -93,7 +95,14 @@ impl Finding {
         for path in &gone {
             self.gone.remove(path);
         }
-        !(found.is_empty() && gone.is_empty())
+        let is_new = !(found.is_empty() && gone.is_empty());
+        self.left_out.extend(found.into_iter().chain(gone));
+        is_new
+    }
+
+    /// Whether something is otherwise at a place than it was known, and it was left out.
+    pub(super) fn leaves_out(&self, path: &FolderPath) -> bool {
+        self.left_out.contains(path)
     }
 }
 
@@ -248,6 +257,7 @@ impl Scan {
         let everywhere = under.0.is_empty();
         let is_met_file = |(path, known): &(&FolderPath, &Arc<Synced>)| known.kind != Kind::Dir && met(path);
         let met_files = if everywhere { synced.iter().filter(is_met_file).count() } else { 0 };
-        Finding { found, gone, moves, noise, stayed, met_files, under, unreadable }
+        let left_out = BTreeSet::new();
+        Finding { found, gone, moves, noise, stayed, met_files, left_out, under, unreadable }
     }
 }

@@ -199,7 +199,7 @@ impl Engine {
     }
 
     pub(super) fn step_done(&mut self, id: StepId, now_there: Option<Stat>) {
-        let Some(step) = self.end_step(id) else { return };
+        let Some(step) = self.end_step(id, true) else { return };
         let intended = self.intended.remove(&id);
         self.called_off.remove(&id);
         if let Step::Write { body, .. } = &step {
@@ -274,13 +274,17 @@ impl Engine {
         STEPS_MAX.max((self.view.entries.len() / STEPS_SHARE).min(STEPS_LARGE_MAX))
     }
 
-    fn end_step(&mut self, id: StepId) -> Option<Step> {
+    fn end_step(&mut self, id: StepId, is_done: bool) -> Option<Step> {
         let step = self.jobs.remove(&id)?;
+        let mut again = Vec::new();
         for path in step.paths() {
             self.busy.remove(path);
+            // What a step brought to where a look found nothing came after that, or is gone again.
+            let may_be_gone = self.seen_empty.remove(path) && is_done;
+            if self.look_again.remove(path).is_some() || may_be_gone {
+                again.push(path.clone());
+            }
         }
-        let again: Vec<FolderPath> =
-            step.paths().filter(|path| self.look_again.remove(*path).is_some()).cloned().collect();
         if !again.is_empty() {
             self.out.push_back(Output::Rescan(again));
         }
@@ -323,7 +327,7 @@ impl Engine {
             let hoped_for = Stamp { size, mtime_ns, ctime_ns, id: id_none, executable };
             return self.step_done(id, Some(Stat::File(hoped_for)));
         }
-        let Some(step) = self.end_step(id) else { return };
+        let Some(step) = self.end_step(id, false) else { return };
         self.intended.remove(&id);
         let path = step.path().clone();
         if why == StepError::Noise {

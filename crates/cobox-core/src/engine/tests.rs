@@ -80,6 +80,11 @@ impl Folder {
 
     /// Alice's engine is shown all that lies in her folder; every file holds its own name. What it wants done there, if anything.
     fn alice_sees(&mut self, listed: &[(&str, Stat)]) -> Vec<Step> {
+        self.alice_reads(listed, |path| path.to_string())
+    }
+
+    /// The same, where files hold something else.
+    fn alice_reads(&mut self, listed: &[(&str, Stat)], text: impl Fn(&FolderPath) -> String) -> Vec<Step> {
         let listed = listed.iter().map(|(path, stat)| (FolderPath::parse(path).unwrap(), stat.clone())).collect();
         self.alice.handle(1_000, Input::ScanBegun { under: Vec::new() });
         self.alice.handle(1_000, Input::Listed(listed));
@@ -88,7 +93,7 @@ impl Folder {
         while let Some(output) = self.alice.poll_output() {
             match output {
                 Output::Hash(files) => files.into_iter().for_each(|(path, stamp)| {
-                    let body = Box::new(body(&self.keys, path.to_string().as_bytes()));
+                    let body = Box::new(body(&self.keys, text(&path).as_bytes()));
                     self.alice.handle(1_000, Input::Hashed { path, stamp, body });
                 }),
                 Output::Do(more) => steps.extend(more.into_iter().map(|(_, step)| step)),
@@ -574,6 +579,57 @@ fn k2_a_place_is_never_part_of_two_steps() {
     places.sort();
     places.dedup();
     assert_eq!(places.len(), count, "{steps:?}");
+}
+
+/// A file is moved away or deleted before it was told that it has been written. The look that comes of it finds nothing where nothing is
+/// known, as if it were not written yet; nobody would look there again before the next whole look.
+#[test]
+fn k2_what_goes_before_its_step_is_told_is_looked_for_once_it_is() {
+    let looks_after = |end: fn(StepId) -> Input| {
+        let mut folder = Folder::new();
+        folder.alice_sees(&[]);
+        let new = body(&folder.keys, b"new");
+        let steps = folder.another_writes(|commit| {
+            commit.create(Inode::ZERO, &"f".parse().unwrap(), Kind::File, new);
+        });
+        assert!(matches!(&steps[..], [Step::Write { .. }]), "{steps:?}");
+        folder.alice_sees(&[]);
+        let id = *folder.alice.jobs.keys().next().unwrap();
+        folder.alice.handle(1_000, end(id));
+        let mut looks = Vec::new();
+        while let Some(output) = folder.alice.poll_output() {
+            looks.extend(if let Output::Rescan(places) = output { places } else { Vec::new() });
+        }
+        assert!(folder.alice.seen_empty.is_empty());
+        looks
+    };
+    assert_eq!(looks_after(|id| Input::StepDone { id, now_there: Some(file(1)) }), [at("f")]);
+    assert_eq!(looks_after(|id| Input::StepFailed { id, why: StepError::NoContent }), [], "nothing came");
+}
+
+/// A file is moved away from where a step is under way. That nothing is told of its old place, look after look, is no sign that it still
+/// stands there.
+#[test]
+fn k2_a_file_moved_while_a_step_is_under_way_at_its_old_place_is_no_copy() {
+    let mut folder = Folder::new();
+    let looks = |folder: &mut Folder, name: &str, s: i64| {
+        let (mtime_ns, id) = (s * 1_000_000_000, FileId { dev: 1, ino: 1 });
+        let stamp = Stamp { size: 1, mtime_ns, ctime_ns: mtime_ns, id, executable: false };
+        folder.alice_reads(&[(name, Stat::File(stamp))], |_| "text".into())
+    };
+    // A second is no change of a time, but many of them are one that the folder takes back.
+    assert_eq!([looks(&mut folder, "a", 0), looks(&mut folder, "a", 1)], [[], []]);
+    let item = folder.item("a");
+    let steps = looks(&mut folder, "a", 2);
+    assert!(matches!(&steps[..], [Step::SetMeta { .. }]), "{steps:?}");
+    for _ in 0..3 {
+        looks(&mut folder, "b", 2);
+        assert_eq!(folder.shows(), ["a"], "it is not known yet what became of it");
+    }
+    let id = *folder.alice.jobs.keys().next().unwrap();
+    folder.tell(Input::StepFailed { id, why: StepError::Changed });
+    looks(&mut folder, "b", 2);
+    assert_eq!((folder.shows(), folder.item("b")), (vec!["b".to_owned()], item));
 }
 
 /// What is content is settled before anything else is done. A directory that the rules move into is needed for that.

@@ -121,13 +121,14 @@ impl Writing<'_> {
     }
 
     fn stands_twice(&self, old: &Synced) -> bool {
-        self.synced.may_stand_twice(old.inode)
+        Guard::OneOfTwoTakesNothing.stands()
+            && self.synced.may_stand_twice(old.inode)
             && self.places().of_content.get(&(old.inode, old.digest)).is_some_and(|places| *places > 1)
     }
 
     /// What the person had seen at a place and at no other: a change there concerns these values only.
     fn seen_there_only(&self, old: &Synced) -> SmallVec<[Dot; 1]> {
-        if !self.synced.may_stand_twice(old.inode) {
+        if !Guard::OneOfTwoTakesNothing.stands() || !self.synced.may_stand_twice(old.inode) {
             return old.seen.clone();
         }
         let elsewhere = |dot: &Dot| self.places().of_value.get(&(old.inode, *dot)).is_some_and(|places| *places > 1);
@@ -607,7 +608,7 @@ impl Writing<'_> {
             Kind::Dir => !self.dir_inodes(path, old.inode).is_empty(),
             _ => self.is_shown(path, old),
         };
-        !self.first_look || !Guard::StartDeletesWhatIsShown.stands() || is_shown
+        !self.first_look || is_shown
     }
 
     /// A path is gone from the disk. At the first look after a start, only what the folder still shows at this path is
@@ -627,9 +628,7 @@ impl Writing<'_> {
             for inode in shown {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.stands_twice(&old)
-            && (!self.first_look || !Guard::StartDeletesWhatIsShown.stands() || self.is_shown(path, &old))
-        {
+        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
             self.commit.remove(old.inode, &self.seen_there_only(&old));
             self.remove_twins(&old);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use cobox_proto::guard::{self, Guard};
 use cobox_sim::{Cast, World};
 
 static CAST: LazyLock<Cast> = LazyLock::new(|| Cast::gather().expect("the folder is founded"));
@@ -110,6 +111,45 @@ fn c1_equal_edits_are_no_conflict() {
     world.meet();
     world.agree();
     assert_eq!(world.paths(BOB), ["a.txt"]);
+}
+
+/// Tells a story twice: as it is, and as it would be without a guard.
+fn with_and_without<T>(guard: Guard, story: impl Fn() -> T) -> [T; 2] {
+    let with = story();
+    guard::take_away(Some(guard));
+    let without = story();
+    guard::take_away(None);
+    [with, without]
+}
+
+#[test]
+fn c2_a_mode_that_came_after_the_last_look_survives_a_deletion() {
+    let story = || {
+        let mut world = pair(&["a.txt"]);
+        world.make_executable(ALICE, "a.txt");
+        world.look_there(ALICE, "a.txt");
+        world.exchange();
+        // Bob's has the new mode by now, and nobody has looked at it since.
+        world.delete(BOB, "a.txt");
+        world.agree();
+        world.read(ALICE, "a.txt").is_some()
+    };
+    assert_eq!(with_and_without(Guard::AdoptedIsNotDeleted, story), [true, false]);
+}
+
+#[test]
+fn k2_a_move_of_which_one_half_is_told_first_is_one() {
+    let story = || {
+        let mut world = pair(&["a.txt"]);
+        let item = world.item(BOB, "a.txt");
+        world.rename(ALICE, "a.txt", "b.txt");
+        world.look_there(ALICE, "b.txt");
+        world.exchange();
+        world.agree();
+        assert_eq!(world.paths(BOB), ["b.txt"]);
+        world.item(BOB, "b.txt") == item
+    };
+    assert_eq!(with_and_without(Guard::HalfAMoveIsNoCopy, story), [true, false]);
 }
 
 #[test]
