@@ -1,6 +1,8 @@
 //! The ids of the format as distinct types, so that a head can not be taken for a block. Each parses from and prints as
 //! lower-case hex; `Debug` prints the first eight characters, which is what logs show.
 
+use std::cmp::Ordering;
+
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
 
 /// Why a text is not an id.
@@ -16,7 +18,7 @@ pub struct ParseIdError {
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident [$len:literal];)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name(pub [u8; $len]);
 
         impl $name {
@@ -38,6 +40,21 @@ macro_rules! ids {
             /// The first eight hex characters: for logs and people.
             pub fn short(&self) -> String {
                 data_encoding::HEXLOWER.encode(&self.0[..4])
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        // As bytes are ordered. Nearly all ids part within the first eight, and tables of ids are compared through and through.
+        impl Ord for $name {
+            #[inline]
+            fn cmp(&self, other: &Self) -> Ordering {
+                let first = |id: &Self| id.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+                first(self).cmp(&first(other)).then_with(|| self.0.cmp(&other.0))
             }
         }
 
@@ -125,9 +142,58 @@ impl HeadId {
 impl Cid {
     /// The name of a block with these bytes.
     pub fn of(block: &[u8]) -> Self {
-        Self(*blake3::hash(block).as_bytes())
+        #[cfg(debug_assertions)]
+        return remembered::name(block);
+        #[cfg(not(debug_assertions))]
+        return Self(*blake3::hash(block).as_bytes());
     }
 }
+
+/// A simulator names the same blocks many times over: on a thread that asks for it, names are remembered with all that they name. Absent
+/// from release builds.
+#[cfg(debug_assertions)]
+mod remembered {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::Cid;
+
+    /// Bytes that are kept; beyond that, all are forgotten.
+    const KEPT_BYTES_MAX: usize = 64 << 20;
+
+    /// Blocks by their last bytes, which are a seal's tag.
+    type Known = BTreeMap<[u8; 16], Vec<(Vec<u8>, Cid)>>;
+
+    thread_local! {
+        static NAMES: RefCell<Option<(Known, usize)>> = const { RefCell::new(None) };
+    }
+
+    /// From here on this thread remembers the names of blocks, and nothing that it remembered before.
+    pub fn remember_names() {
+        NAMES.set(Some((Known::new(), 0)));
+    }
+
+    pub(super) fn name(block: &[u8]) -> Cid {
+        let hash = || Cid(*blake3::hash(block).as_bytes());
+        NAMES.with_borrow_mut(|names| {
+            let (Some((known, bytes)), Some(tag)) = (names, block.last_chunk()) else { return hash() };
+            if *bytes > KEPT_BYTES_MAX {
+                (*known, *bytes) = (Known::new(), 0);
+            }
+            let alike = known.entry(*tag).or_default();
+            if let Some((_, cid)) = alike.iter().find(|(bytes, _)| bytes == block) {
+                return *cid;
+            }
+            *bytes += block.len();
+            let cid = hash();
+            alike.push((block.to_vec(), cid));
+            cid
+        })
+    }
+}
+
+#[cfg(debug_assertions)]
+pub use remembered::remember_names;
 
 impl ActorId {
     /// The actor of `device` in `folder` for this `nonce` (formats F4).
@@ -137,5 +203,39 @@ impl ActorId {
         let mut id = [0; 16];
         id.copy_from_slice(&h.finalize().as_bytes()[..16]);
         Self(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_ordered_as_their_bytes() {
+        let ids = [[0, 0], [0, 9], [1, 0], [1, 1], [200, 3], [255, 255]].map(|[first, last]| {
+            let mut id = [7; 32];
+            (id[0], id[31]) = (first, last);
+            id
+        });
+        for a in ids {
+            for b in ids {
+                assert_eq!(Cid(a).cmp(&Cid(b)), a.cmp(&b), "{a:?} {b:?}");
+                let [Some(c), Some(d)] = [a, b].map(|id| Inode::from_slice(&id[16..])) else { unreachable!() };
+                assert_eq!(c.cmp(&d), c.0.cmp(&d.0));
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn what_is_remembered_of_names_is_what_the_work_would_give() {
+        // Two of them end alike, one is too short to be remembered.
+        let blocks = [&b"one block and what ends it"[..], b"another, and what ends it", b"short", b""];
+        let told = || blocks.map(Cid::of);
+        let worked = told();
+        assert_eq!(worked[2].0, *blake3::hash(b"short").as_bytes());
+        remember_names();
+        assert_eq!(told(), worked, "the first time");
+        assert_eq!(told(), worked, "and from memory");
     }
 }

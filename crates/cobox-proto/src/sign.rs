@@ -53,7 +53,11 @@ impl SecretKey {
     }
     /// Signs the body of an object of a folder. Objects that belong to no folder pass [`FolderId::ZERO`].
     pub fn sign(&self, object: &str, folder: &FolderId, body: &[u8]) -> Signature {
-        Signature(self.0.sign(&signed_bytes(object, folder, body)).to_bytes())
+        let bytes = signed_bytes(object, folder, body);
+        let signature = Signature(self.0.sign(&bytes).to_bytes());
+        #[cfg(debug_assertions)]
+        remembered::note(&self.public(), &bytes, &signature, true);
+        signature
     }
 }
 
@@ -83,11 +87,14 @@ mod remembered {
     use super::Signature;
     use crate::id::SigKey;
 
-    /// Verdicts that are kept; beyond that, all are forgotten.
+    /// Signatures that are kept; beyond that, all are forgotten.
     const KEPT_MAX: usize = 20_000;
 
+    /// By signature: whose it should be, over what, and whether it is.
+    type Verdicts = BTreeMap<[u8; 64], Vec<(SigKey, Vec<u8>, bool)>>;
+
     thread_local! {
-        static VERDICTS: RefCell<Option<BTreeMap<[u8; 32], bool>>> = const { RefCell::new(None) };
+        static VERDICTS: RefCell<Option<Verdicts>> = const { RefCell::new(None) };
     }
 
     /// From here on this thread remembers which signatures hold; what it remembers already, it goes on to.
@@ -97,12 +104,11 @@ mod remembered {
         });
     }
 
-    fn name(key: &SigKey, bytes: &[u8], signature: &Signature) -> [u8; 32] {
-        *blake3::Hasher::new().update(&key.0).update(&signature.0).update(bytes).finalize().as_bytes()
-    }
-
     pub(super) fn known(key: &SigKey, bytes: &[u8], signature: &Signature) -> Option<bool> {
-        VERDICTS.with_borrow(|verdicts| verdicts.as_ref()?.get(&name(key, bytes, signature)).copied())
+        VERDICTS.with_borrow(|verdicts| {
+            let of_it = verdicts.as_ref()?.get(&signature.0)?;
+            of_it.iter().find(|(whose, over, _)| whose == key && over == bytes).map(|(.., holds)| *holds)
+        })
     }
 
     pub(super) fn note(key: &SigKey, bytes: &[u8], signature: &Signature, holds: bool) {
@@ -111,7 +117,7 @@ mod remembered {
                 if verdicts.len() >= KEPT_MAX {
                     verdicts.clear();
                 }
-                verdicts.insert(name(key, bytes, signature), holds);
+                verdicts.entry(signature.0).or_default().push((*key, bytes.to_vec(), holds));
             }
         });
     }
@@ -152,5 +158,25 @@ mod tests {
         assert!(!key.public().verifies("op", &here, b"body", &sig));
         assert!(!key.public().verifies("head", &here, b"bodz", &sig));
         assert!(!SigKey([0; 32]).verifies("head", &here, b"body", &sig));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn what_is_remembered_of_signatures_is_what_the_work_would_give() {
+        let told = || {
+            let (alice, bob) = (SecretKey::from_seed(&[7; 32]), SecretKey::from_seed(&[8; 32]));
+            let here = FolderId([1; 32]);
+            let sig = alice.sign("head", &here, b"body");
+            let mut changed = sig;
+            changed.0[5] ^= 1;
+            let tries =
+                [(&alice, sig, b"body"), (&bob, sig, b"body"), (&alice, sig, b"bodz"), (&alice, changed, b"body")];
+            (sig, tries.map(|(key, sig, body)| key.public().verifies("head", &here, body, &sig)))
+        };
+        let worked = told();
+        assert_eq!(worked.1, [true, false, false, false]);
+        remember_verified();
+        assert_eq!(told(), worked, "the first time");
+        assert_eq!(told(), worked, "and from memory");
     }
 }

@@ -8,7 +8,7 @@ use cobox_core::members::{
     seeder_grant, witness,
 };
 use cobox_proto::hosting::{Offer, Ticket};
-use cobox_proto::id::{EndpointId, OfferId};
+use cobox_proto::id::{EndpointId, EpochTag, OfferId};
 use cobox_proto::members::{Envelope, FolderKind, Genesis, Policy, Retention, Role, SignedOp, resolve};
 use cobox_proto::sign::SecretKey;
 use cobox_proto::wire::Party;
@@ -46,6 +46,8 @@ pub struct Cast {
     pub(crate) hosted_ops: Vec<SignedOp>,
     pub(crate) people: Vec<Person>,
     pub(crate) hired: Vec<Hired>,
+    /// All begin with it, in either log.
+    pub(crate) epoch: EpochTag,
 }
 
 impl Cast {
@@ -99,6 +101,7 @@ impl Cast {
             people.push(Person { device, keys: keys.context("everybody can open the folder")? });
         }
         let hosted_ops = log.ops().cloned().collect();
-        Ok(Self { genesis: log.genesis().clone(), ops, hosted_ops, people, hired })
+        let epoch = roster.writable_epoch().context("the founder started an epoch")?.tag();
+        Ok(Self { genesis: log.genesis().clone(), ops, hosted_ops, people, hired, epoch })
     }
 }

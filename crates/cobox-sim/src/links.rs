@@ -47,8 +47,13 @@ impl World<'_> {
         }
     }
 
+    /// The channels of a machine, and their other ends.
+    fn ends_of(&self, node: usize) -> impl Iterator<Item = (&End, &End)> {
+        self.other.range(End { node, peer: PeerId(0) }..End { node: node + 1, peer: PeerId(0) })
+    }
+
     fn is_linked(&self, a: usize, b: usize) -> bool {
-        self.other.iter().any(|(here, there)| here.node == a && there.node == b)
+        self.ends_of(a).any(|(_, there)| there.node == b)
     }
 
     /// Whether whoever calls was sent away by what is known here; then they are told, as by the shipped sessions. Before that they bring
@@ -117,6 +122,7 @@ impl World<'_> {
         self.other.remove(&there);
         for end in [end, there] {
             self.queues.remove(&end);
+            self.ready.retain(|ready| *ready != end);
             self.tell(end.node, replicate::Input::PeerClosed { peer: end.peer });
         }
         let (a, b) = (self.name(end.node), self.name(there.node));
@@ -132,15 +138,18 @@ impl World<'_> {
 
     /// One packet of some channel arrives.
     pub(crate) fn deliver(&mut self) {
-        let ready: Vec<End> = self.queues.iter().filter(|(_, queue)| !queue.is_empty()).map(|(end, _)| *end).collect();
-        let Some(end) = self.dice.pick(&ready).copied() else { return };
+        let Some(end) = self.dice.pick(&self.ready).copied() else { return };
         let Some(queue) = self.queues.get_mut(&end) else { return };
         let blocks: Vec<usize> = match self.faults.streams && self.dice.one_in(3) {
             true => (0..queue.len()).filter(|n| matches!(queue[*n], Packet::Block(..))).collect(),
             false => Vec::new(),
         };
         let first = self.dice.pick(&blocks).copied().unwrap_or(0);
-        if let Some(packet) = queue.remove(first) {
+        let packet = queue.remove(first);
+        if queue.is_empty() {
+            self.ready.retain(|ready| *ready != end);
+        }
+        if let Some(packet) = packet {
             match end.node.checked_sub(HOSTS_FROM) {
                 Some(host) => self.hosts[host].receive(self.now_ms, end.peer, packet),
                 None => self.members[end.node].receive(self.now_ms, end.peer, packet),
@@ -192,13 +201,16 @@ impl World<'_> {
                     && let Some(queue) = self.queues.get_mut(there)
                 {
                     queue.push_back(packet);
+                    if let Err(at) = self.ready.binary_search(there) {
+                        self.ready.insert(at, *there);
+                    }
                 }
             }
             for peer in close {
                 self.close(End { node, peer });
             }
             if !self.is_running(node) {
-                let ends: Vec<End> = self.other.keys().filter(|end| end.node == node).copied().collect();
+                let ends: Vec<End> = self.ends_of(node).map(|(end, _)| *end).collect();
                 for end in ends {
                     self.close(end);
                 }

@@ -129,8 +129,9 @@ impl Member<'_> {
     fn open_keys(&mut self, clock_ms: u64) {
         let Some(live) = &self.live else { return };
         let membership = live.replica.membership();
-        let sent = membership.log().ops().filter_map(|op| live.replica.envelopes().of(&op.id()));
-        let envelopes: Vec<Envelope> = sent.flat_map(|sent| sent.envelopes).collect();
+        let (sent, own) = (live.replica.envelopes(), self.person.device.hpke.public().id());
+        let envelopes: Vec<Envelope> =
+            membership.log().ops().filter_map(|op| sent.get(&op.id(), &own)).cloned().collect();
         let (own, known) = (&[&self.person.device.hpke], Some(self.keys().clone()));
         let opened = open_epochs(membership.log(), membership.roster(), &envelopes, own, known);
         if let Some(keys) = opened.keys.filter(|_| !opened.new.is_empty()) {

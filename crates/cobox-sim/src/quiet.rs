@@ -233,7 +233,7 @@ impl World<'_> {
             }
             let busy: Vec<usize> = (0..self.members.len()).filter(|n| self.members[*n].has_work()).collect();
             let busy_host = self.hosts.iter().position(Host::has_work);
-            let on_the_way = self.queues.values().any(|queue| !queue.is_empty());
+            let on_the_way = !self.ready.is_empty();
             if let Some(member) = self.dice.pick(&busy).copied()
                 && (!on_the_way || self.dice.one_in(2))
             {

@@ -48,7 +48,9 @@ pub struct Report {
 pub fn run(cast: &Cast, seed: u64, options: &Options) -> Report {
     #[cfg(debug_assertions)]
     {
+        cobox_proto::id::remember_names();
         cobox_proto::sign::remember_verified();
+        cobox_core::keys::remember_envelopes();
         cobox_core::seal::remember_sealed();
     }
     let world = || World::new(cast, seed, options.clone()).run();
@@ -75,6 +77,8 @@ pub struct World<'c> {
     backups: Vec<Option<(Durable, u64)>>,
     pub(crate) other: BTreeMap<End, End>,
     pub(crate) queues: BTreeMap<End, VecDeque<Packet>>,
+    /// Those of them in which something is on its way, in their order.
+    pub(crate) ready: Vec<End>,
     pub(crate) next_peer: u64,
     pub(crate) ledger: Ledger,
     /// A backup was restored, or a deletion refused: what was published and fetched by nobody may be gone for good, and is
@@ -116,6 +120,7 @@ impl<'c> World<'c> {
             hosts,
             other: BTreeMap::new(),
             queues: BTreeMap::new(),
+            ready: Vec::new(),
             next_peer: 0,
             ledger: Ledger::default(),
             may_lack: false,

@@ -12,5 +12,7 @@ pub(crate) mod pake;
 pub mod phrase;
 
 pub use folder::{EpochKeys, EpochSecret, FolderKeys, KeysError, Profile, ShapeKey};
+#[cfg(debug_assertions)]
+pub use hpke::remember_envelopes;
 pub use hpke::{EnvelopeError, HpkeSecret};
 pub use identity::{ContactKey, ContactSecret, DeviceSecret, InviteSecret, PrincipalSecret, RootSecret, Slot};

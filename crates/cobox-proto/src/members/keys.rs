@@ -1,13 +1,22 @@
 //! Public keys of principals: an Ed25519 key that signs and an X-Wing key that secrets are sealed to. A principal is a
 //! member (its slot keys, formats F6), a device of a member, or an open invite.
 
+use std::cmp::Ordering;
+use std::sync::{Arc, OnceLock};
+
 use crate::codec::{Canonical, DecodeError, Reader, Writer};
 use crate::id::{FolderId, Hash, OpId, SigKey};
 use crate::sign::{SecretKey, Signature};
 
-/// An X-Wing public key: ML-KEM-768 (1184 bytes) and X25519 (32 bytes).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HpkeKey(Vec<u8>);
+/// An X-Wing public key: ML-KEM-768 (1184 bytes) and X25519 (32 bytes). Clones share its bytes and its id: a log names each key many
+/// times over, and whoever judges it asks for the id each time.
+#[derive(Clone)]
+pub struct HpkeKey(Arc<Inner>);
+
+struct Inner {
+    bytes: [u8; HpkeKey::LEN],
+    id: OnceLock<Hash>,
+}
 
 impl HpkeKey {
     /// Length in bytes.
@@ -15,15 +24,36 @@ impl HpkeKey {
 
     /// From a slice of exactly [`Self::LEN`] bytes.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() == Self::LEN).then(|| Self(bytes.to_vec()))
+        let bytes = bytes.try_into().ok()?;
+        Some(Self(Arc::new(Inner { bytes, id: OnceLock::new() })))
     }
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.0.bytes
     }
     /// The short name by which bundles, grants and envelopes call the key.
     pub fn id(&self) -> Hash {
-        Hash(blake3::derive_key("cobox v1 hpke key id", &self.0))
+        *self.0.id.get_or_init(|| Hash(blake3::derive_key("cobox v1 hpke key id", self.as_bytes())))
+    }
+}
+
+impl PartialEq for HpkeKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for HpkeKey {}
+
+impl PartialOrd for HpkeKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for HpkeKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 
@@ -35,10 +65,11 @@ impl std::fmt::Debug for HpkeKey {
 
 impl Canonical for HpkeKey {
     fn encode(&self, w: &mut Writer) {
-        w.fixed(&self.0);
+        w.fixed(self.as_bytes());
     }
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self(r.take(Self::LEN, "X-Wing key")?.to_vec()))
+        let bytes = r.take(Self::LEN, "X-Wing key")?;
+        Ok(Self::from_slice(bytes).expect("so many bytes were taken"))
     }
 }
 

@@ -51,8 +51,16 @@ impl Envelopes {
 
     /// Takes what the op covers and returns what of it is new. `None`: something is not covered, which no honest peer sends.
     pub fn add(&mut self, op: &SignedOp, sent: OpEnvelopes) -> Option<OpEnvelopes> {
+        // Many bring the same: what is here was covered when it came, and hashing is all that this costs.
+        let here = self.by_op.get(&op.id());
+        let is_here =
+            |envelope: &Envelope| here.and_then(|of| of.by_recipient.get(&envelope.recipient)) == Some(envelope);
+        let is_its_list = match &op.op().body {
+            OpBody::EpochBundle { envelopes, .. } => !sent.envelopes.is_empty() && sent.list.hash() == *envelopes,
+            _ => false,
+        };
         let covered = |envelope: &Envelope| match &op.op().body {
-            OpBody::EpochBundle { envelopes, .. } => sent.list.hash() == *envelopes && sent.list.holds(envelope),
+            OpBody::EpochBundle { .. } => is_its_list && (is_here(envelope) || sent.list.holds(envelope)),
             OpBody::EpochGrant { recipient, envelope: hash, .. } => {
                 envelope.recipient == *recipient && envelope.hash() == *hash
             }

@@ -18,6 +18,8 @@ struct Asker {
 #[derive(Debug, Default)]
 pub struct Serving {
     askers: BTreeMap<PeerId, Asker>,
+    /// In all their queues.
+    waiting: usize,
     on_the_way: usize,
     /// Whose turn comes after.
     last_served: Option<PeerId>,
@@ -36,6 +38,7 @@ impl Serving {
     /// It is gone.
     pub fn peer_closed(&mut self, peer: PeerId) {
         if let Some(asker) = self.askers.remove(&peer) {
+            self.waiting -= asker.queue.len();
             self.on_the_way -= asker.on_the_way.len();
         }
     }
@@ -48,6 +51,7 @@ impl Serving {
         for cid in cids {
             if !asker.on_the_way.contains(cid) && asker.queued.insert(*cid) {
                 asker.queue.push_back(*cid);
+                self.waiting += 1;
             }
         }
         if asker.queued.len() > SERVE_QUEUE_MAX { Err(AsksTooMuch) } else { Ok(()) }
@@ -59,7 +63,9 @@ impl Serving {
         for cid in cids {
             asker.queued.remove(cid);
         }
+        let before = asker.queue.len();
         asker.queue.retain(|cid| asker.queued.contains(cid));
+        self.waiting -= before - asker.queue.len();
     }
 
     /// A block is out, or could not be served. False if it was not on its way.
@@ -71,7 +77,7 @@ impl Serving {
 
     /// The next block to send, peers in turn.
     pub fn next_to_send(&mut self) -> Option<(PeerId, Cid)> {
-        if self.on_the_way >= SERVING_MAX {
+        if self.waiting == 0 || self.on_the_way >= SERVING_MAX {
             return None;
         }
         let ready = |(peer, asker): (&PeerId, &Asker)| {
@@ -82,6 +88,7 @@ impl Serving {
         self.last_served = Some(peer);
         let asker = self.askers.get_mut(&peer)?;
         let cid = asker.queue.pop_front()?;
+        self.waiting -= 1;
         asker.queued.remove(&cid);
         asker.on_the_way.insert(cid);
         self.on_the_way += 1;

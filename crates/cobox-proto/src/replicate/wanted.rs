@@ -226,6 +226,10 @@ impl Wanted {
     /// Takes from the silent, gives to those with room. Call after every change and when [`Self::poll_timeout`] is due.
     pub fn assign(&mut self, now_ms: u64) -> Asks {
         let mut asks = Asks::default();
+        if self.wants.is_empty() {
+            // Nobody owes anything. Whose pause is over is found when something is wanted again.
+            return asks;
+        }
         self.time_out(now_ms, &mut asks);
         if !self.stranded.is_empty() && now_ms >= self.retry_stranded_ms {
             for cid in &self.stranded {
@@ -264,6 +268,9 @@ impl Wanted {
 
     /// When [`Self::assign`] should be called although nothing happened.
     pub fn poll_timeout(&self) -> Option<u64> {
+        if self.wants.is_empty() {
+            return None;
+        }
         let silent = self.sources.values().filter(|s| !s.asked.is_empty()).map(|s| s.alive_ms + BLOCK_TIMEOUT_MS);
         let paused = self.sources.values().filter(|s| s.paused_until_ms > 0 && !self.queue.is_empty());
         let paused = paused.map(|s| s.paused_until_ms);
