@@ -19,7 +19,7 @@ use super::ledger::{self, Entry};
 use crate::run::{command, output, root, run_command};
 
 /// Seconds of each target in `cargo xtask check`.
-const CHECK_SECONDS: u64 = 10;
+const CHECK_SECONDS: u64 = 30;
 /// Targets that run beside each other.
 const AT_ONCE: usize = 2;
 /// Bytes of the kept inputs of one target; of more the shortest are kept.

@@ -18,8 +18,12 @@ const CHECKED: [(u64, u64, u64); 5] = [
     (2_500_000, 11_500, 100),
     (6_000_000, 1_000, 400),
 ];
-/// Where the first campaign with all the weather there is begins.
-const FIRST_SEED: u64 = 3_000_000;
+/// The profile in which it is built in a minute...
+const QUICK_TO_BUILD: &str = "sim";
+/// ... and the one in which it runs a seventh faster.
+const QUICK_TO_RUN: &str = "campaign";
+/// Where the first campaign with all the weather there is begins: in half of the worlds from 6,000,000 on people are in a hurry.
+const FIRST_SEED: u64 = 6_100_000;
 /// Seeds of a campaign are written so in the ledger.
 const SEEDS: &str = "seeds ";
 /// How many cases of the state against its twin `cargo xtask check` tries, from 0 on.
@@ -29,19 +33,20 @@ const FIRST_CASE: u64 = 1_000_000_000;
 /// Cases of a campaign are written so in the ledger.
 const CASES: &str = "| model | cases ";
 
-fn build() -> Result<String> {
-    run("cargo", &["build", "--quiet", "--locked", "--profile", "sim", "--package", "cobox-sim"])?;
-    Ok(root().join("target/sim/cobox-sim").to_string_lossy().into_owned())
+/// Builds it in one of the two profiles of the workspace that are the simulator's.
+fn build(profile: &str) -> Result<String> {
+    run("cargo", &["build", "--quiet", "--locked", "--profile", profile, "--package", "cobox-sim"])?;
+    Ok(root().join("target").join(profile).join("cobox-sim").to_string_lossy().into_owned())
 }
 
 /// `cargo xtask sim ...`: the simulator's own commands.
 pub(crate) fn sim(args: &[&str]) -> Result<()> {
-    run(&build()?, args)
+    run(&build(QUICK_TO_BUILD)?, args)
 }
 
 /// The short form.
 pub(crate) fn check() -> Result<()> {
-    let sim = build()?;
+    let sim = build(QUICK_TO_BUILD)?;
     run(&sim, &["cases", "--count", &CASES_CHECKED.to_string()])?;
     CHECKED.iter().try_for_each(|(from, count, steps)| {
         let [from, count, steps] = [from, count, steps].map(u64::to_string);
@@ -72,7 +77,7 @@ fn append(failures: &[String], entry: Entry) -> Result<()> {
 /// Runs a verb of the simulator for so long, from the number on at which its last campaign ended: what failed, and its row in the
 /// ledger but for the names in it.
 fn long_run(verb: &str, mark: &str, first: u64, time: Duration) -> Result<(Vec<String>, Entry)> {
-    let sim = build()?;
+    let sim = build(QUICK_TO_RUN)?;
     let ledger = std::fs::read_to_string(root().join("docs/campaigns.md")).unwrap_or_default();
     let from = next(&ledger, mark, first);
     let minutes = (time.as_secs() / 60).max(1).to_string();
