@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn a_campaign_goes_on_where_the_last_one_ended() {
         assert_eq!(next("", SEEDS, FIRST_SEED), FIRST_SEED);
-        let ledger = "| sim | seeds 3000000..3002000, 1 min | x |\n| sim | seeds 3002000..3005000, 2 min | x |\n";
-        assert_eq!(next(ledger, SEEDS, FIRST_SEED), 3_005_000);
-        let older = "| sim | seeds 1000000..1002000, 1 min | x |\n";
+        let ledger = "| sim | seeds 7000000..7002000, 1 min | x |\n| sim | seeds 7002000..7005000, 2 min | x |\n";
+        assert_eq!(next(ledger, SEEDS, FIRST_SEED), 7_005_000);
+        let older = "| sim | seeds 3000000..3011040, 5 min | x |\n";
         assert_eq!(next(older, SEEDS, FIRST_SEED), FIRST_SEED, "those had less weather");
         assert_eq!(next(ledger, CASES, FIRST_CASE), FIRST_CASE);
         let ledger = "| x | abc | model | cases 1000000000..1000009000, 1 min | 9000 cases, 0 failed |\n";
