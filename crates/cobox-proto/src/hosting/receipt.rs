@@ -48,7 +48,8 @@ pub struct Receipt {
     pub head: HeadId,
     /// What.
     pub holding: Holding,
-    /// When the head became complete, or was refused, by the seeder's clock; milliseconds since 1970.
+    /// When the head became complete, or was refused, by the seeder's clock; milliseconds since 1970. Later than in any earlier receipt of
+    /// the seeder about this head.
     pub received_ms: u64,
     /// Until when this head stays even if newer ones come (rule R7); 0 unless complete.
     pub keep_until_ms: u64,

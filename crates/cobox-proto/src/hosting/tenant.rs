@@ -17,7 +17,7 @@ use crate::hosting::ingest::{Ingest, Step};
 use crate::hosting::mending::Mending;
 use crate::hosting::promise::Promise;
 use crate::hosting::quota::{Quota, Room};
-use crate::hosting::receipt::{Holding, Receipt};
+use crate::hosting::receipt::{Holding, Receipt, SignedReceipt};
 use crate::hosting::retention::{Aging, kept_by_age, sure_until_ms};
 use crate::hosting::shelf::{Shelf, Status, missing_without, reach, reach_without, recheck};
 use crate::hosting::witness::joins_to_witness;
@@ -534,12 +534,17 @@ impl Tenant {
             Holding::Complete => sure_until_ms(&terms.retention, now_ms),
             _ => 0,
         };
+        let seeder = self.key.public();
+        // Members keep the newest word about a head: a clock that was set back must not make this one the older (T2).
+        let receipts = self.replica.receipts().map(SignedReceipt::receipt);
+        let said_ms = receipts.filter(|said| said.seeder == seeder && said.head == head).map(|said| said.received_ms);
+        let received_ms = said_ms.max().map_or(now_ms, |said_ms| now_ms.max(said_ms.saturating_add(1)));
         let receipt = Receipt {
             folder: self.replica.folder(),
-            seeder: self.key.public(),
+            seeder,
             head,
             holding,
-            received_ms: now_ms,
+            received_ms,
             keep_until_ms,
             free_bytes: self.quota.free(&self.room(terms)),
             terms: terms.grant,

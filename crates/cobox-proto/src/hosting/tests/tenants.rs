@@ -294,6 +294,26 @@ fn d4_a_full_disk_is_told_once_and_the_receipt_follows_when_there_is_room() {
 }
 
 #[test]
+fn t2_a_seeder_whose_clock_was_set_back_is_believed_when_it_has_room_again() {
+    let mut host = host();
+    let root = host.tree(1000, 0..20);
+    host.withheld.insert(cid(7));
+    let head = host.publish(1, None, root, 21);
+    host.tenant.disk_full(host.now_ms);
+    host.tell(TenantInput::Replica(Input::Tick));
+    host.withheld.clear();
+    host.now_ms -= 30 * DAY_MS;
+    host.replica(Input::PeerClosed { peer: PeerId(host.peers) });
+    host.meet();
+    assert_eq!(host.holding(&head), Some(Holding::Complete));
+    let said = host.receipts();
+    let (newest, older) = said.split_last().unwrap();
+    assert_eq!((older[0].holding, newest.holding), (Holding::NoRoom, Holding::Complete));
+    assert!(older.iter().all(|receipt| receipt.received_ms < newest.received_ms));
+    assert!(newest.keep_until_ms < older[0].received_ms, "what it promises is by the clock it has now");
+}
+
+#[test]
 fn what_lies_in_vaults_beside_the_folder_counts_against_its_room() {
     let mut folder = Folder::of(&[]);
     folder.hire(51, 100 * BLOCK_BYTES);
