@@ -17,6 +17,7 @@ mod links;
 mod member;
 mod membership;
 mod people;
+pub mod plans;
 mod quiet;
 mod scan;
 mod script;

@@ -1,5 +1,6 @@
 //! `cobox-sim run --seed N`: tells the story of one seed; `cobox-sim campaign --from N --count M`: looks for seeds that fail, on all
-//! cores, and for the shortest storm in which each still does. `cobox-sim case` and `cases` do the same with cases of the state alone.
+//! cores, and for the shortest storm in which each still does. `cobox-sim case` and `cases` do the same with cases of the state alone,
+//! `plan` and `plans` with those of the steps that bring a disk to it.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 #[cfg(debug_assertions)]
 use cobox_proto::guard::{self, Guard};
-use cobox_sim::{Cast, Options, cases, run};
+use cobox_sim::{Cast, Options, cases, plans, run};
 
 #[derive(Debug, Parser)]
 #[command(about = "A deterministic world of cobox members from one seed")]
@@ -51,6 +52,24 @@ enum Verb {
         from: u64,
         /// How many.
         #[arg(long, default_value_t = 100_000)]
+        count: u64,
+        /// Stop after so many minutes.
+        #[arg(long)]
+        minutes: Option<u64>,
+    },
+    /// Tells one case of the plan.
+    Plan {
+        /// Which.
+        #[arg(long)]
+        seed: u64,
+    },
+    /// Many cases of the plan; prints those that fail.
+    Plans {
+        /// The first.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
         count: u64,
         /// Stop after so many minutes.
         #[arg(long)]
@@ -113,7 +132,15 @@ fn main() -> Result<ExitCode> {
             println!("case {seed} ({:?}): {}", cases::Kind::of(seed), why.as_deref().unwrap_or("well"));
             why.is_some()
         }
-        Verb::Cases { from, count, minutes } => try_cases(from, count, minutes) > 0,
+        Verb::Cases { from, count, minutes } => try_cases((from, count), minutes, |seed| cases::run(seed, false)) > 0,
+        Verb::Plan { seed } => {
+            let why = plans::run(&cast, seed, true);
+            println!("plan {seed}: {}", why.as_deref().unwrap_or("well"));
+            why.is_some()
+        }
+        Verb::Plans { from, count, minutes } => {
+            try_cases((from, count), minutes, |seed| plans::run(&cast, seed, false)) > 0
+        }
         Verb::Planted { from, count, guard } => planted(&cast, (from, count), guard.as_deref()) > 0,
     };
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -205,7 +232,7 @@ fn go_through(cast: &Cast, campaign: &Campaign) -> u64 {
 }
 
 /// How many cases failed.
-fn try_cases(from: u64, count: u64, minutes: Option<u64>) -> u64 {
+fn try_cases((from, count): (u64, u64), minutes: Option<u64>, case: impl Fn(u64) -> Option<String> + Sync) -> u64 {
     const AT_ONCE: u64 = 256;
     tell_no_panics();
     let begun = Instant::now();
@@ -221,7 +248,7 @@ fn try_cases(from: u64, count: u64, minutes: Option<u64>) -> u64 {
             let seeds = first..end.min(first.saturating_add(AT_ONCE));
             tried.fetch_add(seeds.end - seeds.start, Ordering::Relaxed);
             for seed in seeds {
-                if let Some(why) = cases::run(seed, false) {
+                if let Some(why) = case(seed) {
                     failed.fetch_add(1, Ordering::Relaxed);
                     println!("case {seed}: {}", why.lines().next().unwrap_or_default());
                 }

@@ -22,7 +22,7 @@ committed yet.
 
 /// One row.
 pub(crate) struct Entry {
-    /// `sim`, `model`, `members`, `fuzz`, `kill`, `power` or `flaky`.
+    /// `sim`, `model`, `plans`, `members`, `fuzz`, `kill`, `power` or `flaky`.
     pub(crate) kind: &'static str,
     /// What ran, and for how long.
     pub(crate) what: String,

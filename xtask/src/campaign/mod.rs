@@ -18,6 +18,7 @@ cargo xtask campaign KIND --minutes M
   fuzz      every target of fuzz/, two at a time; what goes new ways is kept in fuzz/corpus
   sim       worlds of the simulator, one seed after the other
   model     small cases of the state against its naive twin, one after the other
+  plans     small cases of a disk that is brought to what the state shows, likewise
   kill      services are killed at any moment; also --faults N, --seed N
   power     disks lose their power at any moment; needs root; also --faults N, --seed N
   members   every history of five membership ops among three people, to its end, without --minutes
@@ -31,6 +32,7 @@ pub(crate) fn campaign(args: &[&str]) -> Result<()> {
         "fuzz" => fuzz::campaign(minutes(rest)?),
         "sim" => sim::campaign(minutes(rest)?),
         "model" => sim::model(minutes(rest)?),
+        "plans" => sim::plans(minutes(rest)?),
         "members" => match rest {
             [] => members::campaign(),
             _ => bail!("{USAGE}"),

@@ -28,10 +28,14 @@ const FIRST_SEED: u64 = 6_100_000;
 const SEEDS: &str = "seeds ";
 /// How many cases of the state against its twin `cargo xtask check` tries, from 0 on.
 const CASES_CHECKED: u64 = 1_000_000;
+/// ... and how many of the plan.
+const PLANS_CHECKED: u64 = 100_000;
 /// Where the first campaign of cases begins.
 const FIRST_CASE: u64 = 1_000_000_000;
 /// Cases of a campaign are written so in the ledger.
 const CASES: &str = "| model | cases ";
+/// Cases of the plan, likewise.
+const PLANS: &str = "| plans | cases ";
 
 /// Builds it in one of the two profiles of the workspace that are the simulator's.
 fn build(profile: &str) -> Result<String> {
@@ -48,6 +52,7 @@ pub(crate) fn sim(args: &[&str]) -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     let sim = build(QUICK_TO_BUILD)?;
     run(&sim, &["cases", "--count", &CASES_CHECKED.to_string()])?;
+    run(&sim, &["plans", "--count", &PLANS_CHECKED.to_string()])?;
     CHECKED.iter().try_for_each(|(from, count, steps)| {
         let [from, count, steps] = [from, count, steps].map(u64::to_string);
         run(&sim, &["campaign", "--from", &from, "--count", &count, "--steps", &steps])
@@ -63,8 +68,17 @@ pub(super) fn campaign(time: Duration) -> Result<()> {
 
 /// The long form of the cases of the state against its twin.
 pub(super) fn model(time: Duration) -> Result<()> {
-    let (failures, mut entry) = long_run("cases", CASES, FIRST_CASE, time)?;
-    entry.kind = "model";
+    try_cases(("cases", CASES), "model", time)
+}
+
+/// The long form of the cases of the plan.
+pub(super) fn plans(time: Duration) -> Result<()> {
+    try_cases(("plans", PLANS), "plans", time)
+}
+
+fn try_cases((verb, mark): (&str, &str), kind: &'static str, time: Duration) -> Result<()> {
+    let (failures, mut entry) = long_run(verb, mark, FIRST_CASE, time)?;
+    entry.kind = kind;
     entry.what = format!("cases {}", entry.what);
     append(&failures, entry)
 }

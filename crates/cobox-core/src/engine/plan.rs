@@ -151,7 +151,7 @@ impl<'a> Planner<'a> {
                 ViewEntry::Dir { .. } if moved.dirs.iter().any(|(_, to)| *to == path) => {
                     // Its content stands elsewhere and comes with it; if only its parent is missing, that comes first.
                 }
-                ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0], &moved, &mut used),
+                ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0]),
                 ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
                     let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else {
                         plan.is_unsettled = true;
@@ -273,19 +273,13 @@ impl<'a> Planner<'a> {
         plan.cut_off
     }
 
-    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, inode: Inode, moved: &Moved<'_>, used: &mut Used<'_>) {
+    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, inode: Inode) {
         match self.synced.get(path) {
             Some(old) if old.kind == Kind::Dir && old.inode == Inode::ZERO => {
                 plan.adopt.push((path.clone(), Arc::new(Synced::dir(inode, old.id))));
             }
-            Some(old) if old.kind == Kind::Dir => {}
-            Some(old) => {
-                // A file that only moves is out of the way soon; the rename is in this plan or under way.
-                if let (Some(expect), false, false) = (old.stamp, (self.skip)(path), self.leaves_soon(path, moved)) {
-                    used.written.insert(path.clone());
-                    plan.steps.push(Step::Remove { path: path.clone(), expect });
-                }
-            }
+            // A file in its place goes with the removals, unless it moves or is written elsewhere first.
+            Some(_) => {}
             None if (self.skip)(path) || !self.has_parent(path) || self.is_full(plan) => {}
             None => {
                 plan.steps.push(Step::MakeDir { path: path.clone() });
@@ -374,13 +368,13 @@ impl<'a> Planner<'a> {
     fn removals(&self, plan: &mut Plan, moved: &Moved<'_>, used: &Used<'_>) {
         let mut last_kept: Option<&FolderPath> = None;
         for (path, old) in self.standing().rev() {
-            let stays = match self.entry(path) {
-                Some(ViewEntry::Dir { .. }) => true,
-                Some(_) => old.kind != Kind::Dir,
-                None => false,
-            };
-            let moves = moved.awaited.contains_key(path) && !used.leaving.contains(path)
-                || moved.dirs.iter().any(|(from, _)| path.starts_with(from));
+            let entry = self.entry(path);
+            let is_for_a_dir = matches!(entry, Some(ViewEntry::Dir { .. }));
+            let stays = entry.is_some() && is_for_a_dir == (old.kind == Kind::Dir);
+            // Where a directory is to stand, what moves into it can not be waited for.
+            let awaits = if is_for_a_dir { self.leaves_soon(path, moved) } else { moved.awaited.contains_key(path) };
+            let moves =
+                awaits && !used.leaving.contains(path) || moved.dirs.iter().any(|(from, _)| path.starts_with(from));
             let kept_below = last_kept.is_some_and(|kept| kept.starts_with(path));
             let rests = self.writing.contains(&(old.inode, old.digest)) || used.things.contains(&thing_of(old));
             if stays || moves || rests || (self.skip)(path) || old.kind == Kind::Dir && kept_below {

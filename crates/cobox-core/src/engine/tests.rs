@@ -581,6 +581,23 @@ fn k2_a_place_is_never_part_of_two_steps() {
     assert_eq!(places.len(), count, "{steps:?}");
 }
 
+/// A file goes to where another is deleted, and where it stood is a directory now. Its bytes are written over the other first; only then
+/// does it make way.
+#[test]
+fn k2_what_is_written_over_another_does_not_make_way_for_a_directory_in_the_same_moment() {
+    let mut folder = Folder::new();
+    folder.alice_sees(&[("d", file(1)), ("e", file(2))]);
+    let [gone, item] = ["d", "e"].map(|path| folder.item(path));
+    let seen = folder.alice.state().get(&gone).unwrap().body[0].0;
+    let steps = folder.another_writes(|commit| {
+        commit.remove(gone, &[seen]);
+        commit.rename(item, Inode::ZERO, &"d".parse().unwrap()).unwrap();
+        commit.make_dir(Inode::ZERO, &"e".parse().unwrap());
+    });
+    let [Step::Write { path, source: Some((from, _)), .. }] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!((path, from), (&at("d"), &at("e")));
+}
+
 /// A file is moved away or deleted before it was told that it has been written. The look that comes of it finds nothing where nothing is
 /// known, as if it were not written yet; nobody would look there again before the next whole look.
 #[test]

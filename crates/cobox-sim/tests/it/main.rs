@@ -8,7 +8,7 @@ mod stories;
 use std::collections::BTreeMap;
 
 use cobox_proto::guard::{self, Guard};
-use cobox_sim::{Cast, Options, cases, run};
+use cobox_sim::{Cast, Options, cases, plans, run};
 
 /// Which worlds, and how many things happen in each of their storms.
 fn seeds() -> Vec<(u64, usize)> {
@@ -73,6 +73,30 @@ fn the_state_and_its_twin_agree_in_every_case() {
     let failed: Vec<String> =
         kept.chain(0..2_000).filter_map(|seed| Some(format!("case {seed}: {}", cases::run(seed, false)?))).collect();
     assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn a_disk_comes_to_what_the_state_shows_in_every_case() {
+    let cast = Cast::gather().unwrap();
+    let kept = include_str!("../../plans.txt").lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    let failed: Vec<String> = kept
+        .chain(0..2_000)
+        .filter_map(|seed| Some(format!("plan {seed}: {}", plans::run(&cast, seed, false)?)))
+        .collect();
+    assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// The cases can fail: these guards are missed, by cases that are well with them.
+#[test]
+fn without_a_guard_of_the_plan_a_case_fails() {
+    let cast = Cast::gather().unwrap();
+    for guard in [Guard::TimesArrive, Guard::MovedByWritingIsThere] {
+        guard::take_away(Some(guard));
+        let found = (0..20_000).find(|seed| plans::run(&cast, *seed, false).is_some());
+        guard::take_away(None);
+        let seed = found.unwrap_or_else(|| panic!("nothing misses {guard:?}"));
+        assert_eq!(plans::run(&cast, seed, false), None, "plan {seed} for {guard:?}");
+    }
 }
 
 /// The cases can fail: each guard of the state is missed, by cases that are well with it.
