@@ -11,7 +11,7 @@ use cobox_core::content::inline_digest;
 use cobox_core::engine::{FileId, Stat, Synced, same_time};
 use cobox_core::keys::FolderKeys;
 use cobox_core::path::{FolderPath, Name};
-use cobox_core::state::{Body, Commit, Content, Kind, Shown, State, ViewEntry, view};
+use cobox_core::state::{Body, Commit, Content, Kind, State, ViewEntry, view};
 use cobox_core::tree::Tree;
 use cobox_proto::id::{ActorId, EpochTag, Inode};
 use cobox_proto::sign::SecretKey;
@@ -97,6 +97,7 @@ impl<'c> Case<'c> {
             let at = self.dice.pick(&paths).cloned();
             let (chance, body) = (self.dice.below(if begins { 5 } else { 12 }), self.body());
             let is_free = !seen.contains_key(&to);
+            let before = at.as_ref().and_then(|path| seen[path].shown()?.body(state).cloned());
             let mut commit = Commit::new(state, ActorId([who; 16]), device, self.keys.shape());
             let what = match (chance, at) {
                 (0..=2, _) if is_free => {
@@ -118,14 +119,15 @@ impl<'c> Case<'c> {
                     }
                     format!("moves {from} to {to}")
                 }
-                (8 | 9, Some(path)) => match seen[&path].shown() {
-                    Some(Shown { inode, .. }) => {
-                        let seen = seen[&path].shown().map(Shown::seen).unwrap_or_default();
-                        let _gone_meanwhile = commit.edit(*inode, &seen, body);
-                        format!("edits {path}")
-                    }
-                    None => continue,
-                },
+                (8 | 9, Some(path)) => {
+                    let (Some(shown), Some(before)) = (seen[&path].shown(), before) else { continue };
+                    // Now and then only the time and the bit.
+                    let is_touched = self.dice.one_in(3);
+                    let Body { mtime_ns, executable, .. } = body;
+                    let body = if is_touched { Body { mtime_ns, executable, ..before } } else { body };
+                    let _gone_meanwhile = commit.edit(shown.inode, &shown.seen(), body);
+                    format!("{} {path}", if is_touched { "touches" } else { "edits" })
+                }
                 (10 | 11, Some(top)) => {
                     for (_, entry) in seen.range(top.clone()..).take_while(|(path, _)| path.starts_with(&top)) {
                         match entry {

@@ -90,7 +90,7 @@ fn a_disk_comes_to_what_the_state_shows_in_every_case() {
 #[test]
 fn without_a_guard_of_the_plan_a_case_fails() {
     let cast = Cast::gather().unwrap();
-    for guard in [Guard::TimesArrive, Guard::MovedByWritingIsThere] {
+    for guard in [Guard::TimesArrive, Guard::OwnStepsAreNoEdits] {
         guard::take_away(Some(guard));
         let found = (0..20_000).find(|seed| plans::run(&cast, *seed, false).is_some());
         guard::take_away(None);
