@@ -6,6 +6,7 @@
 //! What moved is moved, never removed and written again: its content may be nowhere else. So a place is not cleared while
 //! what stands there is awaited at another.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -126,11 +127,46 @@ struct Target<'a> {
     leaf: &'a Shown,
 }
 
+/// One place: what it should show, and what stands there.
+struct Place<'a> {
+    path: &'a FolderPath,
+    /// What the folder shows there, if that is content here and may stand there.
+    entry: Option<&'a ViewEntry>,
+    /// If that is a file or symlink of which something is known.
+    value: Option<(Kind, &'a Body)>,
+    /// Whether it should stand there: what lies below an ignored directory should not.
+    is_wanted: bool,
+    /// What the disk last agreed on.
+    old: Option<&'a Arc<Synced>>,
+}
+
+impl<'a> Place<'a> {
+    fn thing(&self) -> Option<Thing> {
+        let (leaf, (kind, body)) = (self.entry?.shown()?, self.value?);
+        Some((leaf.inode, kind, body.plain_digest))
+    }
+
+    /// Whether what stands there stays. Another item of equal content is as good: the file stays and is that item's from now on.
+    fn stays(&self, old: &Synced) -> bool {
+        match (self.entry, self.value) {
+            (Some(ViewEntry::Dir { inodes }), _) => old.kind == Kind::Dir && inodes.contains(&old.inode),
+            (Some(_), Some((kind, body))) => (kind, body.plain_digest) == (old.kind, old.digest),
+            _ => false,
+        }
+    }
+
+    /// What stands there.
+    fn standing(&self) -> Option<(&'a FolderPath, &'a Arc<Synced>)> {
+        Some((self.path, self.old?))
+    }
+}
+
 impl<'a> Planner<'a> {
     /// Plans. A directory that moves is a plan of its own: all below it must wait. So are the links that may not come along.
     pub(super) fn plan(mut self) -> Plan {
         let mut plan = Plan::default();
-        let moved = self.moved();
+        let places = self.places();
+        let moved = self.moved(&places);
         plan.is_unsettled = !moved.sources.is_empty();
         let may_move = |(from, to): &&(&FolderPath, &FolderPath)| {
             !(self.skip)(from) && !(self.skip)(to) && self.has_parent(to) && !self.waits_for_links(from, to)
@@ -146,96 +182,110 @@ impl<'a> Planner<'a> {
             return plan;
         }
         let mut used = Used::default();
-        for (path, entry) in self.wanted() {
-            match entry {
-                ViewEntry::Dir { .. } if moved.dirs.iter().any(|(_, to)| *to == path) => {
+        for place in places.iter().filter(|place| place.is_wanted) {
+            match (place.entry, place.value) {
+                (Some(ViewEntry::Dir { .. }), _) if moved.dirs.iter().any(|(_, to)| *to == place.path) => {
                     // Its content stands elsewhere and comes with it; if only its parent is missing, that comes first.
                 }
-                ViewEntry::Dir { inodes } => self.dir(&mut plan, path, inodes[0]),
-                ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
-                    let Some((kind, body)) = shown(self.state, &leaf.inode, &leaf.dot) else {
-                        plan.is_unsettled = true;
-                        continue;
-                    };
-                    self.leaf(&mut plan, path, &Target { kind, body, leaf }, &moved, &mut used);
+                (Some(ViewEntry::Dir { inodes }), _) => self.dir(&mut plan, place, inodes[0]),
+                (Some(ViewEntry::File(leaf) | ViewEntry::Symlink(leaf)), Some((kind, body))) => {
+                    self.leaf(&mut plan, place, &Target { kind, body, leaf }, &moved, &mut used);
                 }
+                _ => plan.is_unsettled = true,
             }
         }
-        self.removals(&mut plan, &moved, &used);
+        self.removals(&mut plan, &places, &moved, &used);
         plan
     }
 
-    /// What the folder shows, is content here and may stand there. Memory does not grow with what is ignored.
-    fn wanted(&self) -> impl Iterator<Item = (&'a FolderPath, &'a ViewEntry)> + use<'a> {
-        let (view, state, synced, rules) = (self.view, self.state, self.synced, self.rules);
-        let all = self.among.is_none().then(|| view.entries.iter()).into_iter().flatten();
-        let below_content = move |path: &FolderPath| {
-            std::iter::successors(path.parent(), FolderPath::parent)
-                .filter_map(|dir| view.entries.get_key_value(&dir))
-                .all(|(dir, entry)| is_content(synced, rules, dir, entry))
-        };
-        let few = self.among.into_iter().flatten().filter(move |path| below_content(path));
-        let few = few.filter_map(|path| view.entries.get_key_value(path));
+    /// All places at which something is shown or stands, in their order. View and synced tree are gone through side by side, once: to find each
+    /// path in both of them, again for every question, was most of a plan.
+    fn places(&self) -> Vec<Place<'a>> {
+        let (view, synced) = (self.view, self.synced);
+        let mut places = Vec::with_capacity(self.among.map_or(view.entries.len().max(synced.len()), BTreeSet::len));
         let mut ignored: Option<&FolderPath> = None;
-        all.chain(few).filter(move |(path, entry)| {
-            if ignored.is_some_and(|top| path.starts_with(top)) {
-                return false;
+        let mut add = |path, entry: Option<&'a ViewEntry>, old, is_in_sight| {
+            if let Some(place) = self.place(path, entry, old, is_in_sight, &mut ignored) {
+                places.push(place);
             }
-            if links::leads_outside(state, path, entry) {
-                return false;
+        };
+        if let Some(among) = self.among {
+            for path in among {
+                let is_in_sight = std::iter::successors(path.parent(), FolderPath::parent)
+                    .filter_map(|dir| view.entries.get_key_value(&dir))
+                    .all(|(dir, entry)| is_content(synced.get(dir), self.rules, dir, entry));
+                add(path, view.lookup(path), synced.get(path), is_in_sight);
             }
-            let is_content = is_content(synced, rules, path, entry);
-            if !is_content {
-                ignored = Some(path);
-            }
-            is_content
-        })
-    }
-
-    /// What is synced.
-    fn standing(&self) -> impl DoubleEndedIterator<Item = (&'a FolderPath, &'a Arc<Synced>)> + use<'a> {
-        let synced = self.synced;
-        let all = self.among.is_none().then(|| synced.iter()).into_iter().flatten();
-        all.chain(self.among.into_iter().flatten().filter_map(|path| synced.get_key_value(path)))
-    }
-
-    /// What the folder shows at a synced path, if it is content here and may stand there.
-    fn entry(&self, path: &FolderPath) -> Option<&'a ViewEntry> {
-        let may_stand = |entry: &&ViewEntry| !links::leads_outside(self.state, path, entry);
-        self.view.lookup(path).filter(may_stand).filter(|entry| is_content(self.synced, self.rules, path, entry))
-    }
-
-    fn thing(&self, path: &FolderPath) -> Option<Thing> {
-        match self.view.lookup(path)? {
-            ViewEntry::Dir { .. } => None,
-            ViewEntry::File(leaf) | ViewEntry::Symlink(leaf) => {
-                let (kind, body) = shown(self.state, &leaf.inode, &leaf.dot)?;
-                Some((leaf.inode, kind, body.plain_digest))
+            return places;
+        }
+        let (mut shown, mut standing) = (view.entries.iter().peekable(), synced.iter().peekable());
+        loop {
+            let order = match (shown.peek(), standing.peek()) {
+                (None, None) => return places,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((path, _)), Some((other, _))) => path.cmp(other),
+            };
+            let (path, entry) = shown.next_if(|_| order.is_le()).unzip();
+            let (same_path, old) = standing.next_if(|_| order.is_ge()).unzip();
+            if let Some(path) = path.or(same_path) {
+                add(path, entry, old, true);
             }
         }
     }
 
-    fn moved(&self) -> Moved<'a> {
-        let stays = |path: &FolderPath, old: &Synced| match self.entry(path) {
-            Some(ViewEntry::Dir { inodes }) => old.kind == Kind::Dir && inodes.contains(&old.inode),
-            // Another item of equal content is as good: the file stays and is that item's from now on.
-            Some(_) => self.thing(path).is_some_and(|(_, kind, digest)| (kind, digest) == (old.kind, old.digest)),
-            None => false,
-        };
-        let gone: Vec<(Thing, &FolderPath)> =
-            self.standing().filter(|(path, old)| !stays(path, old)).map(|(path, old)| (thing_of(old), path)).collect();
+    /// `None` where nothing is shown that is content, and nothing stands: memory does not grow with what is ignored. `ignored`: the last
+    /// directory that is.
+    fn place(
+        &self,
+        path: &'a FolderPath,
+        entry: Option<&'a ViewEntry>,
+        old: Option<&'a Arc<Synced>>,
+        is_in_sight: bool,
+        ignored: &mut Option<&'a FolderPath>,
+    ) -> Option<Place<'a>> {
+        let may_stand = entry.filter(|entry| !links::leads_outside(self.state, path, entry));
+        let is_in_sight = is_in_sight && !ignored.is_some_and(|top| path.starts_with(top));
+        if !is_in_sight && old.is_none() {
+            return None;
+        }
+        let content = may_stand.filter(|entry| is_content(old, self.rules, path, entry));
+        if is_in_sight && may_stand.is_some() && content.is_none() {
+            *ignored = Some(path);
+        }
+        if content.is_none() && old.is_none() {
+            return None;
+        }
+        let value = content.and_then(ViewEntry::shown).and_then(|leaf| shown(self.state, &leaf.inode, &leaf.dot));
+        Some(Place { path, entry: content, value, is_wanted: is_in_sight && content.is_some(), old })
+    }
+
+    /// What is shown at a path, content here or not.
+    fn thing(&self, path: &FolderPath) -> Option<Thing> {
+        let leaf = self.view.lookup(path)?.shown()?;
+        let (kind, body) = shown(self.state, &leaf.inode, &leaf.dot)?;
+        Some((leaf.inode, kind, body.plain_digest))
+    }
+
+    fn moved(&self, places: &[Place<'a>]) -> Moved<'a> {
+        let gone = places.iter().filter_map(|place| {
+            let (path, old) = place.standing()?;
+            (!place.stays(old)).then(|| (thing_of(old), path))
+        });
+        let gone: Vec<(Thing, &FolderPath)> = gone.collect();
         if gone.is_empty() {
             return Moved::default();
         }
         let sources: BTreeMap<Thing, &FolderPath> = gone.iter().copied().collect();
         let (mut awaited, mut dirs) = (BTreeMap::new(), Vec::new());
-        for (to, entry) in self.wanted().filter(|(to, _)| !self.synced.contains_key(*to)) {
-            match entry {
-                ViewEntry::Dir { inodes } => {
+        for place in places.iter().filter(|place| place.is_wanted && place.old.is_none()) {
+            let to = place.path;
+            match place.entry {
+                Some(ViewEntry::Dir { inodes }) => {
                     let from = inodes.iter().find_map(|inode| sources.get(&(*inode, Kind::Dir, [0; 32])));
                     dirs.extend(from.filter(|from| !to.starts_with(from)).map(|from| (*from, to)));
                 }
-                _ => awaited.extend(self.thing(to).and_then(|thing| Some((*sources.get(&thing)?, to)))),
+                _ => awaited.extend(place.thing().and_then(|thing| Some((*sources.get(&thing)?, to)))),
             }
         }
         // A place that is taken counts as empty if what stands there leaves first. One step deep: chains then come one by one,
@@ -273,8 +323,9 @@ impl<'a> Planner<'a> {
         plan.cut_off
     }
 
-    fn dir(&mut self, plan: &mut Plan, path: &FolderPath, inode: Inode) {
-        match self.synced.get(path) {
+    fn dir(&mut self, plan: &mut Plan, place: &Place<'a>, inode: Inode) {
+        let path = place.path;
+        match place.old {
             Some(old) if old.kind == Kind::Dir && old.inode == Inode::ZERO => {
                 plan.adopt.push((path.clone(), Arc::new(Synced::dir(inode, old.id))));
             }
@@ -288,8 +339,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn leaf(&self, plan: &mut Plan, path: &FolderPath, target: &Target<'_>, moved: &Moved<'a>, used: &mut Used<'a>) {
-        let old = self.synced.get(path);
+    fn leaf(&self, plan: &mut Plan, place: &Place<'a>, target: &Target<'_>, moved: &Moved<'a>, used: &mut Used<'a>) {
+        let (path, old) = (place.path, place.old);
         if let Some(old) = old
             && old.kind == target.kind
             && old.digest == target.body.plain_digest
@@ -304,6 +355,10 @@ impl<'a> Planner<'a> {
         }
         plan.pending_files += 1;
         plan.pending_bytes += target.body.size;
+        if plan.cut_off {
+            // There was more than fits already: the rest is counted.
+            return;
+        }
         let is_under_way = self.writing.contains(&(target.leaf.inode, target.body.plain_digest));
         if (self.skip)(path) || is_under_way || !self.has_parent(path) || self.is_full(plan) {
             return;
@@ -343,41 +398,45 @@ impl<'a> Planner<'a> {
 
     /// Same bytes: at most the time, the bit or the knowledge of who wrote them differ.
     fn equal_content(&self, plan: &mut Plan, path: &FolderPath, old: &Synced, target: &Target<'_>) {
-        if (self.skip)(path) {
-            // It may be gone by now: a person who deletes it has not seen what is shown there since.
+        let expect = old.stamp.filter(|expect| {
+            let is_same =
+                expect.executable == target.body.executable && same_time(expect.mtime_ns, target.body.mtime_ns);
+            old.kind == Kind::File && !is_same
+        });
+        let seen = target.leaf.seen();
+        let is_known = old.inode == target.leaf.inode && old.seen[..] == seen[..] && old.twins == target.leaf.twins;
+        if expect.is_none() && is_known || (self.skip)(path) {
+            // Skipped, it may be gone by now: a person who deletes it has not seen what is shown there since.
             return;
         }
-        if let Some(expect) = old.stamp
-            && old.kind == Kind::File
-            && (expect.executable != target.body.executable || !same_time(expect.mtime_ns, target.body.mtime_ns))
-        {
+        if let Some(expect) = expect {
             if !self.is_full(plan) && Guard::TimesArrive.stands() {
                 let (mtime_ns, executable) = (target.body.mtime_ns, target.body.executable);
                 plan.steps.push(Step::SetMeta { path: path.clone(), mtime_ns, executable, expect });
             }
             return;
         }
-        let seen = target.leaf.seen();
-        if old.inode != target.leaf.inode || old.seen[..] != seen[..] || old.twins != target.leaf.twins {
-            let (inode, twins) = (target.leaf.inode, target.leaf.twins.clone());
-            plan.adopt.push((path.clone(), Arc::new(Synced { inode, seen: seen.into(), twins, ..old.clone() })));
-        }
+        let (inode, twins) = (target.leaf.inode, target.leaf.twins.clone());
+        plan.adopt.push((path.clone(), Arc::new(Synced { inode, seen: seen.into(), twins, ..old.clone() })));
     }
 
     /// Clears what the view does not show, deepest first.
-    fn removals(&self, plan: &mut Plan, moved: &Moved<'_>, used: &Used<'_>) {
+    fn removals(&self, plan: &mut Plan, places: &[Place<'a>], moved: &Moved<'_>, used: &Used<'_>) {
         let mut last_kept: Option<&FolderPath> = None;
-        for (path, old) in self.standing().rev() {
-            let entry = self.entry(path);
-            let is_for_a_dir = matches!(entry, Some(ViewEntry::Dir { .. }));
-            let stays = entry.is_some() && is_for_a_dir == (old.kind == Kind::Dir);
+        for place in places.iter().rev() {
+            let Some((path, old)) = place.standing() else { continue };
+            let is_for_a_dir = matches!(place.entry, Some(ViewEntry::Dir { .. }));
+            if place.entry.is_some() && is_for_a_dir == (old.kind == Kind::Dir) {
+                last_kept = Some(path);
+                continue;
+            }
             // Where a directory is to stand, what moves into it can not be waited for.
             let awaits = if is_for_a_dir { self.leaves_soon(path, moved) } else { moved.awaited.contains_key(path) };
             let moves =
                 awaits && !used.leaving.contains(path) || moved.dirs.iter().any(|(from, _)| path.starts_with(from));
             let kept_below = last_kept.is_some_and(|kept| kept.starts_with(path));
             let rests = self.writing.contains(&(old.inode, old.digest)) || used.things.contains(&thing_of(old));
-            if stays || moves || rests || (self.skip)(path) || old.kind == Kind::Dir && kept_below {
+            if moves || rests || (self.skip)(path) || old.kind == Kind::Dir && kept_below {
                 last_kept = Some(path);
                 continue;
             }
@@ -401,14 +460,9 @@ fn thing_of(old: &Synced) -> Thing {
 }
 
 /// Whether an entry of the view is content here, if the directories above it are. Of what is synced as it is shown that is known.
-fn is_content(
-    synced: &BTreeMap<FolderPath, Arc<Synced>>,
-    rules: &dyn IgnoreRules,
-    path: &FolderPath,
-    entry: &ViewEntry,
-) -> bool {
+fn is_content(old: Option<&Arc<Synced>>, rules: &dyn IgnoreRules, path: &FolderPath, entry: &ViewEntry) -> bool {
     let is_dir = matches!(entry, ViewEntry::Dir { .. });
-    synced.get(path).is_some_and(|s| (s.kind == Kind::Dir) == is_dir) || !rules.matches(path, is_dir)
+    old.is_some_and(|old| (old.kind == Kind::Dir) == is_dir) || !rules.matches(path, is_dir)
 }
 
 fn write(

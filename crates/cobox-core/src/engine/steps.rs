@@ -265,7 +265,7 @@ impl Engine {
 
     /// Plans are not made for every step: each looks through the whole folder.
     pub(super) fn replan_if_idle(&mut self) {
-        if self.jobs.is_empty() || self.cut_off && self.jobs.len() * 2 <= self.steps_max() {
+        if self.jobs.is_empty() || self.cut_off && self.jobs.len() * 4 <= self.steps_max() {
             self.replan();
         }
     }
