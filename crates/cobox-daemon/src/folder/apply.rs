@@ -312,7 +312,9 @@ impl Applier {
         match &goal.body.content {
             Content::Inline(bytes) => {
                 let begun = self.open_temp(&goal).and_then(|mut temp| {
-                    temp.set_len(bytes.len() as u64)?;
+                    if !temp.is_empty() || bytes.is_empty() {
+                        temp.set_len(bytes.len() as u64)?;
+                    }
                     temp.write_at(0, bytes)?;
                     Ok(temp)
                 });

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::e2e_sick_disk::Sickness;
 use crate::e2e_tree::Tree;
 use crate::e2e_world::{Computer, World, ana_and_ben, becomes, noise, same, same_and};
 
@@ -53,6 +54,24 @@ fn e6_a_directory_that_moves_sends_its_name_alone() {
         same_and(&[&mine, &theirs], "all moved", |tree| !tree.0.contains_key(Path::new("b/place")));
     });
     assert!(blocks <= 64 && bytes < 1_500_000, "{blocks} blocks, {bytes} bytes");
+}
+
+#[test]
+fn what_is_known_of_thousands_of_files_comes_with_few_syncs() {
+    let Some((world, disk, _library)) = Sickness::world() else { return };
+    let (_ana, ben) = ana_and_ben(&world, |root| {
+        for dir in 0..40 {
+            fs::create_dir(root.join(format!("{dir}"))).unwrap();
+            (0..100).for_each(|n| fs::write(root.join(format!("{dir}/{n}")), noise(dir * 100 + n, 200)).unwrap());
+        }
+    });
+    ben.wait("docs");
+    assert_eq!(Tree::read(&ben.folder("docs")).unwrap().files(), 4000);
+    // They are 1.1 MB of nodes, some seventy: each with a sync of its own, and one of their index, would be more than all the rest.
+    let synced = disk.synced_below(&ben.home());
+    let of_segments: usize =
+        synced.iter().filter(|(path, _)| path.contains("/blocks/seg-")).map(|(_, times)| times).sum();
+    assert!((1..20).contains(&of_segments) && synced.values().sum::<usize>() < 250, "{synced:#?}");
 }
 
 #[test]

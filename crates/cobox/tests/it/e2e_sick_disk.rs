@@ -4,6 +4,7 @@
 //! Under the files the disks are real ones, which needs root. Under the home a small library before the C library answers for the disk,
 //! as SQLite hears it. What can not be had is skipped, saying so.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use crate::e2e_full_disk::SmallDisk;
 use crate::e2e_tree::Tree;
 use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, holds, noise, same, same_and, until};
 
-/// Stands before the C library. While the file named in `COBOX_TEST_SICK` says `CALL ERRNO DIRECTORY`, that call fails for files there.
+/// Stands before the C library. While the file named in `COBOX_TEST_SICK` says `CALL ERRNO DIRECTORY`, that call fails for files there. What is
+/// synced is named in the file of `COBOX_TEST_SYNCED`, a line each.
 const SICK_DISK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -48,6 +50,20 @@ static int sick(const char *call, int fd) {
     return hit;
 }
 
+static int synced(int fd) {
+    const char *to = getenv("COBOX_TEST_SYNCED");
+    char link[64], path[512];
+    int kept = errno, list = to ? open(to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    if (list >= 0) {
+        dprintf(list, "%.*s\n", len > 0 ? (int)len : 0, path);
+        close(list);
+    }
+    errno = kept;
+    return sick("sync", fd);
+}
+
 #define REAL(type, name, ...) ((type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
 
 ssize_t write(int fd, const void *bytes, size_t len) {
@@ -59,20 +75,20 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at) {
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t at) {
     return sick("write", fd) ? -1 : REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t)(fd, bytes, len, at);
 }
-int fsync(int fd) { return sick("sync", fd) ? -1 : REAL(int, "fsync", int)(fd); }
-int fdatasync(int fd) { return sick("sync", fd) ? -1 : REAL(int, "fdatasync", int)(fd); }
-int syncfs(int fd) { return sick("sync", fd) ? -1 : REAL(int, "syncfs", int)(fd); }
+int fsync(int fd) { return synced(fd) ? -1 : REAL(int, "fsync", int)(fd); }
+int fdatasync(int fd) { return synced(fd) ? -1 : REAL(int, "fdatasync", int)(fd); }
+int syncfs(int fd) { return synced(fd) ? -1 : REAL(int, "syncfs", int)(fd); }
 "#;
 
 const IO_ERROR: i32 = rustix::io::Errno::IO.raw_os_error();
 const OVER_QUOTA: i32 = rustix::io::Errno::DQUOT.raw_os_error();
 
-/// Where it is written which disk is sick, and how.
-struct Sickness(PathBuf);
+/// Where it is written which disk is sick, and how; beside it, what was synced.
+pub(crate) struct Sickness(PathBuf);
 
 impl Sickness {
     /// A world in which disks may fall sick.
-    fn world() -> Option<(World, Self, tempfile::TempDir)> {
+    pub(crate) fn world() -> Option<(World, Self, tempfile::TempDir)> {
         let dir = tempfile::tempdir().unwrap();
         let (source, library) = (dir.path().join("sick.c"), dir.path().join("sick.so"));
         fs::write(&source, SICK_DISK).unwrap();
@@ -85,7 +101,19 @@ impl Sickness {
         }
         let order = dir.path().join("order");
         let says = format!("COBOX_TEST_SICK={}", order.display());
-        Some((World::inside(&["env", &preload, &says], "lan_discovery = false\n"), Self(order), dir))
+        let synced = format!("COBOX_TEST_SYNCED={}", order.with_extension("synced").display());
+        Some((World::inside(&["env", &preload, &says, &synced], "lan_discovery = false\n"), Self(order), dir))
+    }
+
+    /// What was synced below this directory, as the C library hears it, and how often.
+    pub(crate) fn synced_below(&self, dir: &Path) -> BTreeMap<String, usize> {
+        let mut synced = BTreeMap::new();
+        for path in fs::read_to_string(self.0.with_extension("synced")).unwrap_or_default().lines() {
+            if let Ok(below) = Path::new(path).strip_prefix(dir) {
+                *synced.entry(below.display().to_string()).or_insert(0) += 1;
+            }
+        }
+        synced
     }
 
     /// From now on this call fails for files below `dir`.

@@ -4,6 +4,20 @@
 
 use super::*;
 
+/// Nodes that came share one sync of the disk: so many bytes at most, and no longer than this after the first. A stop loses them, and they
+/// are fetched again.
+const FRESH_NODES_BYTES_MAX: usize = 4 << 20;
+const FRESH_NODES_MS_MAX: u64 = 1_000;
+
+/// Nodes that came for the engine and are not durable yet.
+#[derive(Default)]
+pub(super) struct FreshNodes {
+    by_cid: BTreeMap<Cid, bytes::Bytes>,
+    bytes: usize,
+    /// When they are to be made durable, however few they are.
+    pub(super) due_ms: Option<u64>,
+}
+
 impl FolderActor {
     /// Starts the engine once there are keys: with what was remembered, or empty.
     pub(super) fn start_engine(&mut self) {
@@ -174,8 +188,41 @@ impl FolderActor {
     /// Makes durable what the engine wants remembered. Many steps that end together cost one transaction; nothing else that
     /// is made durable, or told to others, overtakes it.
     pub(super) fn keep_memory(&mut self) {
+        if self.memory.is_some() {
+            // What is remembered rests on them.
+            self.keep_nodes();
+        }
         if let Some(memory) = self.memory.take()
             && let Err(why) = self.db.remember(&memory)
+        {
+            self.not_kept(why);
+        }
+    }
+
+    /// A node that the engine waits for.
+    pub(super) fn node_came(&mut self, cid: Cid, bytes: bytes::Bytes) {
+        self.tell_engine(Input::Block { cid, bytes: bytes.to_vec() });
+        let fresh = &mut self.fresh_nodes;
+        fresh.due_ms.get_or_insert(self.around.now_ms() + FRESH_NODES_MS_MAX);
+        fresh.bytes += bytes.len();
+        fresh.by_cid.insert(cid, bytes);
+    }
+
+    /// Makes the nodes that came durable if no more are waited for, if they are many, or if they came a while ago: one sync for each of them was
+    /// most of the time that a large tree takes to come.
+    pub(super) fn keep_nodes_if_due(&mut self) {
+        let fresh = &self.fresh_nodes;
+        let is_due = fresh.due_ms.is_some_and(|due| due <= self.around.now_ms());
+        if self.engine_wants.is_empty() || fresh.bytes >= FRESH_NODES_BYTES_MAX || is_due {
+            self.keep_nodes();
+        }
+    }
+
+    pub(super) fn keep_nodes(&mut self) {
+        let nodes = std::mem::take(&mut self.fresh_nodes).by_cid;
+        let rows: Vec<(Cid, &[u8])> = nodes.iter().map(|(cid, bytes)| (*cid, &bytes[..])).collect();
+        if !rows.is_empty()
+            && let Err(why) = self.blocks.put_many(&rows)
         {
             self.not_kept(why);
         }
@@ -185,7 +232,8 @@ impl FolderActor {
     pub(super) fn engine_wanted(&mut self, now: u64, cids: Vec<Cid>) {
         let mut missing = Vec::new();
         for cid in cids {
-            match self.blocks.get(&cid) {
+            let fresh = self.fresh_nodes.by_cid.get(&cid).map(|bytes| bytes.to_vec());
+            match fresh.map_or_else(|| self.blocks.get(&cid), |bytes| Ok(Some(bytes))) {
                 Ok(Some(bytes)) => self.tell_engine(Input::Block { cid, bytes }),
                 _ => {
                     if self.engine_wants.insert(cid) {

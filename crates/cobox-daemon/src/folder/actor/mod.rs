@@ -308,6 +308,7 @@ pub(crate) struct FolderActor {
     /// Blocks whose bytes wait for the replica's word.
     arriving: Option<bytes::Bytes>,
     engine_wants: BTreeSet<Cid>,
+    fresh_nodes: brain::FreshNodes,
     seekers: seek::Seekers,
     drilling: drilling::Drilling,
     pub(crate) root_lost: Option<String>,
@@ -410,6 +411,7 @@ pub(crate) fn start(
         scan_requested: VecDeque::new(),
         arriving: None,
         engine_wants: BTreeSet::new(),
+        fresh_nodes: brain::FreshNodes::default(),
         seekers: seek::Seekers::default(),
         drilling: drilling::Drilling::default(),
         root_lost: parts.root_lost,
@@ -503,6 +505,7 @@ impl FolderActor {
             }
             self.carry_out();
         }
+        self.keep_nodes();
         self.detach_disk();
         for row in self.peers.values() {
             row.peer.close();
@@ -521,6 +524,7 @@ impl FolderActor {
         self.make_way();
         self.give_up_seeking();
         self.keep_memory();
+        self.keep_nodes_if_due();
         self.tell_progress();
         self.note_rest();
         self.tell_editing();
@@ -639,10 +643,7 @@ impl FolderActor {
         }
         self.sought_came(&cid, &bytes);
         if self.engine_wants.remove(&cid) {
-            if let Err(why) = self.blocks.put_many(&[(cid, &bytes)]) {
-                return self.not_kept(why);
-            }
-            self.tell_engine(Input::Block { cid, bytes: bytes.to_vec() });
+            self.node_came(cid, bytes);
         } else if let Some(disk) = &self.disk {
             disk.unwritten.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             let _ = disk.applier.send(Order::Block(cid, bytes));

@@ -46,6 +46,7 @@ impl FolderActor {
             rescan,
             attach,
             self.editing_due_ms(),
+            self.fresh_nodes.due_ms,
             Some(self.next_retry_ms),
             Some(self.next_older_ms),
         ]

@@ -40,6 +40,7 @@ impl FolderActor {
         self.engine = None;
         self.memory = None;
         self.engine_wants.clear();
+        self.fresh_nodes = brain::FreshNodes::default();
         self.wake_ms = None;
         self.reading = 0;
         // Its steps and looks end with it: what its threads still tell is not for the next engine. Whoever waits for a look hears
