@@ -1,11 +1,14 @@
-//! Every access to the folder's files: relative to the handle of the root, one component at a time, never through a symlink. A
-//! [`Name`] has no slash and is never `..`, so a path can not leave the root, whatever others rename meanwhile (l8, l9, x1, x2).
+//! Every access to the folder's files: relative to the handle of the root, one component at a time or in one call that promises the same,
+//! never through a symlink. A [`Name`](cobox_core::path::Name) has no slash and is never `..`, so a path can not leave the root, whatever others rename
+//! meanwhile (l8, l9, x1, x2).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use cobox_core::path::{CONTROL_DIR, FolderPath};
+#[cfg(target_os = "linux")]
+use rustix::fs::ResolveFlags;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
@@ -138,6 +141,11 @@ impl Inner {
 
     /// Opens a directory of the folder; [`LIST`] to read it.
     pub(crate) fn open_dir(&self, path: &FolderPath, flags: OFlags) -> Result<OwnedFd, DiskError> {
+        if !path.is_root()
+            && let Some(dir) = open_at_once(&self.root, &self.read_names().local_path(path), flags)
+        {
+            return Ok(dir);
+        }
         let mut dir = open_at(&self.root, ".", if path.is_root() { flags } else { PASS })
             .map_err(|error| DiskError::io("open", "the folder", error))?;
         let mut above = FolderPath::root();
@@ -162,6 +170,9 @@ impl Inner {
 
     /// A directory of the control directory, made again if someone removed it (l17).
     pub(crate) fn control_part(&self, part: &'static str) -> Result<OwnedFd, DiskError> {
+        if let Some(dir) = open_at_once(&self.root, &format!("{CONTROL_DIR}/{part}"), LIST) {
+            return Ok(dir);
+        }
         let control = self.control()?;
         let failed = |error| DiskError::io("open", format!("{CONTROL_DIR}/{part}"), error);
         match open_at(&control, part, LIST) {
@@ -178,6 +189,20 @@ impl Inner {
         }
         open_at(&control, part, LIST).map_err(failed)
     }
+}
+
+/// Opens a directory below another in one call of the system, which follows no symlink on the way and leaves the other not even by a rename
+/// meanwhile. `None` says nothing but that it was not to be had so: older systems have no such call, some containers refuse it, paths may be too
+/// long for it, and why a directory is not there is told by going to it one component at a time.
+#[cfg(target_os = "linux")]
+fn open_at_once(dir: &OwnedFd, path: &str, flags: OFlags) -> Option<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    again(|| rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve)).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_at_once(_: &OwnedFd, _: &str, _: OFlags) -> Option<OwnedFd> {
+    None
 }
 
 pub(crate) fn open_at(dir: impl AsFd, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {

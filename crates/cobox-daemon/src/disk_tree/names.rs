@@ -4,6 +4,7 @@
 //! A name is mapped before its file is made, so that after a crash no file lies under a name nobody knows. On ordinary disks the table
 //! stays empty and names are what they are.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
@@ -54,6 +55,23 @@ impl Names {
             return name.as_str();
         }
         self.local.get(dir).and_then(|names| names.get(name)).map_or(name.as_str(), String::as_str)
+    }
+
+    /// What the disk calls a path, from the folder's root on.
+    pub(crate) fn local_path<'a>(&self, path: &'a FolderPath) -> Cow<'a, str> {
+        if self.local.is_empty() {
+            return path.as_str().into();
+        }
+        let mut above = FolderPath::root();
+        let mut on_disk = String::new();
+        for name in path.iter() {
+            if !on_disk.is_empty() {
+                on_disk.push('/');
+            }
+            on_disk.push_str(self.local(&above, &name));
+            above = above.join(&name);
+        }
+        on_disk.into()
     }
 
     /// What the folder calls an entry on disk; `None` if that name is mapped to another entry already.
@@ -272,6 +290,18 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::new(text).unwrap()
+    }
+
+    #[test]
+    fn l2_a_path_on_disk_is_made_of_what_each_part_is_called_there() {
+        let mut names = Names::new(FOLDING);
+        let deep = FolderPath::parse("a/B/c").unwrap();
+        assert_eq!(names.local_path(&deep), "a/B/c");
+        assert_eq!(names.local_path(&FolderPath::root()), "");
+        names.bind(&FolderPath::parse("a").unwrap(), &name("B"), "B~2");
+        assert_eq!(names.local_path(&deep), "a/B~2/c");
+        assert_eq!(names.local_path(&FolderPath::parse("B").unwrap()), "B");
+        assert_eq!(names.local_path(&FolderPath::root()), "");
     }
 
     #[test]

@@ -288,13 +288,9 @@ impl DiskTree {
 
     /// Where a path lies, for systems that take paths only. Nothing is opened by it.
     pub(crate) fn disk_path(&self, path: &FolderPath) -> PathBuf {
-        let names = self.0.read_names();
-        let mut above = FolderPath::root();
-        let mut on_disk = self.0.path.clone();
-        for name in path.iter() {
-            on_disk.push(names.local(&above, &name));
-            above = above.join(&name);
+        match path.is_root() {
+            true => self.0.path.clone(),
+            false => self.0.path.join(&*self.0.read_names().local_path(path)),
         }
-        on_disk
     }
 }

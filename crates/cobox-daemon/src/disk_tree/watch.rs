@@ -84,6 +84,7 @@ pub struct Watch {
 
 struct Shared {
     root: PathBuf,
+    settings: WatchSettings,
     pending: Mutex<Pending>,
     woken: Condvar,
 }
@@ -119,13 +120,13 @@ impl Watch {
     ) -> Self {
         let shared = Arc::new(Shared {
             root: tree.path().to_owned(),
+            settings,
             pending: Mutex::new(Pending::default()),
             woken: Condvar::new(),
         });
         let mut worker = Worker {
             tree: tree.clone(),
             ignore,
-            settings,
             shared: shared.clone(),
             watcher: None,
             watched: BTreeSet::new(),
@@ -167,6 +168,7 @@ impl Shared {
     /// Called by the system's watcher; never waits for anything but the lock.
     fn heard(&self, tree: &DiskTree, event: notify::Result<notify::Event>) {
         let mut pending = self.lock();
+        let due_before = pending.due(&self.settings);
         match event {
             Ok(event) if event.need_rescan() => pending.rescan("more changed than the system could count".into()),
             Ok(event) => {
@@ -217,8 +219,12 @@ impl Shared {
             }
             Err(error) => pending.fail(&error),
         }
-        drop(pending);
-        self.woken.notify_all();
+        // Who waits until it is due looks again by itself if that is later now: of a thousand files that come in a row it is woken by the first.
+        let is_sooner = |due: Instant| due_before.is_none_or(|before| due < before);
+        if !pending.appeared.is_empty() || pending.due(&self.settings).is_some_and(is_sooner) {
+            drop(pending);
+            self.woken.notify_all();
+        }
     }
 
     /// Whether a path on disk is no place for content, whatever it is called.
@@ -331,7 +337,6 @@ impl Pending {
 struct Worker {
     tree: DiskTree,
     ignore: Ignore,
-    settings: WatchSettings,
     shared: Arc<Shared>,
     watcher: Option<RecommendedWatcher>,
     /// Directories watched one by one.
@@ -381,11 +386,11 @@ impl Worker {
                 continue;
             }
             let now = Instant::now();
-            match pending.due(&self.settings) {
+            match pending.due(&self.shared.settings) {
                 None => drop(self.shared.woken.wait(pending)),
                 Some(due) if due > now => drop(self.shared.woken.wait_timeout(pending, due - now)),
                 Some(_) => {
-                    let ready = pending.take(now, &self.settings);
+                    let ready = pending.take(now, &self.shared.settings);
                     drop(pending);
                     if !self.hand_over(ready) {
                         return;
@@ -487,8 +492,8 @@ impl Worker {
 
     fn watch(&mut self, dir: &FolderPath) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        if !self.watched.contains(dir) && self.watched.len() >= self.settings.directories_max {
-            let why = format!("the folder has more than {} directories to watch", self.settings.directories_max);
+        if !self.watched.contains(dir) && self.watched.len() >= self.shared.settings.directories_max {
+            let why = format!("the folder has more than {} directories to watch", self.shared.settings.directories_max);
             self.shared.lock().die(why);
             return false;
         }
