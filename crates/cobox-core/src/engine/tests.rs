@@ -508,6 +508,25 @@ fn k2_a_directory_moved_into_one_that_was_a_file_stays_there() {
     assert_eq!(folder.shows(), ["f", "f/d", "f/d/x"]);
 }
 
+/// A person deletes a file and moves a directory to its place; or a new directory there has, from the disk, the number of one that is gone.
+/// The file does not come back once the directory goes on.
+#[test]
+fn k2_a_directory_takes_the_place_of_a_file_for_good() {
+    let dir = |ino| Stat::Dir(FileId { dev: 1, ino });
+    let before = [("d", dir(1)), ("d/x", file(2)), ("f", file(3))];
+    let moved = [("f", dir(1)), ("f/x", file(2))];
+    let numbered = [("f", dir(1)), ("f/was a file", file(3))];
+    for there in [moved, numbered] {
+        let mut folder = Folder::new();
+        folder.alice_sees(&before);
+        assert_eq!(folder.alice_sees(&there), [], "nothing is to be done on the disk");
+        assert_eq!(folder.shows(), there.clone().map(|(path, _)| path.to_owned()));
+        let on = there[1].0.replace("f/", "g/");
+        assert_eq!(folder.alice_sees(&[("g", dir(1)), (&on, there[1].1.clone())]), []);
+        assert_eq!(folder.shows(), ["g".to_owned(), on]);
+    }
+}
+
 /// Directories that moved into what was made anew where others had stood, seen in one look: whichever is listed first, the folder has
 /// them where they stand, and nothing is to be done on the disk.
 #[test]

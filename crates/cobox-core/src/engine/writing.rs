@@ -288,6 +288,12 @@ impl Writing<'_> {
                 dir.below.extend(self.unset(&path).map(|entry| (path, entry, was_gone)));
             }
         }
+        // A file that stood where one arrives is gone from there: behind the directory it would be shown again once that moves on.
+        for dir in &leaving {
+            if self.synced.get(&dir.to).is_some_and(|known| known.kind != Kind::Dir) {
+                self.remove(&dir.to);
+            }
+        }
         self.moved = leaving.iter().map(|dir| (dir.to.clone(), dir.from.clone())).collect();
         leaving.sort_by(|a, b| a.to.cmp(&b.to));
         let (arrived, lost): (Vec<Leaving>, Vec<Leaving>) =
