@@ -1,12 +1,13 @@
 //! One computer of a storm: a home, a folder, and a real service that is started, halted and killed.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -58,6 +59,16 @@ struct Ran {
     code: Option<i32>,
     out: String,
     err: String,
+}
+
+/// Where it is told what happened, in order.
+pub(crate) const TALE: &str = "tale";
+
+/// Adds a line to the tale.
+pub(crate) fn tell(tale: &Path, what: &str) -> Result<()> {
+    let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let mut tale = File::options().append(true).create(true).open(tale)?;
+    Ok(writeln!(tale, "{at:?} {what}")?)
 }
 
 impl Machine {
@@ -156,7 +167,7 @@ impl Machine {
         let args = ["up", "--foreground", "--json", "--quiet", "--name", &self.name, &listen];
         self.service = Some(self.command(&args).stdout(Stdio::null()).stderr(said).spawn()?);
         self.started = Instant::now();
-        Ok(())
+        self.note("starts")
     }
     /// Whether it was started and not stopped.
     pub fn runs(&self) -> bool {
@@ -189,7 +200,13 @@ impl Machine {
 
     fn signal(&self, signal: Signal) -> Result<()> {
         let child = self.service.as_ref().with_context(|| format!("{} was not started", self.name))?;
-        kill_process(Pid::from_child(child), signal).with_context(|| format!("{}: {signal:?}", self.name))
+        kill_process(Pid::from_child(child), signal).with_context(|| format!("{}: {signal:?}", self.name))?;
+        self.note(&format!("hears {signal:?}"))
+    }
+
+    /// Tells of the service between what people do.
+    fn note(&self, what: &str) -> Result<()> {
+        tell(&self.said.with_file_name(TALE), &format!("{}'s service {what}", self.name))
     }
 
     /// Ends it in the middle of whatever it does.

@@ -16,6 +16,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::claims::Claims;
 use crate::content::{BYTES_MIN, Version};
 use crate::dice::Dice;
+use crate::machine::tell;
 use crate::sight::{Found, Sight, found};
 
 /// The part of the folder in which everybody works.
@@ -43,7 +44,8 @@ pub(crate) struct Person {
     /// What must lie in the own part, by path in the folder.
     pub(crate) files: BTreeMap<PathBuf, Version>,
     dirs: BTreeSet<PathBuf>,
-    tale: File,
+    /// Where it is told what they do.
+    pub(crate) tale: PathBuf,
 }
 
 /// How all people of a world work.
@@ -67,7 +69,7 @@ impl Person {
         fs::create_dir_all(root.join(&own))?;
         fs::create_dir_all(root.join(SHARED))?;
         let Habits { durable, shares } = habits;
-        let tale = File::options().append(true).create(true).open(tale)?;
+        let tale = tale.to_owned();
         let (files, dirs) = (BTreeMap::new(), BTreeSet::from([own]));
         Ok(Self { name: name.into(), writer, root, desk, dice, count: 0, durable, shares, files, dirs, tale })
     }
@@ -76,13 +78,7 @@ impl Person {
     pub(crate) fn work(&mut self, claims: &mut Claims) -> Result<()> {
         let done = if !self.shares || self.dice.below(10) < 7 { self.own() } else { self.shared(claims) };
         let done = done.with_context(|| format!("{} at work", self.name))?;
-        writeln!(
-            self.tale,
-            "{:?} {}: {done}",
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?,
-            self.name
-        )?;
-        Ok(())
+        tell(&self.tale, &format!("{}: {done}", self.name))
     }
 
     /// Whether the own part is on the disk as it was left.

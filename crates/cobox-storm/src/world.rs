@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::claims::Claims;
 use crate::dice::Dice;
-use crate::machine::{FOLDER, LOOK_AGAIN, Machine, PATIENCE, Programs, Role};
+use crate::machine::{FOLDER, LOOK_AGAIN, Machine, PATIENCE, Programs, Role, TALE};
 use crate::person::{Habits, Person};
 use crate::sight::Sight;
 
@@ -58,7 +58,7 @@ impl World {
             machine.answers()?;
             machines.push(machine);
         }
-        let tale = cast.dir.join("tale");
+        let tale = cast.dir.join(TALE);
         // Who looks at a world that failed starts its services where the others know them.
         let at = machines.iter().map(|machine| format!("{} {}\n", machine.listen(), machine.name));
         fs::write(cast.dir.join("addresses"), at.collect::<String>())?;
@@ -160,7 +160,7 @@ impl World {
             return Ok(sight);
         }
         self.returned += returned.len();
-        println!("o4: came back: {returned:?}");
+        self.tell_of_returned(&returned, &sight)?;
         ensure!(self.returned <= RETURNED_MAX, "o4: {} files came back", self.returned);
         for (who, path) in returned {
             fs::remove_file(self.machines[who].root().join(path))?;
@@ -213,6 +213,26 @@ impl World {
             );
         }
         Ok(told.join("; "))
+    }
+
+    /// What came back, and what was told of its place, its content, and its owner's service: the world goes on, and is gone in the end.
+    fn tell_of_returned(&self, returned: &[(usize, PathBuf)], sight: &Sight) -> Result<()> {
+        for (who, path) in returned {
+            let version = sight.versions().find(|(there, _)| *there == path).map(|(_, version)| version);
+            println!("o4: came back: {} with {version:?}", path.display());
+            let owner = &self.people[*who];
+            println!("  {}", self.machines[*who].json(&["history", FOLDER, &path.to_string_lossy()])?);
+            let number = version.map(|version| format!("number: {},", version.number));
+            let service = format!("{}'s service", owner.name);
+            for line in fs::read_to_string(&owner.tale)?.lines() {
+                let is_of_it =
+                    line.contains(&*path.to_string_lossy()) || number.as_ref().is_some_and(|n| line.contains(n));
+                if is_of_it || line.contains(&service) {
+                    println!("  {line}");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Files that are where their owner did not leave them (O4).
