@@ -15,6 +15,7 @@ mod machine;
 mod person;
 mod power;
 mod sight;
+mod tale;
 pub mod wire;
 mod world;
 

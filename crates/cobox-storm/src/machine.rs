@@ -1,17 +1,18 @@
 //! One computer of a storm: a home, a folder, and a real service that is started, halted and killed.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
+
+use crate::tale::{TALE, tell};
 
 /// The longest anything ordinary may take on two busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,16 +60,6 @@ struct Ran {
     code: Option<i32>,
     out: String,
     err: String,
-}
-
-/// Where it is told what happened, in order.
-pub(crate) const TALE: &str = "tale";
-
-/// Adds a line to the tale.
-pub(crate) fn tell(tale: &Path, what: &str) -> Result<()> {
-    let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    let mut tale = File::options().append(true).create(true).open(tale)?;
-    Ok(writeln!(tale, "{at:?} {what}")?)
 }
 
 impl Machine {

@@ -16,8 +16,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::claims::Claims;
 use crate::content::{BYTES_MIN, Version};
 use crate::dice::Dice;
-use crate::machine::tell;
 use crate::sight::{Found, Sight, found};
+use crate::tale::tell;
 
 /// The part of the folder in which everybody works.
 pub(crate) const SHARED: &str = "shared";

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::claims::Claims;
 use crate::dice::Dice;
-use crate::machine::{FOLDER, LOOK_AGAIN, Machine, PATIENCE, Programs, Role, TALE};
+use crate::machine::{FOLDER, LOOK_AGAIN, Machine, PATIENCE, Programs, Role};
 use crate::person::{Habits, Person};
 use crate::sight::Sight;
+use crate::tale::TALE;
 
 const NAMES: [&str; 4] = ["Ana", "Ben", "Cem", "Dana"];
 /// The longest that everything may take to come to rest.

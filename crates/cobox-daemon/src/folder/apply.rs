@@ -312,6 +312,7 @@ impl Applier {
         match &goal.body.content {
             Content::Inline(bytes) => {
                 let begun = self.open_temp(&goal).and_then(|mut temp| {
+                    // What a stop left there is cut; an empty file has no other write to be synced for.
                     if !temp.is_empty() || bytes.is_empty() {
                         temp.set_len(bytes.len() as u64)?;
                     }

@@ -218,6 +218,7 @@ impl FolderActor {
         }
     }
 
+    /// Makes them durable now.
     pub(super) fn keep_nodes(&mut self) {
         let nodes = std::mem::take(&mut self.fresh_nodes).by_cid;
         let rows: Vec<(Cid, &[u8])> = nodes.iter().map(|(cid, bytes)| (*cid, &bytes[..])).collect();
