@@ -10,6 +10,7 @@ use cobox_proto::id::{Cid, FolderId};
 use cobox_store::{BlockStore, DiskStore};
 use serde_json::Value;
 
+use crate::e2e_evil::logged;
 use crate::e2e_tree::Tree;
 use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, noise, same_and, until};
 
@@ -50,6 +51,12 @@ fn online(computer: &Computer) -> bool {
     let status = computer.status("docs");
     let connected = |rows: &Value| rows.as_array().unwrap().iter().any(|r| r["online"] == true && r["you"] != true);
     connected(&status["members"]) || connected(&status["backups"])
+}
+
+/// How often the computer closed what it had open with somebody who has no place in a folder.
+fn times_met_an_outsider(computer: &Computer) -> usize {
+    let closed = |line: &&str| line.contains("a peer is closed") && line.contains("not entitled");
+    logged(computer).lines().filter(closed).count()
 }
 
 #[test]
@@ -97,7 +104,8 @@ fn m1_m4_removed_member_with_all_of_the_seeders_disk_reads_nothing_written_after
     fs::write(mine.join("new large"), noise(2, 200_000)).unwrap();
     fs::write(mine.join("old small"), "changed after Ben").unwrap();
     ana.wait_for_receipt("docs");
-    // He tries again, with a service that has just started.
+    // He tries again, with a service that has just started; and nobody calls him.
+    let met = times_met_an_outsider(&ana);
     ben.restart();
     let his = Tree::read(&theirs).unwrap();
     assert_eq!(his.files(), 2, "he keeps what he had, and gets nothing");
@@ -105,6 +113,7 @@ fn m1_m4_removed_member_with_all_of_the_seeders_disk_reads_nothing_written_after
     fs::write(theirs.join("from Ben"), "after he was sent away").unwrap();
     ben.run(&["status", "docs", "--wait", "--timeout", "3"]);
     assert!(!online(&ben));
+    assert_eq!(times_met_an_outsider(&ana), met, "she let him in to send him away again");
     assert!(!mine.join("from Ben").exists());
     assert_eq!(fs::read_to_string(theirs.join("from Ben")).unwrap(), "after he was sent away", "it is left alone");
 

@@ -49,7 +49,7 @@ use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
 use cobox_proto::id::{Cid, EndpointId, EpochTag, FolderId, HeadId, Inode, OpId, SigKey};
 use cobox_proto::limits::{ADDRESS_NOTE_BYTES_MAX, WANT_CIDS_MAX};
 use cobox_proto::members::{OpBody, Role, SignedOp};
-use cobox_proto::replicate::{self, PeerId, Priority, Replica};
+use cobox_proto::replicate::{self, Closed, PeerId, Priority, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{AddressNote, LogPart, Message, OpEnvelopes, Party};
 use cobox_store::{BlockStore, HeadState};
@@ -333,6 +333,8 @@ pub(crate) struct FolderActor {
     pub(crate) unsent: Option<parted::Unsent>,
     /// Who was sent away calls again then.
     next_call_ms: u64,
+    /// Machines where somebody without a place here was met, and when they may be called again.
+    outsiders: BTreeMap<SigKey, (Who, u64)>,
     /// What the last address note said.
     announced: Option<Vec<u8>>,
     db_path: std::path::PathBuf,
@@ -429,6 +431,7 @@ pub(crate) fn start(
         edited_elsewhere: EditedElsewhere::default(),
         unsent: None,
         next_call_ms: 0,
+        outsiders: BTreeMap::new(),
         announced: None,
         db_path: parts.db_path.clone(),
         next_attach_ms: 0,
@@ -615,6 +618,9 @@ impl FolderActor {
                 if let Some(row) = self.peers.remove(&peer) {
                     tracing::warn!(key = %row.who.key.short(), %why, "a peer is closed");
                     row.peer.close();
+                    if why == Closed::NotEntitled {
+                        self.met_outsider(row.peer.remote, row.who);
+                    }
                 }
             }
         }

@@ -1,7 +1,8 @@
-//! After the person, or this device, was sent away: which changes stand on this disk alone, and whom to ask whether it is still so.
+//! After somebody was sent away. If it was the person, or this device: which changes stand on this disk alone, and whom to ask whether it
+//! is still so. If it was another: whom not to call any more.
 //!
 //! What must hold: nothing is written, moved or taken back any more; what was changed here and did not reach the folder is named, so that
-//! nobody takes it for sent.
+//! nobody takes it for sent. Who has no place here any more does not come and go twice a second.
 
 use cobox_core::history::{self, Change, Nodes, Past};
 
@@ -28,16 +29,32 @@ pub(crate) struct Unsent {
 }
 
 impl FolderActor {
-    /// Whom to call about this folder. Who was sent away asks now and then.
+    /// Whom to call about this folder. Who was sent away asks now and then; and of a machine where such a one was met it is asked now and
+    /// then whether that has changed.
     pub(crate) fn whom_to_call(&mut self) -> Vec<Ticket> {
+        let now = self.around.now_ms();
         if self.is_out() {
-            let now = self.around.now_ms();
             if now < self.next_call_ms {
                 return Vec::new();
             }
             self.next_call_ms = now + CALL_MS;
         }
-        self.contacts()
+        let mut called = self.contacts();
+        let known = called.iter().map(|ticket| SigKey(ticket.endpoint.0)).collect::<BTreeSet<_>>();
+        let replica = &self.replica;
+        self.outsiders.retain(|machine, (who, again_ms)| {
+            known.contains(machine) && now < *again_ms && replica.reach(who, now).is_none()
+        });
+        called.retain(|ticket| !self.outsiders.contains_key(&SigKey(ticket.endpoint.0)));
+        called
+    }
+
+    /// Somebody without a place in the folder was met on this machine.
+    pub(super) fn met_outsider(&mut self, machine: SigKey, who: Who) {
+        let now = self.around.now_ms();
+        if self.replica.reach(&who, now).is_none() {
+            self.outsiders.insert(machine, (who, now + CALL_MS));
+        }
     }
 
     /// Looks what stands on the disk alone, if this device is out and that was not looked at lately.

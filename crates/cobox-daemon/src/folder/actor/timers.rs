@@ -21,8 +21,9 @@ impl FolderActor {
             &mut self.next_call_ms,
         ];
         let looks = [&mut self.look_next, &mut self.look_later].into_iter().flatten().map(|(at_ms, _)| at_ms);
+        let calls = self.outsiders.values_mut().map(|(_, again_ms)| again_ms);
         let woken = [&mut self.wake_ms, &mut self.duty_again_ms].into_iter().flatten();
-        for at_ms in fixed.into_iter().chain(looks).chain(woken).filter(|at_ms| **at_ms != u64::MAX) {
+        for at_ms in fixed.into_iter().chain(looks).chain(calls).chain(woken).filter(|at_ms| **at_ms != u64::MAX) {
             *at_ms = at_ms.saturating_sub(set_back_ms);
         }
         self.look_pace.clock_set_back(set_back_ms);
