@@ -56,13 +56,15 @@ pub enum Guard {
     ConflictKeepsBoth,
     /// What changes places by being written there is written only while its old place has it.
     MovedByWritingIsThere,
+    /// A file behind which a directory has moved is deleted.
+    FileBehindADirIsGone,
     /// An epoch that comes without all its keys is none yet.
     EpochsComeWhole,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::EmptiedIsHeld,
         Self::SetAsideIsNotDeleted,
         Self::IgnoredIsNotDeleted,
@@ -88,6 +90,7 @@ impl Guard {
         Self::OneOfTwoTakesNothing,
         Self::ConflictKeepsBoth,
         Self::MovedByWritingIsThere,
+        Self::FileBehindADirIsGone,
         Self::EpochsComeWhole,
     ];
 

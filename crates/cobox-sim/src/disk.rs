@@ -53,6 +53,13 @@ impl Node {
         }
     }
 
+    fn number(&self) -> u64 {
+        match self {
+            Node::Dir(number) => *number,
+            Node::File { stamp, .. } | Node::Link { stamp, .. } => stamp.id.ino,
+        }
+    }
+
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self {
             Node::Dir(_) => None,
@@ -80,12 +87,33 @@ pub(crate) struct Disk {
     ticks: u64,
     /// How coarsely it keeps times, nanoseconds; 0: as they are.
     pub(crate) grain_ns: i64,
+    /// What is new has the number of what has gone last, as on ext4.
+    pub(crate) reuses_numbers: bool,
+    /// Numbers that nothing has any more; the last one gone is last.
+    free: Vec<u64>,
 }
 
 impl Disk {
     fn tick(&mut self) -> u64 {
         self.ticks += 1;
         self.ticks
+    }
+
+    /// The number of something new.
+    fn number(&mut self, tick: u64) -> u64 {
+        self.free.pop().unwrap_or(tick)
+    }
+
+    fn remove(&mut self, path: &FolderPath) {
+        if let Some(node) = self.tree.remove(path) {
+            self.frees(&node);
+        }
+    }
+
+    fn frees(&mut self, node: &Node) {
+        if self.reuses_numbers {
+            self.free.push(node.number());
+        }
     }
 
     fn kept_time(&self, time_ns: i64) -> i64 {
@@ -128,12 +156,15 @@ impl Disk {
             size: new.content.bytes.len() as u64,
             mtime_ns: self.kept_time(new.mtime_ns),
             ctime_ns: tick as i64,
-            id: old.map_or(FileId { dev: 1, ino: tick }, |old| old.id),
+            id: old.map_or_else(|| FileId { dev: 1, ino: self.number(tick) }, |old| old.id),
             executable: new.executable,
         };
         let content = new.content;
         let node = if new.link { Node::Link { stamp, content } } else { Node::File { stamp, content } };
-        self.tree.insert(path.clone(), node);
+        let replaced = self.tree.insert(path.clone(), node).filter(|_| old.is_none());
+        if let Some(replaced) = replaced {
+            self.frees(&replaced);
+        }
     }
 
     /// Numbers all files and directories anew, from the first number on.
@@ -146,11 +177,13 @@ impl Disk {
         }
         // The next new file is none of these.
         self.ticks = self.ticks.max(self.tree.len() as u64);
+        self.free.clear();
     }
 
     pub(crate) fn make_dir(&mut self, path: &FolderPath) {
         let tick = self.tick();
-        self.tree.insert(path.clone(), Node::Dir(tick));
+        let number = self.number(tick);
+        self.tree.insert(path.clone(), Node::Dir(number));
     }
 
     /// Moves a file, a link, or a directory with all below it; the target must be free.
@@ -178,7 +211,7 @@ impl Disk {
     /// Removes without keeping, as people do.
     pub(crate) fn erase(&mut self, path: &FolderPath) {
         for path in self.below(path) {
-            self.tree.remove(&path);
+            self.remove(&path);
         }
     }
 
@@ -263,7 +296,7 @@ impl Disk {
         if self.below(path).len() > 1 {
             return Err(StepError::NotEmpty);
         }
-        self.tree.remove(path);
+        self.remove(path);
         Ok(())
     }
 }

@@ -35,6 +35,11 @@ const FIRST_WITH_UNMOUNTS: u64 = 2_000_000;
 /// From here on there are worlds in which people are in a hurry.
 const FIRST_WITH_HASTE: u64 = 6_000_000;
 
+/// From here on there are worlds in which files and directories take each other's names, and disks their numbers.
+const FIRST_WITH_KINDS: u64 = 7_000_000;
+/// From here on each of these two kinds of worlds is one in four, not one in two: half of the worlds have all the weather there is.
+const FIRST_WITH_ALL_AGAIN: u64 = 7_100_000;
+
 /// What may go wrong in a world.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Faults {
@@ -52,6 +57,9 @@ pub(crate) struct Faults {
     pub(crate) calm: bool,
     /// ... and people are in a hurry there.
     pub(crate) hasty: bool,
+    /// ... or files and directories take each other's names there, and what is new has the number of what has just gone. Directories are
+    /// moved there all the same, by people who wait until the program has come to rest.
+    pub(crate) kinds: bool,
     /// Machines wake up twice from one image.
     pub(crate) twins: bool,
     /// Held deletions wait for the script instead of being decided by chance.
@@ -108,7 +116,11 @@ impl Faults {
         }
         let membership = apart(FIRST_WITH_MEMBERSHIP).is_some_and(|mut dice| dice.one_in(2));
         let older = seed >= FIRST_WITH_OLDER;
-        if apart(FIRST_WITH_HASTE).is_some_and(|mut dice| dice.one_in(2)) {
+        let share = if seed < FIRST_WITH_ALL_AGAIN { 2 } else { 4 };
+        if apart(FIRST_WITH_KINDS).is_some_and(|mut dice| dice.one_in(share)) {
+            return Self { cuts, calm: true, kinds: true, hosts, crowd, older, ..Self::default() };
+        }
+        if apart(FIRST_WITH_HASTE).is_some_and(|mut dice| dice.one_in(share)) {
             return Self { cuts, calm: true, hasty: true, hosts, crowd, older, ..Self::default() };
         }
         if calm {

@@ -60,6 +60,7 @@ impl World<'_> {
                 let files = here.files(|_, node| matches!(node, Node::File { .. }));
                 let path = dice.pick(&files)?;
                 ledger.handle(&here.durable.disk, path, here.name);
+                ledger.writes_to(path, here.name);
                 here.durable.disk.touch(path, now_ms as i64 * 1_000_000, dice.one_in(2));
                 here.look_at(vec![path.clone()]);
                 Some(format!("touches {path}"))

@@ -57,7 +57,8 @@ impl Ledger {
         self.writers.entry(path.clone()).or_default().insert(who);
     }
 
-    /// Whether others than this person, and than whoever wrote this content, have written to a place.
+    /// Whether others than this person, and than whoever wrote this content, have written to a place, or touched what was there: one of
+    /// several versions may have come of it.
     pub(crate) fn others_wrote_to(&self, path: &FolderPath, content: &[u8; 32], who: char) -> bool {
         let author = self.written.get(content).and_then(|story| story.chars().next());
         let is_other = |writer: &char| *writer != who && Some(*writer) != author;

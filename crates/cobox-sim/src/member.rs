@@ -164,6 +164,7 @@ impl<'c> Member<'c> {
     pub(crate) fn start(&mut self, now_ms: u64, entropy: [u8; 32]) {
         let clock_ms = self.machine.clock_ms(now_ms);
         self.durable.disk.grain_ns = self.machine.grain_ns;
+        self.durable.disk.reuses_numbers = self.machine.faults.kinds;
         if self.machine.faults.new_numbers && self.machine.luck.one_in(2) {
             self.durable.disk.number_anew();
             self.events.push("finds its files with other numbers".into());

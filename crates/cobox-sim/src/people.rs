@@ -8,6 +8,36 @@ use crate::ledger::Ledger;
 
 const FILES: &[&str] = &["a.txt", "b.txt", "B.txt", "plan", "x"];
 const DIRS: &[&str] = &["d", "e", "f"];
+/// Where files and directories take each other's names.
+const BOTH: &[&str] = &["a.txt", "x", "d", "e"];
+
+/// How people are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ways {
+    /// They move directories.
+    pub(crate) moves_dirs: bool,
+    /// They give files the names of directories, and the other way round; what has the name has to go first.
+    pub(crate) kinds: bool,
+}
+
+impl Ways {
+    fn file_name(self, dice: &mut Dice) -> Name {
+        name(dice.pick(if self.kinds { BOTH } else { FILES }).copied().unwrap_or("x"))
+    }
+
+    fn dir_name(self, dice: &mut Dice) -> Name {
+        name(dice.pick(if self.kinds { BOTH } else { DIRS }).copied().unwrap_or("d"))
+    }
+
+    /// Whether the place is free for one of a kind, or is now that the other kind that had its name is deleted.
+    fn makes_room(self, dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, place: &FolderPath) -> bool {
+        if self.kinds && dice.one_in(2) {
+            ledger.delete(disk, place, who);
+            disk.erase(place);
+        }
+        !disk.tree.contains_key(place)
+    }
+}
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("the names here are good")
@@ -87,15 +117,16 @@ pub(crate) fn act(
     disk: &mut Disk,
     ledger: &mut Ledger,
     (who, now_ms): (char, u64),
-    calm: bool,
+    ways: Ways,
 ) -> Option<String> {
     let mtime_ns = now_ms as i64 * 1_000_000;
     let is_leaf = |node: &Node| !matches!(node, Node::Dir(_));
+    let is_dir = |disk: &Disk, path: &FolderPath| matches!(disk.tree.get(path), Some(Node::Dir(_)));
     match dice.below(20) {
         0..=4 => {
-            let file = dice.pick(FILES).copied().unwrap_or("x");
-            let path = some_dir(dice, disk).join(&name(file));
-            if matches!(disk.tree.get(&path), Some(Node::Dir(_))) {
+            let file = ways.file_name(dice);
+            let path = some_dir(dice, disk).join(&file);
+            if is_dir(disk, &path) && !ways.makes_room(dice, disk, ledger, who, &path) {
                 return None;
             }
             ledger.let_go(disk, &path);
@@ -115,8 +146,9 @@ pub(crate) fn act(
             Some(format!("edits {path}"))
         }
         9 | 10 => {
-            let path = some_dir(dice, disk).join(&name(dice.pick(DIRS).copied().unwrap_or("d")));
-            if disk.tree.contains_key(&path) || path.depth() > 4 {
+            let path = some_dir(dice, disk).join(&ways.dir_name(dice));
+            let is_taken = disk.tree.contains_key(&path);
+            if is_dir(disk, &path) || path.depth() > 4 || is_taken && !ways.makes_room(dice, disk, ledger, who, &path) {
                 return None;
             }
             disk.make_dir(&path);
@@ -124,9 +156,9 @@ pub(crate) fn act(
         }
         11 | 12 => {
             let from = some(dice, disk, is_leaf)?;
-            let file = dice.pick(FILES).copied().unwrap_or("x");
-            let to = some_dir(dice, disk).join(&name(file));
-            if from == to || matches!(disk.tree.get(&to), Some(Node::Dir(_))) {
+            let file = ways.file_name(dice);
+            let to = some_dir(dice, disk).join(&file);
+            if from == to || is_dir(disk, &to) {
                 return None;
             }
             ledger.let_go(disk, &to);
@@ -138,9 +170,13 @@ pub(crate) fn act(
             Some(format!("renames {from} -> {to}"))
         }
         13 | 14 => {
-            let from = some(dice, disk, |node| matches!(node, Node::Dir(_))).filter(|_| !calm)?;
-            let to = some_dir(dice, disk).join(&name(dice.pick(DIRS).copied().unwrap_or("d")));
-            if disk.tree.contains_key(&to) || to.starts_with(&from) {
+            let from = some(dice, disk, |node| matches!(node, Node::Dir(_))).filter(|_| ways.moves_dirs)?;
+            let to = some_dir(dice, disk).join(&ways.dir_name(dice));
+            let is_taken = disk.tree.contains_key(&to);
+            if to.starts_with(&from)
+                || from.starts_with(&to)
+                || is_taken && !ways.makes_room(dice, disk, ledger, who, &to)
+            {
                 return None;
             }
             ledger.handle(disk, &from, who);
@@ -167,13 +203,14 @@ pub(crate) fn act(
         18 => {
             let path = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
             ledger.handle(disk, &path, who);
+            ledger.writes_to(&path, who);
             disk.touch(&path, mtime_ns, dice.one_in(2));
             Some(format!("touches {path}"))
         }
         _ => {
             let from = some(dice, disk, |node| matches!(node, Node::File { .. }))?;
-            let file = dice.pick(FILES).copied().unwrap_or("x");
-            let to = some_dir(dice, disk).join(&name(file));
+            let file = ways.file_name(dice);
+            let to = some_dir(dice, disk).join(&file);
             if disk.tree.contains_key(&to) {
                 return None;
             }

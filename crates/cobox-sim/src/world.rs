@@ -9,7 +9,7 @@ use crate::faults::{Faults, Machine};
 use crate::host::Host;
 use crate::ledger::Ledger;
 use crate::links::{End, HOSTS_FROM};
-use crate::member::{Durable, Member, Packet};
+use crate::member::{Durable, Live, Member, Packet};
 use crate::{people, witness};
 
 /// What a run is made of; which faults happen at all is drawn from the seed (a storm that does everything at once hides much).
@@ -272,7 +272,12 @@ impl<'c> World<'c> {
             let what = people::change_rules(dice, &mut here.durable.disk, ledger, (name, *now_ms), own);
             return self.note(&format!("{name} {what}"));
         }
-        if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, (here.name, *now_ms), self.faults.calm) {
+        let Faults { calm, kinds, .. } = self.faults;
+        let is_at_rest = |live: &Live| live.steps.is_empty() && live.reports.is_empty() && live.scan.is_none();
+        // What the program writes into a directory just then is the person's move's, which the oracle would have to excuse.
+        let waited = kinds && here.live.as_ref().is_none_or(is_at_rest);
+        let ways = people::Ways { moves_dirs: !calm || waited, kinds };
+        if let Some(what) = people::act(dice, &mut here.durable.disk, ledger, (here.name, *now_ms), ways) {
             let name = here.name;
             self.note(&format!("{name} {what}"));
         }

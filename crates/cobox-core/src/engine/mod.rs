@@ -534,9 +534,10 @@ impl Engine {
         }
     }
 
-    /// What was adopted and found as it was is known to the person from here on. What was not is what it was before.
+    /// What was adopted and found as it was is known to the person from here on. What was not is what it was before. What is looked at again
+    /// for our own steps is neither yet.
     fn settle_adoptions(&mut self, finding: &Finding) {
-        let looked_at = |path: &FolderPath| finding.covers(path);
+        let looked_at = |path: &FolderPath| finding.covers(path) && !finding.leaves_out(path);
         let settled: Vec<FolderPath> = self.before_adoption.keys().filter(|path| looked_at(path)).cloned().collect();
         for path in settled {
             let Some(before) = self.before_adoption.remove(&path) else { continue };

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cobox_proto::guard::Guard;
 use cobox_proto::id::Inode;
 
 use super::Writing;
@@ -38,11 +39,7 @@ impl Writing<'_> {
             }
         }
         // A file that stood where one arrives is gone from there: behind the directory it would be shown again once that moves on.
-        for dir in &leaving {
-            if self.synced.get(&dir.to).is_some_and(|known| known.kind != Kind::Dir) {
-                self.remove(&dir.to);
-            }
-        }
+        leaving.iter().for_each(|dir| self.remove_file(&dir.to));
         self.moved = leaving.iter().map(|dir| (dir.to.clone(), dir.from.clone())).collect();
         leaving.sort_by(|a, b| a.to.cmp(&b.to));
         let (arrived, lost): (Vec<Leaving>, Vec<Leaving>) =
@@ -90,6 +87,8 @@ impl Writing<'_> {
         gone: &mut BTreeSet<FolderPath>,
     ) -> bool {
         let Some(name) = dir.to.name().filter(|_| self.make_parents(&dir.to, found)) else { return false };
+        // A file may just have come to the place along with the directory above.
+        self.remove_file(&dir.to);
         let parent = self.parent(&dir.to);
         for inode in &dir.inodes {
             // An item that is gone from the state can not move; what lies below it is written anew.
@@ -113,6 +112,14 @@ impl Writing<'_> {
         gone.remove(&dir.to);
         self.changed += 1;
         true
+    }
+
+    /// A directory takes the place, so a file that is known there is gone.
+    fn remove_file(&mut self, place: &FolderPath) {
+        let is_file = self.synced.get(place).is_some_and(|known| known.kind != Kind::Dir);
+        if is_file && Guard::FileBehindADirIsGone.stands() {
+            self.remove(place);
+        }
     }
 
     fn make_parents(&mut self, path: &FolderPath, found: &BTreeMap<FolderPath, Found>) -> bool {
