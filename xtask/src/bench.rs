@@ -6,6 +6,7 @@
 
 mod data;
 mod http;
+mod line;
 mod members;
 mod meter;
 mod place;
@@ -41,6 +42,7 @@ cargo xtask bench WHAT [WORKLOAD…] [--quick] [--runs N] [--scale N] [--without
   time     looking back in a folder with 10,000 states: a page of history, one file as it was at any moment, what history takes at a
            seeder; half an hour, once unless --runs says more
   resume   a receiver killed at half of the large file: all that went over the wire stays below 1.1 times the file
+  line     sync over 50 Mbit/s, 50 ms there and back, 1 % loss: a large file of 64 MiB, and 10,000 files; needs root
   members  a membership log of 10,000 ops resolved, an epoch started for 200 devices, names sealed anew; alone
   web      the page: first paint, a folder of 100,000 files, its size; alone
   scale    how it grows: 1,000 to 100,000 files, 1 to 100 folders at one seeder, 200 folders of 50 members with an edit a second;
@@ -87,11 +89,15 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         "time" => (&["time"], &[Workload::Tree100k]),
         "resume" => (&["resume"], &[Workload::Big]),
         "memory" => (&["memory"], &[Workload::Large, Workload::Tree100k]),
+        "line" => (&["line"], &[Workload::Big, Workload::Small]),
         "scale" => (&["scale"], &[]),
         _ => bail!(USAGE),
     };
     ensure!(cfg!(target_os = "linux"), "processor time and memory are read from /proc");
     let programs = asked.programs()?;
+    if *what == "line" {
+        line::prepare()?;
+    }
     if !meter::is_alone() {
         let programs = programs.to_string_lossy().into_owned();
         let mut again: Vec<&str> = args.to_vec();
@@ -111,7 +117,11 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
     let runs = asked.runs.unwrap_or(if *what == "time" { 1 } else { 3 });
     let mut report = Report::begin(args)?;
     for workload in workloads {
-        let data = Data::make(*workload, asked.scale, &data_place(asked.scale))?;
+        let scale = match (*what, workload) {
+            ("line", Workload::Big) => asked.scale * line::BIG_SCALE,
+            _ => asked.scale,
+        };
+        let data = Data::make(*workload, scale, &data_place(scale))?;
         report.workload(&data);
         for _ in 0..runs {
             for part in parts {
@@ -219,6 +229,7 @@ impl Bench {
             "sync" => self.sync(data),
             "daily" => self.daily(data),
             "resume" => stories::resume(self, data),
+            "line" => line::over_it(self, data),
             "time" => time::time(self, data),
             _ => stories::memory(self, data),
         }
@@ -255,7 +266,7 @@ impl Bench {
         let mut runs = self.rsync(data, "sync")?;
         runs.push(stories::sync(self, data)?);
         if self.has("syncthing", syncthing::is_installed) {
-            runs.push(syncthing::sync(self.place(data)?.root(), data)?);
+            runs.extend(syncthing::sync(self.place(data)?.root(), data)?);
         }
         if self.has("restic", restic::is_installed) {
             runs.extend(restic::there_and_back(self.place(data)?.root(), data)?);

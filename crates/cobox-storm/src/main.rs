@@ -1,12 +1,13 @@
 //! `cobox-storm`: one storm after another, from the command line. The campaigns run it.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use cobox_storm::{KillStorm, PowerStorm, Programs, Tally};
+use cobox_storm::{KillStorm, PowerStorm, Programs, Tally, Weather, Wire};
 use serde_json::json;
 
 /// Real cobox processes in bad weather
@@ -22,6 +23,23 @@ enum Kind {
     Kill(Options),
     /// The power of a machine's disk is cut at any moment
     Power(Options),
+    /// Two machines with a bad line between them, until the input ends: says how to run programs there, then what passed
+    Line(LineOptions),
+}
+
+#[derive(Debug, Args)]
+struct LineOptions {
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Bytes a second that fit through, each way
+    #[arg(long)]
+    bytes_per_s: u64,
+    /// How long a packet is on its way
+    #[arg(long)]
+    delay_ms: u64,
+    /// Of a thousand packets so many are lost
+    #[arg(long)]
+    loss: u16,
 }
 
 #[derive(Debug, Args)]
@@ -53,7 +71,12 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match Storm::parse().run() {
+    let ran = match Storm::parse().kind {
+        Kind::Kill(options) => options.run(one_kill_storm),
+        Kind::Power(options) => options.run(one_power_storm),
+        Kind::Line(options) => options.run().map(|()| 0),
+    };
+    match ran {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -63,13 +86,30 @@ fn main() -> ExitCode {
     }
 }
 
-impl Storm {
+impl LineOptions {
+    fn run(&self) -> Result<()> {
+        let wire = Wire::new(2, self.seed)?;
+        let delay = Duration::from_millis(self.delay_ms);
+        wire.everywhere(Weather { loss: self.loss, delay, ..Weather::rate(self.bytes_per_s) });
+        let machine = |n| json!({ "prefix": wire.prefix(n), "address": wire.v4(n) });
+        println!("{}", json!({ "machines": [machine(0), machine(1)] }));
+        io::stdout().flush()?;
+        io::copy(&mut io::stdin(), &mut io::sink())?;
+        let ways = [wire.passed(0, 1), wire.passed(1, 0)];
+        let [sent, bytes, dropped] = [
+            ways.iter().map(|way| way.sent).sum::<u64>(),
+            ways.iter().map(|way| way.sent_bytes).sum(),
+            ways.iter().map(|way| way.dropped).sum(),
+        ];
+        println!("{}", json!({ "sent": sent, "sent_bytes": bytes, "dropped": dropped }));
+        Ok(())
+    }
+}
+
+impl Options {
     /// How many worlds failed.
-    fn run(self) -> Result<usize> {
-        let (kind, options) = match self.kind {
-            Kind::Kill(options) => (one_kill_storm as One, options),
-            Kind::Power(options) => (one_power_storm as One, options),
-        };
+    fn run(self, kind: One) -> Result<usize> {
+        let options = self;
         let beside = std::env::current_exe()?.parent().context("a program lies in a directory")?.to_path_buf();
         let programs = options.programs.clone().unwrap_or(beside);
         let programs = Programs { cobox: programs.join("cobox"), seeder: programs.join("cobox-seeder") };

@@ -9,14 +9,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::line::{Line, Machine};
 use super::meter::{Lasting, disk_mb};
 
 /// The longest a run may take.
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// How often to look: asking costs processor time itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// ... where it takes a command, which costs far more.
+const LOOK_AGAIN_BY_COMMAND: Duration = Duration::from_millis(250);
 /// What runs left, below the place of all runs.
 const TRASH: &str = "trash";
+/// Where a service listens on a line: each has an address of its own.
+const LINE_PORT: u16 = 4747;
 /// The one folder.
 pub(crate) const FOLDER: &str = "data";
 
@@ -25,16 +30,28 @@ pub(crate) struct Place {
     root: PathBuf,
     programs: PathBuf,
     many_files: bool,
+    line: Option<Line>,
 }
 
 impl Place {
+    /// With a line between its computers, of which there are two then.
+    pub(crate) fn on(mut self, line: Line) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// The line, which is the place's no more.
+    pub(crate) fn take_line(&mut self) -> Option<Line> {
+        self.line.take()
+    }
+
     pub(crate) fn new(below: &Path, programs: &Path, many_files: bool) -> Result<Self> {
         let root = below.join(format!("run-{}", std::process::id()));
         if root.exists() {
             fs::remove_dir_all(&root)?;
         }
         fs::create_dir_all(&root)?;
-        Ok(Self { root, programs: programs.into(), many_files })
+        Ok(Self { root, programs: programs.into(), many_files, line: None })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -58,41 +75,74 @@ impl Place {
             fs::create_dir_all(dir.join("home"))?;
             fs::write(dir.join("home/config.toml"), "lan_discovery = false\n")?;
         }
-        let listen = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-        let program = self.programs.join(program);
-        let service = up(&program, &dir, listen, Some(name))?;
-        Ok(Computer { name: name.into(), dir, program, listen, service })
+        let (prefix, listen) = match &self.line {
+            Some(line) => {
+                let Machine { prefix, address } = line.next_machine()?;
+                (prefix, SocketAddr::new(address, LINE_PORT))
+            }
+            None => (Vec::new(), UdpSocket::bind("127.0.0.1:0")?.local_addr()?),
+        };
+        let service = Service { prefix, program: self.programs.join(program), dir };
+        let process = service.up(listen, Some(name))?;
+        Ok(Computer { name: name.into(), service, listen, process })
     }
 }
 
-/// Starts a service and waits until it answers.
-fn up(program: &Path, dir: &Path, listen: SocketAddr, name: Option<&str>) -> Result<Child> {
-    let mut command = Command::new(program);
-    command.args(["up", "--foreground", "--json", "--quiet", "--listen", &listen.to_string()]);
-    if let Some(name) = name {
-        command.args(["--name", name]);
+/// How a service is started and asked.
+struct Service {
+    /// Words before every program.
+    prefix: Vec<String>,
+    program: PathBuf,
+    dir: PathBuf,
+}
+
+impl Service {
+    fn command(&self) -> Command {
+        let mut words = self.prefix.iter().map(AsRef::as_ref).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).env("HOME", &self.dir).env_remove("COBOX_LOG");
+        command
     }
-    command.arg("--home").arg(dir.join("home")).env("HOME", dir).env_remove("COBOX_LOG");
-    let said = File::options().create(true).append(true).open(dir.join("said"))?;
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-    let _from_before_a_crash = fs::remove_file(dir.join("home/api.json"));
-    let service = command.spawn().with_context(|| format!("{} can not be started", program.display()))?;
-    let until = Instant::now() + Duration::from_secs(60);
-    while ask(dir, "/status").is_err() {
-        if Instant::now() > until {
-            bail!("it does not answer: {}", fs::read_to_string(dir.join("said")).unwrap_or_default());
+
+    /// Starts it and waits until it answers.
+    fn up(&self, listen: SocketAddr, name: Option<&str>) -> Result<Child> {
+        let mut command = self.command();
+        command.args(["up", "--foreground", "--json", "--quiet", "--listen", &listen.to_string()]);
+        if let Some(name) = name {
+            command.args(["--name", name]);
         }
-        std::thread::sleep(Duration::from_millis(2));
+        command.arg("--home").arg(self.dir.join("home"));
+        let said = File::options().create(true).append(true).open(self.dir.join("said"))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        let _from_before_a_crash = fs::remove_file(self.dir.join("home/api.json"));
+        let process = command.spawn().with_context(|| format!("{} can not be started", self.program.display()))?;
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.status().is_err() {
+            if Instant::now() > until {
+                bail!("it does not answer: {}", fs::read_to_string(self.dir.join("said")).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(process)
     }
-    Ok(service)
-}
 
-/// Asks the service of a home.
-fn ask(dir: &Path, path: &str) -> Result<Value> {
-    let api: Value = serde_json::from_str(&fs::read_to_string(dir.join("home/api.json"))?)?;
-    let text = |key: &str| api[key].as_str().with_context(|| format!("api.json has no {key}"));
-    let header = format!("Authorization: Bearer {}", text("token")?);
-    super::http::get(text("address")?.parse()?, &format!("/api/v1{path}"), &header)
+    /// Types a command; what it printed.
+    fn type_in(&self, args: &[&str]) -> Result<Value> {
+        let out = self.command().args(args).arg("--json").arg("--home").arg(self.dir.join("home")).output()?;
+        ensure!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        Ok(serde_json::from_slice(&out.stdout)?)
+    }
+
+    /// How it stands. In another network than ours its API can not be asked but from there.
+    fn status(&self) -> Result<Value> {
+        if !self.prefix.is_empty() {
+            return self.type_in(&["status"]);
+        }
+        let api: Value = serde_json::from_str(&fs::read_to_string(self.dir.join("home/api.json"))?)?;
+        let text = |key: &str| api[key].as_str().with_context(|| format!("api.json has no {key}"));
+        let header = format!("Authorization: Bearer {}", text("token")?);
+        super::http::get(text("address")?.parse()?, "/api/v1/status", &header)
+    }
 }
 
 impl Drop for Place {
@@ -118,10 +168,9 @@ pub(crate) fn clear(below: &Path) {
 /// One computer.
 pub(crate) struct Computer {
     pub(crate) name: String,
-    dir: PathBuf,
-    program: PathBuf,
+    service: Service,
     listen: SocketAddr,
-    service: Child,
+    process: Child,
 }
 
 impl Lasting for Computer {
@@ -129,28 +178,19 @@ impl Lasting for Computer {
         &self.name
     }
     fn pid(&self) -> u32 {
-        self.service.id()
+        self.process.id()
     }
 }
 
 impl Computer {
     /// Where its folder lies.
     pub(crate) fn folder(&self) -> PathBuf {
-        self.dir.join("documents").join(FOLDER)
+        self.service.dir.join("documents").join(FOLDER)
     }
 
     /// Types a command; what it printed.
     pub(crate) fn type_in(&self, args: &[&str]) -> Result<Value> {
-        let mut command = Command::new(&self.program);
-        let out = command
-            .args(args)
-            .arg("--json")
-            .arg("--home")
-            .arg(self.dir.join("home"))
-            .env("HOME", &self.dir)
-            .output()?;
-        ensure!(out.status.success(), "{args:?} at {}: {}", self.name, String::from_utf8_lossy(&out.stderr));
-        Ok(serde_json::from_slice(&out.stdout)?)
+        self.service.type_in(args).with_context(|| format!("at {}", self.name))
     }
 
     fn text(&self, args: &[&str], key: &str) -> Result<String> {
@@ -200,11 +240,11 @@ impl Computer {
     }
 
     pub(crate) fn recover(&self, words: &str, tickets: &[String]) -> Result<()> {
-        let file = self.dir.join("words");
+        let file = self.service.dir.join("words");
         fs::write(&file, words)?;
         let private = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
         fs::set_permissions(&file, private)?;
-        let (file, to) = (file.to_string_lossy(), self.dir.join("documents"));
+        let (file, to) = (file.to_string_lossy(), self.service.dir.join("documents"));
         let to = to.to_string_lossy();
         let mut args = vec!["recover", "--words-file", &file, "--to", &to];
         tickets.iter().for_each(|ticket| args.extend(["--seeder", ticket]));
@@ -228,12 +268,12 @@ impl Computer {
 
     /// How each of its folders stands.
     pub(crate) fn folders(&self) -> Result<Vec<Value>> {
-        Ok(ask(&self.dir, "/status")?["folders"].as_array().cloned().unwrap_or_default())
+        Ok(self.service.status()?["folders"].as_array().cloned().unwrap_or_default())
     }
 
     /// How its folder stands.
     pub(crate) fn status(&self) -> Result<Value> {
-        Ok(ask(&self.dir, "/status")?["folders"][0].take())
+        Ok(self.service.status()?["folders"][0].take())
     }
 
     /// How many sealed blocks it has sent.
@@ -243,7 +283,7 @@ impl Computer {
 
     /// How many bytes it has received since it started.
     pub(crate) fn received_bytes(&self) -> Result<u64> {
-        ask(&self.dir, "/status")?["device"]["received_bytes"].as_u64().context("the status names no bytes")
+        self.service.status()?["device"]["received_bytes"].as_u64().context("the status names no bytes")
     }
 
     /// Looks at the disk, and waits until in step with everybody who is there.
@@ -253,28 +293,28 @@ impl Computer {
 
     /// Ends it as a power cut would.
     pub(crate) fn crash(&mut self) -> Result<()> {
-        self.service.kill()?;
-        self.service.wait()?;
+        self.process.kill()?;
+        self.process.wait()?;
         Ok(())
     }
 
     /// Starts it again where it was; how long until its API answered.
     pub(crate) fn up_again(&mut self) -> Result<Duration> {
         let begun = Instant::now();
-        self.service = up(&self.program, &self.dir, self.listen, None)?;
+        self.process = self.service.up(self.listen, None)?;
         Ok(begun.elapsed())
     }
 
     /// Stops it as a person would.
     pub(crate) fn down(&mut self) -> Result<()> {
         self.type_in(&["down"])?;
-        self.service.wait()?;
+        self.process.wait()?;
         Ok(())
     }
 
     /// What it keeps beside the files themselves, in MB.
     pub(crate) fn state_mb(&self) -> Result<f64> {
-        Ok(disk_mb(&self.dir.join("home"))? + disk_mb(&self.folder().join(".cobox"))?)
+        Ok(disk_mb(&self.service.dir.join("home"))? + disk_mb(&self.folder().join(".cobox"))?)
     }
 
     /// Waits until the folder has so many files and nothing is to come.
@@ -292,12 +332,13 @@ impl Computer {
 
     fn until(&self, what: &str, patience: Duration, mut look: impl FnMut() -> Result<bool>) -> Result<()> {
         let until = Instant::now() + patience;
+        let again = if self.service.prefix.is_empty() { LOOK_AGAIN } else { LOOK_AGAIN_BY_COMMAND };
         while !look()? {
             if Instant::now() > until {
-                let said = fs::read_to_string(self.dir.join("said")).unwrap_or_default();
+                let said = fs::read_to_string(self.service.dir.join("said")).unwrap_or_default();
                 bail!("{}: not within {patience:?}: {what}; {said}", self.name);
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(again);
         }
         Ok(())
     }
@@ -305,7 +346,7 @@ impl Computer {
 
 impl Drop for Computer {
     fn drop(&mut self) {
-        let _already_gone = self.service.kill();
-        let _reaped = self.service.wait();
+        let _already_gone = self.process.kill();
+        let _reaped = self.process.wait();
     }
 }

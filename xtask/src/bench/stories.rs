@@ -82,7 +82,7 @@ pub(super) fn daily(bench: &Bench, data: &Data) -> Result<Vec<Run>> {
     let (mut ana, ben, _) = joined(&place, data)?;
     let mut runs = match data.workload {
         Workload::Big => {
-            let mut runs = edits(data, &ana, &ben)?;
+            let mut runs = edits(place.root(), data, &ana, &ben)?;
             let seeder = place.seeder("box")?;
             ana.back_up(&seeder.offer()?)?;
             runs.push(edit_backed_up(place.root(), data, &ana, &seeder)?);
@@ -115,12 +115,10 @@ pub(super) fn change(
     Ok(run)
 }
 
-/// One byte inserted and 4 KiB overwritten, then a copy beside it.
-fn edits(data: &Data, ana: &Computer, ben: &Computer) -> Result<Vec<Run>> {
+/// One byte overwritten; then one inserted and 4 KiB overwritten; then a copy beside it.
+fn edits(place: &Path, data: &Data, ana: &Computer, ben: &Computer) -> Result<Vec<Run>> {
     let size = data.bytes;
     let name = BIG;
-    let expected = ana.folder().with_file_name("edited");
-    edit(&data.root.join(name), &expected, size)?;
     let same = |to: &Path, name: &str, size: u64| fs::metadata(to.join(name)).is_ok_and(|about| about.len() == size);
     let byte = change(
         data,
@@ -134,15 +132,11 @@ fn edits(data: &Data, ana: &Computer, ben: &Computer) -> Result<Vec<Run>> {
         |folder| fs::File::open(folder.join(name)).is_ok_and(|f| byte_at(&f, size / 3) == Some(b'!')),
     )?;
     ensure!(byte.wire_mb.is_none_or(|mb| mb < EDIT_MB_MAX), "one byte sent {:?} MB", byte.wire_mb);
-    let edited = change(
-        data,
-        "edit",
-        ana,
-        ben,
-        |folder| Ok(fs::rename(&expected, folder.join(name))?),
-        |folder| same(folder, name, size + 1),
-    )?;
-    ensure!(edited.wire_mb.is_none_or(|mb| mb < EDIT_MB_MAX), "the edit sent {:?} MB", edited.wire_mb);
+    // Of what stands there now, or the edit would take the one byte back, too.
+    let expected = edited(&ana.folder(), place)?;
+    let edited =
+        change(data, "edit", ana, ben, |folder| put_edited(&expected, folder), |folder| same(folder, name, size + 1))?;
+    ensure!(edited.wire_mb.is_none_or(|mb| mb < 2.0 * EDIT_MB_MAX), "the edit sent {:?} MB", edited.wire_mb);
     let copied = change(
         data,
         "copy",
@@ -160,7 +154,7 @@ fn edit_backed_up(place: &Path, data: &Data, ana: &Computer, seeder: &Computer) 
     let edited = edited(&ana.folder(), place)?;
     ana.wait()?;
     let meter = Meter::begin(&[ana, seeder])?;
-    fs::rename(edited.join(BIG), ana.folder().join(BIG))?;
+    put_edited(&edited, &ana.folder())?;
     ana.wait()?;
     meter.end("cobox", data.workload, "backup edit", &[ana, seeder])
 }
@@ -171,6 +165,11 @@ pub(super) fn edited(from: &Path, place: &Path) -> Result<PathBuf> {
     fs::create_dir_all(&to)?;
     edit(&from, &to.join(BIG), fs::metadata(&from)?.len())?;
     Ok(to)
+}
+
+/// The large file after the edit comes into the place of the one before.
+pub(super) fn put_edited(edited: &Path, folder: &Path) -> Result<()> {
+    Ok(fs::rename(edited.join(BIG), folder.join(BIG))?)
 }
 
 /// A copy with one byte inserted in the middle and 4 KiB overwritten at a tenth.

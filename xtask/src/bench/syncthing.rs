@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::data::Data;
+use super::data::{Data, Workload};
 use super::meter::{Lasting, Meter, Run, disk_mb};
 
 const KEY: &str = "bench";
@@ -150,8 +150,9 @@ impl Drop for Device {
     }
 }
 
-/// One run: both are up and connected, the first one's folder is filled; from its look at the disk until the second has all.
-pub(super) fn sync(place: &Path, data: &Data) -> Result<Run> {
+/// Both are up and connected, the first one's folder is filled; from its look at the disk until the second has all. The large file also
+/// after an edit.
+pub(super) fn sync(place: &Path, data: &Data) -> Result<Vec<Run>> {
     let [mut a, mut b] = pair(place)?;
     a.start()?;
     b.start()?;
@@ -168,5 +169,15 @@ pub(super) fn sync(place: &Path, data: &Data) -> Result<Run> {
         run.state_mb_by.insert(device.name.into(), device.state_mb()?);
     }
     data.same_but(&b.folder(), ".stfolder").context("what syncthing brought is not the same")?;
-    Ok(run)
+    let mut runs = vec![run];
+    if data.workload == Workload::Big {
+        let edited = super::stories::edited(&a.folder(), place)?;
+        let meter = Meter::begin(&[&a, &b])?;
+        super::stories::put_edited(&edited, &a.folder())?;
+        a.scan()?;
+        // One byte was inserted.
+        b.until_has(data.files, data.bytes + 1)?;
+        runs.push(meter.end("syncthing", data.workload, "edit", &[&a, &b])?);
+    }
+    Ok(runs)
 }

@@ -214,9 +214,9 @@ impl FolderActor {
     pub(crate) fn contacts(&self) -> Vec<Ticket> {
         let seeders = self.config.seeders.iter().filter_map(|seeder| seeder.ticket());
         let contacts = self.config.contacts.iter().filter_map(|text| Ticket::from_text(text).ok());
-        let (own, now) = (self.device.public().sig, self.around.now_ms());
-        let has_place = |key| self.replica.reach(&Who { kind: KeyKind::Device, key }, now).is_some();
-        let others = self.replica.addresses().filter(|note| note.device != own && has_place(note.device));
+        let own = self.device.public().sig;
+        let has_place = |device| device != own && self.replica.membership().is_device(&device);
+        let others = self.replica.addresses().filter(|note| has_place(note.device));
         let notes = others.flat_map(|note| self.open_note(note));
         seeders.chain(contacts).chain(notes).collect()
     }
