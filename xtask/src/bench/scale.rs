@@ -219,12 +219,16 @@ fn draw(path: &Path, what: &str, points: &[(u64, Figures)]) -> Result<(), Box<dy
     let (least, most) = (sizes.clone().fold(f64::MAX, f64::min), sizes.fold(1.0, f64::max));
     let values = || points.iter().flat_map(|(_, figures)| figures.values().copied()).filter(|value| *value > 0.0);
     let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max));
+    // A third of the width is for the names, beside the lines.
+    let beside = (most / least).max(1.0).sqrt();
     let mut chart = ChartBuilder::on(&page)
         .margin(16)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d((least..most).log_scale(), (low * 0.8..high * 1.5).log_scale())?;
-    chart.configure_mesh().x_desc(what).light_line_style(WHITE.mix(0.0)).draw()?;
+        .build_cartesian_2d((least..most * beside).log_scale(), (low * 0.8..high * 1.5).log_scale())?;
+    let label = |figure: &f64| report::figure(*figure);
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc(what).light_line_style(WHITE.mix(0.0)).x_label_formatter(&label).y_label_formatter(&label).draw()?;
     let names: Vec<&str> = points.first().map(|(_, figures)| figures.keys().copied().collect()).unwrap_or_default();
     for (at, name) in names.iter().enumerate() {
         let colour = Palette99::pick(at).to_rgba();
@@ -237,7 +241,7 @@ fn draw(path: &Path, what: &str, points: &[(u64, Figures)]) -> Result<(), Box<dy
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::MiddleRight)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.2))
         .draw()?;
