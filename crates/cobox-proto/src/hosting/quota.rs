@@ -60,6 +60,11 @@ impl Quota {
         left
     }
 
+    /// The most that a head which announces so little may bring in any case, whatever its member's share.
+    pub fn left_for_small(&self, room: &Room, announced_bytes: u64) -> u64 {
+        if announced_bytes > RESERVE_HEAD_BYTES_MAX { 0 } else { self.free(room).min(RESERVE_HEAD_BYTES_MAX) }
+    }
+
     /// Whether a head that brings `announced_bytes` for `member` may come in.
     ///
     /// Errors: the status to answer with.

@@ -445,6 +445,7 @@ impl Tenant {
                 // Much of what the heads before it announced may be gone again: it is tried, if it fits by itself.
                 let alone = Budget::announced(heads.get(head).into_iter()).minus(0, held);
                 quota.admit(&room, &member, alone.bytes)?;
+                left = left.max(quota.left_for_small(&room, alone.bytes));
             }
         }
         match self.overran.get(head) {
