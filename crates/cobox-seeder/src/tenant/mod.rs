@@ -169,17 +169,9 @@ impl TenantHandle {
         Ok(Self { inbox, blocks, records, orders, view, thread: Mutex::new(Some(thread)) })
     }
 
-    /// How it stands, as of the last thing that happened.
-    pub(crate) fn view(&self) -> View {
-        self.view.borrow().clone()
-    }
-
-    /// How it stands, once that is known.
+    /// How it stands as of the last thing that happened, once that is known.
     pub(crate) async fn loaded_view(&self) -> View {
-        let mut view = self.view.clone();
-        // Fails when the thread has ended; then the last view counts.
-        let _ended = view.wait_for(|view| view.loaded).await;
-        self.view()
+        loaded(self.view.clone()).await
     }
 
     /// Tells it something; lost if it has ended.
@@ -192,6 +184,40 @@ impl TenantHandle {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a folder's thread ended by a mistake of its own");
+        }
+    }
+}
+
+async fn loaded(mut view: watch::Receiver<View>) -> View {
+    // What was waited for keeps whoever tells of a change waiting as long as it is held. To look again meanwhile would be to wait for them.
+    let seen = view.wait_for(|view| view.loaded).await.map(|view| view.clone());
+    // The thread has ended; then the last view counts.
+    seen.unwrap_or_else(|_ended| view.borrow().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Asked again and again while all of it changes, a folder answers and goes on.
+    #[test]
+    fn who_asks_how_it_stands_does_not_stop_the_folder() {
+        let (tell, view) = watch::channel(View { loaded: true, ..View::default() });
+        let (done, ended) = std::sync::mpsc::channel();
+        let told = done.clone();
+        std::thread::spawn(move || {
+            (0..200_000).for_each(|states| tell.send_modify(|view| view.states = states));
+            told.send(()).unwrap();
+        });
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            (0..200_000).for_each(|_| assert!(runtime.block_on(loaded(view.clone())).loaded));
+            done.send(()).unwrap();
+        });
+        for _ in 0..2 {
+            ended.recv_timeout(Duration::from_secs(60)).expect("neither waits for the other for ever");
         }
     }
 }
