@@ -29,9 +29,9 @@ impl Ways {
         name(dice.pick(if self.kinds { BOTH } else { DIRS }).copied().unwrap_or("d"))
     }
 
-    /// Whether the place is free for one of a kind, or is now that the other kind that had its name is deleted.
+    /// Whether the place is free, or is now that what had its name is deleted.
     fn makes_room(self, dice: &mut Dice, disk: &mut Disk, ledger: &mut Ledger, who: char, place: &FolderPath) -> bool {
-        if self.kinds && dice.one_in(2) {
+        if self.kinds && disk.tree.contains_key(place) && dice.one_in(2) {
             ledger.delete(disk, place, who);
             disk.erase(place);
         }
@@ -147,8 +147,7 @@ pub(crate) fn act(
         }
         9 | 10 => {
             let path = some_dir(dice, disk).join(&ways.dir_name(dice));
-            let is_taken = disk.tree.contains_key(&path);
-            if is_dir(disk, &path) || path.depth() > 4 || is_taken && !ways.makes_room(dice, disk, ledger, who, &path) {
+            if is_dir(disk, &path) || path.depth() > 4 || !ways.makes_room(dice, disk, ledger, who, &path) {
                 return None;
             }
             disk.make_dir(&path);
@@ -172,11 +171,8 @@ pub(crate) fn act(
         13 | 14 => {
             let from = some(dice, disk, |node| matches!(node, Node::Dir(_))).filter(|_| ways.moves_dirs)?;
             let to = some_dir(dice, disk).join(&ways.dir_name(dice));
-            let is_taken = disk.tree.contains_key(&to);
-            if to.starts_with(&from)
-                || from.starts_with(&to)
-                || is_taken && !ways.makes_room(dice, disk, ledger, who, &to)
-            {
+            let is_within = to.starts_with(&from) || from.starts_with(&to);
+            if is_within || !ways.makes_room(dice, disk, ledger, who, &to) {
                 return None;
             }
             ledger.handle(disk, &from, who);

@@ -108,24 +108,23 @@ impl LineOptions {
 
 impl Options {
     /// How many worlds failed.
-    fn run(self, kind: One) -> Result<usize> {
-        let options = self;
+    fn run(&self, kind: One) -> Result<usize> {
         let beside = std::env::current_exe()?.parent().context("a program lies in a directory")?.to_path_buf();
-        let programs = options.programs.clone().unwrap_or(beside);
+        let programs = self.programs.clone().unwrap_or(beside);
         let programs = Programs { cobox: programs.join("cobox"), seeder: programs.join("cobox-seeder") };
-        let seed = options.seed.unwrap_or_else(|| {
+        let seed = self.seed.unwrap_or_else(|| {
             std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs() % 1_000_000 * 1000)
         });
         let begun = Instant::now();
         let enough = |faults: usize| {
-            options.faults.is_some_and(|most| faults >= most)
-                || options.minutes.is_some_and(|most| begun.elapsed().as_secs_f64() >= most * 60.0)
+            self.faults.is_some_and(|most| faults >= most)
+                || self.minutes.is_some_and(|most| begun.elapsed().as_secs_f64() >= most * 60.0)
         };
         let (mut all, mut failed, mut worlds) = (Tally::default(), Vec::new(), 0_u64);
         loop {
             let world = seed + worlds;
-            let left = options.faults.map_or(options.world, |most| most.saturating_sub(all.faults).min(options.world));
-            match one(kind, &options, &programs, world, left) {
+            let left = self.faults.map_or(self.world, |most| most.saturating_sub(all.faults).min(self.world));
+            match one(kind, self, &programs, world, left) {
                 Ok(tally) => {
                     println!("seed {world}: {tally:?}");
                     all.faults += tally.faults;
@@ -147,7 +146,7 @@ impl Options {
                 }
             }
             worlds += 1;
-            if enough(all.faults) || (options.faults, options.minutes) == (None, None) {
+            if enough(all.faults) || (self.faults, self.minutes) == (None, None) {
                 break;
             }
         }

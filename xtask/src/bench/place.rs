@@ -34,6 +34,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    pub(crate) fn new(below: &Path, programs: &Path, many_files: bool) -> Result<Self> {
+        let root = below.join(format!("run-{}", std::process::id()));
+        if root.exists() {
+            fs::remove_dir_all(&root)?;
+        }
+        fs::create_dir_all(&root)?;
+        Ok(Self { root, programs: programs.into(), many_files, line: None })
+    }
+
     /// With a line between its computers, of which there are two then.
     pub(crate) fn on(mut self, line: Line) -> Self {
         self.line = Some(line);
@@ -43,15 +52,6 @@ impl Place {
     /// The line, which is the place's no more.
     pub(crate) fn take_line(&mut self) -> Option<Line> {
         self.line.take()
-    }
-
-    pub(crate) fn new(below: &Path, programs: &Path, many_files: bool) -> Result<Self> {
-        let root = below.join(format!("run-{}", std::process::id()));
-        if root.exists() {
-            fs::remove_dir_all(&root)?;
-        }
-        fs::create_dir_all(&root)?;
-        Ok(Self { root, programs: programs.into(), many_files, line: None })
     }
 
     pub(crate) fn root(&self) -> &Path {

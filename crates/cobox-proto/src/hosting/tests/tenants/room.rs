@@ -2,8 +2,8 @@
 
 use super::*;
 
-#[test]
-fn without_room_the_new_is_refused_in_words_and_the_old_stays() {
+/// A host whose room is a hundred blocks.
+fn small_host() -> Host {
     let mut folder = Folder::of(&[]);
     folder.hire(51, 100 * BLOCK_BYTES);
     let mut shelf = MemShelf::default();
@@ -13,6 +13,33 @@ fn without_room_the_new_is_refused_in_words_and_the_old_stays() {
     let mut host = Host { tenant, shelf, folder, ..host() };
     host.said.clear();
     host.meet();
+    host
+}
+
+/// A head that is kept, with these chunks, and after it one that there is no room for.
+fn kept_and_refused(host: &mut Host, chunks: std::ops::Range<u16>) -> SignedHead {
+    let blocks = chunks.len() as u64 + 1;
+    let small = host.tree(1000, chunks);
+    let first = host.publish(1, None, small, blocks);
+    let large = host.tree(2000, 100..300);
+    let second = host.publish(1, Some(&first), large, 201);
+    assert_eq!(host.holding(&second), Some(Holding::NoRoom));
+    second
+}
+
+/// The same person goes on from a head that was refused.
+fn goes_on(host: &mut Host, refused: &SignedHead, root: Cid, blocks: u64) -> SignedHead {
+    let mut head = host.folder.unsigned_head(1, Some(refused), &[], root);
+    head.skip = Some(refused.id());
+    let head = Host::announce(head, 1, blocks);
+    host.now_ms += 1;
+    host.bring(&head);
+    head
+}
+
+#[test]
+fn without_room_the_new_is_refused_in_words_and_the_old_stays() {
+    let mut host = small_host();
     let old = host.tree(1000, 0..20);
     let first = host.publish(1, None, old, 21);
     assert_eq!(host.holding(&first), Some(Holding::Complete));
@@ -55,15 +82,7 @@ fn d4_a_full_disk_is_told_once_and_the_receipt_follows_when_there_is_room() {
 
 #[test]
 fn what_lies_in_vaults_beside_the_folder_counts_against_its_room() {
-    let mut folder = Folder::of(&[]);
-    folder.hire(51, 100 * BLOCK_BYTES);
-    let mut shelf = MemShelf::default();
-    let now_ms = 20_000 * DAY_MS;
-    let tenant =
-        Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(51), promise(), &mut shelf);
-    let mut host = Host { tenant, shelf, folder, ..host() };
-    host.said.clear();
-    host.meet();
+    let mut host = small_host();
     host.tenant.charge_beside(90 * BLOCK_BYTES);
     let root = host.tree(1000, 0..20);
     let head = host.publish(1, None, root, 21);
@@ -78,34 +97,12 @@ fn what_lies_in_vaults_beside_the_folder_counts_against_its_room() {
     assert_eq!(host.receipts().last().unwrap().free_bytes, (100 - 10 - 21) * BLOCK_BYTES);
 }
 
-/// A host whose room is a hundred blocks.
-fn small_host() -> Host {
-    let mut folder = Folder::of(&[]);
-    folder.hire(51, 100 * BLOCK_BYTES);
-    let mut shelf = MemShelf::default();
-    let now_ms = 20_000 * DAY_MS;
-    let tenant =
-        Tenant::restore(now_ms, folder.genesis(), folder.kept(), BTreeMap::new(), key(51), promise(), &mut shelf);
-    let mut host = Host { tenant, shelf, folder, ..host() };
-    host.said.clear();
-    host.meet();
-    host
-}
-
 #[test]
 fn d4_what_was_too_large_and_is_deleted_again_does_not_stand_in_the_way() {
     let mut host = small_host();
-    let small = host.tree(1000, 0..20);
-    let first = host.publish(1, None, small, 21);
-    let large = host.tree(2000, 100..300);
-    let second = host.publish(1, Some(&first), large, 201);
-    assert_eq!(host.holding(&second), Some(Holding::NoRoom));
+    let second = kept_and_refused(&mut host, 0..20);
     let again = host.tree(1001, 0..22);
-    let mut third = host.folder.unsigned_head(1, Some(&second), &[], again);
-    third.skip = Some(second.id());
-    let third = Host::announce(third, 1, 3);
-    host.now_ms += 1;
-    host.bring(&third);
+    let third = goes_on(&mut host, &second, again, 3);
     assert_eq!(host.holding(&third), Some(Holding::Complete));
     assert_eq!(host.fetched.len(), 21 + 3, "nothing of what was deleted");
     assert!(host.whole(&again));
@@ -115,17 +112,9 @@ fn d4_what_was_too_large_and_is_deleted_again_does_not_stand_in_the_way() {
 #[test]
 fn d4_a_small_head_after_refused_ones_has_the_reserve() {
     let mut host = small_host();
-    let nearly_all = host.tree(1000, 0..97);
-    let first = host.publish(1, None, nearly_all, 98);
-    let large = host.tree(2000, 100..300);
-    let second = host.publish(1, Some(&first), large, 201);
-    assert_eq!(host.holding(&second), Some(Holding::NoRoom));
+    let second = kept_and_refused(&mut host, 0..97);
     let less = host.tree(1001, 0..60);
-    let mut third = host.folder.unsigned_head(1, Some(&second), &[], less);
-    third.skip = Some(second.id());
-    let third = Host::announce(third, 1, 1);
-    host.now_ms += 1;
-    host.bring(&third);
+    let third = goes_on(&mut host, &second, less, 1);
     assert_eq!(host.holding(&third), Some(Holding::Complete));
     assert!(host.whole(&less) && host.tenant.quota().used() <= 100 * BLOCK_BYTES);
 }
@@ -164,11 +153,7 @@ fn x7_a_head_that_hides_behind_old_announcements_comes_as_far_as_there_is_room_a
     let first = host.publish(1, None, small, 21);
     let second = host.publish(1, Some(&first), moon, 100_000);
     let hidden = host.tree(3000, 2000..2300);
-    let mut third = host.folder.unsigned_head(1, Some(&second), &[], hidden);
-    third.skip = Some(second.id());
-    let third = Host::announce(third, 1, 5);
-    host.now_ms += 1;
-    host.bring(&third);
+    let third = goes_on(&mut host, &second, hidden, 5);
     assert_eq!(host.holding(&third), Some(Holding::NoRoom));
     let fetched = host.fetched.len();
     assert!(fetched <= 21 + 301, "at most what a message may ask for at once beyond the room");
