@@ -27,6 +27,7 @@ use cobox_core::members::{
 use cobox_net::{Config as NetConfig, Endpoint, Inbox, Listen, NetError, Post};
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
+use cobox_proto::limits::MEMBER_SLOTS;
 use cobox_proto::members::{FolderKind, Genesis, OpBody, Policy, SignedOp};
 use cobox_proto::wire::OpEnvelopes;
 use cobox_store::{DiskStore, FolderStore, StoreError};
@@ -530,19 +531,23 @@ impl Daemon {
     }
 
     /// The next member slot that no folder here uses or used. A slot is for one stay in one folder: its key would be known again in another
-    /// one, and in the same one it is spent.
-    pub(crate) fn free_slot(&self) -> u16 {
+    /// one, and in the same one it is spent. `None` if the last one is used.
+    pub(crate) fn free_slot(&self) -> Option<u16> {
+        self.highest_slot().checked_add(1).filter(|next| usize::from(*next) < MEMBER_SLOTS)
+    }
+
+    fn highest_slot(&self) -> u16 {
         let slots = self.running().into_iter().map(|running| running.config.slot);
         let unopened = self.unopened().into_iter().map(|unopened| unopened.config.slot);
         let left = self.store.value(&FolderId::ZERO, SLOT_LEFT).ok().flatten();
         let left = left.and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
         let asked = self.joinings.slots().into_iter();
-        slots.chain(unopened).chain(left).chain(asked).max().unwrap_or(VAULT_SLOT) + 1
+        slots.chain(unopened).chain(left).chain(asked).max().unwrap_or(VAULT_SLOT)
     }
 
     /// A folder with this slot is about to be left.
     fn note_slot(&self, slot: u16) -> Result<(), StartError> {
-        let highest = slot.max(self.free_slot() - 1);
+        let highest = slot.max(self.highest_slot());
         Ok(self.store.put_value(&FolderId::ZERO, SLOT_LEFT, &highest.to_le_bytes())?)
     }
 

@@ -168,6 +168,8 @@ codes! {
     ForgetNotFound = "forget_not_found", 404, NotFound;
     /// It would take away the last whole copy that is known, or leave it on this computer alone.
     LastCopy = "last_copy", 409, Refused;
+    /// The person has been in as many folders as their recovery words hold keys for.
+    FoldersUsedUp = "folders_used_up", 409, Refused;
 }
 
 impl Serialize for ErrorCode {

@@ -16,6 +16,7 @@ use cobox_net::{FolderEvent, Opener, Pass};
 use cobox_proto::codec::Canonical;
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::FolderId;
+use cobox_proto::limits::MEMBER_SLOTS;
 use cobox_proto::members::{Log, OpBody, Role, SignedOp};
 use cobox_proto::replicate::tells_refusal;
 use cobox_proto::wire::proof::KeyKind;
@@ -106,6 +107,9 @@ impl Asked {
         let mut device_seed = Zeroizing::new([0; 32]);
         let seed = Zeroizing::new(hex.decode(kept.device_seed.as_bytes()).ok()?);
         device_seed.copy_from_slice(seed.get(..32)?);
+        if usize::from(kept.slot) >= MEMBER_SLOTS {
+            return None;
+        }
         Some(Self {
             code,
             device_seed,

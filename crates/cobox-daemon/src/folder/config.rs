@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
+use cobox_proto::limits::MEMBER_SLOTS;
 use serde::{Deserialize, Serialize};
 
 /// Why the file can not be used.
@@ -111,6 +112,9 @@ impl FolderConfig {
         let damaged = |why: String| FolderConfigError::Damaged { path: path.into(), why };
         let config: Self = serde_json::from_slice(&bytes).map_err(|why| damaged(why.to_string()))?;
         config.folder().ok_or_else(|| damaged("its id is no folder id".into()))?;
+        if usize::from(config.slot) >= MEMBER_SLOTS {
+            return Err(damaged(format!("there is no member slot {}", config.slot)));
+        }
         Ok(config)
     }
 

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use cobox_proto::id::FolderId;
+use cobox_proto::limits::MEMBER_SLOTS;
+use cobox_store::FolderStore;
+
 use crate::e2e_world::World;
 
 #[test]
@@ -52,4 +56,27 @@ fn k9_a_second_service_on_a_home_is_refused_and_the_first_goes_on() {
     fs::write(docs.join("note"), "hello").unwrap();
     let status = ana.wait("docs");
     assert_eq!((status["files"].as_u64(), status["problems"].as_array().unwrap().len()), (Some(1), 0));
+}
+
+#[test]
+fn a_folder_more_than_the_words_hold_keys_for_is_refused_and_the_service_goes_on() {
+    let world = World::new();
+    let (mut ana, ben) = (world.person("Ana"), world.person("Ben"));
+    let docs = ana.create("docs");
+    ben.create("theirs");
+    let code = ben.invite("theirs", &ana);
+    ana.down();
+    // As after two hundred and fifty-five folders, all of which but one were left.
+    let records = FolderStore::open(&ana.home().join("state/folders.db")).unwrap();
+    records.put_value(&FolderId::ZERO, "slot-left", &(MEMBER_SLOTS as u16 - 1).to_le_bytes()).unwrap();
+    drop(records);
+    ana.up();
+    let more = ana.folder("more");
+    fs::create_dir_all(&more).unwrap();
+    assert_eq!(ana.refused(&["create", more.to_str().unwrap()]), (5, "folders_used_up".into()));
+    assert!(!more.join(".cobox").exists());
+    assert_eq!(ana.refused(&["join", &code]), (5, "folders_used_up".into()));
+    assert_eq!(ben.json(&["invites", "list", "theirs"])["invites"].as_array().unwrap().len(), 1, "it cost no invite");
+    fs::write(docs.join("note"), "hello").unwrap();
+    assert_eq!(ana.wait("docs")["files"], 1);
 }

@@ -103,10 +103,10 @@ impl Daemon {
         }
         // Looked at before anything is asked of anybody, so that a wrong path costs no invite.
         let root = typed.map(|path| self.prepare_root(path)).transpose()?;
+        let slot = self.slot_of_a_new_folder()?;
         // By another code: what was asked by the one before is over.
         self.forget_joining(&code.folder).map_err(failed)?;
         let deadline = deadline.max(news.unwrap_or(deadline));
-        let slot = self.free_slot();
         match self.enter_by_invite(&code, root.as_deref(), slot, deadline, news).await? {
             Came::In(entered, keys, device_seed, link) => {
                 let entering = Entering { code: &code, typed, slot, link, deadline };

@@ -8,6 +8,7 @@ use cobox_core::keys::FolderKeys;
 use cobox_core::path::FolderPath;
 use cobox_core::state::Kind;
 use cobox_proto::id::{Cid, EpochTag};
+use cobox_proto::limits::MEMBER_SLOTS;
 use cobox_proto::members::FolderKind;
 
 use super::super::{Daemon, Running};
@@ -34,9 +35,8 @@ impl Daemon {
             Profile::Cdc => cobox_core::keys::Profile::Cdc,
             Profile::Uniform => cobox_core::keys::Profile::Uniform,
         };
-        let new = self
-            .found(FolderKind::Folder, self.free_slot(), name.clone(), Some(root.clone()), profile)
-            .map_err(failed)?;
+        let slot = self.slot_of_a_new_folder()?;
+        let new = self.found(FolderKind::Folder, slot, name.clone(), Some(root.clone()), profile).map_err(failed)?;
         let id = new.genesis.folder_id();
         DiskTree::adopt(&root, id, &self.off_limits())
             .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
@@ -46,6 +46,18 @@ impl Daemon {
             .publish(News::new(EventKind::FolderAdded, format!("{name} is a folder now")).folder(id.to_string()));
         let folder = FolderName { id: id.to_string(), name, path: root.display().to_string() };
         Ok(FolderReply { folder, already: false })
+    }
+
+    /// The keys by which the person will belong to one folder more.
+    pub(super) fn slot_of_a_new_folder(&self) -> Result<u16, ApiError> {
+        self.free_slot().ok_or_else(|| {
+            let folders = MEMBER_SLOTS - 1;
+            ApiError::new(
+                ErrorCode::FoldersUsedUp,
+                format!("you have been in {folders} folders, and your twelve words hold keys for no more, even where you left some"),
+            )
+            .hint("`cobox up --home OTHER-DIRECTORY` begins another identity on this computer, with words of its own")
+        })
     }
 
     /// A folder may lie neither in another nor above one.
