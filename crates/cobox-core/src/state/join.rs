@@ -94,6 +94,11 @@ impl State {
         theirs: &Differences,
         epochs: &dyn EpochDepth,
     ) -> (Touched, Vec<Alarm>) {
+        if self.is_empty() && self.ctx.is_empty() {
+            // Who knows nothing takes all as it is, and has nothing to compare.
+            let all = theirs.iter().filter(|(_, item)| item.is_some()).map(|(inode, item)| (*inode, item.clone()));
+            return (self.adopt(all.collect(), other_ctx, other_forks), Vec::new());
+        }
         let mut joiner = Joiner { my_ctx: &self.ctx, their_ctx: other_ctx, epochs, alarms: Vec::new() };
         let changes = theirs
             .iter()

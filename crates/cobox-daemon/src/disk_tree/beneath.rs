@@ -9,7 +9,7 @@ use std::rc::Rc;
 use cobox_core::path::{CONTROL_DIR, FolderPath};
 #[cfg(target_os = "linux")]
 use rustix::fs::ResolveFlags;
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use super::Inner;
@@ -230,15 +230,20 @@ pub(crate) fn again<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, 
 
 /// All names in a directory. A failure half way is the failure of the whole: a part of a list says nothing (d6).
 pub(crate) fn list(dir: impl AsFd) -> Result<Vec<Vec<u8>>, Errno> {
-    let mut names = Vec::new();
+    Ok(list_with_types(dir)?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The same with what each is, where the disk tells so without being asked.
+pub(crate) fn list_with_types(dir: impl AsFd) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
+    let mut found = Vec::new();
     for entry in rustix::fs::Dir::read_from(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(name.to_vec());
+            found.push((name.to_vec(), entry.file_type()));
         }
     }
-    Ok(names)
+    Ok(found)
 }
 
 /// One end of a rename.

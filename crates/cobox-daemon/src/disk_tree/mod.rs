@@ -41,7 +41,7 @@ pub use seen::{Seen, Stamp};
 pub(crate) use temp::FILES_SYNCED_ALONE_MAX;
 pub use temp::TempFile;
 pub use walk::{SkipReason, Skipped, WalkReport};
-pub use watch::{Watch, WatchEvent, WatchSettings};
+pub use watch::{Begun, Watch, WatchEvent, WatchSettings};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};

@@ -13,7 +13,7 @@ use cobox_core::path::{CONTROL_DIR, FolderPath, Name};
 use cobox_core::symlink::stays_inside;
 use rustix::fs::FileType;
 
-use super::beneath::{LIST, Place, list, open_at, stat_at};
+use super::beneath::{LIST, Place, list_with_types, open_at, stat_at};
 use super::ignore::Ignore;
 use super::read::look;
 use super::root::is_folder_root;
@@ -102,8 +102,8 @@ impl WalkReport {
 struct Level {
     path: FolderPath,
     dir: Rc<OwnedFd>,
-    /// By the folder's names, which is the order of the walk.
-    entries: IntoIter<(Name, String)>,
+    /// By the folder's names, which is the order of the walk: what the disk calls each, and says it is.
+    entries: IntoIter<(Name, (String, FileType))>,
 }
 
 impl DiskTree {
@@ -150,7 +150,7 @@ impl DiskTree {
             },
         }
         while let Some(level) = levels.last_mut() {
-            let Some((name, local)) = level.entries.next() else {
+            let Some((name, (local, _))) = level.entries.next() else {
                 levels.pop();
                 continue;
             };
@@ -226,7 +226,7 @@ impl DiskTree {
 
     /// Lists a directory. On an error the subtree is reported and not entered.
     fn level(&self, path: FolderPath, dir: OwnedFd, report: &mut WalkReport) -> Option<Level> {
-        let found = match list(&dir) {
+        let found = match list_with_types(&dir) {
             Ok(found) => found,
             Err(error) => {
                 report.unreadable(&path, DiskError::io("list", &path, error).to_string());
@@ -235,7 +235,7 @@ impl DiskTree {
         };
         let names = self.0.read_names();
         let mut entries = BTreeMap::new();
-        for local in found {
+        for (local, is) in found {
             let show = |local: &[u8]| match path.is_root() {
                 true => String::from_utf8_lossy(local).into_owned(),
                 false => format!("{path}/{}", String::from_utf8_lossy(local)),
@@ -256,14 +256,14 @@ impl DiskTree {
             }
             match names.shared(&path, &local) {
                 Ok(Some(name)) => {
-                    entries.insert(name, local);
+                    entries.insert(name, (local, is));
                 }
                 Ok(None) => report.skip(show(local.as_bytes()), None, SkipReason::NameTaken),
                 Err(_) => report.skip(show(local.as_bytes()), None, SkipReason::BadName),
             }
         }
         drop(names);
-        let entries: Vec<(Name, String)> = entries.into_iter().collect();
+        let entries: Vec<_> = entries.into_iter().collect();
         Some(Level { path, dir: Rc::new(dir), entries: entries.into_iter() })
     }
 }
@@ -279,11 +279,12 @@ impl DiskTree {
         let Some(level) = self.level(path.clone(), dir, &mut WalkReport::default()) else {
             return Err(DiskError::NoDirectory { path: path.clone() });
         };
-        let is_dir = |local: &str| {
-            stat_at(&level.dir, local)
-                .is_ok_and(|stat| stat.is_some_and(|stat| file_type(&stat) == FileType::Directory))
+        let is_dir = |local: &str, is: FileType| match is {
+            FileType::Unknown => stat_at(&level.dir, local)
+                .is_ok_and(|stat| stat.is_some_and(|stat| file_type(&stat) == FileType::Directory)),
+            told => told == FileType::Directory,
         };
-        Ok(level.entries.as_slice().iter().map(|(name, local)| (path.join(name), is_dir(local))).collect())
+        Ok(level.entries.as_slice().iter().map(|(name, (local, is))| (path.join(name), is_dir(local, *is))).collect())
     }
 
     /// Where a path lies, for systems that take paths only. Nothing is opened by it.

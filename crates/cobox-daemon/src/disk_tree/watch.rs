@@ -9,10 +9,13 @@
 //! has been quiet for a while if a program still writes; at the latest after some seconds. Where something that was there before goes or
 //! is overwritten it hands over sooner, however much else happens, all but what is still being written: whoever judges what went must see
 //! it while it goes. It ends when the [`Watch`] is dropped; events not handed over by then are lost.
+//!
+//! Setting a large folder's watches takes a while, so that thread does it. Of what changes before that is done nothing may be heard: who
+//! lists the folder waits for [`Watch::begun`] first.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -79,7 +82,24 @@ impl Default for WatchSettings {
 /// A folder being watched; ends when dropped.
 pub struct Watch {
     shared: Arc<Shared>,
+    begun: Begun,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Tells when a watch has begun.
+#[derive(Debug, Clone, Default)]
+pub struct Begun(Arc<OnceLock<()>>);
+
+impl Begun {
+    /// Waits until everything is watched, or, as the watch tells, can not be.
+    pub fn wait(&self) {
+        self.0.wait();
+    }
+
+    pub(crate) fn say(&self) {
+        // Whoever said so before was right.
+        let _ = self.0.set(());
+    }
 }
 
 struct Shared {
@@ -110,8 +130,8 @@ struct Pending {
 }
 
 impl Watch {
-    /// Watches a folder. When it returns everything is watched; scan afterwards, since of earlier changes nothing is heard. Start anew when
-    /// the ignore rules change.
+    /// Watches a folder. Scan it once that has [`Self::begun`], since of earlier changes nothing is heard. Start anew when the ignore rules
+    /// change.
     pub fn start(
         tree: &DiskTree,
         ignore: Ignore,
@@ -124,22 +144,28 @@ impl Watch {
             pending: Mutex::new(Pending::default()),
             woken: Condvar::new(),
         });
-        let mut worker = Worker {
+        let begun = Begun::default();
+        let worker = Worker {
             tree: tree.clone(),
             ignore,
             shared: shared.clone(),
+            begun: begun.clone(),
             watcher: None,
             watched: BTreeSet::new(),
             locks: BTreeSet::new(),
             sink: Box::new(sink),
         };
-        worker.begin();
         let thread = std::thread::Builder::new().name("watch".into()).spawn(move || worker.run());
         if let Err(error) = &thread {
             // The closure, and with it the sink, is gone: there is nobody left to tell but the log.
             tracing::error!(%error, "can not start a thread that watches a folder; it is found out by scans only");
         }
-        Self { shared, thread: thread.ok() }
+        Self { shared, begun, thread: thread.ok() }
+    }
+
+    /// When all of the folder is watched.
+    pub fn begun(&self) -> Begun {
+        self.begun.clone()
     }
 
     /// Whether something was heard that is not handed over yet.
@@ -338,12 +364,20 @@ struct Worker {
     tree: DiskTree,
     ignore: Ignore,
     shared: Arc<Shared>,
+    begun: Begun,
     watcher: Option<RecommendedWatcher>,
     /// Directories watched one by one.
     watched: BTreeSet<FolderPath>,
     /// Editors' locks that were met in them and not told of yet.
     locks: BTreeSet<FolderPath>,
     sink: Box<dyn FnMut(WatchEvent) + Send>,
+}
+
+/// Nobody waits for what will never begin.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.begun.say();
+    }
 }
 
 impl Worker {
@@ -374,6 +408,8 @@ impl Worker {
     }
 
     fn run(mut self) {
+        self.begin();
+        self.begun.say();
         loop {
             let mut pending = self.shared.lock();
             if pending.stop {
@@ -460,6 +496,10 @@ impl Worker {
         let mut found = Vec::new();
         let mut dirs = vec![top.clone()];
         while let Some(dir) = dirs.pop() {
+            // Who drops the watch waits for this thread.
+            if self.shared.lock().stop {
+                break;
+            }
             if !DEEP && !self.watch(&dir) {
                 continue;
             }

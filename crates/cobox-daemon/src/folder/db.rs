@@ -117,8 +117,7 @@ impl FolderDb {
         if verdict != "ok" {
             return Err(self.damaged("its pages"));
         }
-        self.remembered()?;
-        self.synced().map(|_| ())
+        self.remembered().map(|_| ())
     }
 
     /// Writes something, to see whether that is possible.

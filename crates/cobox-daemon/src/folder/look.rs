@@ -12,7 +12,7 @@ use cobox_core::engine::Stat;
 use cobox_core::path::FolderPath;
 
 use super::seen;
-use crate::disk_tree::{DiskTree, IGNORE_FILE, Ignore, RootError, Seen, WalkReport};
+use crate::disk_tree::{Begun, DiskTree, IGNORE_FILE, Ignore, RootError, Seen, WalkReport};
 
 /// Entries handed over at once.
 const PART_ENTRIES: usize = 1024;
@@ -50,14 +50,19 @@ pub(super) struct Findings {
     pub(super) unsettled: Vec<FolderPath>,
 }
 
-/// Lists each request: everything if it names no path, else these paths and what is below them. `now_ns` is the time.
-pub(super) fn run(
-    disk: &DiskTree,
-    requests: &Receiver<Vec<FolderPath>>,
-    now_ns: &dyn Fn() -> i64,
-    tell: &dyn Fn(Looked),
-) {
-    while let Ok(under) = requests.recv() {
+/// A look at everything if it names no path, else at these paths and what is below them.
+pub(super) struct Request {
+    pub(super) under: Vec<FolderPath>,
+    /// Of what changes before this nothing may be heard, so the look is later.
+    pub(super) after: Option<Begun>,
+}
+
+/// Lists what each request asks for. `now_ns` is the time.
+pub(super) fn run(disk: &DiskTree, requests: &Receiver<Request>, now_ns: &dyn Fn() -> i64, tell: &dyn Fn(Looked)) {
+    while let Ok(Request { under, after }) = requests.recv() {
+        if let Some(begun) = after {
+            begun.wait();
+        }
         tell(match look(disk, &under, now_ns, tell) {
             Ok(findings) => Looked::Ended(findings),
             Err(lost) => Looked::RootLost(lost),
@@ -143,5 +148,36 @@ impl Findings {
         self.unreadable.extend(report.unreadable);
         self.skipped.extend(report.skipped.into_iter().map(|skipped| (skipped.shown, skipped.reason.to_string())));
         self.skipped_more += report.skipped_more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use cobox_proto::id::FolderId;
+
+    use super::*;
+    use crate::disk_tree::OffLimits;
+
+    #[test]
+    fn l13_what_comes_while_the_watches_are_set_is_found_by_the_look() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = DiskTree::adopt(root.path(), FolderId([7; 32]), &OffLimits::default()).unwrap();
+        let begun = Begun::default();
+        let (ask, requests) = channel();
+        let (tell, told) = channel();
+        let looker = std::thread::spawn(move || run(&disk, &requests, &|| 0, &|looked| tell.send(looked).unwrap()));
+        ask.send(Request { under: Vec::new(), after: Some(begun.clone()) }).unwrap();
+        assert!(told.recv_timeout(Duration::from_millis(50)).is_err(), "it looked before anything was watched");
+        std::fs::write(root.path().join("late"), "").unwrap();
+        begun.say();
+        drop(ask);
+        let late = FolderPath::parse("late").unwrap();
+        let lists =
+            |looked: Looked| matches!(looked, Looked::Listed(part) if part.iter().any(|(path, _)| *path == late));
+        assert!(told.iter().any(lists));
+        looker.join().unwrap();
     }
 }

@@ -82,6 +82,11 @@ impl Replica {
         assert!(!self.is_honest || alarms.is_empty(), "{alarms:?}");
         assert_eq!(with, (touched, alarms));
         assert_eq!(by_differences, self.state);
+        let (mut nobody, mut listed_to_nobody) = (State::new(), State::new());
+        let all = differences(&nobody, &theirs.0);
+        let touched = nobody.join(&theirs.0, &depths());
+        assert_eq!(listed_to_nobody.join_with(&theirs.0.ctx, &theirs.0.forks, &all, &depths()), touched);
+        assert_eq!(listed_to_nobody, nobody);
         self.history.join(&theirs.1);
         if let (Some(mine), Some(theirs)) = (&mut self.twin, &other.twin) {
             *mine = Twin::join(mine, theirs);

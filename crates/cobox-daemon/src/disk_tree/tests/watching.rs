@@ -31,6 +31,7 @@ fn listen(desk: &Desk, ignore: &str, settings: WatchSettings) -> Ear {
     let watch = Watch::start(&desk.tree, Ignore::parse(ignore), settings, move |event| {
         let _ = send.send(event);
     });
+    watch.begun().wait();
     Ear { _watch: watch, events, heard: BTreeSet::new() }
 }
 

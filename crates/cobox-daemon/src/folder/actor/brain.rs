@@ -2,7 +2,10 @@
 //!
 //! What must hold: a head is durable before it is published; a folder that was not remembered begins empty and deletes nothing (i5).
 
+use cobox_core::engine::Synced;
+
 use super::*;
+use crate::folder::db::Remembered;
 
 /// Nodes that came share one sync of the disk: so many bytes at most, and no longer than this after the first. A stop loses them, and they
 /// are fetched again.
@@ -18,6 +21,14 @@ pub(super) struct FreshNodes {
     pub(super) due_ms: Option<u64>,
 }
 
+/// What an engine goes on with.
+struct BeforeStop {
+    state: State,
+    tree: Tree,
+    frontier: BTreeSet<HeadId>,
+    synced: BTreeMap<FolderPath, Arc<Synced>>,
+}
+
 impl FolderActor {
     /// Starts the engine once there are keys: with what was remembered, or empty.
     pub(super) fn start_engine(&mut self) {
@@ -29,39 +40,32 @@ impl FolderActor {
         if self.unkept.is_some() {
             return;
         }
-        let setup = || Setup {
+        let remembered = self.read_what_was_remembered(&keys);
+        if remembered.is_none()
+            // Nothing was remembered, or it can not be read: begin empty. The heads are joined again, and what lies on
+            // the disk is compared with them file by file; equal content merges, nothing is deleted (I5).
+            // What was known of the disk belongs to the state that is lost: an entry that stayed would be taken for a
+            // deletion at the next start.
+            && let Err(why) = self.db.forget_disk()
+        {
+            return self.not_kept(why);
+        }
+        let setup = Setup {
             folder: self.folder,
             keys: (*keys).clone(),
             device: self.device.sig.clone(),
             entropy: self.around.random(),
             standing: self.standing(),
         };
-        let graph = self.replica.heads();
-        let heads = |frontier: &BTreeSet<HeadId>| -> Vec<SignedHead> {
-            let mut ids = graph.counting_or_behind(frontier);
-            ids.extend(self.adopted().iter().map(SignedHead::id));
-            ids.iter().filter_map(|id| graph.get(id)).cloned().collect()
-        };
-        let remembered = self.db.remembered().ok().flatten();
-        let engine = remembered.and_then(|remembered| {
-            let (state, tree) = load(&*self.blocks, remembered.root, &keys)?;
-            let synced = self.db.synced().ok()?;
-            let heads = heads(&remembered.frontier);
-            Some(Engine::new(setup(), state, tree, remembered.frontier, &heads, synced))
-        });
-        let mut engine = match engine {
-            Some(engine) => engine,
+        let mut engine = match remembered {
+            Some(BeforeStop { state, tree, frontier, synced }) => {
+                let heads = self.heads_of(&frontier);
+                Engine::new(setup, state, tree, frontier, &heads, synced)
+            }
             None => {
-                // Nothing was remembered, or it can not be read: begin empty. The heads are joined again, and what lies on
-                // the disk is compared with them file by file; equal content merges, nothing is deleted (I5).
-                // What was known of the disk belongs to the state that is lost: an entry that stayed would be taken for a
-                // deletion at the next start.
-                if let Err(why) = self.db.forget_disk() {
-                    return self.not_kept(why);
-                }
-                let mut engine = Engine::empty(setup(), epoch);
+                let mut engine = Engine::empty(setup, epoch);
                 let now = self.around.now_ms();
-                for head in heads(&BTreeSet::new()) {
+                for head in self.heads_of(&BTreeSet::new()) {
                     engine.handle(now, Input::Head(Box::new(head)));
                 }
                 engine
@@ -76,6 +80,30 @@ impl FolderActor {
         if self.config.reseal {
             self.tell_engine(Input::ResealContents);
         }
+    }
+
+    /// `None` if nothing was remembered, or it can not be read. With many files each half takes a while, so one is read beside the other.
+    fn read_what_was_remembered(&self, keys: &FolderKeys) -> Option<BeforeStop> {
+        let Remembered { root, frontier, .. } = self.db.remembered().ok()??;
+        let blocks = &*self.blocks;
+        let (loaded, synced) = std::thread::scope(|scope| {
+            let loading = scope.spawn(|| load(blocks, root, keys));
+            let synced = self.db.synced();
+            (loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), synced)
+        });
+        if let Err(why) = &synced {
+            tracing::error!(%why, "what a folder remembered of its disk can not be read; it is compared anew");
+        }
+        let (state, tree) = loaded?;
+        Some(BeforeStop { state, tree, frontier, synced: synced.ok()? })
+    }
+
+    /// The heads that count for an engine whose state is the join of these.
+    fn heads_of(&self, frontier: &BTreeSet<HeadId>) -> Vec<SignedHead> {
+        let graph = self.replica.heads();
+        let mut ids = graph.counting_or_behind(frontier);
+        ids.extend(self.adopted().iter().map(SignedHead::id));
+        ids.iter().filter_map(|id| graph.get(id)).cloned().collect()
     }
 
     /// Heads that a stop kept from being published: what they say stands in the remembered state already.

@@ -175,7 +175,7 @@ impl FolderActor {
         self.tell_what_was_set_aside();
         self.tell_engine(Input::ScanBegun { under: paths.clone() });
         if let Some(disk) = &self.disk {
-            let _ = disk.looker.send(paths);
+            let _ = disk.looker.send(look::Request { under: paths, after: disk.watch.as_ref().map(Watch::begun) });
         }
     }
 

@@ -254,7 +254,7 @@ struct Disk {
     /// Bytes of blocks the applier was sent and has not written.
     unwritten: Arc<AtomicU64>,
     hasher: Asks,
-    looker: std_mpsc::Sender<Vec<FolderPath>>,
+    looker: std_mpsc::Sender<look::Request>,
     watch: Option<Watch>,
 }
 
