@@ -16,8 +16,8 @@ use crate::disk_tree::{Begun, DiskTree, IGNORE_FILE, Ignore, RootError, Seen, Wa
 
 /// Entries handed over at once.
 const PART_ENTRIES: usize = 1024;
-/// More files than this that were written a moment ago are looked at by looking at everything.
-const UNSETTLED_MAX: usize = 1000;
+/// More files than this that were written a moment ago are looked at by looking at everything. We ourselves write some thousands a second.
+const UNSETTLED_MAX: usize = 20_000;
 
 /// What the listing found.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ mod hash;
 mod left_out;
 mod look;
 mod lookback;
+mod looks;
 mod pace;
 mod pieces;
 mod records;

@@ -136,7 +136,7 @@ impl FolderActor {
     pub(super) fn is_at_rest(&self) -> bool {
         let Some(engine) = &self.engine else { return false };
         let summary = engine.summary();
-        let looked = self.look_next.is_none() && !self.looking && self.reading == 0;
+        let looked = self.looks.is_idle() && self.reading == 0;
         let settled = summary.settled && summary.pending_files == 0 && summary.held_files == 0;
         looked && settled && self.tree_is_known() && self.engine_wants.is_empty()
     }

@@ -113,8 +113,7 @@ impl FolderActor {
         }
         // With nobody there to do it, a look that waits would never end; whoever comes back is looked at whole. Who waits for it hears
         // that it is over.
-        self.look_next = None;
-        self.look_later = None;
+        self.looks.forget_wanted();
         self.scan_requested.clear();
     }
 
@@ -132,27 +131,18 @@ impl FolderActor {
         if self.disk.is_none() {
             return;
         }
-        let Some((due, waiting)) = &mut self.look_next else {
-            self.look_next = Some((due_ms, paths));
-            return;
-        };
-        *due = due_ms.min(*due);
-        match waiting.is_empty() || paths.is_empty() {
-            true => waiting.clear(),
-            false => waiting.extend(paths),
-        }
+        self.looks.want(due_ms, paths);
     }
 
     /// Whether something happened in the directory that is not looked at yet.
     pub(super) fn hears_somebody(&self) -> bool {
         let gathers = self.disk.as_ref().and_then(|disk| disk.watch.as_ref()).is_some_and(Watch::gathers);
-        gathers || self.looking || self.look_next.is_some()
+        gathers || !self.looks.is_idle()
     }
 
     pub(super) fn look_if_due(&mut self, now: u64) {
-        let pace_ms = self.look_pace.due_ms();
-        if self.looking || self.disk.is_none() || self.look_next.as_ref().is_none_or(|(due, _)| pace_ms.max(*due) > now)
-        {
+        let asked = !self.scan_requested.is_empty();
+        if self.disk.is_none() || !self.looks.is_due(now, asked) {
             return;
         }
         // While the disk is looked at nothing is planned: what the last look brought comes first.
@@ -160,18 +150,14 @@ impl FolderActor {
         if self.engine.is_none() {
             return;
         }
-        let Some((_, mut paths)) = self.look_next.take() else { return };
-        self.look_pace.begins(now);
-        paths.sort();
-        paths.dedup();
-        let everything = paths.is_empty();
-        if everything {
+        let Some(paths) = self.looks.begin(now, asked) else { return };
+        if paths.is_empty() {
+            // Whoever asked for a look at everything hears when this one is over.
+            self.scan_waiters.extend(self.scan_requested.drain(..));
             let unwatched = self.disk.as_ref().is_some_and(|disk| disk.watch.is_none());
             let often_ms = if unwatched { RESCAN_UNWATCHED_MS } else { u64::MAX };
             self.next_rescan_ms = now + often_ms.min(self.around.rescan_ms());
         }
-        self.scan_waiters.extend(self.scan_requested.drain(..));
-        self.looking = true;
         self.tell_what_was_set_aside();
         self.tell_engine(Input::ScanBegun { under: paths.clone() });
         if let Some(disk) = &self.disk {
@@ -368,18 +354,7 @@ impl FolderActor {
         if unsettled.iter().any(FolderPath::is_root) {
             unsettled.clear();
         }
-        match &mut self.look_later {
-            Some((_, waiting)) if waiting.is_empty() || unsettled.is_empty() => waiting.clear(),
-            Some((_, waiting)) => waiting.extend(unsettled),
-            None => self.look_later = Some((due, unsettled)),
-        }
-    }
-
-    /// Plans the looks whose time has come.
-    pub(super) fn look_later_if_due(&mut self, now: u64) {
-        if let Some((_, paths)) = self.look_later.take_if(|(due, _)| *due <= now) {
-            self.look_at(paths);
-        }
+        self.looks.want_later(due, unsettled);
     }
 
     pub(super) fn lost_root(&mut self, lost: &RootError) {
@@ -390,8 +365,8 @@ impl FolderActor {
     }
 
     pub(super) fn scan_maybe_over(&mut self) {
-        if self.looking && self.engine.as_ref().is_some_and(|engine| !engine.is_scanning()) {
-            self.looking = false;
+        let is_over = self.engine.as_ref().is_some_and(|engine| !engine.is_scanning());
+        if is_over && self.looks.end(self.around.now_ms()) {
             for waiter in self.scan_waiters.drain(..) {
                 let _ = waiter.send(());
             }

@@ -66,7 +66,7 @@ use crate::folder::db::{DbError, FolderDb};
 use crate::folder::hash::{self, Ask, Asks, Hashed};
 use crate::folder::left_out::LeftOut;
 use crate::folder::look::{self, Looked};
-use crate::folder::pace::Pace;
+use crate::folder::looks::Looks;
 use crate::folder::records::Records;
 use crate::folder::rest::Rest;
 use crate::folder::seen;
@@ -288,13 +288,8 @@ pub(crate) struct FolderActor {
     attaching: BTreeMap<PeerId, oneshot::Sender<Result<(), String>>>,
     /// What is no content here, as the last look or the watcher read it.
     rules: Option<Arc<Ignore>>,
-    /// Paths to look at, and when; an empty list is everything.
-    look_next: Option<(u64, Vec<FolderPath>)>,
-    look_pace: Pace,
-    looking: bool,
+    looks: Looks,
     told_set_aside: bool,
-    /// Files that were written just before they were looked at, and when to look again; an empty list is everything.
-    look_later: Option<(u64, Vec<FolderPath>)>,
     reading: u64,
     /// What the engine wants remembered and is not durable yet.
     memory: Option<Memory>,
@@ -398,11 +393,8 @@ pub(crate) fn start(
         claiming: BTreeMap::new(),
         attaching: BTreeMap::new(),
         rules: None,
-        look_next: None,
-        look_pace: Pace::default(),
-        looking: false,
+        looks: Looks::default(),
         told_set_aside: false,
-        look_later: None,
         reading: 0,
         memory: None,
         next_rescan_ms: 0,

@@ -53,16 +53,12 @@ impl FolderActor {
             return self.no_room_beside.clear();
         }
         // A look under way may be about to tell something else of it.
-        if self.looking || self.disk.is_none() {
+        if self.looks.is_under_way() || self.disk.is_none() {
             return;
         }
         let now = self.around.now_ms();
         self.no_room_beside.retain(|_, again_ms| *again_ms > now && *again_ms - now <= AGAIN_MS);
-        let waits = self.look_next.as_ref().map(|(_, paths)| paths.clone());
-        let is_looked_at = |path: &FolderPath| {
-            waits.as_ref().is_some_and(|w| w.is_empty() || w.iter().any(|top| path.starts_with(top)))
-        };
-        overtaken.retain(|path| !self.no_room_beside.contains_key(path) && !is_looked_at(path));
+        overtaken.retain(|path| !self.no_room_beside.contains_key(path) && !self.looks.waits_for(path));
         for path in overtaken {
             match self.set_aside(&path) {
                 Ok(Some(to)) => self.around.tell(&self.config, Happened::SetAside { path, to }),

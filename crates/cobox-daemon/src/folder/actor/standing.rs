@@ -99,7 +99,7 @@ impl FolderActor {
     pub(crate) fn in_step(&self) -> bool {
         let Some(engine) = &self.engine else { return false };
         let summary = engine.summary();
-        let looked = self.look_next.is_none() && !self.looking && self.reading == 0;
+        let looked = self.looks.is_idle() && self.reading == 0;
         let disk_settled = self.root_lost.is_none() && (self.disk.is_none() || looked);
         let peers_settled = self.peers.values().all(|row| match row.who.kind {
             KeyKind::Device => row.progress == Some((engine.root(), 0)),

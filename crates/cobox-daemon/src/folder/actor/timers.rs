@@ -20,21 +20,19 @@ impl FolderActor {
             &mut self.next_older_ms,
             &mut self.next_call_ms,
         ];
-        let looks = [&mut self.look_next, &mut self.look_later].into_iter().flatten().map(|(at_ms, _)| at_ms);
         let calls = self.outsiders.values_mut().map(|(_, again_ms)| again_ms);
         let woken = [&mut self.wake_ms, &mut self.duty_again_ms].into_iter().flatten();
-        for at_ms in fixed.into_iter().chain(looks).chain(calls).chain(woken).filter(|at_ms| **at_ms != u64::MAX) {
+        for at_ms in fixed.into_iter().chain(calls).chain(woken).filter(|at_ms| **at_ms != u64::MAX) {
             *at_ms = at_ms.saturating_sub(set_back_ms);
         }
-        self.look_pace.clock_set_back(set_back_ms);
+        self.looks.clock_set_back(set_back_ms);
         self.edited_here.clock_set_back(set_back_ms);
         self.edited_elsewhere.clock_set_back(set_back_ms);
     }
 
     /// When the next of all that is left for later is due, in a minute at the latest.
     pub(super) fn due_ms(&self, now: u64) -> u64 {
-        let look = self.look_next.as_ref().filter(|_| !self.looking).map(|(due, _)| self.look_pace.due_ms().max(*due));
-        let later = self.look_later.as_ref().map(|(due, _)| *due);
+        let look = self.looks.due_ms(!self.scan_requested.is_empty());
         let rescan = self.disk.as_ref().map(|_| self.next_rescan_ms);
         let lost = self.disk.is_none() && self.unkept.is_none() && self.config.path.is_some() && !self.is_out();
         let attach = lost.then_some(self.next_attach_ms);
@@ -43,7 +41,6 @@ impl FolderActor {
             self.wake_ms,
             self.duty_again_ms,
             look,
-            later,
             rescan,
             attach,
             self.editing_due_ms(),
@@ -88,7 +85,7 @@ impl FolderActor {
         self.find_root_again(now);
         self.announce();
         self.end_signs(now);
-        self.look_later_if_due(now);
+        self.looks.wait_is_over(now);
         self.look_if_due(now);
         self.keep_up(now);
     }

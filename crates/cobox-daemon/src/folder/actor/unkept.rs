@@ -47,7 +47,7 @@ impl FolderActor {
         // that there is none.
         self.detach_disk();
         self.life += 1;
-        self.looking = false;
+        self.looks.end(self.around.now_ms());
         self.scan_waiters.clear();
         self.scan_requested.clear();
         let now = self.around.now_ms();
