@@ -22,6 +22,8 @@ use crate::run::root;
 const FILES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// Folders at one seeder; the last one with `--million` alone.
 const FOLDERS: [u64; 4] = [1, 10, 100, 1_000];
+/// Twelve words hold keys for 255 folders.
+const FOLDERS_PER_MEMBER: u64 = 250;
 /// Files of each of them.
 const FILES_PER_FOLDER: u64 = 20;
 /// What is looked at is this long at rest.
@@ -49,13 +51,15 @@ pub(super) fn scale(bench: &Bench, args: &[&str], largest: bool, record: bool) -
     let load_before = report::load()?;
     let mut files = Vec::new();
     for count in sizes(FILES) {
-        println!("{count} files");
-        files.push((count, of_files(bench, count)?));
+        let figures = of_files(bench, count)?;
+        println!("{count} files: {figures:?}");
+        files.push((count, figures));
     }
     let mut folders = Vec::new();
     for count in sizes(FOLDERS) {
-        println!("{count} folders");
-        folders.push((count, of_folders(bench, count)?));
+        let figures = of_folders(bench, count)?;
+        println!("{count} folders: {figures:?}");
+        folders.push((count, figures));
     }
     println!("a steady trickle");
     let trickle = trickle(bench)?;
@@ -111,29 +115,33 @@ fn of_files(bench: &Bench, count: u64) -> Result<Figures> {
     Ok(figures)
 }
 
-/// So many folders of one member at one seeder.
+/// So many folders at one seeder, of one member; of several where one may not have as many.
 fn of_folders(bench: &Bench, count: u64) -> Result<Figures> {
     let place = bench.empty_place()?;
-    let (ana, seeder) = (place.member("ana")?, place.seeder("box")?);
-    let meter = Meter::begin(&[&ana, &seeder])?;
-    let names: Vec<String> = (0..count).map(|n| format!("{FOLDER} {n}")).collect();
-    for name in &names {
-        placed(&place, &ana, &seeder, name)?;
+    let seeder = place.seeder("box")?;
+    let members = count.div_ceil(FOLDERS_PER_MEMBER);
+    let people = (0..members).map(|n| place.member(&format!("m{n}"))).collect::<Result<Vec<_>>>()?;
+    let computers: Vec<&dyn Lasting> = people.iter().chain([&seeder]).map(|one| one as &dyn Lasting).collect();
+    let meter = Meter::begin(&computers)?;
+    for n in 0..count {
+        placed(&place, &people[(n % members) as usize], &seeder, &format!("{FOLDER} {n}"))?;
     }
-    until_signed(&ana, count)?;
-    let run = meter.end("cobox", Workload::Small, "folders", &[&ana, &seeder])?;
+    for (n, person) in people.iter().enumerate() {
+        until_signed(person, (0..count).filter(|folder| folder % members == n as u64).count() as u64)?;
+    }
+    let run = meter.end("cobox", Workload::Small, "folders", &computers)?;
     let mut figures = Figures::from([
         ("placed s", run.wall_s),
         ("placed CPU s", run.cpu_s()),
-        ("peak MB, member", peak_mb(ana.pid())?),
+        ("peak MB, member", peak_mb(people[0].pid())?),
         ("peak MB, seeder", peak_mb(seeder.pid())?),
         ("state MB, seeder", seeder.state_mb()?),
     ]);
     std::thread::sleep(Duration::from_secs(5));
-    let before = (cpu_s(ana.pid())?, cpu_s(seeder.pid())?);
+    let before = (cpu_s(people[0].pid())?, cpu_s(seeder.pid())?);
     std::thread::sleep(REST);
     let minute = 60.0 / REST.as_secs_f64();
-    figures.insert("member's CPU s in a minute of rest", (cpu_s(ana.pid())? - before.0) * minute);
+    figures.insert("member's CPU s in a minute of rest", (cpu_s(people[0].pid())? - before.0) * minute);
     figures.insert("seeder's CPU s in a minute of rest", (cpu_s(seeder.pid())? - before.1) * minute);
     Ok(figures)
 }
