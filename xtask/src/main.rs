@@ -22,7 +22,7 @@ cargo xtask COMMAND
   check     every check and test, as CI runs them; with --tests the tests alone
   api       asks a running service all that its document allows, and more; needs Python and Linux, takes minutes
   tidy      the house rules alone: borders, module heads, names, the lock file's size
-  bench     timings beside rsync, and memory: bench ingest|sync|daily|scale|memory|web
+  bench     timings beside rsync, Syncthing and restic, memory, and how both grow; bench alone says what there is
   sim       the simulator: sim run --seed N --verbose tells the story of one seed
   campaign  the storms, for as long as wanted: campaign KIND --minutes M; each adds a row to docs/campaigns.md";
 

@@ -9,6 +9,8 @@ use super::pace::Pace;
 
 /// A look at everything is followed by as long without one as it took, but by no more than this: it may have slept meanwhile.
 const REST_MS_MAX: u64 = 60_000;
+/// More places than this are looked at by looking at everything.
+const PLACES_MAX: usize = 50_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -34,15 +36,23 @@ impl Looks {
             self.all_ms = Some(earlier(self.all_ms));
             return;
         }
-        let (due, mut waiting) = self.places.take().unzip();
-        waiting.get_or_insert_default().extend(places);
-        self.places = waiting.map(|waiting| (earlier(due), waiting));
+        let (due, waiting) = self.places.take().unzip();
+        let mut waiting: Vec<FolderPath> = waiting.unwrap_or_default();
+        waiting.extend(places);
+        match waiting.len() > PLACES_MAX {
+            true => self.want(earlier(due), Vec::new()),
+            false => self.places = Some((earlier(due), waiting)),
+        }
     }
 
     /// The same for what has to wait, with what waits already.
     pub(super) fn want_later(&mut self, due_ms: u64, places: Vec<FolderPath>) {
         match &mut self.later {
-            Some((_, waiting)) if waiting.is_empty() || places.is_empty() => waiting.clear(),
+            Some((_, waiting))
+                if waiting.is_empty() || places.is_empty() || waiting.len() + places.len() > PLACES_MAX =>
+            {
+                waiting.clear();
+            }
             Some((_, waiting)) => waiting.extend(places),
             None => self.later = Some((due_ms, places)),
         }
@@ -210,6 +220,22 @@ mod tests {
         looks.end(woken_ms);
         looks.want(woken_ms, Vec::new());
         assert_eq!(looks.due_ms(false), Some(woken_ms + REST_MS_MAX));
+    }
+
+    #[test]
+    fn more_places_than_are_worth_telling_apart_become_a_look_at_everything() {
+        let many = |from: usize| (from..from + PLACES_MAX / 2).map(|n| path(&n.to_string())).collect::<Vec<_>>();
+        let mut looks = Looks::default();
+        for from in [0, PLACES_MAX, 2 * PLACES_MAX] {
+            looks.want(NOW, many(from));
+            looks.want_later(NOW + 1, many(from));
+        }
+        assert_eq!(looks.begin(NOW, false), Some(Vec::new()));
+        looks.end(NOW);
+        looks.wait_is_over(NOW + 1);
+        assert_eq!(looks.begin(NOW + 1, false), Some(Vec::new()));
+        looks.end(NOW + 1);
+        assert!(looks.is_idle());
     }
 
     #[test]

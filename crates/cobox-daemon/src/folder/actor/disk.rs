@@ -347,7 +347,8 @@ impl FolderActor {
 
     /// Files written a moment ago may be written again without another time to tell it by: they are looked at later, too (l6).
     fn look_once_more(&mut self, mut unsettled: Vec<FolderPath>) {
-        if unsettled.is_empty() {
+        // Where nobody looks any more nothing is left for later.
+        if unsettled.is_empty() || self.disk.is_none() {
             return;
         }
         let due = self.around.now_ms() + UNSETTLED_MS;
