@@ -22,10 +22,10 @@ use crate::run::root;
 const FILES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// Folders at one seeder; the last one with `--million` alone.
 const FOLDERS: [u64; 4] = [1, 10, 100, 1_000];
-/// Twelve words hold keys for 255 folders.
-const FOLDERS_PER_MEMBER: u64 = 250;
 /// Files of each of them.
 const FILES_PER_FOLDER: u64 = 20;
+/// Twelve words hold keys for 255 folders.
+const FOLDERS_PER_MEMBER: u64 = 250;
 /// What is looked at is this long at rest.
 const REST: Duration = Duration::from_secs(30);
 /// The steady trickle of edits: folders, and members who are connected; each has one folder in so many.
@@ -118,32 +118,51 @@ fn of_files(bench: &Bench, count: u64) -> Result<Figures> {
 /// So many folders at one seeder, of one member; of several where one may not have as many.
 fn of_folders(bench: &Bench, count: u64) -> Result<Figures> {
     let place = bench.empty_place()?;
-    let seeder = place.seeder("box")?;
-    let members = count.div_ceil(FOLDERS_PER_MEMBER);
-    let people = (0..members).map(|n| place.member(&format!("m{n}"))).collect::<Result<Vec<_>>>()?;
-    let computers: Vec<&dyn Lasting> = people.iter().chain([&seeder]).map(|one| one as &dyn Lasting).collect();
+    let (people, seeder) = (members(&place, count.div_ceil(FOLDERS_PER_MEMBER))?, place.seeder("box")?);
+    let one = &people[0];
+    let computers: Vec<&dyn Lasting> =
+        people.iter().chain([&seeder]).map(|computer| computer as &dyn Lasting).collect();
     let meter = Meter::begin(&computers)?;
-    for n in 0..count {
-        placed(&place, &people[(n % members) as usize], &seeder, &format!("{FOLDER} {n}"))?;
-    }
-    for (n, person) in people.iter().enumerate() {
-        until_signed(person, (0..count).filter(|folder| folder % members == n as u64).count() as u64)?;
-    }
+    spread(&place, &people, &seeder, count)?;
     let run = meter.end("cobox", Workload::Small, "folders", &computers)?;
     let mut figures = Figures::from([
         ("placed s", run.wall_s),
         ("placed CPU s", run.cpu_s()),
-        ("peak MB, member", peak_mb(people[0].pid())?),
+        ("peak MB, member", peak_mb(one.pid())?),
         ("peak MB, seeder", peak_mb(seeder.pid())?),
         ("state MB, seeder", seeder.state_mb()?),
     ]);
     std::thread::sleep(Duration::from_secs(5));
-    let before = (cpu_s(people[0].pid())?, cpu_s(seeder.pid())?);
+    let before = (cpu_s(one.pid())?, cpu_s(seeder.pid())?);
     std::thread::sleep(REST);
     let minute = 60.0 / REST.as_secs_f64();
-    figures.insert("member's CPU s in a minute of rest", (cpu_s(people[0].pid())? - before.0) * minute);
+    figures.insert("member's CPU s in a minute of rest", (cpu_s(one.pid())? - before.0) * minute);
     figures.insert("seeder's CPU s in a minute of rest", (cpu_s(seeder.pid())? - before.1) * minute);
     Ok(figures)
+}
+
+fn members(place: &Place, count: u64) -> Result<Vec<Computer>> {
+    (0..count).map(|n| place.member(&format!("m{n}"))).collect()
+}
+
+fn name_of(folder: u64) -> String {
+    format!("{FOLDER} {folder}")
+}
+
+/// Whose folder it is.
+fn owner_of(people: &[Computer], folder: u64) -> &Computer {
+    &people[folder as usize % people.len()]
+}
+
+/// So many folders of these people in turn; waits until the seeder has all of them.
+fn spread(place: &Place, people: &[Computer], seeder: &Computer, count: u64) -> Result<()> {
+    for folder in 0..count {
+        placed(place, owner_of(people, folder), seeder, &name_of(folder))?;
+    }
+    for (n, person) in people.iter().enumerate() {
+        until_signed(person, (0..count).skip(n).step_by(people.len()).count() as u64)?;
+    }
+    Ok(())
 }
 
 /// A folder of some files, with its backup.
@@ -173,23 +192,16 @@ fn until_signed(ana: &Computer, count: u64) -> Result<()> {
 fn trickle(bench: &Bench) -> Result<Figures> {
     let (members, folders) = ((TRICKLE_MEMBERS / bench.scale).max(1), (TRICKLE_FOLDERS / bench.scale).max(1));
     let place = bench.empty_place()?;
-    let seeder = place.seeder("box")?;
-    let people = (0..members).map(|n| place.member(&format!("m{n}"))).collect::<Result<Vec<_>>>()?;
-    let of = |n: u64| &people[(n % members) as usize];
-    let names: Vec<String> = (0..folders).map(|n| format!("{FOLDER} {n}")).collect();
-    for (n, name) in names.iter().enumerate() {
-        placed(&place, of(n as u64), &seeder, name)?;
-    }
-    for (n, person) in people.iter().enumerate() {
-        until_signed(person, (0..folders).filter(|folder| folder % members == n as u64).count() as u64)?;
-    }
+    let (people, seeder) = (self::members(&place, members)?, place.seeder("box")?);
+    spread(&place, &people, &seeder, folders)?;
     std::thread::sleep(Duration::from_secs(5));
     let meter = Meter::begin(&[&seeder])?;
     let begun = Instant::now();
     let mut edit = 0;
     while begun.elapsed() < TRICKLE {
         let n = edit % folders;
-        fs::write(of(n).folder().with_file_name(&names[n as usize]).join("0.txt"), format!("{edit:01024}"))?;
+        let folder = owner_of(&people, n).folder().with_file_name(name_of(n));
+        fs::write(folder.join("0.txt"), format!("{edit:01024}"))?;
         edit += 1;
         std::thread::sleep(Duration::from_secs(edit).saturating_sub(begun.elapsed()));
     }
