@@ -24,8 +24,8 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['tests/**/*.test.ts'],
-          // Each story starts real programs; they share two cores with whatever else runs.
-          fileParallelism: false,
+          // Each story starts real programs, which wait for each other more than they compute.
+          maxWorkers: 2,
           testTimeout: 150_000,
           hookTimeout: 90_000,
         },

@@ -26,7 +26,7 @@ const DENY: Tool = Tool { krate: "cargo-deny", program: "cargo-deny", version: "
 /// What cargo is asked for to run the tests.
 const TESTS: [&str; 3] = ["test", "--workspace", "--locked"];
 /// Tests beside each other for each core: those of real processes mostly wait, for a disk, a quiet moment or each other.
-const TESTS_PER_CORE: usize = 2;
+const TESTS_PER_CORE: usize = 3;
 
 /// Cargo that runs all tests, with more arguments.
 pub(crate) fn tests_with(args: &[&str]) -> Command {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
 
 use crate::{Counts, Fault, FaultDisk, Image, Left, Plan};
 
@@ -48,38 +50,41 @@ struct Story(String);
 
 impl Drop for Story {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("{}", self.0);
         }
     }
 }
 
-/// A disk, and for each operation what is there before it; `None`, said aloud, where there is none.
-fn disk<E>(operations: &[Operation<E>]) -> Option<(FaultDisk, Vec<Image>)> {
+/// Tries each operation on a disk with what is there before it; as many at once as there are cores, each on a disk of its own. Says so
+/// aloud where there can be none.
+fn each<E>(operations: &[Operation<E>], trial: impl Fn(&FaultDisk, &Operation<E>, &Image) + Sync) {
     if let Some(why) = FaultDisk::missing() {
         eprintln!("skipped: {why}");
-        return None;
+        return;
     }
-    let disk = FaultDisk::new().unwrap_or_else(|error| panic!("a disk that fails on command: {error}"));
-    let empty = disk.image(Left::All);
-    let before = |operation: &Operation<E>| {
-        disk.load(&empty);
-        (operation.before)(&disk.path());
-        disk.image(Left::All)
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let disk = FaultDisk::new().unwrap_or_else(|error| panic!("a disk that fails on command: {error}"));
+        let empty = disk.image(Left::All);
+        while let Some(operation) = operations.get(next.fetch_add(1, Ordering::Relaxed)) {
+            disk.load(&empty);
+            (operation.before)(&disk.path());
+            trial(&disk, operation, &disk.image(Left::All));
+        }
     };
-    let images = operations.iter().map(before).collect();
-    Some((disk, images))
+    let cores = available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..cores.min(operations.len())).for_each(|_| drop(scope.spawn(work))));
 }
 
 /// The n-th call to the disk fails, once and for ever, as a broken and as a full one would; n = 1, 2, ... until it runs untouched. Whatever
 /// came of it, what holds always holds; and what was called done is done, even if the power goes now.
 pub fn every_call_fails<E: Debug>(operations: &[Operation<E>]) {
-    let Some((disk, images)) = disk(operations) else { return };
-    for (operation, before) in operations.iter().zip(images) {
+    each(operations, |disk, operation, before| {
         for fault in [Fault::Once(EIO), Fault::ForEver(EIO), Fault::Once(ENOSPC), Fault::ForEver(ENOSPC)] {
             for at in 1.. {
                 assert!(at < CALLS_MAX, "{}: no end of it", operation.name);
-                disk.load(&before);
+                disk.load(before);
                 disk.arm(Plan { at, fault, counts: Counts::All });
                 let mends = || {
                     disk.heal();
@@ -101,21 +106,20 @@ pub fn every_call_fails<E: Debug>(operations: &[Operation<E>]) {
                 }
             }
         }
-    }
+    });
 }
 
 /// The power goes before the n-th change, for each n; and then before changes of the recovery from that. What holds always holds whatever
 /// is left, and the recovery from the second cut is the last.
 pub fn the_power_goes_everywhere<E>(operations: &[Operation<E>]) {
-    let Some((disk, images)) = disk(operations) else { return };
-    let cut = |image: &Image, at: u64, work: &dyn Fn(&Path)| {
-        assert!(at < CALLS_MAX, "no end of it");
-        disk.load(image);
-        disk.arm(Plan { at, fault: Fault::PowerCut, counts: Counts::Changes });
-        work(&disk.path());
-        (disk.fired(), Left::EVERY.map(|left| (left, disk.image(left))))
-    };
-    for (operation, before) in operations.iter().zip(images) {
+    each(operations, |disk, operation, before| {
+        let cut = |image: &Image, at: u64, work: &dyn Fn(&Path)| {
+            assert!(at < CALLS_MAX, "{}: no end of it", operation.name);
+            disk.load(image);
+            disk.arm(Plan { at, fault: Fault::PowerCut, counts: Counts::Changes });
+            work(&disk.path());
+            (disk.fired(), Left::EVERY.map(|left| (left, disk.image(left))))
+        };
         // What was recovered from, and what was judged.
         let (mut recovered, mut judged) = (BTreeSet::new(), BTreeSet::new());
         let mut judge = |story: String, image: &Image| {
@@ -126,7 +130,7 @@ pub fn the_power_goes_everywhere<E>(operations: &[Operation<E>]) {
             }
         };
         for at in 1.. {
-            let (first, found) = cut(&before, at, &|dir| drop((operation.work)(dir, &|| false)));
+            let (first, found) = cut(before, at, &|dir| drop((operation.work)(dir, &|| false)));
             for (left, found) in found.into_iter().filter(|(_, image)| recovered.insert(image.digest)) {
                 judge(format!("{}, cut at {first:?}, {left:?}", operation.name), &found);
                 // Each call of a recovery is the last one after some first cut, though not after all.
@@ -144,5 +148,5 @@ pub fn the_power_goes_everywhere<E>(operations: &[Operation<E>]) {
                 break;
             }
         }
-    }
+    });
 }

@@ -82,11 +82,6 @@ impl Replica {
         assert!(!self.is_honest || alarms.is_empty(), "{alarms:?}");
         assert_eq!(with, (touched, alarms));
         assert_eq!(by_differences, self.state);
-        let (mut nobody, mut listed_to_nobody) = (State::new(), State::new());
-        let all = differences(&nobody, &theirs.0);
-        let touched = nobody.join(&theirs.0, &depths());
-        assert_eq!(listed_to_nobody.join_with(&theirs.0.ctx, &theirs.0.forks, &all, &depths()), touched);
-        assert_eq!(listed_to_nobody, nobody);
         self.history.join(&theirs.1);
         if let (Some(mine), Some(theirs)) = (&mut self.twin, &other.twin) {
             *mine = Twin::join(mine, theirs);
@@ -98,6 +93,15 @@ impl Replica {
         let mut joined = self.clone();
         joined.join(other);
         joined
+    }
+
+    /// To whom has nothing it comes the same way, whole or listed.
+    fn comes_to_nobody(&self) {
+        let (mut whole, mut listed) = (State::new(), State::new());
+        let all = differences(&whole, &self.state);
+        let touched = whole.join(&self.state, &depths());
+        assert_eq!(listed.join_with(&self.state.ctx, &self.state.forks, &all, &depths()), touched);
+        assert_eq!(listed, whole);
     }
 
     /// Without its twin: for joins that are compared with joins.
@@ -339,6 +343,7 @@ impl Party {
         let [a, b, c] = [0; 3].map(|_| self.dice.pick(&self.heads).alone());
         let oracle = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
         let both = a.joined(&b);
+        both.comes_to_nobody();
         oracle(both.same_as(&b.joined(&a)), "join is not commutative")?;
         oracle(both.joined(&c).same_as(&a.joined(&b.joined(&c))), "join is not associative")?;
         oracle(a.joined(&a).same_as(&a), "join is not idempotent")?;
