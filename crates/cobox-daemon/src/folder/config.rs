@@ -1,5 +1,6 @@
 //! What this device knows of one of its folders beside keys and log: where it lies, what it is called, which seeders keep it.
-//! A small JSON file, replaced whole.
+//! A small JSON file, replaced whole, and a copy beside it for when it is damaged: without it a service can not say which member slots are
+//! used up, and does not start.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,11 @@ use cobox_proto::hosting::Ticket;
 use cobox_proto::id::{FolderId, SigKey};
 use cobox_proto::limits::MEMBER_SLOTS;
 use serde::{Deserialize, Serialize};
+
+/// The copy, beside it.
+const COPY: &str = "folder-copy.json";
+/// Where what was damaged is kept.
+const DAMAGED: &str = "folder-damaged.json";
 
 /// Why the file can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +27,7 @@ pub enum FolderConfigError {
         source: std::io::Error,
     },
     /// Not what this program writes.
-    #[error("{path} is damaged: {why}", path = .path.display())]
+    #[error("{path} is damaged, and so is the copy beside it, or there is none: {why}; put back an older one", path = .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -106,14 +112,33 @@ impl FolderConfig {
         self.id.parse().ok()
     }
 
-    /// Reads it.
+    /// Reads it. If it is damaged, the copy takes its place, and it stays there under another name: somebody may have edited it.
     pub(crate) fn load(path: &Path) -> Result<Self, FolderConfigError> {
         let bytes = std::fs::read(path).map_err(|source| FolderConfigError::Io { path: path.into(), source })?;
-        let damaged = |why: String| FolderConfigError::Damaged { path: path.into(), why };
-        let config: Self = serde_json::from_slice(&bytes).map_err(|why| damaged(why.to_string()))?;
-        config.folder().ok_or_else(|| damaged("its id is no folder id".into()))?;
+        let copy = path.with_file_name(COPY);
+        match Self::parse(&bytes) {
+            Ok(config) => {
+                keep_copy(&copy, &bytes);
+                Ok(config)
+            }
+            Err(why) => {
+                let damaged = || FolderConfigError::Damaged { path: path.into(), why: why.clone() };
+                let kept = std::fs::read(&copy).map_err(|_| damaged())?;
+                let config = Self::parse(&kept).map_err(|_| damaged())?;
+                tracing::warn!(%why, "{} is damaged: its copy takes its place", path.display());
+                let io = |source| FolderConfigError::Io { path: path.into(), source };
+                crate::files::rename(path, &path.with_file_name(DAMAGED)).map_err(io)?;
+                crate::files::replace(path, &kept).map_err(io)?;
+                Ok(config)
+            }
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let config: Self = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        config.folder().ok_or("its id is no folder id")?;
         if usize::from(config.slot) >= MEMBER_SLOTS {
-            return Err(damaged(format!("there is no member slot {}", config.slot)));
+            return Err(format!("there is no member slot {}", config.slot));
         }
         Ok(config)
     }
@@ -121,6 +146,99 @@ impl FolderConfig {
     /// Writes it, whole or not at all.
     pub(crate) fn save(&self, path: &Path) -> Result<(), FolderConfigError> {
         let bytes = serde_json::to_vec_pretty(self).expect("strings, numbers and lists have a JSON form");
-        crate::files::replace(path, &bytes).map_err(|source| FolderConfigError::Io { path: path.into(), source })
+        crate::files::replace(path, &bytes).map_err(|source| FolderConfigError::Io { path: path.into(), source })?;
+        keep_copy(&path.with_file_name(COPY), &bytes);
+        Ok(())
+    }
+}
+
+/// A copy that can not be written is an older one, or none: nothing depends on it today.
+fn keep_copy(copy: &Path, bytes: &[u8]) {
+    if std::fs::read(copy).is_ok_and(|kept| kept == bytes) {
+        return;
+    }
+    if let Err(why) = crate::files::replace(copy, bytes) {
+        tracing::warn!(%why, "{} can not be written", copy.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn config(name: &str) -> FolderConfig {
+        FolderConfig {
+            id: FolderId([7; 32]).to_string(),
+            sort: Sort::Folder,
+            name: name.into(),
+            path: Some("/somewhere".into()),
+            slot: 3,
+            paused: false,
+            seeders: vec![],
+            contacts: vec![],
+            discarded: vec![],
+            adopted: vec![],
+            reseal: false,
+            nicknames: BTreeMap::new(),
+            changes: 0,
+        }
+    }
+
+    fn is_damaged(path: &Path) -> bool {
+        matches!(FolderConfig::load(path), Err(FolderConfigError::Damaged { path: named, .. }) if named == path)
+    }
+
+    #[test]
+    fn i5_damaged_settings_are_made_good_from_their_copy_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder.json");
+        config("docs").save(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for damaged in [&whole[..whole.len() / 2], &[], &[0; 400], br#"{"id":"7","slot":3}"#] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(FolderConfig::load(&path).unwrap(), config("docs"));
+            assert_eq!(fs::read(&path).unwrap(), whole);
+            assert_eq!(fs::read(dir.path().join(DAMAGED)).unwrap(), damaged);
+        }
+    }
+
+    #[test]
+    fn the_copy_is_as_new_as_the_last_change_or_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder.json");
+        config("docs").save(&path).unwrap();
+        config("papers").save(&path).unwrap();
+        // By hand, or by a program that knew of no copy.
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace("papers", "letters")).unwrap();
+        FolderConfig::load(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert_eq!(FolderConfig::load(&path).unwrap(), config("letters"));
+    }
+
+    #[test]
+    fn i5_settings_damaged_with_their_copy_are_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder.json");
+        config("docs").save(&path).unwrap();
+        for copy in [Some("{"), None] {
+            fs::write(&path, "no settings").unwrap();
+            match copy {
+                Some(copy) => fs::write(dir.path().join(COPY), copy).unwrap(),
+                None => fs::remove_file(dir.path().join(COPY)).unwrap(),
+            }
+            assert!(is_damaged(&path));
+            assert_eq!(fs::read_to_string(&path).unwrap(), "no settings");
+        }
+    }
+
+    #[test]
+    fn a_slot_that_nobody_has_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder.json");
+        let slot = MEMBER_SLOTS as u16;
+        fs::write(&path, serde_json::to_vec(&FolderConfig { slot, ..config("docs") }).unwrap()).unwrap();
+        assert!(is_damaged(&path));
     }
 }
