@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['tests/**/*.test.ts'],
-          // Each story starts real programs, which wait for each other more than they compute.
+          // Each story starts real programs and waits for them; one file after the other took half as long again.
           maxWorkers: 2,
           testTimeout: 150_000,
           hookTimeout: 90_000,
