@@ -138,7 +138,11 @@ impl StartError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NameNeeded | Self::NameUnsuitable => "give it with --name, like `cobox up --name Ana`",
-            Self::KeyDamaged { .. } | Self::Keystore(_) | Self::ForeignRecords { .. } | Self::NoRecords { .. } => {
+            Self::KeyDamaged { .. }
+            | Self::Keystore(_)
+            | Self::ForeignRecords { .. }
+            | Self::NoRecords { .. }
+            | Self::FolderConfig(FolderConfigError::Damaged { .. }) => {
                 "put the file back from a copy, or start with another --home and `cobox recover`"
             }
             Self::Store(StoreError::DamagedDatabase { .. }) => {
@@ -476,21 +480,8 @@ impl Daemon {
         let chances = FoundingRandom { nonce: random(), shape: random(), epoch: random() };
         let Founded { log, keys, epoch } = found(founding, &chances).map_err(|why| why.to_string())?;
         let envelopes = bundle_envelopes(epoch.op.id(), epoch.envelopes);
-        let config = FolderConfig {
-            id: log.folder().to_string(),
-            sort: if kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder },
-            name,
-            path,
-            slot,
-            paused: false,
-            seeders: Vec::new(),
-            contacts: Vec::new(),
-            discarded: Vec::new(),
-            adopted: Vec::new(),
-            reseal: false,
-            nicknames: BTreeMap::new(),
-            changes: 0,
-        };
+        let sort = if kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder };
+        let config = FolderConfig::new(log.folder(), sort, name, path, slot);
         let mut ops: Vec<SignedOp> = log.ops().cloned().collect();
         if kind == FolderKind::Folder {
             // The genesis has no room for the founder's name; the first op of theirs says it to the members.

@@ -78,7 +78,7 @@ use synced::SyncedTree;
 const STEPS_MAX: usize = 4096;
 /// ... in a large folder, this part of it: each plan looks through the whole folder, so their number must not grow with it.
 const STEPS_SHARE: usize = 8;
-/// ... but no more than this: some 60 MB, where all that is known of so large a folder takes over a GB.
+/// ... but no more than this: by estimate some 60 MB, where all that is known of so large a folder takes over a GB.
 const STEPS_LARGE_MAX: usize = 1 << 17;
 /// After so many looks that did not explain why a place is not as expected, something that is not synced is in the way:
 /// then it waits for [`Engine::retry_stuck`].

@@ -27,7 +27,7 @@ pub enum FolderConfigError {
         source: std::io::Error,
     },
     /// Not what this program writes.
-    #[error("{path} is damaged, and so is the copy beside it, or there is none: {why}; put back an older one", path = .path.display())]
+    #[error("{path} is damaged, and no copy beside it is whole: {why}", path = .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -107,31 +107,51 @@ pub(crate) struct FolderConfig {
 }
 
 impl FolderConfig {
+    /// Of a folder that this device gets to know: nobody keeps it, nobody was named, nothing was decided about it.
+    pub(crate) fn new(folder: FolderId, sort: Sort, name: String, path: Option<PathBuf>, slot: u16) -> Self {
+        Self {
+            id: folder.to_string(),
+            sort,
+            name,
+            path,
+            slot,
+            paused: false,
+            seeders: Vec::new(),
+            contacts: Vec::new(),
+            discarded: Vec::new(),
+            adopted: Vec::new(),
+            reseal: false,
+            nicknames: BTreeMap::new(),
+            changes: 0,
+        }
+    }
+
     /// Its id.
     pub(crate) fn folder(&self) -> Option<FolderId> {
         self.id.parse().ok()
     }
 
-    /// Reads it. If it is damaged, the copy takes its place, and it stays there under another name: somebody may have edited it.
+    /// Reads it. If it is damaged, the copy takes its place; what was there is kept under another name, for somebody may have edited it.
     pub(crate) fn load(path: &Path) -> Result<Self, FolderConfigError> {
-        let bytes = std::fs::read(path).map_err(|source| FolderConfigError::Io { path: path.into(), source })?;
+        let io = |source| FolderConfigError::Io { path: path.into(), source };
+        let bytes = std::fs::read(path).map_err(io)?;
         let copy = path.with_file_name(COPY);
-        match Self::parse(&bytes) {
+        let why = match Self::parse(&bytes) {
             Ok(config) => {
                 keep_copy(&copy, &bytes);
-                Ok(config)
+                return Ok(config);
             }
-            Err(why) => {
-                let damaged = || FolderConfigError::Damaged { path: path.into(), why: why.clone() };
-                let kept = std::fs::read(&copy).map_err(|_| damaged())?;
-                let config = Self::parse(&kept).map_err(|_| damaged())?;
-                tracing::warn!(%why, "{} is damaged: its copy takes its place", path.display());
-                let io = |source| FolderConfigError::Io { path: path.into(), source };
-                crate::files::rename(path, &path.with_file_name(DAMAGED)).map_err(io)?;
-                crate::files::replace(path, &kept).map_err(io)?;
-                Ok(config)
-            }
-        }
+            Err(why) => why,
+        };
+        let kept = std::fs::read(&copy).ok().and_then(|kept| Some((Self::parse(&kept).ok()?, kept)));
+        let Some((config, kept)) = kept else {
+            return Err(FolderConfigError::Damaged { path: path.into(), why });
+        };
+        tracing::warn!(%why, "{} is damaged: its copy takes its place, and it is kept as {DAMAGED}", path.display());
+        // Never moved away: a folder without settings would be taken for one that was left.
+        crate::files::replace(&path.with_file_name(DAMAGED), &bytes).map_err(io)?;
+        crate::files::replace(path, &kept).map_err(io)?;
+        Ok(config)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
@@ -169,21 +189,7 @@ mod tests {
     use super::*;
 
     fn config(name: &str) -> FolderConfig {
-        FolderConfig {
-            id: FolderId([7; 32]).to_string(),
-            sort: Sort::Folder,
-            name: name.into(),
-            path: Some("/somewhere".into()),
-            slot: 3,
-            paused: false,
-            seeders: vec![],
-            contacts: vec![],
-            discarded: vec![],
-            adopted: vec![],
-            reseal: false,
-            nicknames: BTreeMap::new(),
-            changes: 0,
-        }
+        FolderConfig::new(FolderId([7; 32]), Sort::Folder, name.into(), Some("/somewhere".into()), 3)
     }
 
     fn is_damaged(path: &Path) -> bool {

@@ -1,6 +1,5 @@
 //! Coming into folders by an invite, and what every way into a folder shares.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -319,21 +318,7 @@ impl Daemon {
                 .map_err(|why| ApiError::from(why).hint("choose another directory"))?;
         }
         let sort = if entered.genesis.kind == FolderKind::Vault { Sort::Vault } else { Sort::Folder };
-        let config = FolderConfig {
-            id: id.to_string(),
-            sort,
-            name,
-            path: root,
-            slot,
-            paused: false,
-            seeders,
-            contacts,
-            discarded: Vec::new(),
-            adopted: Vec::new(),
-            reseal: false,
-            nicknames: BTreeMap::new(),
-            changes: 0,
-        };
+        let config = FolderConfig { seeders, contacts, ..FolderConfig::new(id, sort, name, root, slot) };
         let Entered { genesis, ops, envelopes } = entered;
         let new = NewFolder { config, genesis, ops, envelopes, keys: Some(keys), device_seed };
         self.take_folder(new).map_err(|why| ApiError::new(why.code(), why.to_string()).hint(why.hint()))

@@ -396,21 +396,7 @@ mod tests {
             records.found(founded.log.genesis(), &[founded.epoch.op], &[sent]).unwrap();
             let root = dir.path().join("docs");
             std::fs::create_dir(&root).unwrap();
-            let config = FolderConfig {
-                id: folder.to_string(),
-                sort: Sort::Folder,
-                name: "docs".into(),
-                path: Some(root.clone()),
-                slot: 1,
-                paused: false,
-                seeders: vec![],
-                contacts: vec![],
-                discarded: vec![],
-                adopted: vec![],
-                reseal: false,
-                nicknames: BTreeMap::new(),
-                changes: 0,
-            };
+            let config = FolderConfig::new(folder, Sort::Folder, "docs".into(), Some(root.clone()), 1);
             let parts = Parts {
                 config,
                 config_path: dir.path().join("folder.json"),
