@@ -192,13 +192,7 @@ impl<'c> Member<'c> {
                 let (state, tree) = self.load(*root).expect("the blocks of a remembered root are stored before it");
                 Engine::new(setup, state, tree, frontier, &heads, self.durable.synced.clone())
             }
-            None => {
-                let mut engine = Engine::empty(setup, empty_under);
-                for head in heads {
-                    engine.handle(clock_ms, Input::Head(Box::new(head)));
-                }
-                engine
-            }
+            None => Engine::anew(setup, empty_under, clock_ms, heads),
         };
         self.live = Some(Live {
             replica,

@@ -76,6 +76,9 @@ impl Deltas {
 impl Engine {
     /// Joins a head by its delta, if that came with it and starts from our state. `false`: its tree is to be walked.
     pub(super) fn join_by_delta(&mut self, id: HeadId) -> bool {
+        if !self.may_join(&id) {
+            return false;
+        }
         let Some(Row { root, delta: Some(delta), .. }) = self.merging.row(&id) else { return false };
         let (root, delta) = (*root, *delta);
         let Some(bytes) = self.deltas.take(&delta) else { return false };

@@ -114,6 +114,8 @@ pub(super) struct Merging {
     given_up: BTreeSet<HeadId>,
     /// Fetched, and not to be joined before more is known of a fork.
     stalled: BTreeSet<HeadId>,
+    /// What an engine that remembers nothing was begun with.
+    known_at_start: BTreeSet<HeadId>,
     pub(super) forks: Forks,
     /// The greatest counter each actor's heads prove.
     counters: BTreeMap<ActorId, u64>,
@@ -135,11 +137,17 @@ impl Merging {
             instead: BTreeSet::new(),
             given_up: BTreeSet::new(),
             stalled: BTreeSet::new(),
+            known_at_start: BTreeSet::new(),
             forks: Forks::default(),
             counters: BTreeMap::new(),
             refused: BTreeSet::new(),
             unread: BTreeMap::new(),
         }
+    }
+
+    /// Before the first look at the disk these are joined, and no others.
+    pub(super) fn begin_with(&mut self, heads: &[SignedHead]) {
+        self.known_at_start = heads.iter().map(SignedHead::id).collect();
     }
 
     pub(super) fn row(&self, id: &HeadId) -> Option<&Row> {
@@ -351,23 +359,23 @@ impl Engine {
     }
 
     /// Nothing is joined before the disk was looked at. A stop may have come between a step and the memory of it: what it wrote is
-    /// told from a person's edit by what the folder showed then, which a join would change (K5).
-    fn may_join(&self) -> bool {
-        self.scanned_once || self.synced.is_empty()
+    /// told from a person's edit by what the folder showed then, which a join would change (K5). Where all memory of the disk is lost,
+    /// what was known here is: beside what others did since, what nobody touched here would be taken for an edit of it (i5).
+    pub(super) fn may_join(&self, id: &HeadId) -> bool {
+        self.scanned_once
+            || self.synced.is_empty()
+                && (self.merging.known_at_start.is_empty() || self.merging.known_at_start.contains(id))
     }
 
     /// Starts on the newest waiting heads, and drops those that meanwhile are in the past of another.
     fn fetch_more(&mut self, now_ms: u64) {
-        if !self.may_join() {
-            return;
-        }
-        let Merging { rows, past, waiting, fetching, stalled, .. } = &mut self.merging;
+        let Merging { past, waiting, .. } = &mut self.merging;
         waiting.retain(|id| !past.contains(id));
-        let openable: BTreeSet<HeadId> = waiting
-            .iter()
-            .filter(|id| rows.get(*id).is_some_and(|row| self.keys.has_epoch(&row.epoch)) && !stalled.contains(id))
-            .copied()
-            .collect();
+        let Merging { rows, waiting, stalled, .. } = &self.merging;
+        let has_keys = |id: &HeadId| rows.get(id).is_some_and(|row| self.keys.has_epoch(&row.epoch));
+        let openable: BTreeSet<HeadId> =
+            waiting.iter().filter(|id| self.may_join(id) && has_keys(id) && !stalled.contains(id)).copied().collect();
+        let fetching = &mut self.merging.fetching;
         fetching.retain(|id, _| openable.contains(id));
         let mut below = BTreeSet::new();
         for id in &openable {

@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use cobox_proto::guard::Guard;
+use cobox_proto::head::SignedHead;
 use cobox_proto::id::{Cid, EpochTag, FolderId, HeadId, Inode, SigKey};
 use cobox_proto::limits::INLINE_BYTES_MAX;
 use cobox_proto::sign::SecretKey;
@@ -222,7 +223,7 @@ impl Engine {
         state: State,
         tree: Tree,
         frontier: BTreeSet<HeadId>,
-        known: &[cobox_proto::head::SignedHead],
+        known: &[SignedHead],
         synced: BTreeMap<FolderPath, Arc<Synced>>,
     ) -> Self {
         let ids = synced.iter().map(|(path, s)| (s.id, path.clone())).collect();
@@ -312,6 +313,17 @@ impl Engine {
         engine.looked_at_all = true;
         engine.out.push_back(Output::Store(blocks));
         engine.remember(BTreeSet::new());
+        engine
+    }
+
+    /// A folder of which nothing is remembered, though these heads of it are known: it is joined from them, and what stands on the disk
+    /// is compared with what they show before anything else is joined.
+    pub fn anew(setup: Setup, epoch: EpochTag, now_ms: u64, known: Vec<SignedHead>) -> Self {
+        let mut engine = Self::empty(setup, epoch);
+        engine.merging.begin_with(&known);
+        for head in known {
+            engine.handle(now_ms, Input::Head(Box::new(head)));
+        }
         engine
     }
 
@@ -618,7 +630,7 @@ impl Engine {
     }
 
     /// The same together with the head that publishes the state.
-    fn remember_with(&mut self, dirty: BTreeSet<FolderPath>, head: Option<Box<cobox_proto::head::SignedHead>>) {
+    fn remember_with(&mut self, dirty: BTreeSet<FolderPath>, head: Option<Box<SignedHead>>) {
         let synced = dirty.into_iter().map(|path| (path.clone(), self.synced.get(&path).cloned())).collect();
         self.out.push_back(Output::Remember(Memory {
             root: self.tree.root(),

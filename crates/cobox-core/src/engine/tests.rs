@@ -400,6 +400,38 @@ fn n8_who_finds_its_chain_continued_says_so_and_goes_on_under_another_name() {
     assert_eq!(next.device, ours.head().device);
 }
 
+/// Alice's device lost all memory of its disk while another edited a file: the old version that stands there is no edit of theirs.
+#[test]
+fn i5_what_nobody_touched_takes_no_name_from_what_others_wrote_while_memory_was_lost() {
+    let mut folder = Folder::new();
+    let mut other = Mallory::new(&folder);
+    other.writes(&folder, "page");
+    let (root, known_blocks) = other.seals(&folder);
+    let known = other.publishes(&folder, root, other.counter());
+    let (inode, written) = other.state.iter().map(|(key, item)| (key.inode, item.body[0].0)).next().unwrap();
+    let mut commit = Commit::new(&mut other.state, other.actor, other.key.public(), folder.keys.shape());
+    commit.edit(inode, &[written], body(&folder.keys, b"newer")).unwrap();
+    commit.finish();
+    let (root, newer_blocks) = other.seals(&folder);
+    let newer = other.publishes(&folder, root, other.counter());
+
+    let device = DeviceSecret::from_seed(&[1; 32]).sig.clone();
+    let (keys, standing) = (folder.keys.clone(), folder.alice.standing.clone());
+    let setup = Setup { folder: folder.id, keys, device, entropy: [8; 32], standing };
+    folder.alice = Engine::anew(setup, folder.epoch, 1_000, vec![known.clone()]);
+    folder.alice.handle(1_000, Input::Rules(Arc::new(NoRules)));
+    folder.mallory(&known, &known_blocks);
+    assert_eq!(folder.shows(), ["page"], "what was known here is joined at once");
+    folder.mallory(&newer, &newer_blocks);
+    folder.alice_sees(&[("page", file(1))]);
+    folder.mallory(&newer, &newer_blocks);
+
+    assert_eq!(folder.shows(), ["page"], "no conflict");
+    let writes_newer =
+        |step: &Step| matches!(step, Step::Write { path, body, .. } if *path == at("page") && body.size == 5);
+    assert!(matches!(&folder.wanted[..], [step] if writes_newer(step)), "{:?}", folder.wanted);
+}
+
 /// What Alice hands out for one write: the delta, if any, and the head.
 fn handed_out(alice: &mut Engine) -> (Option<SealedBlock>, SignedHead, Vec<SealedBlock>) {
     let (mut delta, mut head, mut stored) = (None, None, Vec::new());

@@ -63,12 +63,8 @@ impl FolderActor {
                 Engine::new(setup, state, tree, frontier, &heads, synced)
             }
             None => {
-                let mut engine = Engine::empty(setup, epoch);
-                let now = self.around.now_ms();
-                for head in self.heads_of(&BTreeSet::new()) {
-                    engine.handle(now, Input::Head(Box::new(head)));
-                }
-                engine
+                let known = self.heads_of(&BTreeSet::new());
+                Engine::anew(setup, epoch, self.around.now_ms(), known)
             }
         };
         engine.handle(self.around.now_ms(), Input::Brake(self.around.brake()));
