@@ -55,11 +55,14 @@ async fn bad_line(bob: SocketAddr) -> SocketAddr {
     near.local_addr().unwrap()
 }
 
-/// Cubic alone would move less than 1 MB/s here and miss the deadline.
+/// Cubic alone would move less than 1 MB/s here and never be done in time. A machine that has other things to do may be late as well, but not
+/// each time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn n1_blocks_come_fast_over_a_long_line_that_loses_packets() {
     const BLOCKS: usize = 160;
     const LEN: usize = 256 << 10;
+    const ENOUGH: Duration = Duration::from_secs(30);
+    const TRIES: usize = 3;
     let listen = Listen::Address("[::1]:0".parse().unwrap());
     let Ok(bob) = Endpoint::bind(Config { listen, ..Config::default() }, &[2; 32]).await else {
         eprintln!("no IPv6 on this machine: nothing was tested");
@@ -74,18 +77,22 @@ async fn n1_blocks_come_fast_over_a_long_line_that_loses_packets() {
     at_bob.set_authenticated();
     let path = at_alice.path().unwrap();
     assert!(path.rtt >= 2 * DELAY && path.address == Some(line), "{path:?}");
-    let sender = at_alice.clone();
-    tokio::spawn(async move {
+    for _ in 0..TRIES {
+        let sender = at_alice.clone();
+        tokio::spawn(async move {
+            for _ in 0..BLOCKS {
+                sender.send_block(0, Bytes::from(vec![7; LEN])).await.unwrap();
+            }
+        });
+        let started = Instant::now();
         for _ in 0..BLOCKS {
-            sender.send_block(0, Bytes::from(vec![7; LEN])).await.unwrap();
+            assert!(matches!(soon(at_bob.next()).await, Event::Block { .. }));
         }
-    });
-    let started = Instant::now();
-    let all_blocks = async {
-        for _ in 0..BLOCKS {
-            assert!(matches!(at_bob.next().await, Event::Block { .. }));
+        let took = started.elapsed();
+        println!("{:.1} MB/s", (BLOCKS * LEN) as f64 / 1e6 / took.as_secs_f64());
+        if took < ENOUGH {
+            return;
         }
-    };
-    soon(all_blocks).await;
-    println!("{:.1} MB/s", (BLOCKS * LEN) as f64 / 1e6 / started.elapsed().as_secs_f64());
+    }
+    panic!("{} MB took longer than {ENOUGH:?}, {TRIES} times", BLOCKS * LEN / 1_000_000);
 }
