@@ -360,7 +360,8 @@ impl Engine {
 
     /// Nothing is joined before the disk was looked at. A stop may have come between a step and the memory of it: what it wrote is
     /// told from a person's edit by what the folder showed then, which a join would change (K5). Where all memory of the disk is lost,
-    /// what was known here is: beside what others did since, what nobody touched here would be taken for an edit of it (i5).
+    /// only the heads that were known here are joined before: beside a newer one, a file that nobody touched would be taken for an edit
+    /// of it (i5).
     pub(super) fn may_join(&self, id: &HeadId) -> bool {
         self.scanned_once
             || self.synced.is_empty()
