@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::e2e_tree::{Entry, Tree};
-use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, same_and, until};
+use crate::e2e_world::{Computer, PATIENCE, World, ana_and_ben, same, same_and, until};
 
 fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").args(["-a", "--"]).args([from, to]).status().unwrap();
@@ -131,11 +131,14 @@ fn n8_a_cloned_home_running_beside_the_original_loses_nothing_and_both_are_told(
         let problems = status["folders"][0]["problems"].as_array().cloned().unwrap_or_default();
         if problems.iter().any(|problem| problem["code"] == "duplicated") { Ok(()) } else { Err(status) }
     };
-    // Two with one key push one another off the line; each has it in turn, while the other sleeps.
+    // Two with one key push one another off the line; each has it in turn, while the other sleeps. Who writes has what the other wrote
+    // before, so that it rests on it: that is how the other knows.
     let turn = |one: &Computer, other: &Computer, file: &str| {
+        let docs = one.folder("docs");
         other.sleep();
-        fs::write(one.folder("docs").join(file), file).unwrap();
-        same_and(&[&mine, &one.folder("docs")], file, |tree| holds(tree, file, file));
+        same(&[&mine, &docs]);
+        fs::write(docs.join(file), file).unwrap();
+        same_and(&[&mine, &docs], file, |tree| holds(tree, file, file));
         other.wake();
     };
     turn(&ben, &twin, "Ben, alone");
