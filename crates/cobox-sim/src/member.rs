@@ -190,9 +190,9 @@ impl<'c> Member<'c> {
         let engine = match &self.durable.memory {
             Some((root, _)) => {
                 let (state, tree) = self.load(*root).expect("the blocks of a remembered root are stored before it");
-                Engine::new(setup, state, tree, frontier, &heads, self.durable.synced.clone())
+                Engine::new(setup, clock_ms, state, tree, frontier, &heads, self.durable.synced.clone())
             }
-            None => Engine::anew(setup, empty_under, clock_ms, heads),
+            None => Engine::anew(setup, clock_ms, empty_under, &heads),
         };
         self.live = Some(Live {
             replica,

@@ -114,7 +114,7 @@ pub(super) struct Merging {
     given_up: BTreeSet<HeadId>,
     /// Fetched, and not to be joined before more is known of a fork.
     stalled: BTreeSet<HeadId>,
-    /// What an engine that remembers nothing was begun with.
+    /// What the engine was begun with.
     known_at_start: BTreeSet<HeadId>,
     pub(super) forks: Forks,
     /// The greatest counter each actor's heads prove.
@@ -125,7 +125,7 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    pub(super) fn new(frontier: BTreeSet<HeadId>) -> Self {
+    pub(super) fn new(frontier: BTreeSet<HeadId>, known: &[SignedHead]) -> Self {
         Self {
             rows: BTreeMap::new(),
             frontier,
@@ -137,17 +137,12 @@ impl Merging {
             instead: BTreeSet::new(),
             given_up: BTreeSet::new(),
             stalled: BTreeSet::new(),
-            known_at_start: BTreeSet::new(),
+            known_at_start: known.iter().map(SignedHead::id).collect(),
             forks: Forks::default(),
             counters: BTreeMap::new(),
             refused: BTreeSet::new(),
             unread: BTreeMap::new(),
         }
-    }
-
-    /// Before the first look at the disk these are joined, and no others.
-    pub(super) fn begin_with(&mut self, heads: &[SignedHead]) {
-        self.known_at_start = heads.iter().map(SignedHead::id).collect();
     }
 
     pub(super) fn row(&self, id: &HeadId) -> Option<&Row> {
@@ -359,9 +354,9 @@ impl Engine {
     }
 
     /// Nothing is joined before the disk was looked at. A stop may have come between a step and the memory of it: what it wrote is
-    /// told from a person's edit by what the folder showed then, which a join would change (K5). Where all memory of the disk is lost,
-    /// only the heads that were known here are joined before: beside a newer one, a file that nobody touched would be taken for an edit
-    /// of it (i5).
+    /// told from a person's edit by what the folder showed then, which a join would change (K5). Where nothing is remembered of the
+    /// disk, only the heads that were known here are joined before: beside a newer one, a file that nobody touched would be taken for an
+    /// edit of it (i5). Who knew of none begins with what comes.
     pub(super) fn may_join(&self, id: &HeadId) -> bool {
         self.scanned_once
             || self.synced.is_empty()

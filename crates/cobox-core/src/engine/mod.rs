@@ -220,6 +220,7 @@ impl Engine {
     /// `known` every accepted head (for ancestry), `synced` the table of the disk.
     pub fn new(
         setup: Setup,
+        now_ms: u64,
         state: State,
         tree: Tree,
         frontier: BTreeSet<HeadId>,
@@ -259,7 +260,7 @@ impl Engine {
             lately_in: Lately::default(),
             last_joined: None,
             agreed: BTreeSet::new(),
-            merging: Merging::new(frontier),
+            merging: Merging::new(frontier, known),
             deltas: Deltas::default(),
             jobs: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -293,7 +294,7 @@ impl Engine {
                 engine.own.fresh_actor(Some(&head.id()));
             }
         }
-        engine.seal_past(0);
+        engine.seal_past(now_ms);
         engine.note_published();
         if !engine.root_is_published() {
             // A join that was not published before the stop. What it brought is not known any more; the whole tree is sure to
@@ -304,27 +305,22 @@ impl Engine {
         engine
     }
 
-    /// An empty folder: nothing joined, nothing on disk agreed.
-    pub fn empty(setup: Setup, epoch: EpochTag) -> Self {
+    /// A folder of which nothing is remembered, though these heads of it may be known: it is joined from them, and what stands on the
+    /// disk is compared with what they show before anything else is joined.
+    pub fn anew(setup: Setup, now_ms: u64, epoch: EpochTag, known: &[SignedHead]) -> Self {
         let state = State::new();
         let (tree, blocks) =
             Tree::build(&state, &setup.keys, epoch).expect("an empty tree under an epoch whose keys are held");
-        let mut engine = Self::new(setup, state, tree, BTreeSet::new(), &[], BTreeMap::new());
+        let mut engine = Self::new(setup, now_ms, state, tree, BTreeSet::new(), known, BTreeMap::new());
         engine.looked_at_all = true;
         engine.out.push_back(Output::Store(blocks));
         engine.remember(BTreeSet::new());
         engine
     }
 
-    /// A folder of which nothing is remembered, though these heads of it are known: it is joined from them, and what stands on the disk
-    /// is compared with what they show before anything else is joined.
-    pub fn anew(setup: Setup, epoch: EpochTag, now_ms: u64, known: Vec<SignedHead>) -> Self {
-        let mut engine = Self::empty(setup, epoch);
-        engine.merging.begin_with(&known);
-        for head in known {
-            engine.handle(now_ms, Input::Head(Box::new(head)));
-        }
-        engine
+    /// An empty folder: nothing known, nothing joined, nothing on disk agreed.
+    pub fn empty(setup: Setup, epoch: EpochTag) -> Self {
+        Self::anew(setup, 0, epoch, &[])
     }
 
     /// Takes one input. Poll the outputs afterwards.

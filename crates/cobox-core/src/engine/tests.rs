@@ -400,7 +400,8 @@ fn n8_who_finds_its_chain_continued_says_so_and_goes_on_under_another_name() {
     assert_eq!(next.device, ours.head().device);
 }
 
-/// Alice's device lost all memory of its disk while another edited a file: the old version that stands there is no edit of theirs.
+/// Alice's device lost all memory of its disk while another edited a file: the old version that stands there is no edit of theirs. Nor is
+/// it if a stop comes before the disk was looked at.
 #[test]
 fn i5_what_nobody_touched_takes_no_name_from_what_others_wrote_while_memory_was_lost() {
     let mut folder = Folder::new();
@@ -416,20 +417,37 @@ fn i5_what_nobody_touched_takes_no_name_from_what_others_wrote_while_memory_was_
     let newer = other.publishes(&folder, root, other.counter());
 
     let device = DeviceSecret::from_seed(&[1; 32]).sig.clone();
-    let (keys, standing) = (folder.keys.clone(), folder.alice.standing.clone());
-    let setup = Setup { folder: folder.id, keys, device, entropy: [8; 32], standing };
-    folder.alice = Engine::anew(setup, folder.epoch, 1_000, vec![known.clone()]);
-    folder.alice.handle(1_000, Input::Rules(Arc::new(NoRules)));
+    let (id, keys, standing) = (folder.id, folder.keys.clone(), folder.alice.standing.clone());
+    let setup = |entropy| Setup {
+        folder: id,
+        keys: keys.clone(),
+        device: device.clone(),
+        entropy: [entropy; 32],
+        standing: standing.clone(),
+    };
+    folder.alice = Engine::anew(setup(8), 1_000, folder.epoch, std::slice::from_ref(&known));
+    folder.tell(Input::Rules(Arc::new(NoRules)));
     folder.mallory(&known, &known_blocks);
     assert_eq!(folder.shows(), ["page"], "what was known here is joined at once");
-    folder.mallory(&newer, &newer_blocks);
-    folder.alice_sees(&[("page", file(1))]);
-    folder.mallory(&newer, &newer_blocks);
 
-    assert_eq!(folder.shows(), ["page"], "no conflict");
-    let writes_newer =
-        |step: &Step| matches!(step, Step::Write { path, body, .. } if *path == at("page") && body.size == 5);
-    assert!(matches!(&folder.wanted[..], [step] if writes_newer(step)), "{:?}", folder.wanted);
+    let (state, tree) = (folder.alice.state().clone(), folder.alice.tree().clone());
+    let frontier = folder.alice.frontier().clone();
+    let stopped = Engine::new(setup(9), 1_000, state, tree, frontier, &[known], BTreeMap::new());
+    for runs in [None, Some(stopped)] {
+        if let Some(again) = runs {
+            folder.alice = again;
+            folder.tell(Input::Rules(Arc::new(NoRules)));
+        }
+        folder.mallory(&newer, &newer_blocks);
+        folder.alice_sees(&[("page", file(1))]);
+        folder.mallory(&newer, &newer_blocks);
+
+        assert_eq!(folder.shows(), ["page"], "no conflict");
+        let writes_newer =
+            |step: &Step| matches!(step, Step::Write { path, body, .. } if *path == at("page") && body.size == 5);
+        assert!(matches!(&folder.wanted[..], [step] if writes_newer(step)), "{:?}", folder.wanted);
+        folder.wanted.clear();
+    }
 }
 
 /// What Alice hands out for one write: the delta, if any, and the head.
@@ -672,7 +690,7 @@ fn m11_metadata_left_under_an_old_epoch_is_sealed_anew_at_the_next_start() {
     standing.epoch = Some(next);
     let device = DeviceSecret::from_seed(&[1; 32]).sig.clone();
     let setup = Setup { folder: folder.id, keys: folder.keys.clone(), device, entropy: [8; 32], standing };
-    let again = Engine::new(setup, state, tree, frontier, &heads, BTreeMap::new());
+    let again = Engine::new(setup, 1_000, state, tree, frontier, &heads, BTreeMap::new());
     assert_eq!(again.tree().epoch(), next);
     assert_eq!(again.root(), folder.alice.root(), "the same blocks as without a stop");
 }

@@ -57,17 +57,15 @@ impl FolderActor {
             entropy: self.around.random(),
             standing: self.standing(),
         };
+        let now = self.around.now_ms();
         let mut engine = match remembered {
             Some(BeforeStop { state, tree, frontier, synced }) => {
-                let heads = self.heads_of(&frontier);
-                Engine::new(setup, state, tree, frontier, &heads, synced)
+                let known = self.heads_of(&frontier);
+                Engine::new(setup, now, state, tree, frontier, &known, synced)
             }
-            None => {
-                let known = self.heads_of(&BTreeSet::new());
-                Engine::anew(setup, epoch, self.around.now_ms(), known)
-            }
+            None => Engine::anew(setup, now, epoch, &self.heads_of(&BTreeSet::new())),
         };
-        engine.handle(self.around.now_ms(), Input::Brake(self.around.brake()));
+        engine.handle(now, Input::Brake(self.around.brake()));
         if self.config.sort == Sort::Vault {
             engine.run_without_disk();
         }
