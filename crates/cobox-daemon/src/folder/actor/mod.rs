@@ -608,8 +608,14 @@ impl FolderActor {
             O::ClosePeer { peer, why } => {
                 self.drill_peer_closed(peer);
                 if let Some(row) = self.peers.remove(&peer) {
-                    tracing::warn!(key = %row.who.key.short(), %why, "a peer is closed");
+                    let key = row.who.key.short();
                     row.peer.close();
+                    if why == Closed::NotEntitled && row.who.kind == KeyKind::Invite {
+                        // As for everybody who was let in: the machine is a member's now, and may be called.
+                        tracing::debug!(%key, "an invite is used up or not valid any more: what it opened is closed");
+                        return;
+                    }
+                    tracing::warn!(%key, %why, "a peer is closed");
                     if why == Closed::NotEntitled {
                         self.met_outsider(row.peer.remote, row.who);
                     }
