@@ -33,7 +33,7 @@ pub use connection::{CloseReason, Connection, Event, Path};
 pub use endpoint::{Config, Endpoint, EndpointAddrs, Listen, Traffic};
 pub use error::NetError;
 pub use post::{Knock, Post};
-pub use pump::{Admitted, Answer, FolderEvent, Host, INBOX_MAX, Inbox, Opened, Opener, Pass, Peer, drive};
+pub use pump::{Admitted, Answer, FolderEvent, Host, INBOX_MAX, Inbox, Opened, Opener, Pass, Peer, drive, end_inbox};
 pub use throttle::{Rate, Rates};
 
 /// Whether this can be the address of a relay.

@@ -92,6 +92,17 @@ pub enum Answer {
 /// Where a folder takes its events from.
 pub type Inbox = mpsc::Sender<FolderEvent>;
 
+/// The end of an inbox from which nothing is taken any more: whoever came in and is not known of yet is sent away, as all are who come later.
+/// Dropped as it is, it would leave them inside a folder in which nobody hears them.
+pub async fn end_inbox(mut inbox: mpsc::Receiver<FolderEvent>) {
+    inbox.close();
+    while let Some(event) = inbox.recv().await {
+        if let FolderEvent::Opened { peer, .. } = event {
+            peer.close();
+        }
+    }
+}
+
 /// A folder open at a peer: the way to answer. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Peer {

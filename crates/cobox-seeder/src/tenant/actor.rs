@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cobox_net::{Answer, FolderEvent, Pass, Peer};
+use cobox_net::{Answer, FolderEvent, Pass, Peer, end_inbox};
 use cobox_proto::head::{Head, SignedHead};
 use cobox_proto::hosting::{Arriving, Before, Tenant, TenantInput};
 use cobox_proto::id::FolderId;
@@ -131,6 +131,7 @@ impl Actor {
         for visitor in self.carrier.visitors.values() {
             visitor.peer.close();
         }
+        end_inbox(events).await;
     }
 
     fn load(&mut self) -> Result<Brain, Trouble> {

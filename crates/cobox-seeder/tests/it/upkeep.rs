@@ -470,6 +470,28 @@ async fn a_dropped_folder_is_gone_with_its_offer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_in_while_a_folder_is_dropped_is_sent_away() {
+    let host = Host::new().await;
+    let (folder, _) = hosted(&host, &[], SPACE).await;
+    let mut lines = Vec::new();
+    for _ in 0..24 {
+        lines.push(Line::to(&host.seeder.addrs()).await);
+    }
+    let first_is_in = tokio::sync::Notify::new();
+    let visits = lines.into_iter().map(async |mut line| {
+        if line.open(folder.id(), KeyKind::Device, key(1)).await {
+            first_is_in.notify_one();
+            while !matches!(line.next().await, FolderEvent::Closed { .. }) {}
+        }
+    });
+    let dropped = async {
+        first_is_in.notified().await;
+        host.seeder.drop_folder(&folder.id().to_string()).await.unwrap();
+    };
+    tokio::join!(futures_util::future::join_all(visits), dropped);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_whose_members_ended_it_is_kept_until_the_operator_drops_it() {
     let host = Host::new().await;
     let (mut folder, tree, ana) = filled(&host).await;

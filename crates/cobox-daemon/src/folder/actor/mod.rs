@@ -42,7 +42,7 @@ use cobox_core::path::FolderPath;
 use cobox_core::seal::SealedBlock;
 use cobox_core::state::State;
 use cobox_core::tree::{Fetch, Tree};
-use cobox_net::{Answer, FolderEvent, Inbox, Pass, Peer};
+use cobox_net::{Answer, FolderEvent, Inbox, Pass, Peer, end_inbox};
 use cobox_proto::codec::{Canonical, Reader};
 use cobox_proto::head::SignedHead;
 use cobox_proto::hosting::{Holding, SignedReceipt, Ticket};
@@ -505,6 +505,7 @@ impl FolderActor {
         for row in self.peers.values() {
             row.peer.close();
         }
+        end_inbox(inbox).await;
     }
 
     /// Carries out what both brains ask until neither asks more.
