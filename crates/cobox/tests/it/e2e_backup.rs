@@ -233,7 +233,10 @@ fn h2_d4_where_the_newest_state_lies_nowhere_whole_the_newest_that_does_comes_ba
         if has { Ok(()) } else { Err(status) }
     };
     for n in 0..3 {
-        fs::write(ana.folder("docs").join(format!("too much {n}")), noise(n, 20_000_000)).unwrap();
+        // There at once: what is written of it while somebody looks may find room.
+        let aside = ana.folder("aside");
+        fs::write(&aside, noise(n, 20_000_000)).unwrap();
+        fs::rename(aside, ana.folder("docs").join(format!("too much {n}"))).unwrap();
         ana.run(&["status", "docs", "--wait", "--timeout", "1"]);
     }
     until("the room is used up", PATIENCE, || has(&ana, "quota"));
