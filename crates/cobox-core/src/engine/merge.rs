@@ -114,7 +114,7 @@ pub(super) struct Merging {
     given_up: BTreeSet<HeadId>,
     /// Fetched, and not to be joined before more is known of a fork.
     stalled: BTreeSet<HeadId>,
-    /// What the engine was begun with.
+    /// What was known when the engine began.
     known_at_start: BTreeSet<HeadId>,
     pub(super) forks: Forks,
     /// The greatest counter each actor's heads prove.

@@ -612,7 +612,7 @@ impl FolderActor {
                     let key = row.who.key.short();
                     row.peer.close();
                     if why == Closed::NotEntitled && row.who.kind == KeyKind::Invite {
-                        // As for everybody who was let in: the machine is a member's now, and may be called.
+                        // So it ends for everybody who was let in by it: their machine is a member's now, and may be called.
                         tracing::debug!(%key, "an invite is used up or not valid any more: what it opened is closed");
                         return;
                     }
