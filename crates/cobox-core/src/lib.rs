@@ -10,6 +10,7 @@ pub mod engine;
 pub mod history;
 pub mod keys;
 pub mod members;
+pub mod names;
 pub mod padding;
 pub mod path;
 pub mod seal;

@@ -4,6 +4,7 @@
 
 use std::os::fd::OwnedFd;
 
+use cobox_core::names::numbered;
 use cobox_core::path::FolderPath;
 use cobox_core::symlink::stays_inside;
 use rustix::fs::{AtFlags, FileType, Mode, Timestamps};
@@ -11,7 +12,6 @@ use rustix::io::Errno;
 
 use super::beneath::{End, LIST, Place, READ, again, list, open_at, stat_at};
 use super::kept::{KeptId, find};
-use super::names::numbered;
 use super::read::look;
 use super::root::{KEEP, TMP};
 use super::seen::{Seen, Stamp, file_type, ino_dev, stamp_of, timespec};
@@ -255,11 +255,7 @@ impl DiskTree {
             inner.return_to(&source, (&target.dir, &target.name))?;
             return Err(changed(from));
         }
-        inner.change_names(|names| {
-            let dropped = is_dir && names.drop_dir(from);
-            let (Some(parent), Some(name)) = (from.parent(), from.name()) else { return dropped };
-            names.unbind(&parent, &name) || dropped
-        })?;
+        inner.change_names(|names| names.moved_away(from, is_dir))?;
         inner.take_own_name(&mut target)?;
         look(&target)?.ok_or_else(|| changed(to))
     }
@@ -452,13 +448,12 @@ impl Inner {
             .filter_map(|local| String::from_utf8(local).ok())
             .filter(|local| *local != place.name)
             .collect();
-        let best = self.read_names().choose(&parent, &name, &others);
-        if best != name.as_str() || others.contains(&best) {
+        if !self.read_names().can_have_its_own(&parent, &name, &others) {
             return Ok(());
         }
-        match self.rename_new((&place.dir, &place.name), (&place.dir, &best)) {
+        match self.rename_new((&place.dir, &place.name), (&place.dir, name.as_str())) {
             Ok(()) => {
-                place.name = best;
+                place.name = name.as_str().to_owned();
                 self.change_names(|names| names.unbind(&parent, &name))
             }
             // Taken in that moment: the mapped name does.

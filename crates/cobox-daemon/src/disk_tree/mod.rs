@@ -33,8 +33,6 @@ pub use beneath::{DiskError, Trouble};
 pub use ignore::{BadPattern, IGNORE_FILE, Ignore};
 pub use kept::{Kept, KeptId};
 pub use names::NamesError;
-pub(crate) use names::numbered;
-pub use probe::DiskKind;
 pub use read::ReadError;
 pub use root::{CopyId, OffLimits, RootError};
 pub use seen::{Seen, Stamp};
@@ -46,6 +44,8 @@ pub use watch::{Begun, Watch, WatchEvent, WatchSettings};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use cobox_core::names::DiskKind;
+use cobox_core::names::Names;
 use cobox_proto::id::FolderId;
 
 /// A folder on disk, verified to be the one it should be. Clones share one handle and may be used from several threads.
@@ -61,7 +61,7 @@ pub(crate) struct Inner {
     /// unmounted.
     root: std::os::fd::OwnedFd,
     kind: DiskKind,
-    names: RwLock<names::Names>,
+    names: RwLock<Names>,
     syncs: temp::Syncs,
     /// Read buffers at rest.
     buffers: Mutex<Vec<Vec<u8>>>,

@@ -2,61 +2,31 @@
 
 use std::os::fd::OwnedFd;
 
+use cobox_core::names::DiskKind;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::beneath::stat_at;
 
-/// What a disk can and can not do. Tests may claim any kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskKind {
-    /// `A` and `a` are one file: APFS, NTFS, FAT.
-    pub folds_case: bool,
-    /// `é` in one letter and in two are one file: APFS, HFS+.
-    pub folds_form: bool,
-    /// `:`, trailing dots and `CON` can not be stored: NTFS, FAT.
-    pub refuses_windows_names: bool,
-    /// Two names can be swapped at one moment.
-    pub exchanges: bool,
-    /// A rename can be told not to replace.
-    pub renames_without_replacing: bool,
-}
-
-impl DiskKind {
-    /// An ordinary Linux disk.
-    pub const ORDINARY: Self = Self {
-        folds_case: false,
-        folds_form: false,
-        refuses_windows_names: false,
-        exchanges: true,
-        renames_without_replacing: true,
+/// Tries out in this directory what its disk can and can not do; leaves nothing behind.
+pub(crate) fn probe(tmp: &OwnedFd) -> Result<DiskKind, Errno> {
+    let folds_case = finds_under(tmp, "probe-case", "PROBE-CASE")?;
+    let folds_form = finds_under(tmp, "probe-\u{e9}", "probe-e\u{301}")?;
+    let refuses_windows_names = match touch(tmp, "probe:") {
+        Ok(()) => false,
+        Err(Errno::INVAL | Errno::NOENT | Errno::ILSEQ | Errno::ACCESS) => true,
+        Err(error) => return Err(error),
     };
-
-    /// Whether some names must be mapped to others.
-    pub(crate) fn maps_names(self) -> bool {
-        self.folds_case || self.folds_form || self.refuses_windows_names
-    }
-
-    /// Tries it out in this directory; leaves nothing behind.
-    pub(crate) fn probe(tmp: &OwnedFd) -> Result<Self, Errno> {
-        let folds_case = finds_under(tmp, "probe-case", "PROBE-CASE")?;
-        let folds_form = finds_under(tmp, "probe-\u{e9}", "probe-e\u{301}")?;
-        let refuses_windows_names = match touch(tmp, "probe:") {
-            Ok(()) => false,
-            Err(Errno::INVAL | Errno::NOENT | Errno::ILSEQ | Errno::ACCESS) => true,
-            Err(error) => return Err(error),
-        };
-        clear(tmp, "probe:");
-        touch(tmp, "probe-one")?;
-        touch(tmp, "probe-two")?;
-        let exchanges = rustix::fs::renameat_with(tmp, "probe-one", tmp, "probe-two", RenameFlags::EXCHANGE).is_ok();
-        clear(tmp, "probe-two");
-        let renames_without_replacing =
-            rustix::fs::renameat_with(tmp, "probe-one", tmp, "probe-two", RenameFlags::NOREPLACE).is_ok();
-        clear(tmp, "probe-one");
-        clear(tmp, "probe-two");
-        Ok(Self { folds_case, folds_form, refuses_windows_names, exchanges, renames_without_replacing })
-    }
+    clear(tmp, "probe:");
+    touch(tmp, "probe-one")?;
+    touch(tmp, "probe-two")?;
+    let exchanges = rustix::fs::renameat_with(tmp, "probe-one", tmp, "probe-two", RenameFlags::EXCHANGE).is_ok();
+    clear(tmp, "probe-two");
+    let renames_without_replacing =
+        rustix::fs::renameat_with(tmp, "probe-one", tmp, "probe-two", RenameFlags::NOREPLACE).is_ok();
+    clear(tmp, "probe-one");
+    clear(tmp, "probe-two");
+    Ok(DiskKind { folds_case, folds_form, refuses_windows_names, exchanges, renames_without_replacing })
 }
 
 fn finds_under(tmp: &OwnedFd, name: &str, other: &str) -> Result<bool, Errno> {

@@ -6,14 +6,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
+use cobox_core::names::{DiskKind, Names};
 use cobox_core::path::CONTROL_DIR;
 use cobox_proto::id::FolderId;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{LIST, READ, again, list, open_at, stat_at};
-use super::names::{Names, NamesError};
-use super::probe::DiskKind;
+use super::names::{self, NamesError};
+use super::probe::probe;
 use super::seen::{file_type, ino_dev};
 use super::temp::Syncs;
 use super::{DiskError, DiskTree, Inner};
@@ -209,9 +210,9 @@ impl DiskTree {
         let tmp = inner.control_part(TMP).map_err(|error| RootError::disk(&inner.path, error))?;
         inner.control_part(KEEP).map_err(|error| RootError::disk(&inner.path, error))?;
         if kind.is_none() {
-            inner.kind = DiskKind::probe(&tmp).map_err(RootError::io("write in", &inner.path.join(CONTROL_DIR)))?;
+            inner.kind = probe(&tmp).map_err(RootError::io("write in", &inner.path.join(CONTROL_DIR)))?;
         }
-        let names = Names::load(&control, inner.kind)
+        let names = names::load(&control, inner.kind)
             .map_err(|source| RootError::Names { path: inner.path.clone(), source })?;
         inner.names = RwLock::new(names);
         inner.put_back_interrupted().map_err(|error| RootError::disk(&inner.path, error))?;
@@ -258,7 +259,7 @@ impl DiskTree {
         for part in [TMP, KEEP] {
             gone(rustix::fs::unlinkat(&control, part, AtFlags::REMOVEDIR))?;
         }
-        for file in [super::names::NAMES, MARKER] {
+        for file in [names::NAMES, MARKER] {
             gone(rustix::fs::unlinkat(&control, file, AtFlags::empty()))?;
         }
         match rustix::fs::unlinkat(&inner.root, CONTROL_DIR, AtFlags::REMOVEDIR) {

@@ -357,7 +357,7 @@ fn make_dirs_below(root: &Path, dir: &FolderPath) -> io::Result<()> {
 /// The names that a restored file may take: its own, then numbered ones.
 fn names(wanted: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     let name = wanted.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let numbered = (2..=BESIDE_MAX).map(move |n| wanted.with_file_name(crate::disk_tree::numbered(&name, n)));
+    let numbered = (2..=BESIDE_MAX).map(move |n| wanted.with_file_name(cobox_core::names::numbered(&name, n)));
     std::iter::once(wanted.to_path_buf()).chain(numbered)
 }
 

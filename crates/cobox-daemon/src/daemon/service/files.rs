@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cobox_core::names::numbered;
 use cobox_core::path::{FolderPath, Name};
 use cobox_proto::members::Role as MemberRole;
 use futures_util::{StreamExt, stream};
@@ -18,7 +19,7 @@ use super::super::{Daemon, Running, now_ms};
 use super::{failed, stopped};
 use crate::api::dto::{BadLine, FileAdded, FileList, IgnoreMatches, IgnoreRequest, IgnoreRules};
 use crate::api::{ApiError, Bytestream, ErrorCode, FileContent, FilesQuery};
-use crate::disk_tree::{ApplyError, DiskTree, Expect, IGNORE_FILE, Ignore, Seen, Stamp, numbered};
+use crate::disk_tree::{ApplyError, DiskTree, Expect, IGNORE_FILE, Ignore, Seen, Stamp};
 use crate::random_token;
 
 /// Bytes read at once for who takes a file out.
