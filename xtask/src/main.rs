@@ -47,6 +47,10 @@ fn asked() -> Result<()> {
         ["web", "browser"] => web::browser(),
         ["check"] => check::check(),
         ["check", "--tests"] => check::tests(),
+        ["check", "--ahead"] => {
+            check::build_ahead();
+            Ok(())
+        }
         ["api"] => api::api(),
         ["tidy"] => tidy::tidy(),
         ["bench", rest @ ..] => bench::bench(rest),
