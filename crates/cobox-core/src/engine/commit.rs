@@ -34,7 +34,7 @@ impl Engine {
         let mut gone_before: BTreeSet<FolderPath> = waiting.flat_map(|held| &held.paths).cloned().collect();
         let moved = self.moved_from(&finding);
         let half_seen = self.half_seen(&finding, &gone_before);
-        let (went_everywhere, met_files) = (finding.went_everywhere(), finding.met_files);
+        let (went_everywhere, saw_all, met_files) = (finding.went_everywhere(), finding.is_whole(), finding.met_files);
         let Finding { mut found, mut gone, moves, stayed, noise, .. } = finding;
         let mut gone_lately = std::mem::take(&mut self.gone_lately);
         found.keys().filter(|path| !agreed_noise.contains(*path)).for_each(|path| gone_lately.came_back(path));
@@ -48,7 +48,7 @@ impl Engine {
         writing.move_dirs(&mut found, &mut gone, &moves, &stayed);
         writing.forget_set_aside(&mut gone);
         writing.forget_moved_as_shown(&found, &mut gone);
-        writing.note_arrived(&found);
+        writing.note_arrived(&found, saw_all);
         let renames = writing.pair_renames(&found, &gone);
         for (from, _) in renames.values() {
             gone.remove(from);

@@ -73,6 +73,18 @@ impl Folder {
         }
     }
 
+    /// With all that was remembered.
+    fn alice_starts_again(&mut self) {
+        let alice = &self.alice;
+        let device = DeviceSecret::from_seed(&[1; 32]).sig.clone();
+        let (keys, standing) = (self.keys.clone(), alice.standing.clone());
+        let setup = Setup { folder: self.id, keys, device, entropy: [8; 32], standing };
+        let (state, tree, frontier) = (alice.state().clone(), alice.tree().clone(), alice.frontier().clone());
+        let synced = alice.synced.iter().map(|(path, entry)| (path.clone(), entry.clone())).collect();
+        self.alice = Engine::new(setup, 1_000, state, tree, frontier, &self.published, synced);
+        self.alice.handle(1_000, Input::Rules(Arc::new(NoRules)));
+    }
+
     fn alice_writes(&mut self, path: &str, text: &[u8]) {
         let body = body(&self.keys, text);
         self.alice.put_virtual(1_000, &FolderPath::parse(path).unwrap(), body);

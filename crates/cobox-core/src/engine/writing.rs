@@ -40,6 +40,8 @@ pub(super) struct Writing<'e> {
     /// At the first look: values found at places where the folder shows them and the memory does not know them, or knows others. A step of an
     /// earlier run brought them there, so what stands at their old place now was not made from them (K5).
     arrived: BTreeSet<(Inode, Dot)>,
+    /// At the first look: it saw everything there is, and what arrived is noted.
+    saw_all: bool,
     /// At the first look: where files stand that were moved while nobody looked.
     moved_at_start: &'e mut BTreeSet<FolderPath>,
     /// At the first look: what earlier runs set aside.
@@ -66,6 +68,7 @@ impl Engine {
             moved: Vec::new(),
             first_look: !self.looked_at_all,
             arrived: BTreeSet::new(),
+            saw_all: false,
             moved_at_start: &mut self.moved_at_start,
             set_aside: &self.set_aside,
             dirty: BTreeSet::new(),
@@ -172,10 +175,11 @@ impl Writing<'_> {
         if self.moved.iter().any(|(_, from)| left(from)) { None } else { self.view.lookup(&before) }
     }
 
-    pub(super) fn note_arrived(&mut self, found: &BTreeMap<FolderPath, Found>) {
+    pub(super) fn note_arrived(&mut self, found: &BTreeMap<FolderPath, Found>, saw_all: bool) {
         if !self.first_look {
             return;
         }
+        self.saw_all = saw_all;
         for (path, what) in found {
             if let Found::Leaf(kind, _, body) = what
                 && self.synced.get(path).is_none_or(|old| old.digest != body.plain_digest)
@@ -499,12 +503,19 @@ impl Writing<'_> {
             Kind::Dir => !self.dir_inodes(path, old.inode).is_empty(),
             _ => self.is_shown(path, old),
         };
-        !self.first_look || is_shown
+        !self.first_look || is_shown || self.is_nowhere(old)
+    }
+
+    /// Whether the first look saw that a file is not where others moved it either. Its bytes may be on no disk any more: shown again, it would
+    /// be waited for by everybody.
+    fn is_nowhere(&self, old: &Synced) -> bool {
+        let has_arrived = |dot: &Dot| self.arrived.contains(&(old.inode, *dot));
+        self.saw_all && old.kind != Kind::Dir && !old.seen.iter().any(has_arrived)
     }
 
     /// A path is gone from the disk. At the first look after a start, only what the folder still shows at this path is
-    /// deleted: what others moved meanwhile may have been moved here too, by a step that a stop kept from being remembered
-    /// (K5).
+    /// deleted, and what is nowhere: what others moved meanwhile may have been moved here too, by a step that a stop kept from being
+    /// remembered (K5).
     pub(super) fn remove(&mut self, path: &FolderPath) {
         let Some(old) = self.synced.get(path).cloned() else { return };
         if self.was_set_aside(&old) {
@@ -519,7 +530,7 @@ impl Writing<'_> {
             for inode in shown {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old)) {
+        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old) || self.is_nowhere(&old)) {
             self.commit.remove(old.inode, &self.seen_there_only(&old));
             self.remove_twins(&old);
         }

@@ -226,3 +226,48 @@ fn l15_rules_that_move_into_a_new_directory_get_there() {
     });
     assert!(matches!(&steps[..], [Step::MakeDir { .. }, Step::RenameFile { .. }]), "{steps:?}");
 }
+
+/// The service stops before it has moved a file as others did, or just after it, before that is remembered.
+fn stops_where_others_move_minutes_to_protocol(folder: &mut Folder) -> Inode {
+    folder.alice_sees(&[("minutes", file(1)), ("stays", file(2))]);
+    let item = folder.item("minutes");
+    let steps = folder.another_writes(|commit| {
+        commit.rename(item, Inode::ZERO, &"protocol".parse().unwrap()).map(drop).unwrap();
+    });
+    assert!(matches!(&steps[..], [Step::RenameFile { .. }]), "{steps:?}");
+    folder.alice_starts_again();
+    item
+}
+
+/// Meanwhile a person deletes it. Shown at its new place it might be waited for by everybody for ever: hers may have been the only one.
+#[test]
+fn k2_what_a_person_deletes_while_nothing_runs_is_deleted_wherever_others_moved_it() {
+    let mut folder = Folder::new();
+    stops_where_others_move_minutes_to_protocol(&mut folder);
+    assert_eq!(folder.alice_sees(&[("stays", file(2))]), [], "nothing is written anew");
+    assert_eq!(folder.shows(), ["stays"]);
+}
+
+#[test]
+fn k5_what_a_step_moved_before_a_stop_is_not_deleted_whatever_its_number_is_now() {
+    for number in [1, 9] {
+        let mut folder = Folder::new();
+        let item = stops_where_others_move_minutes_to_protocol(&mut folder);
+        let steps = folder.alice_reads(&[("protocol", file(number)), ("stays", file(2))], |path| {
+            if *path == at("protocol") { "minutes".into() } else { path.to_string() }
+        });
+        assert_eq!(steps, [], "number {number}");
+        assert_eq!((folder.shows(), folder.item("protocol")), (vec!["protocol".into(), "stays".into()], item));
+    }
+}
+
+/// It may stand where nothing could be read.
+#[test]
+fn k5_what_may_stand_where_a_first_look_could_not_see_is_not_deleted() {
+    let mut folder = Folder::new();
+    let item = stops_where_others_move_minutes_to_protocol(&mut folder);
+    folder.tell(Input::ScanBegun { under: Vec::new() });
+    folder.tell(Input::Listed(vec![(at("stays"), file(2))]));
+    folder.tell(Input::ScanEnded { unreadable: vec![at("protocol")] });
+    assert_eq!((folder.shows(), folder.item("protocol")), (vec!["protocol".into(), "stays".into()], item));
+}
