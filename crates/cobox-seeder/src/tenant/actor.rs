@@ -16,12 +16,11 @@ use cobox_proto::members::{FolderKind, Genesis, Member};
 use cobox_proto::replicate::{Input, PeerId, Reach, Replica};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{ClaimRefusal, LogPart, Message};
-use cobox_store::DiskStore;
+use cobox_store::{BlockStore, DiskShelf, DiskStore};
 use tokio::sync::{mpsc, watch};
 
 use super::carry::{Carrier, GATHERED_BYTES_MAX, Inner, pause_ms};
 use super::records::Records;
-use super::shelf::DiskShelf;
 use super::{Order, Setup, Trouble, View};
 use crate::dto::{MemberSeen, Sees, StateSeen, Time};
 
@@ -57,7 +56,7 @@ impl Brain {
     /// Tells the brain something. After an error it must not be asked any more.
     pub(super) fn handle(&mut self, now_ms: u64, input: TenantInput) -> Result<(), Trouble> {
         self.tenant.handle(now_ms, input, &mut self.shelf);
-        self.shelf.trouble()
+        Ok(self.shelf.trouble()?)
     }
 
     fn replica(&mut self, now_ms: u64, input: Input) -> Result<(), Trouble> {
@@ -115,6 +114,8 @@ impl Actor {
             if let Trouble::Damaged(cid) = trouble
                 && self.records.set_in_doubt(true).is_ok()
             {
+                // Now it may count as missing, whenever the power goes.
+                let _damaged = self.blocks.get(&cid);
                 self.carrier.suspect([cid]);
                 continue;
             }
@@ -302,7 +303,7 @@ impl Actor {
                 self.setup.promise = promise.clone();
                 brain.replica(now_ms, Input::LocalOps { ops, envelopes: vec![] })?;
                 brain.tenant.promise(now_ms, promise, &mut brain.shelf);
-                brain.shelf.trouble()
+                Ok(brain.shelf.trouble()?)
             }
             Order::Recheck(damaged, done) => {
                 self.carrier.suspect(damaged);

@@ -49,7 +49,7 @@ pub(super) enum Inner {
     Sent(PeerId, Cid),
     /// It is not here, or the peer is gone.
     Missing(PeerId, Cid),
-    /// It was damaged, and is off the shelf.
+    /// It is damaged.
     Damaged(PeerId, Cid),
     /// Space was given back, and these were found damaged.
     Compacted(Vec<Cid>),
@@ -307,7 +307,7 @@ impl Carrier {
         let (blocks, tell, runtime) = (self.blocks.clone(), self.tell.clone(), self.runtime.clone());
         // The brain asks for few blocks at a time, so few of these wait.
         self.runtime.spawn(async move {
-            let read = runtime.spawn_blocking(move || blocks.get(&cid)).await;
+            let read = runtime.spawn_blocking(move || blocks.look(&cid)).await;
             let done = match read {
                 Ok(Ok(Some(bytes))) => match peer.send_block(bytes.into()).await {
                     Ok(()) => Inner::Sent(peer.id, cid),
@@ -366,6 +366,8 @@ impl Carrier {
             Inner::Damaged(peer, cid) => {
                 tracing::warn!(cid = %cid.short(), "a block was damaged; it is wanted again");
                 self.records.set_in_doubt(true)?;
+                // Only now does it count as missing: should the power go before, it is still found to be damaged.
+                let _damaged = self.blocks.get(&cid);
                 brain.handle(now_ms, TenantInput::Replica(Input::BlockMissing { peer, cid }))?;
                 self.suspect([cid]);
                 self.recheck(brain, now_ms)?;
@@ -469,12 +471,17 @@ impl Carrier {
                     records.set_in_doubt(true)?;
                 }
                 // Read once more: what can be read now is not dropped.
-                let mut gone = Vec::new();
+                let (mut gone, mut next) = (Vec::new(), next);
                 for cid in report.damaged {
                     match blocks.get(&cid) {
                         Ok(_) => {}
                         Err(StoreError::DamagedBlock { .. }) => gone.push(cid),
-                        Err(error) => return Err(error),
+                        Err(error) if gone.is_empty() => return Err(error),
+                        // Those that went are looked to now, the others when this is read again.
+                        Err(_) => {
+                            next = Some(from);
+                            break;
+                        }
                     }
                 }
                 report.damaged = gone;
@@ -525,6 +532,7 @@ impl Carrier {
             self.records.set_in_doubt(true)?;
         }
         self.blocks.delete_many(&look.due)?;
+        brain.shelf.forget(&look.due);
         self.trash.deleted(&look.due);
         let gone: Vec<Record> = look.due.iter().map(|cid| Record::Untrashed(*cid)).collect();
         self.records.keep(&gone)?;
@@ -540,15 +548,17 @@ impl Carrier {
         if std::mem::replace(&mut self.compacting, true) {
             return;
         }
-        let (blocks, tell) = (self.blocks.clone(), self.tell.clone());
+        let (blocks, records, tell) = (self.blocks.clone(), self.records.clone(), self.tell.clone());
         self.runtime.spawn_blocking(move || {
-            let damaged = match blocks.compact() {
-                Ok(compacted) => compacted.damaged,
-                Err(error) => {
-                    tracing::warn!(%error, "space can not be given back");
-                    vec![]
-                }
-            };
+            let mut damaged = Vec::new();
+            let compacted = blocks.compact_telling(|cids| {
+                damaged.extend(cids);
+                // Should the power go while they vanish, the marks above them are not believed at the next start.
+                records.set_in_doubt(true)
+            });
+            if let Err(error) = compacted {
+                tracing::warn!(%error, "space can not be given back");
+            }
             let _ended = tell.send(Inner::Compacted(damaged));
         });
     }

@@ -5,7 +5,6 @@ mod actor;
 mod carry;
 mod records;
 mod scrub;
-mod shelf;
 
 use std::collections::BTreeMap;
 use std::path::Path;

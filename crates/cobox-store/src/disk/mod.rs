@@ -6,31 +6,34 @@
 
 mod compact;
 mod index;
+mod medium;
 mod recover;
 mod segment;
+mod sqlite;
 mod writer;
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cobox_proto::block::BlockHeader;
 use cobox_proto::id::Cid;
-use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::block_store::{BlockStore, CheckReport, Compacted, Entry, Stats};
 use crate::crash_point;
 use crate::error::StoreError;
-use index::{Index, Indexed};
 use segment::Segments;
 use writer::{ToWrite, Writer};
 
+pub use index::{Change, Index, Indexed, Place, Segment};
+pub use medium::{Disk, DiskFile, LocalDisk};
 pub use recover::Recovered;
+pub(crate) use segment::record_len;
 
+/// A segment takes no further record beyond this length.
+const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Rows looked at in one go by [`BlockStore::check`].
 const CHECK_ROWS: u32 = 1024;
 /// How often a read looks again when the block moved meanwhile.
@@ -47,13 +50,12 @@ pub struct CheckMark {
 
 /// A store of blocks in a directory of its own.
 #[derive(Debug)]
-pub struct DiskStore {
-    dir: PathBuf,
-    segments: Segments,
-    writer: Mutex<Writer>,
-    reader: Mutex<Index>,
+pub struct DiskStore<D: Disk = LocalDisk> {
+    writer: Mutex<Writer<D>>,
+    reader: Mutex<D::Index>,
     recovered: Recovered,
-    _lock: DirLock,
+    /// Owns the disk, which is let go of last.
+    segments: Segments<D>,
 }
 
 /// What reading a block from its place gave.
@@ -67,13 +69,25 @@ impl DiskStore {
     ///
     /// Errors: [`StoreError::InUse`], [`StoreError::Newer`], or the disk's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| StoreError::io("create", dir, e))?;
-        let lock = DirLock::take(dir)?;
-        let segments = Segments::new(dir);
-        let (index, recovered) = recover::open_index(&dir.join("index.db"), &segments)?;
+        Self::open_on(LocalDisk::take(dir)?, SEGMENT_BYTES_MAX)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        self.segments.disk().dir()
+    }
+}
+
+impl<D: Disk> DiskStore<D> {
+    /// Opens the store on a disk, and repairs what a crash left. A segment takes no further block beyond `segment_bytes_max`.
+    ///
+    /// Errors: as [`DiskStore::open`].
+    pub fn open_on(disk: D, segment_bytes_max: u64) -> Result<Self, StoreError> {
+        let segments = Segments::new(disk, segment_bytes_max);
+        let (index, recovered) = recover::open_index(&segments)?;
         let reader = Mutex::new(index.reader()?);
         let writer = Mutex::new(Writer::new(index, &segments)?);
-        Ok(Self { dir: dir.to_owned(), segments, writer, reader, recovered, _lock: lock })
+        Ok(Self { writer, reader, recovered, segments })
     }
 
     /// What opening had to repair.
@@ -81,9 +95,48 @@ impl DiskStore {
         self.recovered
     }
 
-    /// The directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// As [`BlockStore::get`], but a damaged block goes on counting as here: for who has to write something down before it is missing.
+    ///
+    /// Errors: [`StoreError::DamagedBlock`], as often as it is asked for.
+    pub fn look(&self, cid: &Cid) -> Result<Option<Vec<u8>>, StoreError> {
+        for _ in 0..READ_ATTEMPTS {
+            let Some(row) = self.find(cid)? else { return Ok(None) };
+            match self.read(&row)? {
+                Read::Right(bytes) => return Ok(Some(bytes)),
+                // Moved while we read: look again.
+                Read::Damaged if self.find(cid)?.is_none_or(|now| now.place != row.place) => {}
+                Read::Damaged => {
+                    let path = self.segments.path(row.place.segment);
+                    return Err(StoreError::DamagedBlock { cid: *cid, path });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`BlockStore::links`]. Errors as [`Self::look`].
+    pub fn look_at_links(&self, cid: &Cid) -> Result<Option<Vec<Cid>>, StoreError> {
+        self.links_by(cid, |cid| self.look(cid))
+    }
+
+    fn links_by(
+        &self,
+        cid: &Cid,
+        get: impl Fn(&Cid) -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<Option<Vec<Cid>>, StoreError> {
+        match self.find(cid)? {
+            None => Ok(None),
+            Some(row) if row.links == 0 => Ok(Some(Vec::new())),
+            Some(_) => get(cid)?.map(|bytes| Ok(header_of(cid, &bytes)?.links)).transpose(),
+        }
+    }
+
+    /// As [`BlockStore::compact`]; damaged blocks are told before they count as missing, and stay if `tell` fails.
+    pub fn compact_telling(
+        &self,
+        mut tell: impl FnMut(&[Cid]) -> Result<(), StoreError>,
+    ) -> Result<Compacted, StoreError> {
+        compact::compact(self, &mut tell)
     }
 
     /// A part of [`BlockStore::check`]: reads on from `from` until about `bytes_max` are read, at least one block. Returns where to
@@ -150,7 +203,7 @@ impl DiskStore {
     }
 }
 
-impl BlockStore for DiskStore {
+impl<D: Disk> BlockStore for DiskStore<D> {
     fn put_many(&self, blocks: &[(Cid, &[u8])]) -> Result<(), StoreError> {
         let mut to_write = Vec::with_capacity(blocks.len());
         for (cid, bytes) in blocks {
@@ -168,9 +221,7 @@ impl BlockStore for DiskStore {
         if new.is_empty() {
             return Ok(());
         }
-        let written = writer.append(&self.segments, &new)?;
-        writer.index.add(&written.rows, &written.ends)?;
-        writer.accept(&written);
+        writer.put(&self.segments, &new)?;
         crash_point::hit("put.indexed");
         Ok(())
     }
@@ -202,11 +253,7 @@ impl BlockStore for DiskStore {
     }
 
     fn links(&self, cid: &Cid) -> Result<Option<Vec<Cid>>, StoreError> {
-        match self.find(cid)? {
-            None => Ok(None),
-            Some(row) if row.links == 0 => Ok(Some(Vec::new())),
-            Some(_) => self.get(cid)?.map(|bytes| Ok(header_of(cid, &bytes)?.links)).transpose(),
-        }
+        self.links_by(cid, |cid| self.get(cid))
     }
 
     fn delete_many(&self, cids: &[Cid]) -> Result<(), StoreError> {
@@ -224,7 +271,7 @@ impl BlockStore for DiskStore {
     }
 
     fn compact(&self) -> Result<Compacted, StoreError> {
-        compact::compact(self)
+        self.compact_telling(|_| Ok(()))
     }
 
     fn check(&self, repair: bool) -> Result<CheckReport, StoreError> {
@@ -241,36 +288,7 @@ pub(crate) fn header_of(cid: &Cid, bytes: &[u8]) -> Result<BlockHeader, StoreErr
     Ok(header)
 }
 
-/// Keeps other processes out as long as it lives.
-#[derive(Debug)]
-struct DirLock(File);
-
-impl DirLock {
-    fn take(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join("lock");
-        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = open.map_err(|e| StoreError::io("open", &path, e))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self(file)),
-            Err(Errno::WOULDBLOCK) => Err(StoreError::InUse { path: dir.to_owned() }),
-            Err(e) => Err(StoreError::io("lock", &path, e.into())),
-        }
-    }
-}
-
-impl Drop for DirLock {
-    /// Closing alone would leave the lock with a child process that is just being started and has not closed its copy yet.
-    fn drop(&mut self) {
-        let _ = flock(&self.0, FlockOperation::Unlock);
-    }
-}
-
 /// Takes a lock even after a panic elsewhere: what it guards is changed in transactions, and [`Writer`] recovers on its own.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bytes of a file, or 0 if it is gone.
-fn file_len(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

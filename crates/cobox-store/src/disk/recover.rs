@@ -3,11 +3,10 @@
 //!
 //! Invariant: a record that was ever acknowledged and whose bytes are still right is never dropped.
 
-use std::path::Path;
-
 use cobox_proto::block::BlockHeader;
 
 use super::index::{Index, Indexed, Place};
+use super::medium::Disk;
 use super::segment::{RECORD_HEAD_BYTES, Segments, next_magic, record_at};
 use crate::StoreError;
 
@@ -25,17 +24,18 @@ pub struct Recovered {
 }
 
 /// Opens the index, making a new one from the segments if there is none or it is damaged. A damaged one is kept aside.
-pub(super) fn open_index(path: &Path, segments: &Segments) -> Result<(Index, Recovered), StoreError> {
-    let existed = path.exists();
-    let opened = Index::open(path).and_then(|mut index| {
+pub(super) fn open_index<D: Disk>(segments: &Segments<D>) -> Result<(D::Index, Recovered), StoreError> {
+    let disk = segments.disk();
+    let existed = disk.has_index();
+    let opened = disk.open_index().and_then(|mut index| {
         let recovered = reconcile(&mut index, segments, !existed)?;
         Ok((index, recovered))
     });
     match opened {
-        Err(StoreError::DamagedDatabase { reason, .. }) => {
+        Err(StoreError::DamagedDatabase { path, reason }) => {
             tracing::warn!(path = %path.display(), reason, "the block index is damaged; making it anew from the segments");
-            set_aside(path)?;
-            let mut index = Index::open(path)?;
+            disk.set_index_aside()?;
+            let mut index = disk.open_index()?;
             let recovered = reconcile(&mut index, segments, true)?;
             Ok((index, recovered))
         }
@@ -43,24 +43,8 @@ pub(super) fn open_index(path: &Path, segments: &Segments) -> Result<(Index, Rec
     }
 }
 
-fn set_aside(path: &Path) -> Result<(), StoreError> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut from = path.as_os_str().to_owned();
-        from.push(suffix);
-        let mut to = path.as_os_str().to_owned();
-        to.push(format!(".damaged{suffix}"));
-        match std::fs::rename(&from, &to) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::io("move aside", Path::new(&from), e));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// Makes index and segments agree. `new_index`: there was none before.
-fn reconcile(index: &mut Index, segments: &Segments, new_index: bool) -> Result<Recovered, StoreError> {
+fn reconcile<D: Disk>(index: &mut D::Index, segments: &Segments<D>, new_index: bool) -> Result<Recovered, StoreError> {
     let files = segments.ids()?;
     let mut recovered = Recovered { index_rebuilt: new_index && !files.is_empty(), ..Recovered::default() };
     for known in index.segments()? {
@@ -74,8 +58,7 @@ fn reconcile(index: &mut Index, segments: &Segments, new_index: bool) -> Result<
     let known = index.segments()?;
     for id in segments.ids()? {
         let mut end = known.iter().find(|segment| segment.id == id).map_or(0, |segment| segment.end);
-        let path = segments.path(id);
-        let len = std::fs::metadata(&path).map_err(|e| StoreError::io("look at", &path, e))?.len();
+        let len = segments.length(id).map_err(|e| StoreError::io("look at", &segments.path(id), e))?;
         if len < end {
             let lost;
             (lost, end) = index.cut_segment(id, len)?;
@@ -93,9 +76,9 @@ fn reconcile(index: &mut Index, segments: &Segments, new_index: bool) -> Result<
 
 /// Indexes the right records of a segment from `end` on and cuts off what follows the last of them. What lies between them
 /// is a torn write or, if the index is new or old, may be damage; it stays until the segment is compacted.
-fn index_rest(
-    index: &mut Index,
-    segments: &Segments,
+fn index_rest<D: Disk>(
+    index: &mut D::Index,
+    segments: &Segments<D>,
     id: u32,
     end: u64,
     recovered: &mut Recovered,
@@ -118,6 +101,10 @@ fn index_rest(
     if good < bytes.len() {
         segments.truncate(id, end + good as u64)?;
         recovered.torn_bytes += (bytes.len() - good) as u64;
+    }
+    if !rows.is_empty() {
+        // Whoever wrote it was stopped perhaps before it was synced, and the power may go yet.
+        segments.sync(id)?;
     }
     recovered.reindexed_blocks += index.add(&rows, &[(id, end + good as u64)])?;
     Ok(())

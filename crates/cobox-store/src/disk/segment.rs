@@ -4,20 +4,16 @@
 //! Owns the open files, few of them however many segments there are.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cobox_proto::id::Cid;
 use cobox_proto::limits::BLOCK_BYTES_MAX;
 
+use super::medium::{Disk, DiskFile};
 use crate::StoreError;
-use crate::database::sync_dir;
 
-/// A segment takes no further record beyond this length.
-pub(crate) const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Bytes before the block in a record.
 pub(crate) const RECORD_HEAD_BYTES: u64 = 40;
 
@@ -69,57 +65,68 @@ pub(crate) fn next_magic(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// The segment files of one directory.
 #[derive(Debug)]
-pub(crate) struct Segments {
-    dir: PathBuf,
-    open: Mutex<VecDeque<(u32, Arc<File>)>>,
+pub(crate) struct Segments<D: Disk> {
+    disk: D,
+    /// A segment takes no further record beyond this length.
+    pub(crate) bytes_max: u64,
+    open: Mutex<VecDeque<(u32, Arc<D::File>)>>,
 }
 
-impl Segments {
-    pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), open: Mutex::default() }
+fn name(id: u32) -> String {
+    format!("seg-{id:08x}")
+}
+
+impl<D: Disk> Segments<D> {
+    pub(crate) fn new(disk: D, bytes_max: u64) -> Self {
+        Self { disk, bytes_max, open: Mutex::default() }
+    }
+
+    /// Where they lie.
+    pub(crate) fn disk(&self) -> &D {
+        &self.disk
     }
 
     pub(crate) fn path(&self, id: u32) -> PathBuf {
-        self.dir.join(format!("seg-{id:08x}"))
+        self.disk.path(&name(id))
     }
 
     /// The segments there are, in order.
     pub(crate) fn ids(&self) -> Result<Vec<u32>, StoreError> {
-        let failed = |e| StoreError::io("list", &self.dir, e);
-        let mut ids = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let id = name.to_str().and_then(|name| name.strip_prefix("seg-")).filter(|hex| hex.len() == 8);
-            ids.extend(id.and_then(|hex| u32::from_str_radix(hex, 16).ok()));
-        }
+        let names = self.disk.names().map_err(|e| StoreError::io("list", &self.disk.path(""), e))?;
+        let hex = names.iter().filter_map(|name| name.strip_prefix("seg-").filter(|hex| hex.len() == 8));
+        let mut ids: Vec<u32> = hex.filter_map(|hex| u32::from_str_radix(hex, 16).ok()).collect();
         ids.sort_unstable();
         Ok(ids)
     }
 
     /// Creates an empty segment, durably.
-    pub(crate) fn create(&self, id: u32) -> Result<Arc<File>, StoreError> {
-        let path = self.path(id);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-        let file = Arc::new(file.map_err(|e| StoreError::io("create", &path, e))?);
-        sync_dir(&self.dir)?;
+    pub(crate) fn create(&self, id: u32) -> Result<Arc<D::File>, StoreError> {
+        let file = self.disk.create(&name(id)).map_err(|e| StoreError::io("create", &self.path(id), e))?;
+        let file = Arc::new(file);
+        self.disk.sync_names()?;
         self.keep(id, &file);
         Ok(file)
     }
 
     /// An existing segment, for reading and appending.
-    pub(crate) fn file(&self, id: u32) -> io::Result<Arc<File>> {
+    pub(crate) fn file(&self, id: u32) -> io::Result<Arc<D::File>> {
         if let Some((_, file)) = self.lock().iter().find(|(open, _)| *open == id) {
             return Ok(file.clone());
         }
-        let file = Arc::new(OpenOptions::new().read(true).write(true).open(self.path(id))?);
+        let file = Arc::new(self.disk.open(&name(id))?);
         self.keep(id, &file);
         Ok(file)
+    }
+
+    /// How long a segment is.
+    pub(crate) fn length(&self, id: u32) -> io::Result<u64> {
+        self.disk.length_of(&name(id))
     }
 
     /// The `len` bytes of the block whose record starts at `at`.
     pub(crate) fn read_block(&self, id: u32, at: u64, len: u32) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len as usize];
-        self.file(id)?.read_exact_at(&mut bytes, at + RECORD_HEAD_BYTES)?;
+        self.file(id)?.read_at(&mut bytes, at + RECORD_HEAD_BYTES)?;
         Ok(bytes)
     }
 
@@ -127,35 +134,36 @@ impl Segments {
     pub(crate) fn read_from(&self, id: u32, from: u64) -> Result<Vec<u8>, StoreError> {
         let read = || {
             let file = self.file(id)?;
-            let len = file.metadata()?.len().saturating_sub(from);
+            let len = file.length()?.saturating_sub(from);
             let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-            file.read_exact_at(&mut bytes, from)?;
+            file.read_at(&mut bytes, from)?;
             Ok(bytes)
         };
         read().map_err(|e| StoreError::io("read", &self.path(id), e))
     }
 
+    /// Makes durable what is in a segment, and its name.
+    pub(crate) fn sync(&self, id: u32) -> Result<(), StoreError> {
+        self.file(id).and_then(|file| file.sync()).map_err(|e| StoreError::io("sync", &self.path(id), e))?;
+        self.disk.sync_names()
+    }
+
     /// Cuts a segment off at `len`, durably.
     pub(crate) fn truncate(&self, id: u32, len: u64) -> Result<(), StoreError> {
-        let cut = || {
-            let file = self.file(id)?;
-            file.set_len(len)?;
-            file.sync_all()
-        };
+        let cut = || self.file(id)?.cut_off(len);
         cut().map_err(|e| StoreError::io("truncate", &self.path(id), e))
     }
 
     /// Removes a segment, durably. It may be gone already.
     pub(crate) fn remove(&self, id: u32) -> Result<(), StoreError> {
         self.lock().retain(|(open, _)| *open != id);
-        let path = self.path(id);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", &path, e)),
-            _ => sync_dir(&self.dir),
+        match self.disk.remove(&name(id)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", &self.path(id), e)),
+            _ => self.disk.sync_names(),
         }
     }
 
-    fn keep(&self, id: u32, file: &Arc<File>) {
+    fn keep(&self, id: u32, file: &Arc<D::File>) {
         let mut open = self.lock();
         if open.len() == OPEN_FILES_MAX {
             open.pop_front();
@@ -164,7 +172,7 @@ impl Segments {
     }
 
     /// The list is a cache: whatever a panic elsewhere left in it is still right.
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(u32, Arc<File>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(u32, Arc<D::File>)>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,14 +1,13 @@
 //! Appends groups of blocks to segments. What is appended counts only once the caller has indexed it and said so
 //! ([`Writer::accept`]); until then, and after any error, the next group is written over it.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use cobox_proto::id::Cid;
 
-use super::index::{Index, Indexed, Place};
-use super::segment::{SEGMENT_BYTES_MAX, Segments, encode_record, record_len};
+use super::index::{Change, Index, Indexed, Place};
+use super::medium::{Disk, DiskFile};
+use super::segment::{Segments, encode_record, record_len};
 use crate::StoreError;
 use crate::crash_point;
 
@@ -33,31 +32,33 @@ pub(super) struct Written {
 
 /// The one who writes.
 #[derive(Debug)]
-pub(super) struct Writer {
-    pub(super) index: Index,
+pub(super) struct Writer<D: Disk> {
+    pub(super) index: D::Index,
     /// The segment the next group goes to, with its accepted end; `None`: a new one.
     active: Option<(u32, u64)>,
     last_id: u32,
+    /// The index failed to take a group, and may have it all the same once it is opened anew.
+    may_be_indexed: bool,
     buffer: Vec<u8>,
 }
 
 /// A segment being written to.
-struct Open {
+struct Open<D: Disk> {
     id: u32,
-    file: Arc<File>,
+    file: Arc<D::File>,
     /// Where the buffer will go.
     at: u64,
     /// Bytes in the buffer.
     buffered: u64,
 }
 
-impl Writer {
-    pub(super) fn new(index: Index, segments: &Segments) -> Result<Self, StoreError> {
+impl<D: Disk> Writer<D> {
+    pub(super) fn new(index: D::Index, segments: &Segments<D>) -> Result<Self, StoreError> {
         let last_file = segments.ids()?.last().copied().unwrap_or(0);
         let last_id = index.last_segment_id()?.max(last_file);
         let active =
-            index.segments()?.last().filter(|s| !s.dropped && s.end < SEGMENT_BYTES_MAX).map(|s| (s.id, s.end));
-        Ok(Self { index, active, last_id, buffer: Vec::new() })
+            index.segments()?.last().filter(|s| !s.dropped && s.end < segments.bytes_max).map(|s| (s.id, s.end));
+        Ok(Self { index, active, last_id, may_be_indexed: false, buffer: Vec::new() })
     }
 
     /// The segment the next group goes to.
@@ -71,7 +72,12 @@ impl Writer {
     }
 
     /// Appends and syncs. Nothing counts before [`Self::accept`].
-    pub(super) fn append(&mut self, segments: &Segments, blocks: &[ToWrite<'_>]) -> Result<Written, StoreError> {
+    pub(super) fn append(&mut self, segments: &Segments<D>, blocks: &[ToWrite<'_>]) -> Result<Written, StoreError> {
+        if let Some((id, end)) = self.active.filter(|_| self.may_be_indexed) {
+            // What may be indexed is written over only once a later change of the index says that it is not.
+            self.index.change([Change::End(id, end)])?;
+        }
+        self.may_be_indexed = false;
         let mut written = Written::default();
         let mut created = Vec::new();
         self.buffer.clear();
@@ -88,16 +94,26 @@ impl Writer {
         result.map(|()| written)
     }
 
+    /// Appends a group and indexes it.
+    pub(super) fn put(&mut self, segments: &Segments<D>, blocks: &[ToWrite<'_>]) -> Result<(), StoreError> {
+        let written = self.append(segments, blocks)?;
+        let indexed = self.index.add(&written.rows, &written.ends);
+        self.may_be_indexed = indexed.is_err();
+        indexed?;
+        self.accept(segments, &written);
+        Ok(())
+    }
+
     /// What was appended is indexed: the next group goes behind it.
-    pub(super) fn accept(&mut self, written: &Written) {
+    pub(super) fn accept(&mut self, segments: &Segments<D>, written: &Written) {
         if let Some(&(id, end)) = written.ends.last() {
-            self.active = (end < SEGMENT_BYTES_MAX).then_some((id, end));
+            self.active = (end < segments.bytes_max).then_some((id, end));
         }
     }
 
     fn append_to(
         &mut self,
-        segments: &Segments,
+        segments: &Segments<D>,
         blocks: &[ToWrite<'_>],
         written: &mut Written,
         created: &mut Vec<u32>,
@@ -110,7 +126,7 @@ impl Writer {
             None => None,
         };
         for block in blocks {
-            if let Some(full) = open.take_if(|open| open.at + open.buffered >= SEGMENT_BYTES_MAX) {
+            if let Some(full) = open.take_if(|open| open.at + open.buffered >= segments.bytes_max) {
                 self.finish(segments, full, written)?;
             }
             let open = match &mut open {
@@ -137,8 +153,8 @@ impl Writer {
         Ok(())
     }
 
-    fn flush(&mut self, segments: &Segments, open: &mut Open) -> Result<(), StoreError> {
-        let written = open.file.write_all_at(&self.buffer, open.at);
+    fn flush(&mut self, segments: &Segments<D>, open: &mut Open<D>) -> Result<(), StoreError> {
+        let written = open.file.write_at(&self.buffer, open.at);
         written.map_err(|e| StoreError::io("write", &segments.path(open.id), e))?;
         open.at += open.buffered;
         open.buffered = 0;
@@ -146,10 +162,10 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(&mut self, segments: &Segments, mut open: Open, written: &mut Written) -> Result<(), StoreError> {
+    fn finish(&mut self, segments: &Segments<D>, mut open: Open<D>, written: &mut Written) -> Result<(), StoreError> {
         self.flush(segments, &mut open)?;
         crash_point::hit("put.appended");
-        open.file.sync_data().map_err(|e| StoreError::io("sync", &segments.path(open.id), e))?;
+        open.file.sync().map_err(|e| StoreError::io("sync", &segments.path(open.id), e))?;
         crash_point::hit("put.synced");
         written.ends.push((open.id, open.at));
         Ok(())

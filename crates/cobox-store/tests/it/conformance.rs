@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cobox_proto::id::Cid;
-use cobox_store::{BlockStore, DiskStore, Entry, MemStore, Stats, Status, StoreError};
+use cobox_store::{BlockStore, DiskStore, Entry, Fair, MemDisk, MemStore, Stats, Status, StoreError};
 use proptest::prelude::*;
 
 use crate::{assert_holds, block, block_with, blocks, cids, put};
@@ -218,4 +218,8 @@ suite!(mem, |case: &dyn Fn(&dyn BlockStore)| case(&MemStore::new()));
 suite!(disk, |case: &dyn Fn(&dyn BlockStore)| {
     let dir = tempfile::tempdir().unwrap();
     case(&DiskStore::open(dir.path()).unwrap());
+});
+// Segments so small that there are many of them.
+suite!(segments_in_memory, |case: &dyn Fn(&dyn BlockStore)| {
+    case(&DiskStore::open_on(MemDisk::new(Fair), 20_000).unwrap());
 });

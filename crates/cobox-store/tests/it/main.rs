@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod faults;
 mod folders;
+mod stumbles;
 
 use cobox_proto::block::{BlockHeader, SALT_BYTES, TAG_BYTES};
 use cobox_proto::id::{Cid, EpochTag};

@@ -10,38 +10,43 @@ use std::sync::Arc;
 
 use cobox_proto::hosting::{Shelf, Status};
 use cobox_proto::id::Cid;
-use cobox_store::{BlockStore, DiskStore, Entry, StoreError};
 
-use super::Trouble;
+use crate::block_store::{BlockStore, Entry};
+use crate::disk::{Disk, DiskStore, LocalDisk};
+use crate::error::StoreError;
 
 /// Blocks listed in one go.
 const LIST_BLOCKS: usize = 4096;
 
-/// See the module's text.
+/// The blocks of a store as a seeder's brain sees them. Marks of completeness wait here until they are written together.
 #[derive(Debug)]
-pub(super) struct DiskShelf {
-    store: Arc<DiskStore>,
+pub struct DiskShelf<D: Disk = LocalDisk> {
+    store: Arc<DiskStore<D>>,
     marks: BTreeMap<Cid, bool>,
-    trouble: RefCell<Option<Trouble>>,
+    trouble: RefCell<Option<StoreError>>,
 }
 
-impl DiskShelf {
-    pub(super) fn new(store: Arc<DiskStore>) -> Self {
+impl<D: Disk> DiskShelf<D> {
+    /// With no mark that waits.
+    pub fn new(store: Arc<DiskStore<D>>) -> Self {
         Self { store, marks: BTreeMap::new(), trouble: RefCell::new(None) }
     }
 
     /// Whether all answers so far were true.
-    pub(super) fn trouble(&mut self) -> Result<(), Trouble> {
+    ///
+    /// Errors: the first thing that went wrong. What was concluded since is not to be believed. A damaged block counts as missing once
+    /// [`BlockStore::get`] has said so, too: before that the owner notes that marks are in doubt.
+    pub fn trouble(&mut self) -> Result<(), StoreError> {
         self.trouble.get_mut().take().map_or(Ok(()), Err)
     }
 
     /// How many marks are not written yet.
-    pub(super) fn marks(&self) -> usize {
+    pub fn marks(&self) -> usize {
         self.marks.len()
     }
 
     /// Writes the marks; durable when it returns.
-    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+    pub fn flush(&mut self) -> Result<(), StoreError> {
         for wanted in [false, true] {
             let cids: Vec<Cid> = self.marks.iter().filter(|(_, mark)| **mark == wanted).map(|(cid, _)| *cid).collect();
             if !cids.is_empty() {
@@ -50,6 +55,13 @@ impl DiskShelf {
         }
         self.marks.clear();
         Ok(())
+    }
+
+    /// These are deleted: should one of them come again, nothing is known of what is beneath it.
+    pub fn forget(&mut self, cids: &[Cid]) {
+        for cid in cids {
+            self.marks.remove(cid);
+        }
     }
 
     fn entry(&self, cid: &Cid) -> Option<Entry> {
@@ -61,14 +73,14 @@ impl DiskShelf {
         match asked {
             Ok(answer) => Some(answer),
             Err(error) => {
-                self.trouble.borrow_mut().get_or_insert(error.into());
+                self.trouble.borrow_mut().get_or_insert(error);
                 None
             }
         }
     }
 }
 
-impl Shelf for DiskShelf {
+impl<D: Disk> Shelf for DiskShelf<D> {
     fn status(&self, cid: &Cid) -> Status {
         match self.entry(cid) {
             None => Status::Missing,
@@ -77,7 +89,7 @@ impl Shelf for DiskShelf {
         }
     }
     fn links(&self, cid: &Cid) -> Vec<Cid> {
-        self.answer(self.store.links(cid)).flatten().unwrap_or_default()
+        self.answer(self.store.look_at_links(cid)).flatten().unwrap_or_default()
     }
     fn bytes(&self, cid: &Cid) -> u64 {
         self.entry(cid).map_or(0, |entry| entry.len.into())
