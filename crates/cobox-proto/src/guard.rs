@@ -60,11 +60,15 @@ pub enum Guard {
     FileBehindADirIsGone,
     /// An epoch that comes without all its keys is none yet.
     EpochsComeWhole,
+    /// A block is synced before the index names it.
+    SyncedBeforeNamed,
+    /// So is one that is found at the start, which the index did not name.
+    FoundIsSynced,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::EmptiedIsHeld,
         Self::SetAsideIsNotDeleted,
         Self::IgnoredIsNotDeleted,
@@ -92,6 +96,8 @@ impl Guard {
         Self::MovedByWritingIsThere,
         Self::FileBehindADirIsGone,
         Self::EpochsComeWhole,
+        Self::SyncedBeforeNamed,
+        Self::FoundIsSynced,
     ];
 
     /// Whether it stands: always, but in a rehearsal.

@@ -32,6 +32,9 @@ const FIRST_WITH_OLDER: u64 = 500_000;
 /// From here on folders are not mounted for a while, and there are worlds in which nothing happens but that people ignore things.
 const FIRST_WITH_UNMOUNTS: u64 = 2_000_000;
 
+/// From here on the disks of seeders misbehave under their blocks.
+const FIRST_WITH_SEGMENTS: u64 = 2_500_000;
+
 /// From here on there are worlds in which people are in a hurry.
 const FIRST_WITH_HASTE: u64 = 6_000_000;
 
@@ -92,6 +95,10 @@ pub(crate) struct Faults {
     pub(crate) hosts: usize,
     /// Blocks go bad at seeders.
     pub(crate) rot: bool,
+    /// The disks of seeders do as they like under the shipped store of blocks, as far as the other faults go: machines stop between any
+    /// two steps of it; what is not synced is lost or torn when the power goes; steps fail, or fail after they were done; reads fail;
+    /// and a file system that loses blocks may lose their index.
+    pub(crate) segments: bool,
     /// Days pass with nobody doing anything.
     pub(crate) nights: bool,
     /// There are eight people.
@@ -153,6 +160,7 @@ impl Faults {
             losses: half() && backups,
             hosts,
             rot,
+            segments: seed >= FIRST_WITH_SEGMENTS && hosts > 0,
             nights,
             crowd,
             membership,

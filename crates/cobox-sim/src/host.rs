@@ -1,27 +1,32 @@
-//! A seeder's machine: the tenant as it is shipped, over blocks in memory. What survives a stop is what the shipped host writes before
-//! it says anything: records, marks of completeness, and groups of blocks.
+//! A seeder's machine: the tenant and the store of blocks as they are shipped, over a disk in memory. What survives a stop is what the
+//! shipped host writes before it says anything: records, which are whole and durable here, and what the store makes of marks and of
+//! groups of blocks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use cobox_proto::block::BlockHeader;
 use cobox_proto::head::SignedHead;
-use cobox_proto::hosting::{Promise, Shelf, SignedReceipt, Status, Tenant, TenantInput, TenantOutput, reach};
+use cobox_proto::hosting::{Promise, SignedReceipt, Tenant, TenantInput, TenantOutput};
 use cobox_proto::id::{Cid, HeadId};
 use cobox_proto::members::SignedOp;
 use cobox_proto::replicate::{self, Kept, PeerId};
 use cobox_proto::wire::proof::{KeyKind, Who};
 use cobox_proto::wire::{Message, OpEnvelopes, Removal};
+use cobox_store::{BlockStore, CheckMark, Recovered, StoreError};
 
 use crate::cast::{Cast, Hired};
-use crate::faults::{Machine, counts_down};
+use crate::dice::Dice;
+use crate::faults::{Faults, Machine};
 use crate::member::{Block, Packet};
+use crate::segments::{Segments, Shelf, Store};
 
 /// How often garbage is looked for, and how long it lies before it goes.
 const SWEEP_MS: u64 = 3_600_000;
 /// How long to wait after the disk refused.
 const RETRY_MS: u64 = 2_000;
 
-/// What a stop leaves.
+/// What a stop leaves, besides the blocks and their marks.
 #[derive(Debug, Clone, Default)]
 struct Durable {
     heads: BTreeMap<HeadId, SignedHead>,
@@ -30,55 +35,8 @@ struct Durable {
     ops: Vec<SignedOp>,
     envelopes: Vec<OpEnvelopes>,
     complete: BTreeMap<HeadId, u64>,
-    blocks: BTreeMap<Cid, Block>,
-    marks: BTreeSet<Cid>,
-    /// Damaged, and not read since.
-    rotten: BTreeSet<Cid>,
     /// A block went that marks may rest on, and they were not looked through since.
     in_doubt: bool,
-}
-
-/// Blocks by name: what is beneath each, how long it is, whether all beneath it is here.
-#[derive(Debug, Default)]
-struct Blocks {
-    here: BTreeMap<Cid, (Vec<Cid>, u64)>,
-    marks: BTreeSet<Cid>,
-}
-
-impl Blocks {
-    fn add(&mut self, cid: Cid, bytes: &[u8]) {
-        let links = BlockHeader::parse(bytes).map(|(header, _)| header.links).unwrap_or_default();
-        self.here.insert(cid, (links, bytes.len() as u64));
-    }
-}
-
-impl Shelf for Blocks {
-    fn status(&self, cid: &Cid) -> Status {
-        match (self.here.contains_key(cid), self.marks.contains(cid)) {
-            (false, _) => Status::Missing,
-            (true, false) => Status::Held,
-            (true, true) => Status::Complete,
-        }
-    }
-
-    fn links(&self, cid: &Cid) -> Vec<Cid> {
-        self.here.get(cid).map(|(links, _)| links.clone()).unwrap_or_default()
-    }
-
-    fn bytes(&self, cid: &Cid) -> u64 {
-        self.here.get(cid).map_or(0, |(_, bytes)| *bytes)
-    }
-
-    fn set_complete(&mut self, cid: &Cid, complete: bool) {
-        match complete && self.here.contains_key(cid) {
-            true => drop(self.marks.insert(*cid)),
-            false => drop(self.marks.remove(cid)),
-        }
-    }
-
-    fn cids(&self) -> Vec<Cid> {
-        self.here.keys().copied().collect()
-    }
 }
 
 /// What is said once everything before it is durable.
@@ -103,7 +61,10 @@ enum Record {
 #[derive(Debug)]
 struct Live {
     tenant: Tenant,
-    shelf: Blocks,
+    shelf: Shelf,
+    store: Arc<Store>,
+    /// Who is connected.
+    peers: BTreeSet<PeerId>,
     unkept: Vec<Record>,
     unsaid: VecDeque<Word>,
     gathered: Vec<(Cid, Block)>,
@@ -120,13 +81,18 @@ pub(crate) struct Host<'c> {
     cast: &'c Cast,
     hired: &'c Hired,
     durable: Durable,
+    disk: Segments,
     live: Option<Live>,
-    /// After so many durable things the machine stops.
-    pub(crate) stop_after: Option<u32>,
+    /// Its disk is one that misbehaves: what it does is part of the story. Other stories are what they were.
+    tells_of_disk: bool,
     pub(crate) outbox: Vec<(PeerId, Packet)>,
     pub(crate) close: Vec<PeerId>,
     pub(crate) events: Vec<String>,
     pub(crate) machine: Machine,
+    /// Blocks of which the store said that they are kept, and which neither went bad nor were deleted since.
+    kept: BTreeSet<Cid>,
+    /// Blocks that went bad on the disk, which nobody has found out yet.
+    rotten: BTreeSet<Cid>,
     /// Blocks that were found to be sealed: their bytes are their names'.
     looked_into: BTreeSet<Cid>,
     /// What lies beneath each block that was ever here.
@@ -135,27 +101,33 @@ pub(crate) struct Host<'c> {
     in_repair: BTreeSet<HeadId>,
     /// A block went bad, and it is found out which heads are hit.
     loses: bool,
+    /// It has sent everybody away to begin anew.
+    pub(crate) is_alone: bool,
     /// A promise that this machine broke by itself.
     pub(crate) broken: Option<String>,
 }
 
 impl<'c> Host<'c> {
-    pub(crate) fn at(cast: &'c Cast, index: usize, machine: Machine) -> Self {
+    pub(crate) fn at(cast: &'c Cast, index: usize, machine: Machine, dice: Dice) -> Self {
         Self {
             name: (b'S' + index as u8) as char,
             cast,
             hired: &cast.hired[index],
             durable: Durable::default(),
+            disk: Segments::new(dice, machine.faults.clone()),
             live: None,
-            stop_after: None,
+            tells_of_disk: machine.faults.segments,
             outbox: Vec::new(),
             close: Vec::new(),
             events: Vec::new(),
             machine,
+            kept: BTreeSet::new(),
+            rotten: BTreeSet::new(),
             looked_into: BTreeSet::new(),
             beneath: BTreeMap::new(),
             in_repair: BTreeSet::new(),
             loses: false,
+            is_alone: false,
             broken: None,
         }
     }
@@ -174,11 +146,22 @@ impl<'c> Host<'c> {
     }
 
     pub(crate) fn start(&mut self, now_ms: u64) {
-        let clock_ms = self.machine.clock_ms(now_ms);
-        let mut shelf = Blocks { marks: self.durable.marks.clone(), ..Blocks::default() };
-        for (cid, bytes) in &self.durable.blocks {
-            shelf.add(*cid, bytes);
+        match self.disk.open() {
+            Ok(store) => {
+                self.has_what_it_kept(&store);
+                self.load(now_ms, store);
+            }
+            Err(error) => {
+                self.events.push(format!("does not start: {error}"));
+                self.stop();
+            }
         }
+    }
+
+    /// The brain is made from what is durable.
+    fn load(&mut self, now_ms: u64, store: Arc<Store>) -> Option<()> {
+        let clock_ms = self.machine.clock_ms(now_ms);
+        let mut shelf = Shelf::new(store.clone());
         let kept = Kept {
             ops: self.cast.hosted_ops.iter().chain(&self.durable.ops).cloned().collect(),
             envelopes: self.durable.envelopes.clone(),
@@ -190,9 +173,12 @@ impl<'c> Host<'c> {
         let (genesis, complete) = (self.cast.genesis.clone(), self.durable.complete.clone());
         self.in_repair.clear();
         let tenant = Tenant::restore(clock_ms, genesis, kept, complete, self.hired.key.clone(), promise, &mut shelf);
+        let answered = shelf.trouble();
         self.live = Some(Live {
             tenant,
             shelf,
+            store,
+            peers: BTreeSet::new(),
             unkept: Vec::new(),
             unsaid: VecDeque::new(),
             gathered: Vec::new(),
@@ -201,30 +187,93 @@ impl<'c> Host<'c> {
             retry_ms: None,
             clock_ms,
         });
-        self.stop_after = None;
+        self.went(now_ms, answered)?;
         if self.durable.in_doubt {
-            self.recheck(now_ms);
+            self.recheck(now_ms)?;
         }
-        self.carry_out(now_ms, None);
+        self.carry_out(now_ms, None)
     }
 
     pub(crate) fn stop(&mut self) {
         self.live = None;
-        self.stop_after = None;
+        if self.disk.stopped() {
+            self.events.push("its index is gone".into());
+        }
         self.outbox.clear();
         self.close.clear();
     }
 
+    /// After so many durable things the machine stops.
+    pub(crate) fn stop_after(&mut self, durable: u32) {
+        self.disk.stop_after(Some(durable));
+    }
+
+    /// The storm is over: all works again.
+    pub(crate) fn recover(&mut self) {
+        self.disk.stop_after(None);
+        self.suffer(Faults::default());
+        self.machine.recover();
+    }
+
+    /// Its disk is as well or ill as these faults say.
+    pub(crate) fn suffer(&mut self, faults: Faults) {
+        self.disk.suffers(faults.clone());
+        self.machine.faults = faults;
+    }
+
     fn stops_now(&mut self) -> bool {
-        let stops = counts_down(&mut self.stop_after);
+        let stops = self.disk.stops_now();
         if stops {
             self.stop();
         }
         stops
     }
 
+    /// What the store did, if it did. `None`: the machine has stopped, or the folder begins anew.
+    fn went<T>(&mut self, now_ms: u64, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.begin_anew(now_ms, error);
+                None
+            }
+        }
+    }
+
+    /// Nothing that the brain concluded is to be believed.
+    fn begin_anew(&mut self, now_ms: u64, error: StoreError) {
+        let Some(live) = self.live.take() else { return };
+        match error {
+            _ if self.disk.is_off() => self.stop(),
+            StoreError::DamagedBlock { cid, .. } => {
+                self.close.extend(&live.peers);
+                self.is_alone = true;
+                let store = live.store.clone();
+                self.live = Some(live);
+                if self.doubts() && self.drops(now_ms, &store, cid).is_some() {
+                    self.live = None;
+                    self.load(now_ms, store);
+                }
+            }
+            error => {
+                self.events.push(format!("goes no further: {error}"));
+                drop(live);
+                self.stop();
+            }
+        }
+    }
+
     pub(crate) fn tell(&mut self, now_ms: u64, input: replicate::Input) {
-        self.handle(now_ms, TenantInput::Replica(input), None);
+        match (&input, &mut self.live) {
+            (replicate::Input::PeerOpened { peer, .. }, Some(live)) => drop(live.peers.insert(*peer)),
+            (replicate::Input::PeerClosed { peer }, Some(live)) => drop(live.peers.remove(peer)),
+            _ => {}
+        }
+        self.replica(now_ms, input);
+    }
+
+    fn replica(&mut self, now_ms: u64, input: replicate::Input) -> Option<()> {
+        self.handle(now_ms, TenantInput::Replica(input), None)
     }
 
     pub(crate) fn receive(&mut self, now_ms: u64, peer: PeerId, packet: Packet) {
@@ -237,12 +286,14 @@ impl<'c> Host<'c> {
         }
     }
 
-    fn handle(&mut self, now_ms: u64, input: TenantInput, block: Option<&Block>) {
+    /// `None`: the machine has stopped, or the folder begins anew.
+    fn handle(&mut self, now_ms: u64, input: TenantInput, block: Option<&Block>) -> Option<()> {
         let clock_ms = self.note_clock(now_ms);
-        if let Some(live) = &mut self.live {
-            live.tenant.handle(clock_ms, input, &mut live.shelf);
-        }
-        self.carry_out(now_ms, block);
+        let live = self.live.as_mut()?;
+        live.tenant.handle(clock_ms, input, &mut live.shelf);
+        let answered = live.shelf.trouble();
+        self.went(now_ms, answered)?;
+        self.carry_out(now_ms, block)
     }
 
     /// The clock may be set back: what was due then is due as long from now, as in the shipped host.
@@ -257,30 +308,34 @@ impl<'c> Host<'c> {
     }
 
     /// Writes down what must be kept, then says what rests on it.
-    fn carry_out(&mut self, now_ms: u64, block: Option<&Block>) {
+    fn carry_out(&mut self, now_ms: u64, block: Option<&Block>) -> Option<()> {
         self.drain(block);
-        let Some(live) = &mut self.live else { return };
-        let unkept = std::mem::take(&mut live.unkept);
+        let unkept = std::mem::take(&mut self.live.as_mut()?.unkept);
         if unkept.iter().any(|record| matches!(record, Record::Complete(..))) {
             if self.stops_now() {
-                return;
+                return None;
             }
-            let Some(live) = &self.live else { return };
-            self.durable.marks.clone_from(&live.shelf.marks);
+            self.flush(now_ms)?;
         }
         if !unkept.is_empty() {
             if self.stops_now() {
-                return;
+                return None;
             }
             unkept.into_iter().for_each(|record| self.keep(record));
         }
-        while let Some(word) = self.live.as_mut().and_then(|live| live.unsaid.pop_front()) {
+        while let Some(word) = self.live.as_mut()?.unsaid.pop_front() {
             match word {
                 Word::Say(peer, message) => self.outbox.push((peer, Packet::Message(message))),
                 Word::Close(peer) => self.close.push(peer),
-                Word::Send(peer, cid) => self.send(now_ms, peer, cid),
+                Word::Send(peer, cid) => self.send(now_ms, peer, cid)?,
             }
         }
+        Some(())
+    }
+
+    fn flush(&mut self, now_ms: u64) -> Option<()> {
+        let flushed = self.live.as_mut()?.shelf.flush();
+        self.went(now_ms, flushed)
     }
 
     fn keep(&mut self, record: Record) {
@@ -344,48 +399,79 @@ impl<'c> Host<'c> {
         }
     }
 
-    fn send(&mut self, now_ms: u64, peer: PeerId, cid: Cid) {
-        if self.durable.rotten.contains(&cid) {
-            self.lose_rotten([cid]);
-            self.tell(now_ms, replicate::Input::BlockMissing { peer, cid });
-            return self.recheck(now_ms);
-        }
-        match self.durable.blocks.get(&cid) {
-            Some(bytes) => {
-                self.outbox.push((peer, Packet::Block(cid, bytes.clone())));
-                self.tell(now_ms, replicate::Input::BlockSent { peer, cid });
+    fn send(&mut self, now_ms: u64, peer: PeerId, cid: Cid) -> Option<()> {
+        let store = self.live.as_ref()?.store.clone();
+        match store.look(&cid) {
+            Ok(Some(bytes)) => {
+                self.outbox.push((peer, Packet::Block(cid, Arc::new(bytes))));
+                self.replica(now_ms, replicate::Input::BlockSent { peer, cid })
             }
-            None => self.tell(now_ms, replicate::Input::BlockMissing { peer, cid }),
+            Err(StoreError::DamagedBlock { .. }) => {
+                if !self.doubts() {
+                    return None;
+                }
+                self.drops(now_ms, &store, cid)?;
+                self.replica(now_ms, replicate::Input::BlockMissing { peer, cid })?;
+                self.recheck(now_ms)
+            }
+            Err(error) if self.disk.is_off() => self.went(now_ms, Err(error)),
+            Ok(None) | Err(_) => self.replica(now_ms, replicate::Input::BlockMissing { peer, cid }),
         }
     }
 
-    /// These can not be read: they leave the shelf, and the marks above them are in doubt.
-    fn lose_rotten(&mut self, cids: impl IntoIterator<Item = Cid>) {
-        self.durable.in_doubt = true;
-        for cid in cids {
-            self.events.push(format!("finds {} damaged", cid.short()));
-            self.forget(&cid);
+    /// Marks are in doubt from here on. False: the machine stops before.
+    fn doubts(&mut self) -> bool {
+        let stops = self.machine.faults.segments && self.stops_now();
+        self.durable.in_doubt |= !stops;
+        !stops
+    }
+
+    /// Only now does a damaged block count as missing.
+    fn drops(&mut self, now_ms: u64, store: &Store, cid: Cid) -> Option<()> {
+        match store.get(&cid) {
+            Err(StoreError::DamagedBlock { .. }) => self.finds_damaged(cid),
+            Err(error) if self.disk.is_off() => return self.went(now_ms, Err(error)),
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The store could not read it and counts it as missing.
+    fn finds_damaged(&mut self, cid: Cid) {
+        self.events.push(format!("finds {} damaged", cid.short()));
+        self.kept.remove(&cid);
+        // A disk that will not be read twice in a row is as bad as one whose bits changed.
+        if !self.rotten.remove(&cid) && !self.machine.faults.sick_disks {
+            self.breaks(format!("O1: {} finds {} damaged, which nothing had spoiled", self.name, cid.short()));
         }
     }
 
-    fn forget(&mut self, cid: &Cid) {
-        self.durable.rotten.remove(cid);
-        self.durable.blocks.remove(cid);
-        self.durable.marks.remove(cid);
-        if let Some(live) = &mut self.live {
-            live.shelf.here.remove(cid);
-            live.shelf.marks.remove(cid);
+    /// The promise of the store: what it said it keeps, it has after any stop.
+    fn has_what_it_kept(&mut self, store: &Store) {
+        let is_gone = |cid: &&Cid| !self.rotten.contains(*cid) && !matches!(store.has(cid), Ok(true));
+        if let Some(cid) = self.kept.iter().find(is_gone) {
+            self.breaks(format!("O1: {} had {} and lost it, {:?}", self.name, cid.short(), store.recovered()));
         }
+        if self.tells_of_disk && store.recovered() != Recovered::default() {
+            self.events.push(format!("mends its store: {:?}", store.recovered()));
+        }
+        // What was spoiled before the index was lost is not found any more. What the store has now it must have from now on.
+        self.rotten.retain(|cid| self.disk.has(cid));
+        self.kept = self.disk.cids().into_iter().filter(|cid| !self.rotten.contains(cid)).collect();
     }
 
-    fn recheck(&mut self, now_ms: u64) {
+    fn breaks(&mut self, promise: String) {
+        self.broken.get_or_insert(promise);
+    }
+
+    fn recheck(&mut self, now_ms: u64) -> Option<()> {
         self.loses = true;
-        self.handle(now_ms, TenantInput::BlockLost(Cid::ZERO), None);
+        let done = self.handle(now_ms, TenantInput::BlockLost(Cid::ZERO), None);
         self.loses = false;
-        if let Some(live) = &self.live {
-            self.durable.marks.clone_from(&live.shelf.marks);
-            self.durable.in_doubt = false;
-        }
+        done?;
+        self.flush(now_ms)?;
+        self.durable.in_doubt = false;
+        Some(())
     }
 
     pub(crate) fn has_work(&self) -> bool {
@@ -396,24 +482,40 @@ impl<'c> Host<'c> {
     pub(crate) fn work(&mut self, now_ms: u64) {
         let Some(live) = &mut self.live else { return };
         let gathered = std::mem::take(&mut live.gathered);
-        if gathered.is_empty() || self.stops_now() {
-            return;
+        if !gathered.is_empty() && !self.stops_now() {
+            self.put(now_ms, &gathered);
         }
+    }
+
+    fn put(&mut self, now_ms: u64, gathered: &[(Cid, Block)]) -> Option<()> {
         let clock_ms = self.note_clock(now_ms);
-        let Some(live) = &mut self.live else { return };
-        if self.machine.fails(8) {
-            self.events.push("its disk is full".into());
-            live.retry_ms = Some(clock_ms + RETRY_MS);
-            live.tenant.disk_full(clock_ms);
-            return self.carry_out(now_ms, None);
-        }
+        let is_full = self.machine.fails(8);
+        self.disk.is_busy();
         for (cid, bytes) in gathered {
-            let Some(live) = &mut self.live else { return };
-            live.shelf.add(cid, &bytes);
-            self.beneath.entry(cid).or_insert_with(|| live.shelf.links(&cid));
-            self.durable.rotten.remove(&cid);
-            self.durable.blocks.insert(cid, bytes);
-            self.handle(now_ms, TenantInput::BlockStored(cid), None);
+            // Whatever becomes of it now, a later start may find it.
+            let links = || BlockHeader::parse(bytes).map(|(header, _)| header.links).unwrap_or_default();
+            self.beneath.entry(*cid).or_insert_with(links);
+        }
+        let live = self.live.as_mut()?;
+        let group: Vec<(Cid, &[u8])> = gathered.iter().map(|(cid, bytes)| (*cid, &bytes[..])).collect();
+        let full = || Err(StoreError::DiskFull { path: "memory".into() });
+        match if is_full { full() } else { live.store.put_many(&group) } {
+            Ok(()) => {
+                self.kept.extend(gathered.iter().map(|(cid, _)| *cid));
+                gathered.iter().try_for_each(|(cid, _)| self.handle(now_ms, TenantInput::BlockStored(*cid), None))
+            }
+            Err(error) if self.disk.is_off() => self.went(now_ms, Err(error)),
+            Err(error) => {
+                let is_full = matches!(error, StoreError::DiskFull { .. });
+                self.events.push(if is_full {
+                    "its disk is full".into()
+                } else {
+                    format!("can not keep blocks: {error}")
+                });
+                live.retry_ms = Some(clock_ms + RETRY_MS);
+                live.tenant.disk_full(clock_ms);
+                self.carry_out(now_ms, None)
+            }
         }
     }
 
@@ -431,33 +533,94 @@ impl<'c> Host<'c> {
             live.retry_ms = None;
             self.recheck(now_ms);
         }
-        if self.live.as_ref().is_some_and(|live| live.sweep_ms <= clock_ms) {
-            self.sweep(now_ms);
+        let due_ms = |host: &Self| host.live.as_ref().map(|live| live.sweep_ms).filter(|due| *due <= clock_ms);
+        if let Some(due) = due_ms(self) {
+            if self.tells_of_disk && due + SWEEP_MS < clock_ms && self.sweep(now_ms, due).is_none() {
+                return; // What was garbage at the beginning of a night is deleted in it.
+            }
+            self.sweep(now_ms, clock_ms);
         }
     }
 
     /// Reads everything again, and deletes what has been garbage for long enough.
-    fn sweep(&mut self, now_ms: u64) {
-        let rotten = std::mem::take(&mut self.durable.rotten);
-        if !rotten.is_empty() {
-            self.lose_rotten(rotten);
-            self.recheck(now_ms);
-        }
-        let clock_ms = self.note_clock(now_ms);
-        let Some(live) = &mut self.live else { return };
+    fn sweep(&mut self, now_ms: u64, clock_ms: u64) -> Option<()> {
+        self.read_again(now_ms)?;
+        let live = self.live.as_mut()?;
         live.sweep_ms = clock_ms + SWEEP_MS;
         let found = live.tenant.sweep(clock_ms, &mut live.shelf);
+        let answered = live.shelf.trouble();
+        self.went(now_ms, answered)?;
+        let live = self.live.as_mut()?;
         let since = |cid: Cid| (cid, live.garbage.get(&cid).copied().unwrap_or(clock_ms));
         live.garbage = found.into_iter().map(since).collect();
         let old = |since: u64| clock_ms.saturating_sub(since) >= SWEEP_MS;
         let due: Vec<Cid> = live.garbage.iter().filter(|(_, since)| old(**since)).map(|(cid, _)| *cid).collect();
         live.garbage.retain(|_, since| !old(*since));
-        self.carry_out(now_ms, None);
-        if !due.is_empty() && !self.stops_now() {
-            self.events.push(format!("deletes {} blocks", due.len()));
-            self.throws_away(&due);
-            due.iter().for_each(|cid| self.forget(cid));
+        self.carry_out(now_ms, None)?;
+        if due.is_empty() {
+            return Some(());
         }
+        if self.stops_now() {
+            return None;
+        }
+        self.events.push(format!("deletes {} blocks", due.len()));
+        self.throws_away(&due);
+        for cid in &due {
+            self.kept.remove(cid);
+        }
+        let live = self.live.as_mut()?;
+        let deleted = live.store.delete_many(&due);
+        live.shelf.forget(&due);
+        self.went(now_ms, deleted)?;
+        self.rotten.retain(|cid| !due.contains(cid));
+        self.compact(now_ms)
+    }
+
+    /// Damaged blocks leave the shelf once what stands above them is in doubt. Where nothing was spoiled, there is none.
+    fn read_again(&mut self, now_ms: u64) -> Option<()> {
+        if self.rotten.is_empty() {
+            return Some(());
+        }
+        let store = self.live.as_ref()?.store.clone();
+        let damaged: BTreeSet<Cid> = match store.check_some(CheckMark::default(), u64::MAX, false) {
+            Ok((report, _)) => report.damaged.into_iter().collect(),
+            Err(error) if self.disk.is_off() => return self.went(now_ms, Err(error)),
+            Err(_) => return Some(()),
+        };
+        if damaged.is_empty() {
+            return Some(());
+        }
+        if !self.doubts() {
+            return None;
+        }
+        damaged.into_iter().try_for_each(|cid| self.drops(now_ms, &store, cid))?;
+        self.recheck(now_ms)
+    }
+
+    fn compact(&mut self, now_ms: u64) -> Option<()> {
+        self.disk.is_busy();
+        let store = self.live.as_ref()?.store.clone();
+        let mut damaged = Vec::new();
+        let in_doubt = &mut self.durable.in_doubt;
+        let compacted = store.compact_telling(|cids| {
+            damaged.extend(cids);
+            *in_doubt = true;
+            Ok(())
+        });
+        match compacted {
+            Err(error) if self.disk.is_off() => return self.went(now_ms, Err(error)),
+            Err(error) => self.events.push(format!("gives no room back: {error}")),
+            Ok(compacted) if self.tells_of_disk && compacted.freed_bytes > 0 => {
+                let (freed, moved) = (compacted.freed_bytes, compacted.moved_bytes);
+                self.events.push(format!("gives {freed} bytes back and moves {moved}"));
+            }
+            Ok(_) => {}
+        }
+        if damaged.is_empty() {
+            return Some(());
+        }
+        damaged.into_iter().for_each(|cid| self.finds_damaged(cid));
+        self.recheck(now_ms)
     }
 
     /// What it has said to be complete stays, and so does what is left of that while it is repaired: a block that lies beneath a bad one
@@ -474,22 +637,35 @@ impl<'c> Host<'c> {
             }
             if let Some(cid) = due.iter().find(|cid| reached.contains(*cid)) {
                 let (name, cid, id) = (self.name, cid.short(), id.short());
-                self.broken = Some(format!("O1: {name} throws away {cid}, which lies beneath {id}"));
-                return;
+                return self.breaks(format!("O1: {name} throws away {cid}, which lies beneath {id}"));
             }
         }
     }
 
     /// A block goes bad on its disk.
     pub(crate) fn rot(&mut self) -> Option<Cid> {
-        let cids: Vec<Cid> = self.durable.blocks.keys().copied().collect();
-        let cid = self.machine.luck.pick(&cids).copied()?;
-        self.durable.rotten.insert(cid);
+        let cid = self.machine.luck.pick(&self.disk.cids()).copied()?;
+        if self.rotten.insert(cid) {
+            self.disk.spoil(&cid);
+        }
         Some(cid)
     }
 
     pub(crate) fn has(&self, cid: &Cid) -> bool {
-        self.durable.blocks.contains_key(cid)
+        self.disk.has(cid)
+    }
+
+    /// What is here beneath a block, it included, and all that is named there.
+    fn beneath(&self, root: Cid) -> (BTreeSet<Cid>, BTreeSet<Cid>) {
+        let (mut here, mut named, mut todo) = (BTreeSet::new(), BTreeSet::from([root]), vec![root]);
+        while let Some(cid) = todo.pop() {
+            if self.disk.has(&cid) && here.insert(cid) {
+                let links = self.beneath.get(&cid).into_iter().flatten();
+                named.extend(links.clone().copied());
+                todo.extend(links);
+            }
+        }
+        (here, named)
     }
 
     /// Blocks beneath a head that are not here.
@@ -498,10 +674,8 @@ impl<'c> Host<'c> {
         let Some(root) = live.tenant.replica().heads().get(head).map(|head| head.head().root) else {
             return Vec::new();
         };
-        let mut reached = BTreeSet::new();
-        reach(&live.shelf, &root, &mut reached, |_| {});
-        let named: BTreeSet<Cid> = reached.iter().flat_map(|cid| live.shelf.links(cid)).chain([root]).collect();
-        named.difference(&reached).copied().collect()
+        let (here, named) = self.beneath(root);
+        named.difference(&here).copied().collect()
     }
 
     pub(crate) fn is_complete(&self, head: &HeadId) -> bool {
@@ -510,21 +684,21 @@ impl<'c> Host<'c> {
 
     /// Whether every block beneath every head that it calls complete is there; and whether none of them can be read.
     pub(crate) fn keeps_its_word(&mut self) -> Result<(), String> {
-        let mut all = Blocks::default();
-        for (cid, bytes) in &self.durable.blocks {
-            all.add(*cid, bytes);
-            if self.looked_into.insert(*cid) && can_be_read(bytes) {
-                return Err(format!("O5: {} can read block {}", self.name, cid.short()));
+        let Some(live) = &self.live else { return Err(format!("O8: {} does not run", self.name)) };
+        for cid in self.disk.cids() {
+            if !self.rotten.contains(&cid) && self.looked_into.insert(cid) {
+                let bytes = live.store.get(&cid).ok().flatten();
+                if bytes.is_none_or(|bytes| can_be_read(&bytes)) {
+                    return Err(format!("O5: {} can read block {}, or has it not", self.name, cid.short()));
+                }
             }
         }
-        for id in self.live.iter().flat_map(|live| live.tenant.complete().keys()) {
+        for id in live.tenant.complete().keys() {
             let Some(head) = self.durable.heads.get(id) else {
                 return Err(format!("O1: {} calls {} complete and does not have it", self.name, id.short()));
             };
-            let mut reached = BTreeSet::new();
-            reach(&all, &head.head().root, &mut reached, |_| {});
-            let named = reached.iter().flat_map(|cid| all.links(cid)).chain([head.head().root]);
-            if let Some(missing) = named.into_iter().find(|cid| !reached.contains(cid)) {
+            let (here, named) = self.beneath(head.head().root);
+            if let Some(missing) = named.difference(&here).next() {
                 let (id, missing) = (id.short(), missing.short());
                 return Err(format!("O1: {} calls {id} complete and lacks block {missing}", self.name));
             }

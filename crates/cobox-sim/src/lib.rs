@@ -21,6 +21,7 @@ pub mod plans;
 mod quiet;
 mod scan;
 mod script;
+mod segments;
 mod twin;
 mod witness;
 mod work;

@@ -43,8 +43,7 @@ impl World<'_> {
             self.members[member].look_at(Vec::new());
         }
         for host in 0..self.hosts.len() {
-            self.hosts[host].stop_after = None;
-            self.hosts[host].machine.recover();
+            self.hosts[host].recover();
             self.start_host_if_stopped(host);
         }
         self.connect_all();
@@ -135,11 +134,15 @@ impl World<'_> {
             }
         }
         for host in 0..self.hosts.len() {
-            for member in 0..self.members.len() {
-                self.connect(member, HOSTS_FROM + host);
-            }
+            self.all_call(host);
         }
         self.tidy();
+    }
+
+    fn all_call(&mut self, host: usize) {
+        for member in 0..self.members.len() {
+            self.connect(member, HOSTS_FROM + host);
+        }
     }
 
     /// O8 and O1 of seeders: each has all of the newest state and has said so, and has what it says that it has.
@@ -211,7 +214,7 @@ impl World<'_> {
         let gone = std::mem::replace(&mut self.members, vec![newcomer]);
         self.start_if_stopped(0);
         for host in 0..self.hosts.len() {
-            self.connect(0, HOSTS_FROM + host);
+            self.all_call(host);
         }
         self.tidy();
         let seen = self.settle().map(|()| look(self));
@@ -281,6 +284,12 @@ impl World<'_> {
                 return Ok(());
             }
             self.tidy();
+            for host in 0..self.hosts.len() {
+                if std::mem::take(&mut self.hosts[host].is_alone) {
+                    self.all_call(host);
+                    self.tidy();
+                }
+            }
         }
     }
 

@@ -106,7 +106,9 @@ impl<'c> World<'c> {
         let members: Vec<Member<'_>> = (0..count)
             .map(|n| Member::at(cast, ops, n).on(machine()).with_a_log(faults.membership).taking_older(faults.older))
             .collect();
-        let hosts = (0..faults.hosts.min(HOSTS_MAX)).map(|n| Host::at(cast, n, machine())).collect();
+        let hosts = (0..faults.hosts.min(HOSTS_MAX))
+            .map(|n| Host::at(cast, n, machine(), Dice::new(seed ^ 0x7365_676d ^ n as u64)))
+            .collect();
         Self {
             cast,
             options,
@@ -158,6 +160,9 @@ impl<'c> World<'c> {
     fn storm(&mut self) {
         for member in &mut self.members {
             member.machine.faults = self.faults.clone();
+        }
+        for host in self.hosts.iter_mut().filter(|_| self.faults.segments) {
+            host.suffer(self.faults.clone());
         }
         for _ in 0..self.options.storm_steps {
             let member = self.dice.below(self.members.len());
@@ -218,7 +223,7 @@ impl<'c> World<'c> {
                 let member = self.dice.below(self.members.len());
                 self.connect(member, HOSTS_FROM + n);
             }
-            80..=84 if self.faults.stops => self.hosts[n].stop_after = Some(self.dice.below(12) as u32),
+            80..=84 if self.faults.stops => self.hosts[n].stop_after(self.dice.below(12) as u32),
             85 | 86 if self.faults.rot => {
                 if let Some(cid) = self.hosts[n].rot() {
                     self.note(&format!("{name}'s block {} rots", cid.short()));

@@ -4,6 +4,7 @@
 //! Invariant: a record that was ever acknowledged and whose bytes are still right is never dropped.
 
 use cobox_proto::block::BlockHeader;
+use cobox_proto::guard::Guard;
 
 use super::index::{Index, Indexed, Place};
 use super::medium::Disk;
@@ -102,7 +103,7 @@ fn index_rest<D: Disk>(
         segments.truncate(id, end + good as u64)?;
         recovered.torn_bytes += (bytes.len() - good) as u64;
     }
-    if !rows.is_empty() {
+    if !rows.is_empty() && Guard::FoundIsSynced.stands() {
         // Whoever wrote it was stopped perhaps before it was synced, and the power may go yet.
         segments.sync(id)?;
     }
