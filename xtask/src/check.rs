@@ -68,7 +68,7 @@ pub(crate) fn check() -> Result<()> {
                 run_command(&mut tests_with(&["--no-run"]))?;
                 ahead = Ahead::begin();
             }
-            "fuzz" => ahead = ahead.and_then(Ahead::end),
+            "fuzz" => ahead.take().into_iter().for_each(Ahead::end),
             _ => {}
         }
         step()?;
@@ -103,11 +103,9 @@ impl Ahead {
         nice.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok().map(Self)
     }
 
-    /// Waits until all is built.
-    fn end(mut self) -> Option<Self> {
-        // How it ended does not matter, as in `build_ahead`.
+    /// Waits until all is built. How that ended does not matter, as in [`build_ahead`].
+    fn end(mut self) {
         drop(self.0.wait());
-        None
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cobox_proto::id::Cid;
 
 use crate::block_store::Entry;
-use crate::disk::{Change, Disk, DiskFile, Index, Indexed, Place, Segment, record_len};
+use crate::disk::{Change, Disk, DiskFile, Index, Indexed, Place, Segment, record_len, segment_name};
 use crate::error::StoreError;
 
 /// What a disk writes whole or not at all.
@@ -147,8 +147,8 @@ impl<W: Weather> MemDisk<W> {
         else {
             return false;
         };
-        let (name, middle) = (format!("seg-{segment:08x}"), at + record_len(len) - u64::from(len).div_ceil(2));
-        let file = state.names.get(&name).and_then(|number| state.files.get_mut(number));
+        let middle = at + record_len(len) - u64::from(len).div_ceil(2);
+        let file = state.names.get(&segment_name(segment)).and_then(|number| state.files.get_mut(number));
         let byte = file.and_then(|file| file.now.get_mut(middle as usize));
         byte.map(|byte| *byte ^= 4).is_some()
     }

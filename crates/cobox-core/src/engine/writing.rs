@@ -530,7 +530,7 @@ impl Writing<'_> {
             for inode in shown {
                 self.commit.trash_dir(inode);
             }
-        } else if !self.stands_twice(&old) && (!self.first_look || self.is_shown(path, &old) || self.is_nowhere(&old)) {
+        } else if !self.stands_twice(&old) && self.is_to_be_removed(path) {
             self.commit.remove(old.inode, &self.seen_there_only(&old));
             self.remove_twins(&old);
         }

@@ -30,7 +30,7 @@ use writer::{ToWrite, Writer};
 pub use index::{Change, Index, Indexed, Place, Segment};
 pub use medium::{Disk, DiskFile, LocalDisk};
 pub use recover::Recovered;
-pub(crate) use segment::record_len;
+pub(crate) use segment::{name as segment_name, record_len};
 
 /// A segment takes no further record beyond this length.
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;

@@ -1,4 +1,4 @@
-//! Segment files: `seg-XXXXXXXX`, records one after the other, only ever appended to. A record is
+//! Segment files: `seg-` and a number in eight hex digits; records one after the other, only ever appended to. A record is
 //! `"cbxB" | len u32le | cid [32] | block`; the cid verifies the rest, so no other checksum is needed.
 //!
 //! Owns the open files, few of them however many segments there are.
@@ -72,7 +72,8 @@ pub(crate) struct Segments<D: Disk> {
     open: Mutex<VecDeque<(u32, Arc<D::File>)>>,
 }
 
-fn name(id: u32) -> String {
+/// What the file of a segment is called.
+pub(crate) fn name(id: u32) -> String {
     format!("seg-{id:08x}")
 }
 
