@@ -99,10 +99,8 @@ pub(crate) struct Host<'c> {
     looked_into: BTreeSet<Cid>,
     /// What lies beneath each block that was ever here.
     beneath: BTreeMap<Cid, Vec<Cid>>,
-    /// Heads that were complete until a block of them went bad, and are not again. It is known while the machine runs.
+    /// Heads that were complete until a block of them went bad, and are not again. A start finds them out anew.
     in_repair: BTreeSet<HeadId>,
-    /// A block went bad, and it is found out which heads are hit.
-    loses: bool,
     /// It has sent everybody away to begin anew.
     pub(crate) is_alone: bool,
     /// A promise that this machine broke by itself.
@@ -128,7 +126,6 @@ impl<'c> Host<'c> {
             looked_into: BTreeSet::new(),
             beneath: BTreeMap::new(),
             in_repair: BTreeSet::new(),
-            loses: false,
             is_alone: false,
             broken: None,
         }
@@ -370,9 +367,13 @@ impl<'c> Host<'c> {
                     live.unkept.push(Record::Complete(head, received_ms));
                     live.unkept.extend(receipt);
                 }
+                TenantOutput::Lost(head) => {
+                    self.events.push(format!("lost a block of {}", head.short()));
+                    self.in_repair.insert(head);
+                }
                 TenantOutput::Released(head) => {
                     self.events.push(format!("lets go of {}", head.short()));
-                    self.in_repair.extend(self.loses.then_some(head));
+                    self.in_repair.remove(&head);
                     live.unkept.push(Record::Released(head));
                 }
                 TenantOutput::Refused { head, holding } => {
@@ -449,10 +450,7 @@ impl<'c> Host<'c> {
     }
 
     fn recheck(&mut self, now_ms: u64) -> Option<()> {
-        self.loses = true;
-        let done = self.handle(now_ms, TenantInput::BlockLost(Cid::ZERO), None);
-        self.loses = false;
-        done?;
+        self.handle(now_ms, TenantInput::BlockLost(Cid::ZERO), None)?;
         self.flush(now_ms)?;
         self.durable.in_doubt = false;
         Some(())

@@ -53,7 +53,9 @@ pub enum TenantOutput {
         /// Since when.
         received_ms: u64,
     },
-    /// The head is complete no more: it grew old, or lost a block.
+    /// A complete head lost a block, which is fetched again. Whatever was kept of it stays: a restart goes on with that.
+    Lost(HeadId),
+    /// The head is not held any more: it grew old.
     Released(HeadId),
     /// The folder's blocks do not fit, or the head lies; its author gets a receipt that says so.
     Refused {
@@ -135,8 +137,8 @@ pub struct Tenant {
     mending: Mending,
     /// Bytes that no newest state needs, at the last look.
     history_bytes: u64,
-    /// Complete heads that lost a block and are fetched again.
-    repairing: BTreeSet<HeadId>,
+    /// Complete heads that lost a block and are fetched again; since when they were complete.
+    repairing: BTreeMap<HeadId, u64>,
     /// Heads that are being fetched, with what they may still bring.
     coming: BTreeMap<HeadId, Budget>,
     refused: BTreeMap<HeadId, Holding>,
@@ -148,7 +150,8 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// A hosted folder as it was kept. Completeness itself is read from the shelf, use of room is counted anew.
+    /// A hosted folder as it was kept. Completeness itself is read from the shelf, use of room is counted anew. What was complete and
+    /// is not is looked through: marks can be lost without their blocks, and what really lost a block is fetched again.
     pub fn restore(
         now_ms: u64,
         genesis: Genesis,
@@ -158,9 +161,11 @@ impl Tenant {
         promise: Promise,
         shelf: &mut dyn Shelf,
     ) -> Self {
-        let Before { complete, forgetting } = before.into();
+        let Before { mut complete, forgetting } = before.into();
+        let replica = Replica::restore(genesis, kept);
+        complete.retain(|head, _| replica.heads().get(head).is_some());
         let mut tenant = Self {
-            replica: Replica::restore(genesis, kept),
+            replica,
             key,
             promise,
             ingest: Ingest::default(),
@@ -175,7 +180,7 @@ impl Tenant {
             let_go: LetGo::default(),
             mending: Mending::default(),
             history_bytes: 0,
-            repairing: BTreeSet::new(),
+            repairing: BTreeMap::new(),
             coming: BTreeMap::new(),
             refused: BTreeMap::new(),
             overran: BTreeMap::new(),
@@ -183,13 +188,13 @@ impl Tenant {
             outputs: VecDeque::new(),
         };
         tenant.work_out_let_go();
-        let broken = |head: &HeadId| !tenant.is_whole(head, &*shelf);
-        for head in tenant.complete.keys().copied().filter(broken).collect::<Vec<_>>() {
-            tenant.complete.remove(&head);
+        if tenant.complete.keys().all(|head| tenant.is_whole(head, &*shelf)) {
+            tenant.settle_all();
+            tenant.count_use(shelf);
+            tenant.follow(now_ms, shelf);
+        } else {
+            tenant.block_lost(now_ms, shelf);
         }
-        tenant.settle_all();
-        tenant.count_use(shelf);
-        tenant.follow(now_ms, shelf);
         tenant
     }
 
@@ -292,8 +297,10 @@ impl Tenant {
         if self.is_swept && self.complete.keys().all(|head| kept.contains(head)) {
             return vec![];
         }
-        for head in self.complete.keys().filter(|head| !kept.contains(head)).copied().collect::<Vec<_>>() {
+        let held = self.complete.keys().chain(self.repairing.keys());
+        for head in held.filter(|head| !kept.contains(head)).copied().collect::<Vec<_>>() {
             self.complete.remove(&head);
+            self.repairing.remove(&head);
             self.outputs.push_back(TenantOutput::Released(head));
         }
         self.work_out_let_go();
@@ -381,7 +388,7 @@ impl Tenant {
         let maximal: BTreeSet<HeadId> = heads.maximal().map(SignedHead::id).collect();
         let tips = heads.tips().map(|tip| tip.head).filter(|id| heads.counts(id) && !self.is_settled(id));
         let (first, then): (Vec<_>, Vec<_>) = tips.partition(|id| maximal.contains(id));
-        first.into_iter().chain(then).chain(self.repairing.iter().copied()).collect()
+        first.into_iter().chain(then).chain(self.repairing.keys().copied()).collect()
     }
 
     fn is_settled(&self, head: &HeadId) -> bool {
@@ -612,12 +619,12 @@ impl Tenant {
         self.work_out_let_go();
         let broken = |head: &&HeadId| !self.is_whole(head, &*shelf);
         for head in self.complete.keys().filter(broken).copied().collect::<Vec<_>>() {
-            self.complete.remove(&head);
-            self.repairing.insert(head);
-            // What it announced was announced once; it may bring again whatever it lost.
-            self.coming.insert(head, Budget { blocks: u64::MAX, bytes: u64::MAX, room: None });
-            self.outputs.push_back(TenantOutput::Released(head));
+            self.repairing.extend(self.complete.remove_entry(&head));
+            self.outputs.push_back(TenantOutput::Lost(head));
         }
+        // What these announced was announced once; they may bring again whatever they lost.
+        let any = Budget { blocks: u64::MAX, bytes: u64::MAX, room: None };
+        self.coming.extend(self.repairing.keys().map(|head| (*head, any)));
         self.settle_all();
         self.count_use(shelf);
         // What was known of unfinished walks rested on blocks that are gone.
@@ -669,13 +676,14 @@ impl Tenant {
         bytes
     }
 
-    /// Complete heads that stay: by age; unmerged ones always, up to 64 actors of a device; those in quarantine for 90 days.
+    /// Heads that stay, complete or in repair: by age; unmerged ones always, up to 64 actors of a device; those in quarantine for 90
+    /// days. None that is complete grows old earlier because another one is in repair.
     fn heads_to_keep(&self, now_ms: u64, retention: &Retention) -> BTreeSet<HeadId> {
         let heads = self.replica.heads();
         let mut aging = Vec::new();
         let mut unmerged: BTreeMap<SigKey, Vec<(u64, HeadId)>> = BTreeMap::new();
         let mut kept = BTreeSet::new();
-        for (id, received_ms) in &self.complete {
+        for (id, received_ms) in self.complete.iter().chain(&self.repairing) {
             let Some(head) = heads.get(id).map(SignedHead::head) else { continue };
             aging.push(Aging { head: *id, device: head.device, received_ms: *received_ms });
             if !heads.counts(id) && now_ms.saturating_sub(*received_ms) <= QUARANTINE_MS {
@@ -690,6 +698,10 @@ impl Tenant {
             kept.extend(newest.iter().take(UNMERGED_ACTORS_PER_DEVICE_MAX).map(|(_, id)| *id));
         }
         kept.extend(kept_by_age(&aging, retention, now_ms));
+        if !self.repairing.is_empty() {
+            aging.retain(|aging| self.complete.contains_key(&aging.head));
+            kept.extend(kept_by_age(&aging, retention, now_ms));
+        }
         kept
     }
 }

@@ -22,7 +22,7 @@ impl Tenant {
         }
         let heads = self.replica.heads();
         let mut past: BTreeSet<HeadId> = BTreeSet::new();
-        let here = || self.complete.keys().chain(&self.repairing);
+        let here = || self.complete.keys().chain(self.repairing.keys());
         for parent in here().filter_map(|head| heads.get(head)).flat_map(|head| head.head().parents()) {
             heads.past(&parent, |head| past.insert(head.id()));
         }

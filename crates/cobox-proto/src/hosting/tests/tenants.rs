@@ -139,13 +139,18 @@ impl Host {
     }
 
     fn restart(&mut self) {
+        self.restart_with(self.tenant.complete().clone());
+    }
+
+    /// As if this were what the host kept as complete.
+    fn restart_with(&mut self, complete: BTreeMap<HeadId, u64>) {
         let replica = self.tenant.replica();
         let kept = Kept {
             heads: replica.heads().iter().cloned().collect(),
             ops: replica.membership().log().ops().cloned().collect(),
             ..Kept::default()
         };
-        let (complete, forgetting) = (self.tenant.complete().clone(), self.tenant.forgetting().clone());
+        let forgetting = self.tenant.forgetting().clone();
         self.tenant = Tenant::restore(
             self.now_ms,
             self.folder.genesis(),
@@ -441,7 +446,7 @@ fn a_lost_block_is_fetched_again_and_its_head_is_not_called_complete_meanwhile()
     host.withheld.insert(cid(3));
     host.shelf.remove(&cid(3));
     host.tell(TenantInput::BlockLost(cid(3)));
-    assert!(host.said.contains(&TenantOutput::Released(head.id())));
+    assert!(host.said.contains(&TenantOutput::Lost(head.id())));
     assert!(host.tenant.complete().is_empty());
     assert_eq!(host.sweep(), 0, "what is being repaired is no garbage");
     host.withheld.clear();
@@ -498,15 +503,56 @@ fn a2_what_lies_beneath_a_lost_block_is_no_garbage() {
 #[test]
 fn history_is_repaired_too() {
     let mut host = host();
+    let (roots, heads) = two_states(&mut host);
+    host.shelf.remove(&cid(3));
+    host.tell(TenantInput::BlockLost(cid(3)));
+    assert_eq!(host.fetched, [cid(3)], "the same peer has it still");
+    assert!(roots.iter().all(|root| host.whole(root)));
+    assert_eq!(host.tenant.complete().keys().copied().collect::<BTreeSet<_>>(), heads.into());
+}
+
+/// Two states of one folder that share no block, the second instead of the first.
+fn two_states(host: &mut Host) -> ([Cid; 2], [HeadId; 2]) {
     let (old, new) = (host.tree(1000, 0..10), host.tree(1001, 20..30));
     let first = host.publish(1, None, old, 11);
     let second = host.publish(1, Some(&first), new, 11);
-    host.shelf.remove(&cid(3));
     host.fetched.clear();
+    ([old, new], [first.id(), second.id()])
+}
+
+#[test]
+fn d9_a_start_without_its_marks_looks_for_itself_and_keeps_history() {
+    let mut host = host();
+    let (roots, _) = two_states(&mut host);
+    let before = host.tenant.complete().clone();
+    for lost in [None, Some(cid(3))] {
+        // An index that was made anew knows the blocks, and not what was complete.
+        host.shelf.cids().iter().for_each(|cid| host.shelf.set_complete(cid, false));
+        lost.iter().for_each(|cid| host.shelf.remove(cid));
+        host.restart();
+        assert_eq!(host.fetched, Vec::from_iter(lost));
+        assert!(host.tenant.complete().keys().eq(before.keys()) && roots.iter().all(|root| host.whole(root)));
+        assert_eq!(host.sweep(), 0);
+    }
+}
+
+#[test]
+fn d9_a_repair_outlives_a_restart_and_ends_when_the_state_grows_old() {
+    let mut host = host();
+    let (roots, [first, second]) = two_states(&mut host);
+    host.shelf.remove(&cid(3));
+    host.withheld.insert(cid(3));
     host.tell(TenantInput::BlockLost(cid(3)));
-    assert_eq!(host.fetched, [cid(3)], "the same peer has it still");
-    assert!(host.whole(&old) && host.whole(&new));
-    assert_eq!(host.tenant.complete().keys().copied().collect::<BTreeSet<_>>(), [first.id(), second.id()].into());
+    assert!(host.tenant.complete().keys().eq([&second]) && host.said.contains(&TenantOutput::Lost(first)));
+    assert!(!host.said.contains(&TenantOutput::Released(first)), "a host keeps it as complete");
+    host.restart_with([first, second].map(|head| (head, host.now_ms)).into());
+    assert!(host.tenant.complete().keys().eq([&second]));
+    assert_eq!(host.sweep(), 0, "whoever has the block may come tomorrow");
+    host.now_ms += 3 * 365 * DAY_MS;
+    host.restart_with([first, second].map(|head| (head, host.now_ms - 3 * 365 * DAY_MS)).into());
+    assert_eq!(host.sweep(), 10, "nobody came with it, and the state is too old to be kept");
+    host.meet();
+    assert!(host.said.contains(&TenantOutput::Released(first)) && host.whole(&roots[1]));
 }
 
 #[test]
