@@ -172,7 +172,9 @@ impl Carrier {
                     self.unkept.push(Record::Complete(head, received_ms));
                     self.keep_receipt(brain, &head);
                 }
-                TenantOutput::Lost(head) => tracing::warn!(head = %head.short(), "a head lost a block, which is fetched again"),
+                TenantOutput::Lost(head) => {
+                    tracing::warn!(head = %head.short(), "a head lost a block, which is fetched again");
+                }
                 TenantOutput::Released(head) => self.unkept.push(Record::Released(head)),
                 TenantOutput::Refused { head, holding } => {
                     tracing::info!(head = %head.short(), ?holding, "a head is refused");
