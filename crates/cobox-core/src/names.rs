@@ -41,9 +41,14 @@ impl DiskKind {
         renames_without_replacing: true,
     };
 
+    /// Whether a name finds an entry that is spelled otherwise.
+    pub fn folds_names(self) -> bool {
+        self.folds_case || self.folds_form
+    }
+
     /// Whether some names must be mapped to others.
     pub fn maps_names(self) -> bool {
-        self.folds_case || self.folds_form || self.refuses_windows_names
+        self.folds_names() || self.refuses_windows_names
     }
 }
 
@@ -120,6 +125,19 @@ impl Names {
     pub fn can_have_its_own(&self, dir: &FolderPath, name: &Name, present: &[String]) -> bool {
         let own = name.as_str();
         self.choose(dir, name, present) == own && present.iter().all(|other| other != own)
+    }
+
+    /// The entries of a directory that bear their own names on disk although the table has others for them, of which no file is there: a
+    /// stop came between the renaming and the table, or a person renamed them. Of `present`, which are all names on disk.
+    pub fn with_their_own<'p>(&self, dir: &FolderPath, present: impl Iterator<Item = &'p str>) -> Vec<Name> {
+        let Some(names) = self.local.get(dir) else { return vec![] };
+        let present: BTreeSet<&str> = present.collect();
+        let mapped: BTreeSet<&str> = names.values().map(String::as_str).collect();
+        let has_its_own = |(name, local): &(&Name, &String)| {
+            let own = name.as_str();
+            present.contains(own) && !mapped.contains(own) && !present.contains(local.as_str())
+        };
+        names.iter().filter(has_its_own).map(|(name, _)| name.clone()).collect()
     }
 
     /// Records what an entry is called; `true` if the table changed.
@@ -225,7 +243,7 @@ pub fn numbered(name: &str, number: u32) -> String {
 fn comparison_key(kind: DiskKind, local: &str) -> String {
     match Name::new(local) {
         // One key for case and form: a disk that folds one of them gets a number more often than needed, never too seldom.
-        Ok(name) if kind.folds_case || kind.folds_form => name.comparison_key().into(),
+        Ok(name) if kind.folds_names() => name.comparison_key().into(),
         _ => local.to_owned(),
     }
 }
@@ -294,6 +312,22 @@ mod tests {
         assert_eq!(names.shared(&root, "foo.txt"), Ok(None), "another file under a name that is mapped");
         // The mapped name itself arrives as a name of its own.
         assert_eq!(names.choose(&root, &name("foo~2.txt"), &present), "foo~2~2.txt");
+    }
+
+    #[test]
+    fn l1_an_entry_with_its_own_name_is_told_from_one_that_took_it() {
+        let root = FolderPath::root();
+        let mut names = Names::new(FOLDING);
+        names.bind(&root, &name("foo"), "foo~2");
+        names.bind(&root, &name("foo~2"), "foo~2~2");
+        let with_their_own = |present: &[&str]| names.with_their_own(&root, present.iter().copied());
+        assert_eq!(with_their_own(&["Foo", "foo~2", "foo~2~2"]), []);
+        assert_eq!(with_their_own(&["foo", "foo~2", "foo~2~2"]), [], "another file took the name");
+        assert_eq!(with_their_own(&["foo", "foo~2~2"]), [name("foo")]);
+        assert_eq!(with_their_own(&["Foo", "foo~2"]), [], "that is the other one's file");
+        assert_eq!(with_their_own(&["Foo", "foo~2~2"]), [], "gone, or not made yet");
+        let elsewhere = FolderPath::parse("a").unwrap();
+        assert_eq!(names.with_their_own(&elsewhere, ["foo"].into_iter()), []);
     }
 
     #[test]

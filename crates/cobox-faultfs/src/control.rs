@@ -18,6 +18,7 @@ use crate::tree::{Left, ROOT, Tree};
 /// What the owner wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
+    FoldCase,
     Mount(PathBuf),
     Arm(Plan),
     Heal,
@@ -60,6 +61,7 @@ impl Wire {
 impl Order {
     fn to_line(&self) -> String {
         match self {
+            Self::FoldCase => "fold-case".into(),
             // In hex: a directory may have any name.
             Self::Mount(path) => {
                 let hex: String = path.as_os_str().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -89,6 +91,7 @@ impl Order {
     fn from_line(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split(' ').collect();
         Some(match words.as_slice() {
+            ["fold-case"] => Self::FoldCase,
             ["mount", hex] => {
                 let pairs = hex.as_bytes().chunks(2);
                 let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
@@ -161,6 +164,7 @@ pub fn serve() -> io::Result<()> {
         let order = Order::from_line(&line).ok_or_else(|| io::Error::other(format!("{line:?} is no order")))?;
         let mut answer = Answer::Done;
         match order {
+            Order::FoldCase => lock(&state).tree.folds_case = true,
             Order::Mount(place) => {
                 let mut config = Config::default();
                 config.mount_options = vec![MountOption::FSName("faultfs".into()), MountOption::DefaultPermissions];

@@ -84,6 +84,14 @@ impl FaultDisk {
         Ok(disk)
     }
 
+    /// An empty one that keeps names as they are written and finds them in any case, as those of most Macs and of sticks do. Made as
+    /// [`Self::new`].
+    pub fn folding() -> io::Result<Self> {
+        let disk = Self::new()?;
+        disk.ask(&Order::FoldCase);
+        Ok(disk)
+    }
+
     /// Its top directory.
     pub fn path(&self) -> PathBuf {
         self.place.path().to_owned()

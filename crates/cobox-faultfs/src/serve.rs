@@ -78,6 +78,18 @@ impl Server {
             attributes(tree, ino)
         })
     }
+
+    fn entry(&self, reply: ReplyEntry, result: Result<FileAttr, Errno>) {
+        match result {
+            Ok(found) => reply.entry(&self.name_ttl(), &found, Generation(0)),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    /// The system takes other spellings of a name for other entries, and would remember them after the entry is gone.
+    fn name_ttl(&self) -> Duration {
+        if self.lock().tree.folds_case { Duration::ZERO } else { TTL }
+    }
 }
 
 fn attributes(tree: &Tree, ino: u64) -> Result<FileAttr, SystemError> {
@@ -129,17 +141,10 @@ fn done(reply: ReplyEmpty, result: Result<(), Errno>) {
     }
 }
 
-fn entry(reply: ReplyEntry, result: Result<FileAttr, Errno>) {
-    match result {
-        Ok(found) => reply.entry(&TTL, &found, Generation(0)),
-        Err(error) => reply.error(error),
-    }
-}
-
 impl Filesystem for Server {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let find = |tree: &mut Tree| attributes(tree, tree.find(parent.0, name)?);
-        entry(reply, self.at(request, ("look up", Look), parent, Some(name), find));
+        self.entry(reply, self.at(request, ("look up", Look), parent, Some(name), find));
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -207,15 +212,15 @@ impl Filesystem for Server {
         reply: ReplyEntry,
     ) {
         // Only plain files: nobody here makes pipes.
-        entry(reply, self.make(request, "make", (parent, name), Kind::File, mode & !umask));
+        self.entry(reply, self.make(request, "make", (parent, name), Kind::File, mode & !umask));
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        entry(reply, self.make(request, "mkdir", (parent, name), Kind::Dir(Arc::default()), mode & !umask));
+        self.entry(reply, self.make(request, "mkdir", (parent, name), Kind::Dir(Arc::default()), mode & !umask));
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        entry(reply, self.make(request, "symlink", (parent, name), link_to(target), 0o777));
+        self.entry(reply, self.make(request, "symlink", (parent, name), link_to(target), 0o777));
     }
 
     fn create(
@@ -229,7 +234,7 @@ impl Filesystem for Server {
         reply: ReplyCreate,
     ) {
         match self.make(request, "create", (parent, name), Kind::File, mode & !umask) {
-            Ok(made) => reply.created(&TTL, &made, Generation(0), FileHandle(0), FopenFlags::empty()),
+            Ok(made) => reply.created(&self.name_ttl(), &made, Generation(0), FileHandle(0), FopenFlags::empty()),
             Err(error) => reply.error(error),
         }
     }
@@ -265,7 +270,7 @@ impl Filesystem for Server {
             tree.link(ino.0, parent.0, name)?;
             attributes(tree, ino.0)
         };
-        entry(reply, self.at(request, ("link", Change), parent, Some(name), link));
+        self.entry(reply, self.at(request, ("link", Change), parent, Some(name), link));
     }
 
     fn open(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {

@@ -110,12 +110,14 @@ pub(crate) struct Tree {
     synced: BTreeMap<u64, Node>,
     contents: BTreeMap<u64, Content>,
     last: u64,
+    /// Names that differ in case are one.
+    pub(crate) folds_case: bool,
 }
 
 impl Default for Tree {
     fn default() -> Self {
         let nodes = BTreeMap::from([(ROOT, Node::new(Kind::Dir(Arc::default()), 0o700, (0, 0)))]);
-        Self { synced: nodes.clone(), nodes, contents: BTreeMap::new(), last: ROOT }
+        Self { synced: nodes.clone(), nodes, contents: BTreeMap::new(), last: ROOT, folds_case: false }
     }
 }
 
@@ -152,7 +154,15 @@ impl Tree {
     }
 
     pub(crate) fn find(&self, parent: u64, name: &OsStr) -> Result<u64, Errno> {
-        self.node(parent)?.entries()?.get(name).copied().ok_or(Errno::NOENT)
+        let entries = self.node(parent)?.entries()?;
+        entries.get(&self.spelled(entries, name)).copied().ok_or(Errno::NOENT)
+    }
+
+    /// As the entry is spelled that a name finds; the name itself if there is none.
+    fn spelled(&self, entries: &BTreeMap<OsString, u64>, name: &OsStr) -> OsString {
+        let folded = |name: &OsStr| name.to_str().map(str::to_lowercase);
+        let finds = |entry: &&OsString| self.folds_case && folded(entry) == folded(name);
+        entries.keys().find(finds).map_or_else(|| name.to_owned(), Clone::clone)
     }
 
     /// The names in the top directory.
@@ -333,6 +343,7 @@ impl Tree {
             synced: renumbered(&other.synced),
             contents: other.contents.iter().map(|(ino, content)| (fresh[ino], content.clone())).collect(),
             last: self.last + fresh.len() as u64,
+            folds_case: other.folds_case,
         };
     }
 
@@ -376,16 +387,18 @@ impl Tree {
     }
 
     fn take(&mut self, parent: u64, name: &OsStr) -> Result<(), Errno> {
+        let name = self.spelled(self.node(parent)?.entries()?, name);
         let dir = self.node_mut(parent)?;
-        dir.entries_mut()?.remove(name);
+        dir.entries_mut()?.remove(&name);
         dir.modified = SystemTime::now();
         dir.changed = dir.modified;
         Ok(())
     }
 
     fn put(&mut self, parent: u64, name: &OsStr, ino: u64) -> Result<(), Errno> {
+        let name = self.spelled(self.node(parent)?.entries()?, name);
         let dir = self.node_mut(parent)?;
-        dir.entries_mut()?.insert(name.to_owned(), ino);
+        dir.entries_mut()?.insert(name, ino);
         dir.modified = SystemTime::now();
         dir.changed = dir.modified;
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, available_parallelism};
@@ -17,6 +18,9 @@ const STRIDE: u64 = 11;
 
 /// From now on the disk is well, for whoever tries again; `false`: it stays as it is.
 pub type Mends<'a> = &'a dyn Fn() -> bool;
+
+/// Makes an empty disk to try things on: [`FaultDisk::new`] or [`FaultDisk::folding`].
+pub type Make = fn() -> io::Result<FaultDisk>;
 
 /// Something that a program does in a directory.
 pub struct Operation<E> {
@@ -58,14 +62,14 @@ impl Drop for Story {
 
 /// Tries each operation on a disk with what is there before it; as many at once as there are cores, each on a disk of its own. Says so
 /// aloud where there can be none.
-fn each<E>(operations: &[Operation<E>], trial: impl Fn(&FaultDisk, &Operation<E>, &Image) + Sync) {
+fn each<E>(make: Make, operations: &[Operation<E>], trial: impl Fn(&FaultDisk, &Operation<E>, &Image) + Sync) {
     if let Some(why) = FaultDisk::missing() {
         eprintln!("skipped: {why}");
         return;
     }
     let next = AtomicUsize::new(0);
     let work = || {
-        let disk = FaultDisk::new().unwrap_or_else(|error| panic!("a disk that fails on command: {error}"));
+        let disk = make().unwrap_or_else(|error| panic!("a disk that fails on command: {error}"));
         let empty = disk.image(Left::All);
         while let Some(operation) = operations.get(next.fetch_add(1, Ordering::Relaxed)) {
             disk.load(&empty);
@@ -79,8 +83,8 @@ fn each<E>(operations: &[Operation<E>], trial: impl Fn(&FaultDisk, &Operation<E>
 
 /// The n-th call to the disk fails, once and for ever, as a broken and as a full one would; n = 1, 2, ... until it runs untouched. Whatever
 /// came of it, what holds always holds; and what was called done is done, even if the power goes now.
-pub fn every_call_fails<E: Debug>(operations: &[Operation<E>]) {
-    each(operations, |disk, operation, before| {
+pub fn every_call_fails<E: Debug>(make: Make, operations: &[Operation<E>]) {
+    each(make, operations, |disk, operation, before| {
         for fault in [Fault::Once(EIO), Fault::ForEver(EIO), Fault::Once(ENOSPC), Fault::ForEver(ENOSPC)] {
             for at in 1.. {
                 assert!(at < CALLS_MAX, "{}: no end of it", operation.name);
@@ -111,8 +115,8 @@ pub fn every_call_fails<E: Debug>(operations: &[Operation<E>]) {
 
 /// The power goes before the n-th change, for each n; and then before changes of the recovery from that. What holds always holds whatever
 /// is left, and the recovery from the second cut is the last.
-pub fn the_power_goes_everywhere<E>(operations: &[Operation<E>]) {
-    each(operations, |disk, operation, before| {
+pub fn the_power_goes_everywhere<E>(make: Make, operations: &[Operation<E>]) {
+    each(make, operations, |disk, operation, before| {
         let cut = |image: &Image, at: u64, work: &dyn Fn(&Path)| {
             assert!(at < CALLS_MAX, "{}: no end of it", operation.name);
             disk.load(image);

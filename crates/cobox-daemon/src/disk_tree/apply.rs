@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::beneath::{End, LIST, Place, READ, again, list, open_at, stat_at};
 use super::kept::{KeptId, find};
+use super::names::texts;
 use super::read::look;
 use super::root::{KEEP, TMP};
 use super::seen::{Seen, Stamp, file_type, ino_dev, stamp_of, timespec};
@@ -443,22 +444,22 @@ impl Inner {
         }
         let dir = self.open_dir(&parent, LIST)?;
         let present = list(&dir).map_err(place.io("list"))?;
-        let others: Vec<String> = present
-            .into_iter()
-            .filter_map(|local| String::from_utf8(local).ok())
-            .filter(|local| *local != place.name)
-            .collect();
-        if !self.read_names().can_have_its_own(&parent, &name, &others) {
-            return Ok(());
-        }
-        match self.rename_new((&place.dir, &place.name), (&place.dir, name.as_str())) {
-            Ok(()) => {
-                place.name = name.as_str().to_owned();
-                self.change_names(|names| names.unbind(&parent, &name))
+        let others: Vec<String> =
+            texts(present.iter()).filter(|local| *local != place.name).map(str::to_owned).collect();
+        // A stop in between is noticed by whoever lists the directory next.
+        self.change_names(|names| {
+            if !names.can_have_its_own(&parent, &name, &others) {
+                return false;
             }
-            // Taken in that moment: the mapped name does.
-            Err(_) => Ok(()),
-        }
+            match self.rename_new((&place.dir, &place.name), (&place.dir, name.as_str())) {
+                Ok(()) => {
+                    place.name = name.as_str().to_owned();
+                    names.unbind(&parent, &name)
+                }
+                // Taken in that moment: the mapped name does.
+                Err(_) => false,
+            }
+        })
     }
 
     #[cfg(test)]

@@ -33,6 +33,7 @@ pub use beneath::{DiskError, Trouble};
 pub use ignore::{BadPattern, IGNORE_FILE, Ignore};
 pub use kept::{Kept, KeptId};
 pub use names::NamesError;
+pub(crate) use names::Spelling;
 pub use read::ReadError;
 pub use root::{CopyId, OffLimits, RootError};
 pub use seen::{Seen, Stamp};
@@ -42,6 +43,7 @@ pub use walk::{SkipReason, Skipped, WalkReport};
 pub use watch::{Begun, Watch, WatchEvent, WatchSettings};
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use cobox_core::names::DiskKind;
@@ -62,6 +64,8 @@ pub(crate) struct Inner {
     root: std::os::fd::OwnedFd,
     kind: DiskKind,
     names: RwLock<Names>,
+    /// The table changed and could not be written.
+    names_unwritten: AtomicBool,
     syncs: temp::Syncs,
     /// Read buffers at rest.
     buffers: Mutex<Vec<Vec<u8>>>,

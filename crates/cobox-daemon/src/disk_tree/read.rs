@@ -10,6 +10,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::beneath::{Place, READ, again, open_at, stat_at};
+use super::names::Spelling;
 use super::seen::{Seen, Stamp, file_type, ino_dev, stamp_of};
 use super::{DiskError, DiskTree, Inner};
 
@@ -44,6 +45,15 @@ pub enum ReadError {
 impl DiskTree {
     /// What lies at a path now; `None` if nothing does. Where a directory above is missing, is a symlink or a file, nothing lies at it.
     pub fn stat(&self, path: &FolderPath) -> Result<Option<Seen>, DiskError> {
+        match Spelling::new(self).is_so(path)? {
+            true => self.find(path),
+            false => Ok(None),
+        }
+    }
+
+    /// The same for a caller who would know what lies there: a disk that folds names finds what is spelled otherwise, too, and is not asked
+    /// for lists.
+    pub(crate) fn find(&self, path: &FolderPath) -> Result<Option<Seen>, DiskError> {
         if path.is_root() {
             let stat =
                 rustix::fs::fstat(&self.0.root).map_err(|error| DiskError::io("look at", "the folder", error))?;
@@ -63,7 +73,7 @@ impl DiskTree {
         let (file, before) = open_file(&place.dir, &place.name, &path.to_string())?;
         self.0.stream(&file, &before, &path.to_string(), sink)?;
         // The path may lead to another file by now: then this one is yesterday's.
-        match self.stat(path)? {
+        match self.find(path)? {
             Some(Seen::File(now)) if now == before => Ok(before),
             _ => Err(ReadError::Busy { path: path.to_string() }),
         }

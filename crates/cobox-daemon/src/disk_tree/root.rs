@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
 use cobox_core::names::{DiskKind, Names};
@@ -202,6 +203,7 @@ impl DiskTree {
             root: handle,
             kind: kind.unwrap_or(DiskKind::ORDINARY),
             names: RwLock::new(Names::default()),
+            names_unwritten: AtomicBool::new(false),
             syncs: Syncs::default(),
             buffers: Mutex::new(Vec::new()),
             #[cfg(test)]

@@ -13,8 +13,9 @@ use cobox_core::path::{CONTROL_DIR, FolderPath, Name};
 use cobox_core::symlink::stays_inside;
 use rustix::fs::FileType;
 
-use super::beneath::{LIST, Place, list_with_types, open_at, stat_at};
+use super::beneath::{LIST, Place, open_at, stat_at};
 use super::ignore::Ignore;
+use super::names::Spelling;
 use super::read::look;
 use super::root::is_folder_root;
 use super::seen::{Seen, file_type, ino_dev};
@@ -116,53 +117,76 @@ impl DiskTree {
         sink: &mut dyn FnMut(FolderPath, Seen),
     ) -> Result<WalkReport, RootError> {
         self.check()?;
-        let report = self.walk_unchecked(ignore, under, sink);
+        let report = match under {
+            None => self.walk_all(ignore, sink),
+            Some(path) => self.walk_below(ignore, path, &mut Spelling::new(self), sink),
+        };
         // A disk that vanished meanwhile looks like one whose files are gone.
         self.check()?;
         Ok(report)
     }
 
-    /// The same for a caller who makes sure, before the first and after the last of several, that the folder is there.
-    pub(crate) fn walk_unchecked(
+    /// All of it, for a caller who makes sure, before the first and after the last of several walks, that the folder is there.
+    pub(crate) fn walk_all(&self, ignore: &Ignore, sink: &mut dyn FnMut(FolderPath, Seen)) -> WalkReport {
+        let mut report = WalkReport::default();
+        let root = FolderPath::root();
+        match self.0.open_dir(&root, LIST) {
+            Ok(dir) => {
+                let level = self.level(root, dir, &mut report);
+                self.walk_level(level, ignore, &mut report, sink);
+            }
+            Err(error) => report.unreadable(&root, error.to_string()),
+        }
+        report
+    }
+
+    /// The same of what lies at and below a path.
+    pub(crate) fn walk_below(
         &self,
         ignore: &Ignore,
-        under: Option<&FolderPath>,
+        path: &FolderPath,
+        spelling: &mut Spelling<'_>,
         sink: &mut dyn FnMut(FolderPath, Seen),
     ) -> WalkReport {
-        let mut report = WalkReport::default();
-        let mut levels = Vec::new();
-        match under.filter(|path| !path.is_root()) {
-            None => match self.0.open_dir(&FolderPath::root(), LIST) {
-                Ok(dir) => levels.extend(self.level(FolderPath::root(), dir, &mut report)),
-                Err(error) => report.unreadable(&FolderPath::root(), error.to_string()),
-            },
-            Some(path) => match self.0.place(path) {
-                Ok(place) => {
-                    let ignored_above = path.parent().is_some_and(|parent| ignore.is_ignored(&parent, true));
-                    if ignored_above {
-                        report.ignored += 1;
-                    } else {
-                        levels.extend(self.visit(place, ignore, &mut report, sink));
-                    }
-                }
-                Err(DiskError::NoDirectory { .. }) => {}
-                Err(error) => report.unreadable(path, error.to_string()),
-            },
+        if path.is_root() {
+            return self.walk_all(ignore, sink);
         }
+        let mut report = WalkReport::default();
+        match spelling.is_so(path).and_then(|is_so| Ok(is_so.then_some(self.0.place(path)?))) {
+            Ok(None) => {}
+            Ok(Some(_)) if path.parent().is_some_and(|parent| ignore.is_ignored(&parent, true)) => report.ignored += 1,
+            Ok(Some(place)) => {
+                let level = self.visit(place, ignore, &mut report, sink);
+                self.walk_level(level, ignore, &mut report, sink);
+            }
+            Err(DiskError::NoDirectory { .. }) => {}
+            Err(error) => report.unreadable(path, error.to_string()),
+        }
+        report
+    }
+
+    /// Goes through a directory and what is below it.
+    fn walk_level(
+        &self,
+        level: Option<Level>,
+        ignore: &Ignore,
+        report: &mut WalkReport,
+        sink: &mut dyn FnMut(FolderPath, Seen),
+    ) {
+        let mut levels = Vec::from_iter(level);
         while let Some(level) = levels.last_mut() {
             let Some((name, (local, _))) = level.entries.next() else {
                 levels.pop();
                 continue;
             };
             let place = Place { dir: level.dir.clone(), name: local, path: level.path.join(&name) };
-            if let Some(below) = self.visit(place, ignore, &mut report, sink) {
+            if let Some(below) = self.visit(place, ignore, report, sink) {
                 match levels.len() < DEPTH_MAX {
                     true => levels.push(below),
                     false => report.unreadable(&below.path, format!("it lies more than {DEPTH_MAX} directories deep")),
                 }
             }
         }
-        report
     }
 
     /// Hands over one entry; returns what is in it if it is a directory of the folder.
@@ -226,14 +250,13 @@ impl DiskTree {
 
     /// Lists a directory. On an error the subtree is reported and not entered.
     fn level(&self, path: FolderPath, dir: OwnedFd, report: &mut WalkReport) -> Option<Level> {
-        let found = match list_with_types(&dir) {
-            Ok(found) => found,
+        let (names, found) = match self.0.list_named(&path, &dir) {
+            Ok(listed) => listed,
             Err(error) => {
                 report.unreadable(&path, DiskError::io("list", &path, error).to_string());
                 return None;
             }
         };
-        let names = self.0.read_names();
         let mut entries = BTreeMap::new();
         for (local, is) in found {
             let show = |local: &[u8]| match path.is_root() {
@@ -268,7 +291,7 @@ impl DiskTree {
     }
 }
 
-/// For the watcher, which needs to know what is where, not what it is.
+/// For those who need to know what is where, not what it is.
 impl DiskTree {
     /// The entries of one directory that can be content, and whether each is a directory.
     pub(crate) fn entries(&self, path: &FolderPath) -> Result<Vec<(FolderPath, bool)>, DiskError> {

@@ -264,10 +264,9 @@ impl Shared {
         if below.starts_with(CONTROL_DIR) {
             return None;
         }
-        let names = tree.0.read_names();
         let mut folder_path = FolderPath::root();
         for local in below {
-            folder_path = folder_path.join(&names.shared(&folder_path, local.to_str()?).ok()??);
+            folder_path = folder_path.join(&tree.0.shared_name(&folder_path, local.to_str()?)?);
         }
         Some(folder_path)
     }
@@ -467,7 +466,7 @@ impl Worker {
     /// Directories that are gone, whose watches the system has ended.
     fn forget_gone(&mut self, changed: &BTreeSet<FolderPath>) {
         for path in changed {
-            if self.watched.contains(path) && !matches!(self.tree.stat(path), Ok(Some(Seen::Dir { .. }))) {
+            if self.watched.contains(path) && !matches!(self.tree.find(path), Ok(Some(Seen::Dir { .. }))) {
                 let gone = self.watched.range(path..).take_while(|dir| dir.starts_with(path)).cloned();
                 for dir in gone.collect::<Vec<_>>() {
                     self.watched.remove(&dir);
@@ -479,7 +478,7 @@ impl Worker {
     /// Directories have come: watch them, then list what came into them before that.
     fn look_into(&mut self, appeared: BTreeSet<FolderPath>) {
         for path in appeared {
-            if !matches!(self.tree.stat(&path), Ok(Some(Seen::Dir { .. }))) || self.ignore.is_ignored(&path, true) {
+            if !matches!(self.tree.find(&path), Ok(Some(Seen::Dir { .. }))) || self.ignore.is_ignored(&path, true) {
                 continue;
             }
             let found = self.watch_below(&path);

@@ -87,7 +87,7 @@ impl Goal {
 
     fn check_source(&self, disk: &DiskTree) -> Result<(), ApplyError> {
         let Some((from, expect)) = &self.source else { return Ok(()) };
-        match disk.stat(from)? {
+        match disk.find(from)? {
             Some(seen) if Expect::from(&seen) == *expect => Ok(()),
             _ => Err(ApplyError::Changed { path: from.clone() }),
         }

@@ -12,7 +12,7 @@ use cobox_core::engine::Stat;
 use cobox_core::path::FolderPath;
 
 use super::seen;
-use crate::disk_tree::{Begun, DiskTree, IGNORE_FILE, Ignore, RootError, Seen, WalkReport};
+use crate::disk_tree::{Begun, DiskTree, IGNORE_FILE, Ignore, RootError, Seen, Spelling, WalkReport};
 
 /// Entries handed over at once.
 const PART_ENTRIES: usize = 1024;
@@ -102,12 +102,12 @@ fn look(
         }
     };
     if under.is_empty() {
-        findings.add(disk.walk_unchecked(&ignore, None, &mut sink));
+        findings.add(disk.walk_all(&ignore, &mut sink));
     }
-    let mut above = BTreeSet::new();
+    let (mut above, mut spelling) = (BTreeSet::new(), Spelling::new(disk));
     for path in under {
-        walk_above(disk, &ignore, path, &mut above, &mut sink);
-        findings.add(disk.walk_unchecked(&ignore, Some(path), &mut sink));
+        walk_above(disk, &ignore, path, &mut spelling, &mut above, &mut sink);
+        findings.add(disk.walk_below(&ignore, path, &mut spelling, &mut sink));
     }
     // A disk that vanished meanwhile looks like one whose files are gone.
     disk.check()?;
@@ -123,6 +123,7 @@ fn walk_above(
     disk: &DiskTree,
     ignore: &Ignore,
     path: &FolderPath,
+    spelling: &mut Spelling<'_>,
     told: &mut BTreeSet<FolderPath>,
     sink: &mut dyn FnMut(FolderPath, Seen),
 ) {
@@ -133,7 +134,8 @@ fn walk_above(
         above.push(dir);
     }
     for dir in above.into_iter().rev() {
-        match disk.stat(&dir) {
+        match disk.find(&dir) {
+            Ok(_) if !matches!(spelling.is_so(&dir), Ok(true)) => return,
             Ok(Some(seen @ Seen::Dir { .. })) if !ignore.is_ignored(&dir, true) => {
                 told.insert(dir.clone());
                 sink(dir, seen);

@@ -64,7 +64,7 @@ pub(super) fn read_piece(disk: &DiskTree, place: &Place, piece: &Piece) -> Resul
             Some(kept) => disk.open_kept(&kept)?.read_at(piece.offset, len),
             None => Err(ReadError::Gone { path: format!("file {}", id.ino) }),
         },
-        Place::File(path) => match disk.stat(path)? {
+        Place::File(path) => match disk.find(path)? {
             Some(Seen::File(now)) => disk.read_at(path, &now, piece.offset, len),
             _ => Err(ReadError::Gone { path: path.to_string() }),
         },

@@ -7,6 +7,7 @@ use std::path::Path;
 use cobox_core::path::FolderPath;
 use cobox_daemon::disk_tree::{DiskTree, Expect, Ignore, OffLimits, Seen};
 use cobox_daemon::keystore::Keystore;
+use cobox_faultfs::FaultDisk;
 use cobox_faultfs::trial::{self, Operation, tried};
 use cobox_proto::id::FolderId;
 
@@ -61,7 +62,8 @@ fn found(dir: &Path) -> Found {
             files.push((at.to_string(), bytes));
         }
     });
-    assert_eq!(report.unwrap().unreadable, []);
+    let report = report.unwrap();
+    assert_eq!((report.unreadable, report.skipped), (vec![], vec![]));
     for one in tree.list_kept().unwrap() {
         let mut bytes = Vec::new();
         tree.open_kept(&one.id).unwrap().read_stable(&mut |part| bytes.extend_from_slice(part)).unwrap();
@@ -175,15 +177,7 @@ fn folder_operations() -> [Operation<Problem>; 9] {
         Operation {
             name: "move a file",
             before: with_folder,
-            work: |dir, mends| {
-                tried(&open(dir)?, mends, |tree| {
-                    let expected = expect(tree, "one")?;
-                    if expected != Expect::Absent {
-                        tree.rename(&path("one"), &path("sub/one"), expected)?;
-                    }
-                    Ok::<_, Problem>(tree.sync_dirs(&BTreeSet::from([path(""), path("sub")]))?)
-                })
-            },
+            work: |dir, mends| tried(&open(dir)?, mends, |tree| rename(tree, "one", "sub/one")),
             recover,
             always: nothing_is_lost,
             done: |dir| is(dir, &[("sub/one", false), ("sub/two", false)]),
@@ -191,15 +185,7 @@ fn folder_operations() -> [Operation<Problem>; 9] {
         Operation {
             name: "move a directory",
             before: with_folder,
-            work: |dir, mends| {
-                tried(&open(dir)?, mends, |tree| {
-                    let expected = expect(tree, "sub")?;
-                    if expected != Expect::Absent {
-                        tree.rename(&path("sub"), &path("moved"), expected)?;
-                    }
-                    Ok::<_, Problem>(tree.sync_dirs(&BTreeSet::from([path("")]))?)
-                })
-            },
+            work: |dir, mends| tried(&open(dir)?, mends, |tree| rename(tree, "sub", "moved")),
             recover,
             always: nothing_is_lost,
             done: |dir| is(dir, &[("moved/two", false), ("one", false)]),
@@ -244,6 +230,104 @@ fn folder_operations() -> [Operation<Problem>; 9] {
     ]
 }
 
+/// Moves what lies at a path, as the service does.
+fn rename(tree: &DiskTree, from: &str, to: &str) -> Result<(), Problem> {
+    let expected = expect(tree, from)?;
+    if expected != Expect::Absent {
+        tree.rename(&path(from), &path(to), expected)?;
+    }
+    let parents = [from, to].map(|at| path(at).parent().unwrap());
+    Ok(tree.sync_dirs(&BTreeSet::from(parents))?)
+}
+
+/// Nothing is lost, and no name is there that nobody gave.
+fn bear_names(dir: &Path, given: &[&str]) {
+    nothing_is_lost(dir);
+    let found = names(dir);
+    assert!(found.iter().all(|(at, _)| given.contains(&at.as_str())), "{found:?}");
+}
+
+/// On a disk that finds names in any case.
+fn folding_operations() -> [Operation<Problem>; 4] {
+    [
+        Operation {
+            name: "change the case of a file's name",
+            before: with_folder,
+            work: |dir, mends| tried(&open(dir)?, mends, |tree| rename(tree, "one", "ONE")),
+            recover,
+            always: |dir| bear_names(dir, &["one", "ONE", "sub/two"]),
+            done: |dir| is(dir, &[("ONE", false), ("sub/two", false)]),
+        },
+        Operation {
+            name: "change the case of a directory's name",
+            before: with_folder,
+            work: |dir, mends| tried(&open(dir)?, mends, |tree| rename(tree, "sub", "Sub")),
+            recover,
+            always: |dir| bear_names(dir, &["one", "sub/two", "Sub/two"]),
+            done: |dir| is(dir, &[("Sub/two", false), ("one", false)]),
+        },
+        Operation {
+            name: "receive a file whose name differs in case",
+            before: with_folder,
+            work: |dir, mends| tried(&open(dir)?, mends, |tree| receive(tree, "One")),
+            recover,
+            always: |dir| bear_names(dir, &["one", "One", "sub/two"]),
+            done: |dir| is(dir, &[("One", true), ("one", false), ("sub/two", false)]),
+        },
+        Operation {
+            name: "move a file away whose name differs in case",
+            before: |dir| {
+                with_folder(dir);
+                receive(&open(dir).unwrap(), "One").unwrap();
+            },
+            work: |dir, mends| tried(&open(dir)?, mends, |tree| rename(tree, "One", "sub/One")),
+            recover,
+            always: |dir| bear_names(dir, &["one", "One", "sub/One", "sub/two"]),
+            done: |dir| is(dir, &[("one", false), ("sub/One", true), ("sub/two", false)]),
+        },
+    ]
+}
+
+#[test]
+fn d6_l1_l2_every_call_to_a_disk_that_folds_names_fails_once_and_for_ever() {
+    trial::every_call_fails(FaultDisk::folding, &folding_operations());
+}
+
+#[test]
+fn k1_l1_l2_the_power_goes_at_every_change_of_a_disk_that_folds_names() {
+    trial::the_power_goes_everywhere(FaultDisk::folding, &folding_operations());
+}
+
+#[test]
+fn l1_what_a_person_spells_anew_is_at_its_new_name_alone_wherever_one_looks() {
+    if let Some(why) = FaultDisk::missing() {
+        return eprintln!("skipped: {why}");
+    }
+    let disk = FaultDisk::folding().unwrap();
+    with_folder(&disk.path());
+    let tree = open(&disk.path()).unwrap();
+    assert!(tree.kind().folds_case);
+    let is_at = |place: &str| tree.stat(&path(place)).unwrap().is_some();
+    for (from, to) in [("one", "ONE"), ("sub", "Sub")] {
+        let at = |name: &str| disk.path().join("docs").join(name);
+        // As file managers do it where the system takes the two for one.
+        fs::rename(at(from), at("between")).unwrap();
+        fs::rename(at("between"), at(to)).unwrap();
+        assert!(at(from).exists(), "the disk finds it under both");
+        assert!(!is_at(from) && is_at(to));
+    }
+    let at = |place: &str| {
+        let mut found = Vec::new();
+        tree.walk(&Ignore::default(), Some(&path(place)), &mut |at, _| found.push(at.to_string())).unwrap();
+        found
+    };
+    for (place, found) in
+        [("one", &[][..]), ("ONE", &["ONE"]), ("sub", &[]), ("sub/two", &[]), ("Sub/two", &["Sub/two"])]
+    {
+        assert_eq!(at(place), found, "{place}");
+    }
+}
+
 fn key_operations() -> [Operation<Problem>; 3] {
     [
         Operation {
@@ -284,20 +368,20 @@ fn key_operations() -> [Operation<Problem>; 3] {
 
 #[test]
 fn d6_every_call_to_a_folders_disk_fails_once_and_for_ever() {
-    trial::every_call_fails(&folder_operations());
+    trial::every_call_fails(FaultDisk::new, &folder_operations());
 }
 
 #[test]
 fn k1_k3_k6_the_power_goes_at_every_change_of_a_folder() {
-    trial::the_power_goes_everywhere(&folder_operations());
+    trial::the_power_goes_everywhere(FaultDisk::new, &folder_operations());
 }
 
 #[test]
 fn d6_every_call_to_the_disk_of_the_keys_fails_once_and_for_ever() {
-    trial::every_call_fails(&key_operations());
+    trial::every_call_fails(FaultDisk::new, &key_operations());
 }
 
 #[test]
 fn k1_k3_k6_the_power_goes_at_every_change_of_the_keys() {
-    trial::the_power_goes_everywhere(&key_operations());
+    trial::the_power_goes_everywhere(FaultDisk::new, &key_operations());
 }

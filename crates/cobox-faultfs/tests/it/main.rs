@@ -36,6 +36,27 @@ fn names(disk: &FaultDisk) -> Vec<String> {
 }
 
 #[test]
+fn it_finds_names_in_any_case_if_asked_to() {
+    let Some(_) = disk() else { return };
+    let disk = FaultDisk::folding().unwrap();
+    let at = |name: &str| disk.path().join(name);
+    fs::write(at("One"), "one").unwrap();
+    assert_eq!(fs::read_to_string(at("oNE")).unwrap(), "one");
+    fs::write(at("ONE"), "changed").unwrap();
+    assert_eq!((names(&disk), fs::read_to_string(at("One")).unwrap()), (vec!["One".into()], "changed".into()));
+    assert!(File::create_new(at("one")).is_err() && fs::create_dir(at("one")).is_err());
+    fs::rename(at("one"), at("two")).unwrap();
+    fs::rename(at("two"), at("one")).unwrap();
+    assert_eq!(names(&disk), ["one"]);
+    fs::create_dir(at("Dir")).unwrap();
+    fs::rename(at("ONE"), at("dir/ONE")).unwrap();
+    assert_eq!(fs::read_to_string(at("DIR/one")).unwrap(), "changed");
+    fs::remove_file(at("Dir/One")).unwrap();
+    fs::remove_dir(at("dIR")).unwrap();
+    assert!(names(&disk).is_empty() && !at("Dir").exists());
+}
+
+#[test]
 fn it_is_a_disk_like_others() {
     let Some(disk) = disk() else { return };
     let at = |name: &str| disk.path().join(name);

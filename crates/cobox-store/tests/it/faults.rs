@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use cobox_faultfs::FaultDisk;
 use cobox_faultfs::trial::{self, Operation, tried};
 use cobox_proto::id::{Cid, FolderId, HeadId};
 use cobox_store::{BlockStore, DiskStore, FolderStore, HeadState, StoreError, StoredHead};
@@ -240,10 +241,10 @@ const OPERATIONS: [Operation<StoreError>; 11] = [
 
 #[test]
 fn d6_every_call_to_the_disk_fails_once_and_for_ever() {
-    trial::every_call_fails(&OPERATIONS);
+    trial::every_call_fails(FaultDisk::new, &OPERATIONS);
 }
 
 #[test]
 fn k1_k3_k6_the_power_goes_at_every_change_and_again_in_the_recovery() {
-    trial::the_power_goes_everywhere(&OPERATIONS);
+    trial::the_power_goes_everywhere(FaultDisk::new, &OPERATIONS);
 }

@@ -30,6 +30,7 @@ mod e2e_joins;
 mod e2e_last_copy;
 mod e2e_limits;
 mod e2e_loss;
+mod e2e_names;
 mod e2e_refusals;
 mod e2e_rekey;
 mod e2e_removal;
