@@ -7,7 +7,7 @@ use super::holding::Noise;
 use super::scan::Found;
 use super::writing::Writing;
 use crate::path::FolderPath;
-use crate::state::Kind;
+use crate::state::{Body, Kind};
 
 /// So much of a file's beginning is looked at.
 pub const SAMPLE_BYTES: usize = 4096;
@@ -83,8 +83,10 @@ impl Writing<'_> {
             Some(old) => old.kind == Kind::File && old.digest != *digest,
             None => self.lookup(path).is_none() && succeeds(path, &|stem| self.synced.contains_key(stem), gone),
         };
+        // What the folder shows at its place is nobody's doing here: a step wrote it before a stop that lost the memory of it.
+        let news = |path: &FolderPath, body: &Body| self.shown_already(path, Kind::File, body).is_none();
         let noise = noise.iter().filter_map(|path| match found.get(path) {
-            Some(Found::Leaf(Kind::File, stamp, body)) => Some((path, *stamp, body.plain_digest)),
+            Some(Found::Leaf(Kind::File, stamp, body)) if news(path, body) => Some((path, *stamp, body.plain_digest)),
             _ => None,
         });
         noise.filter(|(path, _, digest)| was_another(path, digest)).map(|(path, s, d)| (path.clone(), (s, d))).collect()

@@ -383,7 +383,7 @@ impl Writing<'_> {
     }
 
     /// What stands behind a path that shows this very value.
-    fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
+    pub(super) fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
         let leaf = self.lookup(path)?.shown()?;
         let (k, theirs) = shown(self.commit.state(), &leaf.inode, &leaf.dot)?;
         (k == kind && theirs.same_value(body)).then(|| Behind {

@@ -475,6 +475,28 @@ fn h2_noise_is_held_and_turned_back_to_what_was() {
     assert_eq!(answer.published, 0, "nobody ever hears of it");
 }
 
+/// The service stops when it has written what others made, before that is remembered; and before it has looked, they go on.
+#[test]
+fn k5_noise_that_a_step_wrote_before_a_stop_is_nobodys_edit() {
+    let mut desk = Desk::with(5);
+    let keys = desk.folder.keys.clone();
+    let writes = |content: &[u8]| {
+        let body = body(&keys, content);
+        move |commit: &mut Commit<'_>, view: &View| {
+            let shown = view.lookup(&at(&name(0))).and_then(ViewEntry::shown).unwrap();
+            commit.edit(shown.inode, &shown.seen(), body).unwrap();
+        }
+    };
+    let answer = desk.another(writes(&sealed(0)));
+    assert!(matches!(&answer.steps[..], [Step::Write { .. }]), "{:?}", answer.steps);
+    desk.write(&name(0), &sealed(0));
+    desk.folder.alice_starts_again();
+    desk.look();
+    let answer = desk.another(writes(b"newer words"));
+    assert!(matches!(&answer.steps[..], [Step::Write { .. }]), "{:?}", answer.steps);
+    assert_eq!((desk.look().published, desk.shown()), (0, 5));
+}
+
 #[test]
 fn h2_files_that_turned_into_noise_in_place_count_once_in_the_folder_they_are_a_part_of() {
     for (noise, files, is_held) in [(20, 30, false), (21, 30, true), (25, 30, true), (30, 60, false), (31, 60, true)] {
