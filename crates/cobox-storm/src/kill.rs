@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::machine::Programs;
-use crate::person::Habits;
 use crate::world::{Cast, World};
 
 /// Kills "while it starts" come within so long.
@@ -27,8 +26,6 @@ pub struct KillStorm<'a> {
     pub members: usize,
     /// Seeders.
     pub seeders: usize,
-    /// Whether people also meet in a part that all share.
-    pub shares: bool,
     /// The longest that a service is halted.
     pub halt_max: Duration,
     /// The programs under test.
@@ -67,7 +64,7 @@ impl KillStorm<'_> {
             programs: self.programs,
             dir: self.dir,
             place: &place,
-            habits: Habits { durable: false, shares: self.shares },
+            durable: false,
         };
         let mut world = World::set_up(&cast, self.seed).context("before the storm")?;
         let mut tally = Tally::default();

@@ -181,19 +181,9 @@ fn members(options: &Options, seed: u64) -> usize {
 
 fn one_kill_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
     let halt_max = Duration::from_secs(options.halt_s);
-    KillStorm {
-        seed,
-        kills: faults,
-        members: members(options, seed),
-        seeders: 1,
-        shares: true,
-        halt_max,
-        programs,
-        dir,
-    }
-    .run()
+    KillStorm { seed, kills: faults, members: members(options, seed), seeders: 1, halt_max, programs, dir }.run()
 }
 
 fn one_power_storm(options: &Options, programs: &Programs, dir: &Path, seed: u64, faults: usize) -> Result<Tally> {
-    PowerStorm { seed, cuts: faults, members: members(options, seed), shares: true, programs, dir }.run()
+    PowerStorm { seed, cuts: faults, members: members(options, seed), programs, dir }.run()
 }

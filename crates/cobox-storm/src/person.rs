@@ -39,8 +39,6 @@ pub(crate) struct Person {
     count: u32,
     /// Whether what is saved is safe from a power cut before anything else is done.
     durable: bool,
-    /// Whether this person also works in the part that all share.
-    shares: bool,
     /// What must lie in the own part, by path in the folder.
     pub(crate) files: BTreeMap<PathBuf, Version>,
     dirs: BTreeSet<PathBuf>,
@@ -48,35 +46,25 @@ pub(crate) struct Person {
     pub(crate) tale: PathBuf,
 }
 
-/// How all people of a world work.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Habits {
-    /// Whether what is saved is safe from a power cut before anything else is done.
-    pub(crate) durable: bool,
-    /// Whether they also work in the part that all share.
-    pub(crate) shares: bool,
-}
-
 /// What somebody does with their own files.
 type Deed = fn(&mut Person) -> Result<String>;
 
 impl Person {
     /// Somebody whose folder is at `root`, in a directory where there is room for a desk and a tale.
-    pub(crate) fn new(name: &str, writer: u8, root: PathBuf, dice: Dice, habits: Habits, tale: &Path) -> Result<Self> {
+    pub(crate) fn new(name: &str, writer: u8, root: PathBuf, dice: Dice, durable: bool, tale: &Path) -> Result<Self> {
         let desk = root.with_extension("desk");
         fs::create_dir_all(&desk).with_context(|| desk.display().to_string())?;
         let own = PathBuf::from(name);
         fs::create_dir_all(root.join(&own))?;
         fs::create_dir_all(root.join(SHARED))?;
-        let Habits { durable, shares } = habits;
         let tale = tale.to_owned();
         let (files, dirs) = (BTreeMap::new(), BTreeSet::from([own]));
-        Ok(Self { name: name.into(), writer, root, desk, dice, count: 0, durable, shares, files, dirs, tale })
+        Ok(Self { name: name.into(), writer, root, desk, dice, count: 0, durable, files, dirs, tale })
     }
 
     /// Does one thing.
     pub(crate) fn work(&mut self, claims: &mut Claims) -> Result<()> {
-        let done = if !self.shares || self.dice.below(10) < 7 { self.own() } else { self.shared(claims) };
+        let done = if self.dice.below(10) < 7 { self.own() } else { self.shared(claims) };
         let done = done.with_context(|| format!("{} at work", self.name))?;
         tell(&self.tale, &format!("{}: {done}", self.name))
     }

@@ -11,7 +11,6 @@ use anyhow::{Context, Result, ensure};
 use crate::disk::Disk;
 use crate::kill::Tally;
 use crate::machine::{FOLDER, Machine, Programs, Role};
-use crate::person::Habits;
 use crate::sight::Sight;
 use crate::world::{Cast, World};
 
@@ -30,8 +29,6 @@ pub struct PowerStorm<'a> {
     pub cuts: usize,
     /// Members. There is one seeder.
     pub members: usize,
-    /// Whether people also meet in a part that all share.
-    pub shares: bool,
     /// The programs under test.
     pub programs: &'a Programs,
     /// An empty directory.
@@ -56,7 +53,7 @@ impl PowerStorm<'_> {
             programs: self.programs,
             dir: self.dir,
             place: &|name| Some(place(name)),
-            habits: Habits { durable: true, shares: self.shares },
+            durable: true,
         };
         let mut world = World::set_up(&cast, self.seed).context("before the storm")?;
         let mut tally = Tally::default();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::claims::Claims;
 use crate::dice::Dice;
 use crate::machine::{FOLDER, LOOK_AGAIN, Machine, PATIENCE, Programs, Role};
-use crate::person::{Habits, Person};
+use crate::person::Person;
 use crate::sight::Sight;
 use crate::tale::TALE;
 
@@ -43,7 +43,8 @@ pub(crate) struct Cast<'a> {
     pub(crate) dir: &'a Path,
     /// Where a machine lies that has a disk of its own.
     pub(crate) place: &'a dyn Fn(&str) -> Option<PathBuf>,
-    pub(crate) habits: Habits,
+    /// Whether what people save is safe from a power cut before they do anything else.
+    pub(crate) durable: bool,
 }
 
 impl World {
@@ -78,7 +79,7 @@ impl World {
             machines[0].json(&["backup", "add", FOLDER, &offer])?;
         }
         for (n, machine) in machines.iter().enumerate().take(cast.members) {
-            people.push(Person::new(&machine.name, n as u8, machine.root(), dice.split(), cast.habits, &tale)?);
+            people.push(Person::new(&machine.name, n as u8, machine.root(), dice.split(), cast.durable, &tale)?);
         }
         let mut world = Self { machines, people, claims: Claims::default(), dice, deeds: 0, returned: 0, asked: 0 };
         world.come_to_rest()?;
