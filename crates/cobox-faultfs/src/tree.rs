@@ -161,8 +161,8 @@ impl Tree {
     /// As the entry is spelled that a name finds; the name itself if there is none.
     fn spelled(&self, entries: &BTreeMap<OsString, u64>, name: &OsStr) -> OsString {
         let folded = |name: &OsStr| name.to_str().map(str::to_lowercase);
-        let finds = |entry: &&OsString| self.folds_case && folded(entry) == folded(name);
-        entries.keys().find(finds).map_or_else(|| name.to_owned(), Clone::clone)
+        let found = || entries.keys().find(|entry| folded(entry) == folded(name));
+        self.folds_case.then(found).flatten().map_or_else(|| name.to_owned(), Clone::clone)
     }
 
     /// The names in the top directory.

