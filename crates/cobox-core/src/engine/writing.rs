@@ -21,7 +21,7 @@ use super::steps::AtRest;
 use super::synced::SyncedTree;
 use super::{Engine, IgnoreRules};
 use crate::path::FolderPath;
-use crate::state::{Body, Commit, Dot, Kind, View, ViewEntry};
+use crate::state::{Body, Commit, Dot, Kind, Shown, View, ViewEntry};
 
 /// What a commit works on: fields of the engine, borrowed apart.
 pub(super) struct Writing<'e> {
@@ -382,15 +382,18 @@ impl Writing<'_> {
         self.set(path, behind.synced(kind, stamp, digest));
     }
 
-    /// What stands behind a path that shows this very value.
+    /// What stands behind a path that shows this very value; or would, had the directory it lies in been moved here as it was in the folder.
     pub(super) fn shown_already(&self, path: &FolderPath, kind: Kind, body: &Body) -> Option<Behind> {
-        let leaf = self.lookup(path)?.shown()?;
-        let (k, theirs) = shown(self.commit.state(), &leaf.inode, &leaf.dot)?;
-        (k == kind && theirs.same_value(body)).then(|| Behind {
-            inode: leaf.inode,
-            seen: leaf.seen().into(),
-            twins: leaf.twins.clone(),
-        })
+        let in_its_dir = || {
+            let dir = self.view.dir_path(&self.parent(path))?;
+            self.view.lookup(&dir.join(&path.name()?))
+        };
+        let is_it = |leaf: &&Shown| {
+            shown(self.commit.state(), &leaf.inode, &leaf.dot).is_some_and(|(k, b)| k == kind && b.same_value(body))
+        };
+        let here = self.lookup(path).and_then(ViewEntry::shown).filter(is_it);
+        let leaf = here.or_else(|| in_its_dir()?.shown().filter(is_it))?;
+        Some(Behind { inode: leaf.inode, seen: leaf.seen().into(), twins: leaf.twins.clone() })
     }
 
     /// A file that came along with its directory. It is read after all if it is not what is known there, or if the folder

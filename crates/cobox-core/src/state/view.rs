@@ -71,6 +71,11 @@ impl View {
     pub fn lookup(&self, path: &FolderPath) -> Option<&ViewEntry> {
         if path.is_root() { Some(&self.root) } else { self.entries.get(path) }
     }
+
+    /// The path at which a directory shows; the root's is the root.
+    pub fn dir_path(&self, dir: &Inode) -> Option<FolderPath> {
+        if *dir == Inode::ZERO { Some(FolderPath::root()) } else { self.dirs.get(dir).cloned() }
+    }
 }
 
 impl ViewEntry {

@@ -248,6 +248,31 @@ fn k2_what_a_person_deletes_while_nothing_runs_is_deleted_wherever_others_moved_
     assert_eq!(folder.shows(), ["stays"]);
 }
 
+/// The service stops when it has written a file, before that is remembered and before the directory is moved as others moved it.
+#[test]
+fn k5_what_a_step_wrote_before_a_stop_into_a_directory_that_others_moved_is_nobodys_file() {
+    let dir = || Stat::Dir(FileId { dev: 1, ino: 1 });
+    let mut folder = Folder::new();
+    folder.alice_sees(&[("d", dir()), ("d/old", file(2))]);
+    let d = folder.alice.view().lookup(&at("d")).and_then(ViewEntry::dir).unwrap();
+    let written = body(&folder.keys, b"what others wrote");
+    folder.another_writes(|commit| {
+        commit.create(d, &"new".parse().unwrap(), Kind::File, written);
+        commit.rename(d, Inode::ZERO, &"e".parse().unwrap()).unwrap();
+    });
+    let item = folder.item("e/new");
+    folder.alice_starts_again();
+    let here = [("d", dir()), ("d/new", file(3)), ("d/old", file(2))];
+    let steps = folder.alice_reads(&here, |path| match path.to_string().as_str() {
+        "d/new" => "what others wrote".into(),
+        path => path.into(),
+    });
+    assert!(matches!(&steps[..], [Step::RenameDir { .. }]), "{steps:?}");
+    assert_eq!((folder.shows(), folder.item("e/new")), (["e", "e/new", "e/old"].map(str::to_owned).into(), item));
+    let state = folder.alice.state();
+    assert_eq!(state.iter().filter(|(_, item)| item.kind == Kind::File).count(), 2, "none is made a second time");
+}
+
 #[test]
 fn k5_what_a_step_moved_before_a_stop_is_not_deleted_whatever_its_number_is_now() {
     for number in [1, 9] {
