@@ -118,7 +118,8 @@ pub struct Summary {
     pub held_files: u64,
     /// ... and on its way in.
     pub held_incoming_files: u64,
-    /// Whether everything seen on this disk is in a published head, and every known head is joined, or waited for in vain.
+    /// Whether everything seen on this disk is in a published head, every known head is joined, or waited for in vain, and no step is
+    /// under way: what others moved and deleted is no pending file.
     pub settled: bool,
     /// Paths that can not be written here, and why.
     pub stuck: Vec<(FolderPath, StepError)>,
@@ -441,6 +442,8 @@ impl Engine {
                 .map_or(0, |held| (held.removed.len() + held.noise.len()) as u64),
             settled: self.scan.is_none()
                 && self.burst.is_none()
+                && self.jobs.is_empty()
+                && !self.plan_due
                 && self.scanned_once
                 && self.merging.is_idle()
                 && self.root_is_published(),

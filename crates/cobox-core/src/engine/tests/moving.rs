@@ -163,6 +163,33 @@ fn k2_what_goes_before_its_step_is_told_is_looked_for_once_it_is() {
     assert_eq!(looks_after(|id| Input::StepFailed { id, why: StepError::NoContent }), [], "nothing came");
 }
 
+/// No file is pending then, and still the disk is not what the folder shows.
+#[test]
+fn o8_while_something_is_to_be_moved_or_removed_here_nobody_is_told_that_all_is_in_step() {
+    let changes: [fn(&mut Commit<'_>, Inode, &[Dot]); 2] = [
+        |commit, item, seen| commit.remove(item, seen),
+        |commit, item, _| commit.rename(item, Inode::ZERO, &"moved".parse().unwrap()).unwrap(),
+    ];
+    for change in changes {
+        let mut folder = Folder::new();
+        folder.alice_sees(&[("f", file(1)), ("stays", file(2))]);
+        let (item, seen) = (folder.item("f"), folder.alice.leaf_at(&at("f")).unwrap().1);
+        let steps = folder.another_writes(|commit| change(commit, item, &seen));
+        let is_quiet = |folder: &Folder| folder.alice.summary().settled && folder.alice.summary().pending_files == 0;
+        assert!(
+            matches!(&steps[..], [Step::Remove { .. } | Step::RenameFile { .. }]) && !is_quiet(&folder),
+            "{steps:?}"
+        );
+        let id = *folder.alice.jobs.keys().next().unwrap();
+        let now_there = matches!(&steps[..], [Step::RenameFile { .. }]).then(|| file(1));
+        folder.tell(Input::StepDone { id, now_there });
+        folder.tell(Input::Woken);
+        folder.alice.handle(10_000, Input::Woken);
+        while folder.alice.poll_output().is_some() {}
+        assert!(is_quiet(&folder), "{:?}", folder.alice.summary());
+    }
+}
+
 /// A file is moved away from where a step is under way. That nothing is told of its old place, look after look, is no sign that it still
 /// stands there.
 #[test]
