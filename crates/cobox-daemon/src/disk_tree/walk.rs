@@ -152,7 +152,7 @@ impl DiskTree {
             return self.walk_all(ignore, sink);
         }
         let mut report = WalkReport::default();
-        match spelling.is_so(path).and_then(|is_so| Ok(is_so.then_some(self.0.place(path)?))) {
+        match spelling.is_so(path).and_then(|is_so| is_so.then(|| self.0.place(path)).transpose()) {
             Ok(None) => {}
             Ok(Some(_)) if path.parent().is_some_and(|parent| ignore.is_ignored(&parent, true)) => report.ignored += 1,
             Ok(Some(place)) => {

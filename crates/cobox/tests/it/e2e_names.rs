@@ -2,51 +2,26 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use cobox_faultfs::FaultDisk;
 use cobox_storm::{FOLDER, Machine, PATIENCE, Programs, Role};
 
-use crate::e2e_world::programs;
+use crate::e2e_tree::Tree;
+use crate::e2e_world::{holds, programs, until};
 
-type Files = Vec<(String, String)>;
-
-/// What a person finds, by names on disk.
-fn files(root: &Path) -> Files {
-    let mut files = Files::new();
-    let mut dirs = vec![root.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let place = entry.unwrap().path();
-            let name = place.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            match place.is_dir() {
-                true if name == ".cobox" => {}
-                true => dirs.push(place),
-                // It may be moved in this moment.
-                false => files.extend(fs::read_to_string(&place).ok().map(|text| (name, text))),
+/// Waits until each of them has these files and no other, by their names on disk.
+fn have(machines: [(&Machine, &[(&str, &str)]); 2], story: &str) {
+    until(story, PATIENCE, || {
+        for (machine, expected) in machines {
+            let tree = Tree::read(&machine.root()).map_err(|error| error.to_string())?;
+            if tree.files() != expected.len()
+                || !expected.iter().all(|(name, text)| holds(&tree, name, text.as_bytes()))
+            {
+                return Err(format!("{} has {:?} instead of {expected:?}", machine.name, tree.0));
             }
         }
-    }
-    files.sort();
-    files
-}
-
-fn have(machines: [(&Machine, &[(&str, &str)]); 2], story: &str) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        for (machine, _) in machines {
-            let _not_yet = machine.json(&["status", FOLDER, "--wait", "--timeout", "1"]);
-        }
-        let wrong = machines.iter().find_map(|(machine, expected)| {
-            let expected: Files = expected.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
-            let found = files(&machine.root());
-            (found != expected).then(|| format!("{}: {found:?} instead of {expected:?}", machine.name))
-        });
-        match wrong {
-            None => return,
-            Some(wrong) => assert!(Instant::now() < until, "{story}: {wrong}"),
-        }
-    }
+        Ok(())
+    });
 }
 
 /// As a file manager does it on a disk that takes the two names for one.
