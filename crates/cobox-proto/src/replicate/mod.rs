@@ -120,6 +120,8 @@ pub struct Replica {
     receipts: Receipts,
     addresses: BTreeMap<SigKey, AddressNote>,
     peers: BTreeMap<PeerId, Peer>,
+    /// How long the membership log was when all channels were last looked at for whether their keys still have their right.
+    rights_of_log: usize,
     /// Of whom, and when it is asked again.
     asked: BTreeMap<Lack, (PeerId, u64)>,
     /// Heads called stale that wait for ops.
@@ -152,6 +154,7 @@ impl Replica {
             receipts: Receipts::default(),
             addresses: BTreeMap::new(),
             peers: BTreeMap::new(),
+            rights_of_log: 0,
             asked: BTreeMap::new(),
             stale: Vec::new(),
             void_introductions: VecDeque::new(),
@@ -392,10 +395,14 @@ impl Replica {
         }
     }
 
-    /// Closes channels whose key has lost its right.
+    /// Closes channels whose key has lost its right: by an op, or, an invite's, by its age. After each input only the few are asked that can
+    /// have: a supernode has channels with all who seed there, and hears from one of them at a time.
     fn expel(&mut self, now_ms: u64) {
+        let log_len = self.membership.log().len();
+        let is_longer = std::mem::replace(&mut self.rights_of_log, log_len) != log_len;
         let lost = |(id, peer): (&PeerId, &Peer)| {
-            (self.membership.reach(&peer.who, now_ms) != Some(peer.entitled)).then_some(*id)
+            let may_have = is_longer || peer.who.kind == KeyKind::Invite;
+            (may_have && self.membership.reach(&peer.who, now_ms) != Some(peer.entitled)).then_some(*id)
         };
         for id in self.peers.iter().filter_map(lost).collect::<Vec<_>>() {
             self.close(id, Closed::NotEntitled);
