@@ -119,7 +119,8 @@ pub struct Summary {
     /// ... and on its way in.
     pub held_incoming_files: u64,
     /// Whether everything seen on this disk is in a published head, every known head is joined, or waited for in vain, and no step is
-    /// under way: what others moved and deleted is no pending file.
+    /// under way or to be tried again: what others moved and deleted is no pending file. A directory that others deleted and that stays for
+    /// what else is in it is in nobody's way.
     pub settled: bool,
     /// Paths that can not be written here, and why.
     pub stuck: Vec<(FolderPath, StepError)>,
@@ -444,6 +445,7 @@ impl Engine {
                 && self.burst.is_none()
                 && self.jobs.is_empty()
                 && !self.plan_due
+                && self.stuck.values().all(|why| *why == StepError::NotEmpty)
                 && self.scanned_once
                 && self.merging.is_idle()
                 && self.root_is_published(),
@@ -452,6 +454,11 @@ impl Engine {
             outside_more,
             resealing: self.resealing_left(),
         }
+    }
+
+    /// A step under way.
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.jobs.get(&id)
     }
 
     /// How many files are still to be written here.

@@ -190,6 +190,36 @@ fn o8_while_something_is_to_be_moved_or_removed_here_nobody_is_told_that_all_is_
     }
 }
 
+/// It is tried again later, and until then it stands there.
+#[test]
+fn o8_while_something_could_not_be_removed_here_nobody_is_told_that_all_is_in_step() {
+    let mut folder = Folder::new();
+    folder.alice_sees(&[("f", file(1)), ("stays", file(2))]);
+    let (f, f_seen) = (folder.item("f"), folder.alice.leaf_at(&at("f")).unwrap().1);
+    let steps = folder.another_writes(|commit| commit.remove(f, &f_seen));
+    assert!(matches!(&steps[..], [Step::Remove { .. }]), "{steps:?}");
+    let fails = |folder: &mut Folder, why: StepError| {
+        let id = *folder.alice.jobs.keys().next().unwrap();
+        folder.tell(Input::StepFailed { id, why });
+        folder.alice.handle(10_000, Input::Woken);
+        while folder.alice.poll_output().is_some() {}
+        folder.alice.summary().settled
+    };
+    assert!(!fails(&mut folder, StepError::Changed));
+    for why in [StepError::Changed, StepError::Failed("EBUSY".into()), StepError::DiskFull] {
+        folder.alice.retry_stuck();
+        while folder.alice.poll_output().is_some() {}
+        assert!(!fails(&mut folder, why));
+    }
+    folder.alice.retry_stuck();
+    while folder.alice.poll_output().is_some() {}
+    let id = *folder.alice.jobs.keys().next().unwrap();
+    folder.tell(Input::StepDone { id, now_there: None });
+    folder.alice.handle(20_000, Input::Woken);
+    while folder.alice.poll_output().is_some() {}
+    assert!(folder.alice.summary().settled, "{:?}", folder.alice.summary());
+}
+
 /// A file is moved away from where a step is under way. That nothing is told of its old place, look after look, is no sign that it still
 /// stands there.
 #[test]

@@ -218,6 +218,8 @@ impl FolderActor {
             FromDisk::Applied(Applied::Failed(id, why)) => {
                 self.next_retry_ms = self.next_retry_ms.min(now + STUCK_RETRY_MS);
                 self.told_set_aside &= !matches!(why, StepError::DiskFull | StepError::Failed(_));
+                let path = self.engine.as_ref().and_then(|engine| engine.step(id)).map(|step| step.path());
+                tracing::debug!(path = path.map(tracing::field::display), ?why, "a step was not taken");
                 self.tell_engine(Input::StepFailed { id, why });
             }
             FromDisk::Hashed(hashed) => self.hashed(hashed),
