@@ -119,8 +119,7 @@ pub struct Summary {
     /// ... and on its way in.
     pub held_incoming_files: u64,
     /// Whether everything seen on this disk is in a published head, every known head is joined, or waited for in vain, and no step is
-    /// under way or to be tried again: what others moved and deleted is no pending file. A directory that others deleted and that stays for
-    /// what else is in it is in nobody's way.
+    /// under way: what others moved and deleted is no pending file.
     pub settled: bool,
     /// Paths that can not be written here, and why.
     pub stuck: Vec<(FolderPath, StepError)>,
@@ -130,6 +129,14 @@ pub struct Summary {
     pub outside_more: u64,
     /// While contents are sealed anew: what is left.
     pub resealing: Option<Resealing>,
+}
+
+impl Summary {
+    /// Whether this disk has all that the folder shows, and nothing else of it, and the folder all that this disk has. What is tried again
+    /// later is not done; a directory that others deleted and that stays for what else is in it is in nobody's way.
+    pub fn in_step(&self) -> bool {
+        self.settled && self.pending_files == 0 && self.stuck.iter().all(|(_, why)| *why == StepError::NotEmpty)
+    }
 }
 
 /// The brain of one folder. See the module.
@@ -445,7 +452,6 @@ impl Engine {
                 && self.burst.is_none()
                 && self.jobs.is_empty()
                 && !self.plan_due
-                && self.stuck.values().all(|why| *why == StepError::NotEmpty)
                 && self.scanned_once
                 && self.merging.is_idle()
                 && self.root_is_published(),

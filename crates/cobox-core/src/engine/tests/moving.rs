@@ -175,7 +175,7 @@ fn o8_while_something_is_to_be_moved_or_removed_here_nobody_is_told_that_all_is_
         folder.alice_sees(&[("f", file(1)), ("stays", file(2))]);
         let (item, seen) = (folder.item("f"), folder.alice.leaf_at(&at("f")).unwrap().1);
         let steps = folder.another_writes(|commit| change(commit, item, &seen));
-        let is_quiet = |folder: &Folder| folder.alice.summary().settled && folder.alice.summary().pending_files == 0;
+        let is_quiet = |folder: &Folder| folder.alice.summary().in_step();
         assert!(
             matches!(&steps[..], [Step::Remove { .. } | Step::RenameFile { .. }]) && !is_quiet(&folder),
             "{steps:?}"
@@ -203,7 +203,7 @@ fn o8_while_something_could_not_be_removed_here_nobody_is_told_that_all_is_in_st
         folder.tell(Input::StepFailed { id, why });
         folder.alice.handle(10_000, Input::Woken);
         while folder.alice.poll_output().is_some() {}
-        folder.alice.summary().settled
+        folder.alice.summary().in_step()
     };
     assert!(!fails(&mut folder, StepError::Changed));
     for why in [StepError::Changed, StepError::Failed("EBUSY".into()), StepError::DiskFull] {
@@ -217,7 +217,7 @@ fn o8_while_something_could_not_be_removed_here_nobody_is_told_that_all_is_in_st
     folder.tell(Input::StepDone { id, now_there: None });
     folder.alice.handle(20_000, Input::Woken);
     while folder.alice.poll_output().is_some() {}
-    assert!(folder.alice.summary().settled, "{:?}", folder.alice.summary());
+    assert!(folder.alice.summary().in_step(), "{:?}", folder.alice.summary());
 }
 
 /// A file is moved away from where a step is under way. That nothing is told of its old place, look after look, is no sign that it still

@@ -106,6 +106,6 @@ impl FolderActor {
             KeyKind::Seeder => self.backed_up(&row.who.key).is_some() || self.has_nothing_to_keep(&row.who.key),
             _ => true,
         });
-        disk_settled && summary.settled && summary.pending_files == 0 && peers_settled
+        disk_settled && summary.in_step() && peers_settled
     }
 }
